@@ -1,0 +1,5 @@
+"""`python -m bench` is `l2obench`."""
+
+from bench.cli import main
+
+main()

@@ -1,0 +1,97 @@
+"""Identities: `mnist-mlp[activation=relu,units=40]`, the same on the command line, in a suite and in results."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+_NAME = re.compile(r"[A-Za-z0-9_.:-]+")
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_BARE = re.compile(r"[^\[\],=\"\s]+")
+
+
+class IdentityError(ValueError):
+    """An identity that cannot be read."""
+
+    exit_code = 2
+
+
+def parse_identity(text: str) -> tuple[str, dict[str, Any]]:
+    """Name and parameters of an identity. A value with a comma, bracket, quote or space stands in JSON quotes.
+
+    Raises:
+        IdentityError: `text` is not of the form `name` or `name[key=value,…]`.
+    """
+    match = _NAME.match(text)
+    if match is None:
+        raise IdentityError(f"{text!r} is not an identity; expected name or name[key=value,…]")
+    name, rest = match.group(), text[match.end() :]
+    if not rest:
+        return name, {}
+    if not (rest.startswith("[") and rest.endswith("]")):
+        raise IdentityError(f"{text!r} is not an identity; expected {name} or {name}[key=value,…]")
+    parameters: dict[str, Any] = {}
+    position, body = 0, rest[1:-1]
+    while position < len(body):
+        key = _KEY.match(body, position)
+        if key is None or body[key.end() : key.end() + 1] != "=":
+            raise IdentityError(f"{text!r}: expected key=value at {body[position:]!r}")
+        if key.group() in parameters:
+            raise IdentityError(f"{text!r} gives {key.group()} twice")
+        parameters[key.group()], position = _value(text, body, key.end() + 1)
+        if position < len(body):
+            if body[position] != "," or position + 1 == len(body):
+                raise IdentityError(f"{text!r}: expected ',key=value' at {body[position:]!r}")
+            position += 1
+    return name, parameters
+
+
+def _value(text: str, body: str, position: int) -> tuple[Any, int]:
+    if body[position : position + 1] == '"':
+        try:
+            return json.JSONDecoder().raw_decode(body, position)
+        except ValueError as error:
+            raise IdentityError(f"{text!r}: a quoted value does not end") from error
+    bare = _BARE.match(body, position)
+    if bare is None:
+        raise IdentityError(f"{text!r}: a value is missing at {body[position:]!r}")
+    return _typed(bare.group()), bare.end()
+
+
+def _typed(text: str) -> Any:
+    """Numbers, true, false and null from their spelling; anything else is a string."""
+    words = {"true": True, "false": False, "null": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def canonical(name: str, parameters: Mapping[str, Any]) -> str:
+    """The one spelling of an identity: parameters sorted, numbers in their shortest form."""
+    if not parameters:
+        return name
+    return f"{name}[{','.join(f'{key}={_spelled(value)}' for key, value in sorted(parameters.items()))}]"
+
+
+def _spelled(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, float):
+        return f"{value:.15g}" if float(f"{value:.15g}") == value else repr(value)
+    text = str(value)
+    plain = isinstance(value, str) and _BARE.fullmatch(text) and _typed(text) == text
+    return text if plain or isinstance(value, int) else json.dumps(text)
+
+
+def changed_parameters(model: BaseModel) -> dict[str, Any]:
+    """The fields that were given a value other than their default."""
+    fields = type(model).model_fields
+    given = {key: getattr(model, key) for key in model.model_fields_set if key in fields}
+    return {key: value for key, value in given.items() if value != fields[key].default}

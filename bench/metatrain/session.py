@@ -1,0 +1,161 @@
+"""A meta-training on disk: it survives a kill at any moment, and goes on with the same numbers.
+
+    FOLDER/state.safetensors       everything between two trajectories; replaced atomically
+    FOLDER/log.csv                 one row a trajectory
+    FOLDER/meta-loss.png           the log as a picture
+    FOLDER/checkpoint.safetensors  the best meta-parameters so far, with the recipe
+"""
+
+import io
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from bench.environment import commit, versions
+from bench.metatrain.recipe import Recipe
+from bench.metatrain.trainer import Progress, Trainer, train
+from bench.registry import identity_of
+from bench.store import StoreError, write_atomically
+from optimizers.base import Tensors
+from optimizers.checkpoint import encode_checkpoint
+
+SAVE_SECONDS = 20.0
+PARTS = ("phi", "mean", "square", "best")
+
+
+class Session:
+    """A training folder, begun or gone on with.
+
+    Raises:
+        StoreError: the folder holds another recipe's training, is damaged, or cannot be written.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, device: str = "cpu", force: bool = False) -> None:
+        self.folder = folder
+        self.recipe = recipe
+        self.trainer = Trainer(recipe, device)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{folder} cannot be written: {error.strerror}; choose another --out") from error
+        self.resumed = (folder / "state.safetensors").exists() and not force
+        self.progress = self._restored() if self.resumed else self.trainer.begin()
+
+    def run(self, on_trajectory: Callable[[Progress], Any] = lambda _: None) -> Progress:
+        """Train to the end of the recipe, saving every few seconds and at every new best."""
+        saved_at, saved_best = time.monotonic(), self.progress.best_validation
+
+        def after(progress: Progress) -> None:
+            nonlocal saved_at, saved_best
+            self.progress = progress
+            on_trajectory(progress)
+            if progress.best_validation < saved_best or time.monotonic() - saved_at > SAVE_SECONDS:
+                self.save()
+                saved_at, saved_best = time.monotonic(), progress.best_validation
+
+        train(self.trainer, self.progress, after)
+        self.save()
+        return self.progress
+
+    def save(self) -> None:
+        """Write the state, the log, its picture and the best checkpoint; each one atomically.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        progress = self.progress
+        parts = {part: getattr(progress, part) for part in PARTS}
+        tensors = {f"{part}/{name}": tensor.clone() for part in PARTS for name, tensor in parts[part].items()}
+        counters = {
+            "recipe": self.recipe.model_dump(),
+            "task_version": self.trainer.task.version,
+            "best_validation": None if math.isinf(progress.best_validation) else progress.best_validation,
+            "trajectory": progress.trajectory,
+            "meta_steps": progress.meta_steps,
+            "setbacks": progress.setbacks,
+            "seconds": progress.seconds,
+            "log": progress.log,
+        }
+        state = save(tensors, metadata={"l2obench-training": json.dumps(counters)})
+        log = pd.DataFrame(progress.log)
+        try:
+            write_atomically(self.folder / "state.safetensors", state)
+            write_atomically(self.folder / "log.csv", log.to_csv(index=False).encode())
+            write_atomically(self.folder / "meta-loss.png", _picture(log, self.recipe))
+            if not math.isinf(progress.best_validation):
+                write_atomically(self.folder / "checkpoint.safetensors", self.checkpoint())
+        except OSError as error:
+            raise StoreError(f"{self.folder} cannot be written: {error.strerror}") from error
+
+    def checkpoint(self) -> bytes:
+        """The best meta-parameters, with everything needed to make them again."""
+        rule, progress = self.trainer.rule, self.progress
+        recipe = {
+            **self.recipe.model_dump(),
+            "task": identity_of(self.trainer.task),
+            "task_version": self.trainer.task.version,
+            "optimizer_version": rule.version,
+            "validation_loss": progress.best_validation,
+            "validation_criterion": "mean final loss on the validation functions",
+            "trajectories_done": progress.trajectory,
+            "meta_steps": progress.meta_steps,
+            "seconds": round(progress.seconds, 1),
+            "sources": self.trainer.task.sources(),
+            "versions": versions(),
+            **commit(),
+        }
+        return encode_checkpoint(rule.name, rule.describe_architecture(), recipe, progress.best)
+
+    def _restored(self) -> Progress:
+        path = self.folder / "state.safetensors"
+        try:
+            content = path.read_bytes()
+            length = int.from_bytes(content[:8], "little")
+            header = json.loads(content[8 : 8 + length])
+            counters = json.loads(header["__metadata__"]["l2obench-training"])
+            tensors = load(content)
+            parts: dict[str, Tensors] = {part: {} for part in PARTS}
+            for key, tensor in tensors.items():
+                part, name = key.split("/", 1)
+                parts[part][name] = tensor.to(self.trainer.device)
+            recipe = counters.pop("recipe")
+            version = counters.pop("task_version")
+            best = counters.pop("best_validation")
+            progress = Progress(**parts, **counters, best_validation=math.inf if best is None else best)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError, RecursionError) as error:
+            raise StoreError(f"{path} is damaged ({error}); --force begins anew") from error
+        now = {**self.recipe.model_dump(), "task_version": self.trainer.task.version}
+        then = {**recipe, "task_version": version}
+        if now != then:
+            different = sorted(key for key in {*now, *then} if now.get(key) != then.get(key))
+            changes = ", ".join(f"{key} was {then.get(key)!r}, now {now.get(key)!r}" for key in different)
+            raise StoreError(f"{self.folder} holds another training ({changes}); choose another --out, or --force")
+        return progress
+
+
+def _picture(log: pd.DataFrame, recipe: Recipe) -> bytes:
+    """Meta-loss and validation against trajectories, as PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    if "meta_loss" in log:
+        axes.plot(log["trajectory"], log["meta_loss"], color="#9aa7b8", linewidth=0.8, label="meta-loss (mean over a trajectory)")
+    if "validation" in log:
+        validated = log.dropna(subset=["validation"])
+        axes.plot(validated["trajectory"], validated["validation"], "o-", color="#c1440e", markersize=3, label="validation (final loss)")
+    axes.set(xlabel="trajectory", yscale="log", title=f"{recipe.optimizer} on {recipe.task}")
+    axes.legend(frameon=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    plt.close(figure)
+    return buffer.getvalue()

@@ -1,0 +1,182 @@
+"""The meta-training loop: Adam on φ over truncated segments of fresh functions, the best by validation kept."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.metatrain.gradient import truncated_bptt
+from bench.metatrain.recipe import Recipe, RecipeError
+from bench.metatrain.weighting import step_weights
+from bench.registry import function_family, optimizer_registry, task_registry
+from bench.rollout import Problems, rollout, start
+from bench.seeds import Purpose, derive_seed, generator
+from optimizers.adam import Adam
+from optimizers.base import Tensors
+from optimizers.learned import LearnedOptimizer
+
+MAX_SETBACKS = 5
+
+
+class MetaTrainingDiverged(RuntimeError):
+    """Several trajectories in a row gave meta-gradients that are not finite."""
+
+    exit_code = 3
+
+
+@dataclass
+class Progress:
+    """All that the loop carries from one trajectory to the next; saved and restored as a whole."""
+
+    phi: Tensors
+    mean: Tensors
+    square: Tensors
+    best: Tensors
+    best_validation: float = math.inf
+    trajectory: int = 0
+    meta_steps: int = 0
+    setbacks: int = 0
+    seconds: float = 0.0
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Trainer:
+    """Meta-trains one rule on one task by one recipe. Every trajectory's randomness derives from its number."""
+
+    def __init__(self, recipe: Recipe, device: str = "cpu") -> None:
+        self.recipe = recipe
+        self.device = device
+        self.task = task_registry().create(recipe.task)
+        self.task.require_data()
+        self.family = function_family(self.task)
+        rule = optimizer_registry().create(recipe.optimizer)
+        if not isinstance(rule, LearnedOptimizer):
+            raise RecipeError(f"{recipe.optimizer} has nothing to train: it is not a learned optimizer")
+        if rule.meta_parameters:
+            raise RecipeError(f"{recipe.optimizer} is trained already; leave its checkpoint out")
+        if self.task.horizon < recipe.unroll:
+            raise RecipeError(f"the unroll ({recipe.unroll}) is longer than the horizon ({self.task.horizon})")
+        self.rule = rule
+        self.weights = step_weights(recipe.weighting, self.task.horizon).to(device)
+
+    def begin(self) -> Progress:
+        """Random meta-parameters, from the recipe's seed."""
+        random = generator(derive_seed("meta-training", f"{self.family}/initial", self.recipe.seed))
+        phi = self.rule.initialised(random).meta_parameters
+        if self.recipe.init_std is not None:
+            for name, tensor in phi.items():
+                torch.zero_(tensor) if name.endswith("bias") else tensor.normal_(0, self.recipe.init_std, generator=random)
+        zeros = {name: torch.zeros_like(tensor) for name, tensor in phi.items()}
+        return Progress(phi, zeros, dict(zeros), dict(phi))
+
+    def run_trajectory(self, progress: Progress) -> Progress:
+        """Progress after one trajectory. Where its meta-gradient is not finite, φ stays what it was before.
+
+        Raises:
+            MetaTrainingDiverged: this happened `MAX_SETBACKS` times in a row.
+        """
+        began = time.perf_counter()
+        number = progress.trajectory
+        try:
+            phi, mean, square, row = self._descend(progress)
+        except FloatingPointError as error:
+            if progress.setbacks + 1 >= MAX_SETBACKS:
+                raise MetaTrainingDiverged(
+                    f"{MAX_SETBACKS} trajectories in a row gave meta-gradients that are not finite; lower lr "
+                    f"(now {self.recipe.lr:g}) or clip (now {self.recipe.clip:g})"
+                ) from error
+            row = {"event": f"stepped back: {error}"}
+            stepped = Progress(progress.phi, progress.mean, progress.square, progress.best)
+            stepped.meta_steps, stepped.setbacks = progress.meta_steps, progress.setbacks + 1
+        else:
+            stepped = Progress(phi, mean, square, progress.best)
+            stepped.meta_steps = progress.meta_steps + self._segments()
+        stepped.best_validation = progress.best_validation
+        stepped.trajectory = number + 1
+        if stepped.trajectory % self.recipe.validate_every == 0 or stepped.trajectory == self.recipe.trajectories:
+            row["validation"] = self.validate(stepped.phi)
+            if row["validation"] < stepped.best_validation:
+                stepped.best_validation, stepped.best = row["validation"], stepped.phi
+        seconds = time.perf_counter() - began
+        stepped.seconds = progress.seconds + seconds
+        stepped.log = [*progress.log, {"trajectory": number, "seconds": seconds, **row}]
+        return stepped
+
+    @torch.no_grad()
+    def validate(self, phi: Tensors) -> float:
+        """Mean final loss on the validation functions; infinite if one of them diverges."""
+        seeds = self._seeds("meta-validation", 0, self.recipe.validation_functions)
+        rule = self.rule.with_meta_parameters(phi)
+        result = rollout(self.task, rule, seeds, device=self.device, evaluate=False)
+        return float(self.task.final_loss(result.losses).mean())
+
+    def _segments(self) -> int:
+        return math.ceil(self.task.horizon / self.recipe.unroll)
+
+    def _descend(self, progress: Progress) -> tuple[Tensors, Tensors, Tensors, dict[str, Any]]:
+        """One trajectory of meta-steps: φ, Adam's two moments, and the row of the log."""
+        number, step = progress.trajectory, progress.meta_steps
+        phi, mean, square = progress.phi, progress.mean, progress.square
+        problems = Problems(self.task, self._seeds("meta-training", number, self.recipe.functions), self.device)
+        draws = generator(derive_seed("meta-training", f"{self.family}/coordinates", self._unit(number, 1)))
+        with torch.no_grad():
+            carry = start(problems, self.rule.with_meta_parameters(phi))
+        met, norms = [], []
+        for weights in self.weights.split(self.recipe.unroll):
+            boundary = carry.losses.unsqueeze(-1)
+            rule = self.rule.with_meta_parameters(phi)
+            segment = truncated_bptt(
+                problems, rule, carry, weights / len(weights), self.recipe.coordinates, draws
+            )
+            carry = segment.carry
+            norm = torch.stack([grad.square().sum() for grad in segment.meta_grads.values()]).sum().sqrt()
+            if not torch.isfinite(norm):
+                raise FloatingPointError(f"meta-gradient is {float(norm)} at meta-step {step}")
+            clip = (self.recipe.clip / norm).clamp(max=1.0)
+            step += 1
+            phi, mean, square = adam(phi, {n: g * clip for n, g in segment.meta_grads.items()}, mean, square, step, self._lr(number))
+            norms.append(float(norm))
+            met.append(torch.cat([boundary, segment.losses], -1) if self.recipe.boundary_losses == "twice" else segment.losses)
+        losses = torch.cat(met, dim=-1)
+        return phi, mean, square, {
+            "meta_loss": float(losses.mean()),
+            "final_loss": float(self.task.final_loss(losses).mean()),
+            "gradient_norm": sum(norms) / len(norms),
+            "lr": self._lr(number),
+        }
+
+    def _lr(self, trajectory: int) -> float:
+        floor = self.recipe.final_lr
+        return self.recipe.lr * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * trajectory / self.recipe.trajectories)))
+
+    def _seeds(self, purpose: Purpose, first: int, count: int) -> list[int]:
+        return [derive_seed(purpose, self.family, self._unit(first, count) + k) for k in range(count)]
+
+    def _unit(self, number: int, count: int) -> int:
+        """Where the seeds of a trajectory begin; recipes with another seed use other functions."""
+        return self.recipe.seed * 10**9 + number * count
+
+
+def adam(
+    phi: Tensors, grads: Tensors, mean: Tensors, square: Tensors, step: int, lr: float
+) -> tuple[Tensors, Tensors, Tensors]:
+    """One step of Adam (Kingma & Ba 2015) on the meta-parameters, by our own rule."""
+    state = {name: {"mean": mean[name], "square": square[name], "step": step - 1} for name in phi}
+    updates, state = Adam(lr=lr).update(grads, state, phi)
+    return (
+        {name: phi[name] + updates[name] for name in phi},
+        {name: state[name]["mean"] for name in phi},
+        {name: state[name]["square"] for name in phi},
+    )
+
+
+def train(trainer: Trainer, progress: Progress, on_trajectory: Callable[[Progress], None]) -> Progress:
+    """Go on from `progress` to the end of the recipe, reporting after each trajectory."""
+    while progress.trajectory < trainer.recipe.trajectories:
+        progress = trainer.run_trajectory(progress)
+        on_trajectory(progress)
+    return progress

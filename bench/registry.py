@@ -1,0 +1,169 @@
+"""Where names become tasks and optimizers: our tables, third parties' entry points, and dotted paths.
+
+A name that is not known answers with the nearest names. Modules are imported when a name is asked for, not before.
+"""
+
+import difflib
+import importlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+import optimizers
+import tasks
+from bench.identity import IdentityError, canonical, changed_parameters, parse_identity
+
+
+class UnknownName(ValueError):
+    """No task, optimizer or suite has this name."""
+
+    exit_code = 2
+
+
+class BadParameters(ValueError):
+    """A task or optimizer does not take these parameters."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered family or rule: where its class is, and a line about it."""
+
+    path: str
+    summary: str
+    distribution: str
+
+
+class Registry:
+    """Names of one kind (tasks or optimizers), ours and those of installed plugins."""
+
+    def __init__(self, kind: str, builtin: Mapping[str, tuple[str, str]], plugins: Iterable[EntryPoint]) -> None:
+        self.kind = kind
+        self.entries = {name: Entry(path, summary, "l2obench") for name, (path, summary) in builtin.items()}
+        self.conflicts: dict[str, tuple[str, str]] = {}
+        for plugin in plugins:
+            origin = plugin.dist.name if plugin.dist else plugin.value
+            if (known := self.entries.get(plugin.name)) is not None and known.path != plugin.value:
+                self.conflicts[plugin.name] = (known.distribution, origin)
+            else:
+                self.entries[plugin.name] = Entry(plugin.value, f"plugin of {origin}", origin)
+
+    def resolve(self, name: str) -> type[Any]:
+        """The class behind a name or a dotted path.
+
+        Raises:
+            UnknownName: there is none, its module cannot be imported, or two plugins claim the name.
+        """
+        if name in self.conflicts:
+            first, second = self.conflicts[name]
+            raise UnknownName(
+                f"two {self.kind}s are called {name!r}, by {first} and by {second}; uninstall one of the two"
+            )
+        if name in self.entries:
+            return _import(self.kind, name, self.entries[name].path)
+        if "." in name or ":" in name:
+            return _import(self.kind, name, name if ":" in name else ":".join(name.rsplit(".", 1)))
+        raise UnknownName(unknown(self.kind, name, self.entries))
+
+    def create(self, identity: str) -> Any:
+        """The task or optimizer that an identity names.
+
+        Raises:
+            IdentityError, UnknownName, BadParameters: what is wrong, what was expected.
+        """
+        name, parameters = parse_identity(identity)
+        cls = self._adapt(name, self.resolve(name))
+        try:
+            return cls(**parameters)
+        except ValidationError as error:
+            raise BadParameters(_explain(self.kind, name, cls, error)) from error
+
+    def _adapt(self, name: str, cls: type[Any]) -> type[BaseModel]:
+        """Any class of ours as it is; a `torch.optim.Optimizer` class through the bridge."""
+        base: type[BaseModel]
+        if self.kind == "optimizer":
+            from optimizers.base import Optimizer as base
+            from optimizers.torch_optim import bridge, is_torch_optimizer
+
+            if is_torch_optimizer(cls):
+                return bridge(name, cls)
+        else:
+            from tasks.base import Task as base
+        if not (isinstance(cls, type) and issubclass(cls, base)):
+            also = " or a torch.optim.Optimizer class" if self.kind == "optimizer" else ""
+            raise UnknownName(f"{name!r} is not a {self.kind}: expected a subclass of {base.__module__}.{base.__name__}{also}")
+        if self.entries.get(name) is None:
+            cls = type(cls.__name__, (cls,), {"name": name, "__module__": cls.__module__, "__doc__": cls.__doc__})
+        return cls
+
+
+@lru_cache(maxsize=1)
+def task_registry() -> Registry:
+    return Registry("task", tasks.FAMILIES, entry_points(group="l2obench.tasks"))
+
+
+@lru_cache(maxsize=1)
+def optimizer_registry() -> Registry:
+    return Registry("optimizer", optimizers.RULES, entry_points(group="l2obench.optimizers"))
+
+
+def identity_of(model: Any) -> str:
+    """The canonical identity of a task or an optimizer."""
+    return canonical(model.name, changed_parameters(model))
+
+
+def function_family(task: Any) -> str:
+    """What a task's seeds derive from: its identity without the horizon, which changes no function."""
+    parameters = changed_parameters(task)
+    parameters.pop("horizon", None)
+    return canonical(task.name, parameters)
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """The message for a name that is not known: the nearest ones, then all."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"no {kind} is called {name!r}; {hint}known: {', '.join(names)}"
+
+
+def _import(kind: str, name: str, path: str) -> type[Any]:
+    module, _, attribute = path.partition(":")
+    try:
+        found: type[Any] = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UnknownName(f"{kind} {name!r} cannot be imported from {path}: {error}") from error
+    return found
+
+
+def _explain(kind: str, name: str, cls: type[BaseModel], error: ValidationError) -> str:
+    """pydantic's findings as one line."""
+    findings = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            findings.append(unknown(f"parameter of {name}", key, cls.model_fields))
+        elif item["type"] == "value_error":
+            findings.append(str(item["ctx"]["error"]))
+        else:
+            message = item["msg"][0].lower() + item["msg"][1:]
+            findings.append(f"{key}={item['input']!r}: {message}")
+    return f"{kind} {name}: " + "; ".join(findings)
+
+
+__all__ = [
+    "BadParameters",
+    "IdentityError",
+    "Registry",
+    "UnknownName",
+    "function_family",
+    "identity_of",
+    "optimizer_registry",
+    "task_registry",
+    "unknown",
+]

@@ -1,0 +1,140 @@
+"""The rollout: many replicas of optimizees stepped together, for the matrix and for meta-training alike.
+
+A replica's randomness comes from its seed's own generator, drawn in blocks of a fixed number of steps, so neither the
+replicas beside it nor the horizon change what it sees.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.seeds import generator
+from optimizers.base import Optimizer, State
+from tasks.base import Task, Tensors
+
+DRAW_STEPS = 100
+DIVERGED_FACTOR = 1e6
+
+
+class Problems:
+    """One function of a task for each seed, with its stream of minibatches: what all settings of a seed share."""
+
+    def __init__(
+        self, task: Task, seeds: Sequence[int], device: str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.task = task
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self._generators = [generator(seed) for seed in seeds]
+        problems = [task.sample(random) for random in self._generators]
+        self.start = self._stack([problem.params for problem in problems])
+        self._data = self._stack([problem.data for problem in problems])
+        self._draws: Iterator[Tensors] = self._draw()
+
+    def minibatch(self) -> Tensors:
+        """The next step's minibatch, `[seeds, ...]` each."""
+        batch = self.task.minibatch(self._data, next(self._draws))
+        return {name: tensor.to(self.dtype) if tensor.is_floating_point() else tensor for name, tensor in batch.items()}
+
+    def _draw(self) -> Iterator[Tensors]:
+        while True:
+            draws = self._stack([self.task.draw(random, DRAW_STEPS) for random in self._generators])
+            for step in range(DRAW_STEPS):
+                yield {name: draw[:, step] for name, draw in draws.items()}
+
+    def _stack(self, items: list[Tensors]) -> Tensors:
+        stacked = {name: torch.stack([item[name] for item in items]) for name in items[0]}
+        return {
+            name: tensor.to(self.device, self.dtype if tensor.is_floating_point() else None)
+            for name, tensor in stacked.items()
+        }
+
+
+@dataclass
+class Carry:
+    """Where a rollout stands: θ_t, the optimizer's state, and the loss and gradient at θ_t, already evaluated."""
+
+    params: Tensors
+    state: State
+    losses: Tensor
+    grads: Tensors
+    step: int = 0
+
+
+def start(problems: Problems, optimizer: Optimizer, settings: int = 1) -> Carry:
+    """θ₀ for every seed × setting, `[seeds, settings, ...]`, with its loss and gradient."""
+    params = {name: _fan_out(value, settings) for name, value in problems.start.items()}
+    losses, grads = problems.task.loss_and_grad(params, problems.minibatch())
+    return Carry(params, optimizer.init(params), losses, grads)
+
+
+def advance(problems: Problems, optimizer: Optimizer, carry: Carry) -> Carry:
+    """One step: update with the gradient at θ_t, then evaluate loss and gradient at θ_{t+1} on the next minibatch."""
+    updates, state = optimizer.update(carry.grads, carry.state, carry.params)
+    params = {name: value + updates[name] for name, value in carry.params.items()}
+    losses, grads = problems.task.loss_and_grad(params, problems.minibatch())
+    return Carry(params, state, losses, grads, carry.step + 1)
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """What a rollout gave, for every seed × setting."""
+
+    losses: Tensor
+    """f(θ_0) … f(θ_T), `[seeds, settings, steps + 1]`; infinite from the step of divergence on."""
+    diverged_at: Tensor
+    """The first step with a loss that is not finite or exploded, `[seeds, settings]`; -1 where there is none."""
+    heldout: Tensors
+    """The task's held-out metrics at θ_T, `[seeds, settings]` each."""
+    state_bytes: int
+    """Memory of the optimizer's state, bytes a replica."""
+
+
+@torch.no_grad()
+def rollout(
+    task: Task,
+    optimizer: Optimizer,
+    seeds: Sequence[int],
+    settings: int = 1,
+    *,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    evaluate: bool = True,
+    on_step: Callable[[], Any] | None = None,
+) -> Trajectories:
+    """Run `task.horizon` steps on one function for each seed, times `settings` of a `stacked` optimizer.
+
+    A loss that is not finite, or 10⁶ times further from zero than at the start, marks its replica as diverged; the
+    other replicas go on as if it were not there.
+    """
+    problems = Problems(task, seeds, device, dtype)
+    carry = start(problems, optimizer, settings)
+    losses = [carry.losses]
+    for _ in range(task.horizon):
+        carry = advance(problems, optimizer, carry)
+        losses.append(carry.losses)
+        if on_step is not None:
+            on_step()
+    trajectories, diverged_at = mark_divergence(torch.stack(losses, dim=-1))
+    heldout = task.evaluate(carry.params) if evaluate else {}
+    return Trajectories(
+        losses=trajectories.cpu(),
+        diverged_at=diverged_at.cpu(),
+        heldout={name: value.cpu() for name, value in heldout.items()},
+        state_bytes=optimizer.state_bytes(carry.state) // max(1, trajectories[..., 0].numel()),
+    )
+
+
+def mark_divergence(losses: Tensor) -> tuple[Tensor, Tensor]:
+    """Losses `[..., steps + 1]` made infinite from divergence on, and its step (-1: none), `[...]`."""
+    bound = DIVERGED_FACTOR * (1 + losses[..., :1].abs())
+    bad = ~(losses.abs() <= bound)
+    diverged_at = torch.where(bad.any(-1), bad.int().argmax(-1), -1)
+    return losses.masked_fill(bad.cumsum(-1) > 0, torch.inf), diverged_at
+
+
+def _fan_out(value: Tensor, settings: int) -> Tensor:
+    return value.unsqueeze(1).expand(value.shape[0], settings, *value.shape[1:]).contiguous()

@@ -1,0 +1,241 @@
+"""Results on disk: one immutable Parquet file a cell, written by atomic rename; a manifest says what the run was.
+
+    RUN/manifest.json       what was asked, on which machine, with which data
+    RUN/cells/*.parquet     one row for each (task, optimizer, track, hyperparameters, seed)
+    RUN/tuning/*.parquet    one row for each learning rate and tuning seed that the track `tuned` tried
+    RUN/timing/*.parquet    one row for each optimizer of a task: the serial wall-clock pass
+
+Every file carries a description of what it holds. A file with the same description is never computed again; one with
+another description under the same name is a conflict, and nothing is overwritten unless asked.
+"""
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+FORMAT = 1
+DESCRIPTION_KEY = b"l2obench"
+Kind = Literal["cells", "tuning", "timing"]
+
+_TEXT, _FLOAT, _INT = pa.string(), pa.float64(), pa.int64()
+SCHEMAS: dict[Kind, pa.Schema] = {
+    "cells": pa.schema(
+        {
+            "task": _TEXT,
+            "task_version": _INT,
+            "optimizer": _TEXT,
+            "optimizer_version": _INT,
+            "checkpoint_sha256": _TEXT,
+            "learned": pa.bool_(),
+            "track": _TEXT,
+            "hyperparameters": _TEXT,
+            "seed": _INT,
+            "status": _TEXT,
+            "reason": _TEXT,
+            "failed_step": _INT,
+            "steps": _INT,
+            "final_window": _INT,
+            "loss": pa.list_(pa.float32()),
+            "final_loss": _FLOAT,
+            "heldout_loss": _FLOAT,
+            "heldout_accuracy": _FLOAT,
+            "grad_seconds": _FLOAT,
+            "update_seconds": _FLOAT,
+            "forward_passes": _INT,
+            "backward_passes": _INT,
+            "tuning_passes": _INT,
+            "state_bytes": _INT,
+        }
+    ),
+    "tuning": pa.schema(
+        {
+            "task": _TEXT,
+            "optimizer": _TEXT,
+            "lr": _FLOAT,
+            "seed": _INT,
+            "status": _TEXT,
+            "failed_step": _INT,
+            "steps": _INT,
+            "final_loss": _FLOAT,
+            "chosen": pa.bool_(),
+            "at_edge": pa.bool_(),
+        }
+    ),
+    "timing": pa.schema(
+        {
+            "task": _TEXT,
+            "optimizer": _TEXT,
+            "grad_seconds": _FLOAT,
+            "grad_seconds_q25": _FLOAT,
+            "grad_seconds_q75": _FLOAT,
+            "update_seconds": _FLOAT,
+            "update_seconds_q25": _FLOAT,
+            "update_seconds_q75": _FLOAT,
+            "timed_steps": _INT,
+            "threads": _INT,
+            "device": _TEXT,
+            "reason": _TEXT,
+        }
+    ),
+}
+
+
+class StoreError(ValueError):
+    """A results folder that is no run, is damaged, or holds something other than what is being written."""
+
+    exit_code = 2
+
+
+class Run:
+    """A results folder, opened for reading, or, by `begin`, for writing."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What the run is.
+
+        Raises:
+            StoreError: there is no manifest, it is damaged, or another version of l2obench wrote it.
+        """
+        path = self.folder / "manifest.json"
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            written_by = manifest["format"]
+        except FileNotFoundError as error:
+            raise StoreError(f"{self.folder} is no run: it has no manifest.json") from error
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise StoreError(f"{path} is damaged: {error}") from error
+        if written_by != FORMAT:
+            raise StoreError(f"{self.folder} holds results of format {written_by}; this version reads format {FORMAT}")
+        return dict(manifest)
+
+    def begin(self, manifest: Mapping[str, Any]) -> None:
+        """Make the folder, or go on in one whose run has the same format; write the manifest.
+
+        Raises:
+            StoreError: the folder holds something else, or cannot be written.
+        """
+        try:
+            for kind in SCHEMAS:
+                (self.folder / kind).mkdir(parents=True, exist_ok=True)
+            write_atomically(self.folder / "manifest.json", json.dumps({"format": FORMAT, **manifest}, indent=2).encode())
+        except OSError as error:
+            raise StoreError(f"{self.folder} cannot be written: {error.strerror}; choose another --out") from error
+
+    def check(self) -> None:
+        """Refuse a folder that exists and is neither empty nor a run of this format.
+
+        Raises:
+            StoreError: it is not.
+        """
+        if self.folder.is_dir() and any(self.folder.iterdir()) or self.folder.is_file():
+            _ = self.manifest
+
+    def finished(self, kind: Kind, name: str, description: Mapping[str, Any]) -> bool:
+        """Whether the file `name` is there and is what `description` says.
+
+        Raises:
+            StoreError: it is there, and is damaged or something else.
+        """
+        path = self._path(kind, name)
+        if not path.exists():
+            return False
+        found = _description(path)
+        if (wanted := json.loads(json.dumps(description))) != found:
+            different = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
+            changes = ", ".join(f"{key} was {found.get(key)!r}, now {wanted.get(key)!r}" for key in different)
+            raise StoreError(f"{path} holds other results ({changes}); choose another --out, or --force to replace them")
+        return True
+
+    def write(self, kind: Kind, name: str, description: Mapping[str, Any], rows: list[dict[str, Any]]) -> None:
+        """Write a file by atomic rename. Rows lack no column of the schema; None stands for what does not apply.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        schema = SCHEMAS[kind]
+        table = pa.Table.from_pylist(rows, schema=schema)
+        table = table.replace_schema_metadata({DESCRIPTION_KEY: json.dumps(description, sort_keys=True).encode()})
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        try:
+            write_atomically(self._path(kind, name), sink.getvalue().to_pybytes())
+        except OSError as error:
+            raise StoreError(f"{self.folder} cannot be written: {error.strerror}") from error
+
+    def read(self, kind: Kind) -> pd.DataFrame:
+        """All rows of a kind, in the order of the files' names; an empty frame with the columns where there are none.
+
+        Raises:
+            StoreError: a file is damaged or has other columns.
+        """
+        paths = sorted((self.folder / kind).glob("*.parquet"))
+        frames = [self._read_file(path, SCHEMAS[kind]) for path in paths]
+        return pd.concat(frames, ignore_index=True) if frames else SCHEMAS[kind].empty_table().to_pandas()
+
+    def read_one(self, kind: Kind, name: str) -> pd.DataFrame:
+        """The rows of one finished file."""
+        return self._read_file(self._path(kind, name), SCHEMAS[kind])
+
+    @staticmethod
+    def _read_file(path: Path, schema: pa.Schema) -> pd.DataFrame:
+        try:
+            table = pq.read_table(path)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise StoreError(f"{path} is damaged: {_first_line(error)}") from error
+        if not table.schema.remove_metadata().equals(schema):
+            raise StoreError(f"{path} does not have the columns of a results file")
+        return table.to_pandas()
+
+    def _path(self, kind: Kind, name: str) -> Path:
+        return self.folder / kind / f"{name}.parquet"
+
+
+def cell_name(*identities: str) -> str:
+    """A file name: readable, safe on every file system, unique by a hash of the identities."""
+    digest = hashlib.sha256("\n".join(identities).encode()).hexdigest()[:12]
+    readable = "--".join(re.sub(r"[^A-Za-z0-9._-]+", "-", identity).strip("-")[:48] for identity in identities)
+    return f"{readable}--{digest}"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """All of `content` under `path`, or nothing: written beside it, flushed to the disk, renamed.
+
+    Raises:
+        OSError: it could not be written; what was there before is untouched.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _description(path: Path) -> dict[str, Any]:
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        found = json.loads(metadata[DESCRIPTION_KEY])
+    except (OSError, ValueError, KeyError, RecursionError, pa.ArrowException) as error:
+        raise StoreError(f"{path} is damaged: {_first_line(error)}; delete it, or --force to replace it") from error
+    return dict(found)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,149 @@
+"""Suites: which optimizers run on which tasks, with how many seeds, as TOML that is checked before anything runs."""
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.registry import identity_of, optimizer_registry, task_registry, unknown
+
+if TYPE_CHECKING:
+    from optimizers.base import Optimizer
+    from tasks.base import Task
+
+Track = Literal["default", "tuned"]
+
+
+class SuiteError(ValueError):
+    """A suite that does not exist, cannot be read, or does not make sense."""
+
+    exit_code = 2
+
+
+class SuiteTask(BaseModel):
+    """One task of a suite, with what differs from the suite's own settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
+    seeds: int | None = Field(default=None, ge=1, le=100_000)
+    """Evaluation seeds on this task; none: the suite's."""
+    optimizers: list[str] = []
+    """Optimizers that run on this task besides the suite's."""
+
+
+class Suite(BaseModel):
+    """A matrix of tasks and optimizers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    description: str = ""
+    seeds: int = Field(default=20, ge=1, le=100_000)
+    tuning_seeds: int = Field(default=10, ge=1, le=10_000)
+    """Functions on which the track `tuned` chooses its learning rate."""
+    tracks: list[Track] = Field(default=["default", "tuned"], min_length=1)
+    optimizers: list[str] = []
+    tasks: list[SuiteTask] = Field(min_length=1)
+
+    def cells(self) -> list["Cell"]:
+        """Every cell, in the order of the file; a task or optimizer named twice counts once.
+
+        Raises:
+            IdentityError, UnknownName, BadParameters: a name or parameter in the suite is wrong.
+            SuiteError: a task has no optimizer.
+        """
+        cells = {cell.key: cell for item in self.tasks for cell in self._cells_of(item)}
+        return list(cells.values())
+
+    def _cells_of(self, item: SuiteTask) -> Iterator["Cell"]:
+        task = task_registry().create(item.task)
+        names = [*self.optimizers, *item.optimizers]
+        if not names:
+            raise SuiteError(f"task {item.task} has no optimizers; name some in the suite or with -o")
+        for name in names:
+            optimizer = optimizer_registry().create(name)
+            _refuse_untrained(optimizer)
+            for track in self.tracks if optimizer.tunable else ["default"]:
+                yield Cell(task, optimizer, track, item.seeds or self.seeds, self.tuning_seeds)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One task under one optimizer in one track: what a results file holds."""
+
+    task: "Task"
+    optimizer: "Optimizer"
+    track: str
+    seeds: int
+    tuning_seeds: int
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return identity_of(self.task), identity_of(self.optimizer), self.track
+
+
+def _refuse_untrained(optimizer: "Optimizer") -> None:
+    from optimizers.learned import LearnedOptimizer
+
+    if isinstance(optimizer, LearnedOptimizer):
+        try:
+            optimizer.require_trained()
+        except ValueError as error:
+            raise SuiteError(str(error)) from error
+
+
+def suite_names() -> list[str]:
+    """Names of the suites that come with the package."""
+    return sorted(path.name.removesuffix(".toml") for path in _folder().iterdir() if path.name.endswith(".toml"))
+
+
+def load_suite(name: str) -> Suite:
+    """A suite by its name, or by the path of a .toml file.
+
+    Raises:
+        SuiteError: there is none, it is not TOML, or a key is missing, misspelt or of the wrong type.
+    """
+    if name.endswith(".toml"):
+        try:
+            text = Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SuiteError(f"suite {name} cannot be read: {error}") from error
+    elif name in suite_names():
+        text = (_folder() / f"{name}.toml").read_text(encoding="utf-8")
+    else:
+        raise SuiteError(unknown("suite", name, suite_names()) + "; or give the path of a .toml file")
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SuiteError(f"suite {name} is not TOML: {error}") from error
+    return make_suite(name, values)
+
+
+def make_suite(name: str, values: dict[str, Any]) -> Suite:
+    """A checked suite.
+
+    Raises:
+        SuiteError: a key is missing, misspelt or of the wrong type.
+    """
+    try:
+        return Suite(**values)
+    except ValidationError as error:
+        raise SuiteError(f"suite {name}: " + "; ".join(_finding(item) for item in error.errors())) from error
+
+
+def _finding(item: Any) -> str:
+    *place, key = [str(part) for part in item["loc"]]
+    where = f"{'.'.join(place)}: " if place else ""
+    if item["type"] == "missing":
+        return f"{where}the key {key!r} is missing"
+    if item["type"] == "extra_forbidden":
+        return where + unknown("key", key, SuiteTask.model_fields if place else Suite.model_fields)
+    return f"{where}{key}: {item['msg'].lower()}"
+
+
+def _folder() -> Any:
+    return resources.files("bench") / "suites"

@@ -1,0 +1,86 @@
+"""The serial wall-clock pass: one replica, optimizers interleaved step by step, gradient and update timed apart."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from bench.registry import function_family, identity_of
+from bench.rollout import Carry, Problems, start
+from bench.seeds import derive_seed
+from optimizers.base import Optimizer
+from tasks.base import Task
+
+WARM_UP_STEPS = 5
+TIMED_STEPS = 50
+PROTOCOL = f"one replica, {WARM_UP_STEPS} steps of warm-up, median of {TIMED_STEPS} interleaved steps"
+
+
+class _Clocked:
+    """One optimizer's own rollout of one replica, with a stopwatch on each half of a step."""
+
+    def __init__(self, task: Task, optimizer: Optimizer, device: str) -> None:
+        self.optimizer = optimizer
+        seed = derive_seed("timing", function_family(task), 0)
+        self.problems = Problems(task, [seed], device)
+        self.carry = start(self.problems, optimizer)
+        self.grad_seconds: list[float] = []
+        self.update_seconds: list[float] = []
+
+    def step(self, record: bool) -> None:
+        carry, synchronise = self.carry, _synchronise(self.problems.device)
+        synchronise()
+        began = time.perf_counter()
+        updates, state = self.optimizer.update(carry.grads, carry.state, carry.params)
+        params = {name: value + updates[name] for name, value in carry.params.items()}
+        synchronise()
+        updated = time.perf_counter()
+        losses, grads = self.problems.task.loss_and_grad(params, self.problems.minibatch())
+        synchronise()
+        ended = time.perf_counter()
+        self.carry = Carry(params, state, losses, grads, carry.step + 1)
+        if record:
+            self.update_seconds.append(updated - began)
+            self.grad_seconds.append(ended - updated)
+
+
+@torch.no_grad()
+def time_steps(task: Task, optimizers: Sequence[Optimizer], device: str = "cpu") -> list[dict[str, Any]]:
+    """Seconds a step of one replica, one row for each optimizer: medians and quartiles.
+
+    The optimizers take turns step by step, so that whatever else the machine does falls on all alike. One that raises
+    gets a row with the reason and no times.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    clocked: dict[str, _Clocked] = {}
+    for optimizer in optimizers:
+        name = identity_of(optimizer)
+        rows[name] = {"task": identity_of(task), "optimizer": name, "threads": torch.get_num_threads(), "device": device}
+        _guarded(rows[name], lambda name=name, optimizer=optimizer: clocked.update({name: _Clocked(task, optimizer, device)}))
+    for turn in range(WARM_UP_STEPS + TIMED_STEPS):
+        for name, clock in clocked.items():
+            if "reason" not in rows[name]:
+                _guarded(rows[name], lambda clock=clock: clock.step(record=turn >= WARM_UP_STEPS))
+    for name, clock in clocked.items():
+        if "reason" not in rows[name]:
+            rows[name] |= _summary("grad_seconds", clock.grad_seconds) | _summary("update_seconds", clock.update_seconds)
+            rows[name]["timed_steps"] = TIMED_STEPS
+    return list(rows.values())
+
+
+def _guarded(row: dict[str, Any], action: Callable[[], Any]) -> None:
+    try:
+        action()
+    except Exception as error:  # a stranger's optimizer may raise anything; its row says what
+        row["reason"] = f"{type(error).__name__}: {error}"
+
+
+def _summary(name: str, seconds: list[float]) -> dict[str, float]:
+    q25, median, q75 = statistics.quantiles(seconds, n=4, method="inclusive")
+    return {name: median, f"{name}_q25": q25, f"{name}_q75": q75}
+
+
+def _synchronise(device: torch.device) -> Callable[[], None]:
+    return torch.cuda.synchronize if device.type == "cuda" else lambda: None

@@ -1,0 +1,99 @@
+"""The track `tuned`: a learning-rate grid, chosen by mean final loss on tuning seeds (the paper's protocol, section 3).
+
+The grid has four points a decade. While the best point lies at an edge, the grid grows there by a decade.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from bench.rollout import rollout
+from bench.seeds import derive_seed
+from bench.registry import function_family, identity_of
+from optimizers.base import Optimizer
+from tasks.base import Task
+
+POINTS_PER_DECADE = 4
+FIRST, LAST = -4 * POINTS_PER_DECADE, 1 * POINTS_PER_DECADE  # 1e-4 … 10
+LIMIT = 8 * POINTS_PER_DECADE  # the grid never leaves 1e-8 … 1e8
+PROTOCOL = "lr grid, 4 a decade, 1e-4 to 10, extended at an edge, by mean final loss"
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What tuning tried (one row for each rate and seed) and chose."""
+
+    rows: list[dict[str, Any]]
+    lr: float
+    at_edge: bool
+    passes: int
+    """Forward and backward passes that it took, over all rates and seeds."""
+
+
+def tune(
+    task: Task, optimizer: Optimizer, count: int, *, device: str = "cpu", on_rollout: Callable[[str], Any] = lambda _: None
+) -> Tuning:
+    """Choose the learning rate of `optimizer` on `count` tuning functions of `task`.
+
+    A rate at which any function diverges has an infinite mean and is chosen only if all do; then the rate with the
+    fewest divergences, the smaller one of equals.
+    """
+    seeds = [derive_seed("tuning", function_family(task), index) for index in range(count)]
+    tried: dict[int, list[dict[str, Any]]] = {}
+    new = list(range(FIRST, LAST + 1))
+    while new:
+        on_rollout(f"{len(new)} learning rates")
+        tried.update(_try(task, optimizer, seeds, new, device))
+        best = min(tried, key=lambda point: (*_score(tried[point]), point))
+        new = _beyond(best, min(tried), max(tried))
+    at_edge = best in (min(tried), max(tried))
+    rows = [
+        {**row, "chosen": point == best, "at_edge": at_edge} for point in sorted(tried) for row in tried[point]
+    ]
+    return Tuning(rows, _rate(best), at_edge, len(rows) * task.horizon)
+
+
+def _try(
+    task: Task, optimizer: Optimizer, seeds: list[int], points: list[int], device: str
+) -> dict[int, list[dict[str, Any]]]:
+    rates = [_rate(point) for point in points]
+    stacked = optimizer.stacked({"lr": torch.tensor([rates], device=device)})
+    result = rollout(task, stacked, seeds, len(points), device=device, evaluate=False)
+    final = task.final_loss(result.losses.double())
+    return {
+        point: [
+            {
+                "task": identity_of(task),
+                "optimizer": identity_of(optimizer),
+                "lr": rate,
+                "seed": seed,
+                "status": "ok" if result.diverged_at[seed, k] < 0 else "diverged",
+                "failed_step": int(result.diverged_at[seed, k]) if result.diverged_at[seed, k] >= 0 else None,
+                "steps": task.horizon,
+                "final_loss": float(final[seed, k]),
+            }
+            for seed in range(len(seeds))
+        ]
+        for k, (point, rate) in enumerate(zip(points, rates, strict=True))
+    }
+
+
+def _rate(point: int) -> float:
+    return float(f"{10 ** (point / POINTS_PER_DECADE):.6g}")
+
+
+def _score(rows: list[dict[str, Any]]) -> tuple[float, int]:
+    mean = math.fsum(row["final_loss"] for row in rows) / len(rows)
+    return mean, sum(row["status"] == "diverged" for row in rows)
+
+
+def _beyond(best: int, first: int, last: int) -> list[int]:
+    """The next decade past an edge where the best point lies; nothing if it lies inside, or at the limit."""
+    if best == first:
+        return list(range(max(first - POINTS_PER_DECADE, -LIMIT), first))
+    if best == last:
+        return list(range(last + 1, min(last + POINTS_PER_DECADE, LIMIT) + 1))
+    return []

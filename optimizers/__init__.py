@@ -1,0 +1,53 @@
+"""Update rules, hand-designed and learned, one module each. The table below is the registration: one line a rule.
+
+Optimizers know neither the tasks nor the engine.
+"""
+
+import importlib
+from collections.abc import Iterable
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from optimizers.torch_optim import DropIn
+
+RULES = {
+    "sgd": ("optimizers.sgd:SGD", "stochastic gradient descent"),
+    "momentum": ("optimizers.momentum:Momentum", "heavy-ball momentum"),
+    "nag": ("optimizers.nag:NAG", "Nesterov's accelerated gradient"),
+    "rmsprop": ("optimizers.rmsprop:RMSprop", "RMSprop"),
+    "adam": ("optimizers.adam:Adam", "Adam"),
+    "adamw": ("optimizers.adamw:AdamW", "Adam with decoupled weight decay"),
+    "lstm": ("optimizers.lstm:LSTM", "the paper's learned optimizer, a coordinatewise LSTM"),
+}
+"""Name → (module:class, summary). Modules are imported when a rule is asked for."""
+
+SUFFIX = ".safetensors"
+
+
+def shipped_checkpoints() -> list[str]:
+    """Names of the checkpoints that come with the package."""
+    names = (item.name for item in (resources.files("optimizers") / "checkpoints").iterdir())
+    return sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
+
+
+def load(name: str, params: "Iterable[Tensor] | Iterable[dict[str, Any]]", **hyperparameters: Any) -> "DropIn":
+    """A rule as a drop-in `torch.optim.Optimizer`, as in `load("lstm", model.parameters(), checkpoint="mnist")`.
+
+    Args:
+        name: one of `RULES`.
+        params: parameters or dicts of parameter groups, as `torch.optim` takes them.
+        hyperparameters: fields of the rule; the rest keep their defaults.
+
+    Raises:
+        KeyError: no rule has this name.
+        pydantic.ValidationError: the rule does not take these hyperparameters.
+    """
+    from optimizers.torch_optim import DropIn
+
+    if name not in RULES:
+        raise KeyError(f"no optimizer is called {name!r}; known: {', '.join(RULES)}")
+    module, _, attribute = RULES[name][0].partition(":")
+    return DropIn(params, getattr(importlib.import_module(module), attribute)(**hyperparameters))

@@ -1,0 +1,22 @@
+"""Adam with decoupled weight decay."""
+
+from typing import ClassVar
+
+from pydantic import Field
+from torch import Tensor
+
+from optimizers.adam import Adam
+from optimizers.base import State, per_replica
+
+
+class AdamW(Adam):
+    """u = u_Adam − lr · λ · θ. Source: Loshchilov & Hutter 2019, algorithm 2; as `torch.optim.AdamW`."""
+
+    name: ClassVar[str] = "adamw"
+
+    weight_decay: float = Field(default=1e-2, ge=0)
+
+    def update_tensor(self, grad: Tensor, state: State, param: Tensor) -> tuple[Tensor, State]:
+        update, state = super().update_tensor(grad, state, param)
+        decay = per_replica(self.lr, grad) * per_replica(self.weight_decay, grad)
+        return update - decay * param, state

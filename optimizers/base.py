@@ -1,0 +1,100 @@
+"""The protocol of an optimizer: two pure functions, `init` and `update`, the same for hand-designed and learned rules.
+
+    state = rule.init(params)
+    updates, state = rule.update(grads, state, params)
+    params = params + updates
+
+`params`, `grads` and `updates` are dicts of tensors by parameter name. In the engine they come stacked, one replica
+after the other, as `[seeds, settings, ...]`; a rule that treats every coordinate alike need not care.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+Tensors = dict[str, Tensor]
+State = dict[str, Any]
+
+
+class Optimizer(BaseModel, ABC):
+    """An update rule. Its fields are its hyperparameters: numbers, or (see `stacked`) one value for each replica.
+
+    A learned optimizer differs in one thing only: it has meta-parameters (`meta_parameters` is not empty).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, arbitrary_types_allowed=True)
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    """Raised whenever the rule would give other numbers: results of two versions are not comparable."""
+    tunable: ClassVar[tuple[str, ...]] = ("lr",)
+    """Hyperparameters that the track `tuned` searches, on a logarithmic grid."""
+
+    @abstractmethod
+    def init(self, params: Tensors) -> State:
+        """The state before the first step."""
+
+    @abstractmethod
+    def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
+        """The updates to add to `params`, and the next state.
+
+        Neither `grads` nor `params` are changed. `state` is consumed: where no autograd graph is recorded, a rule may
+        reuse its memory for the state that it returns, so a caller must not use the old one again.
+        """
+
+    def state_bytes(self, state: State) -> int:
+        """Memory of a state, in bytes."""
+        return tensors_bytes(state)
+
+    @property
+    def meta_parameters(self) -> Tensors:
+        """The trained tensors of a learned optimizer; empty for a hand-designed one."""
+        return {}
+
+    def stacked(self, hyperparameters: Mapping[str, Tensor]) -> Self:
+        """This rule with `[seeds or 1, settings]` values in place of the numbers: each replica gets its own."""
+        return self.model_copy(update=dict(hyperparameters))
+
+
+class CoordinatewiseOptimizer(Optimizer):
+    """A rule in which no coordinate's update depends on another coordinate: one function, applied to each tensor.
+
+    Being coordinatewise is a promise that the engine uses: meta-training may then follow a random subset of the
+    coordinates. The last dimensions of every tensor in a parameter's state are therefore that parameter's shape.
+    """
+
+    @abstractmethod
+    def init_tensor(self, param: Tensor) -> State:
+        """The state that belongs to one parameter tensor."""
+
+    @abstractmethod
+    def update_tensor(self, grad: Tensor, state: State, param: Tensor) -> tuple[Tensor, State]:
+        """The update of one parameter tensor, and its next state; the contract is that of `update`."""
+
+    def init(self, params: Tensors) -> State:
+        return {name: self.init_tensor(param) for name, param in params.items()}
+
+    def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
+        results = {name: self.update_tensor(grads[name], state[name], param) for name, param in params.items()}
+        return (
+            {name: update for name, (update, _) in results.items()},
+            {name: new_state for name, (_, new_state) in results.items()},
+        )
+
+
+def per_replica(hyperparameter: float | Tensor, like: Tensor) -> float | Tensor:
+    """A hyperparameter, ready to multiply `like`: `[seeds or 1, settings]` gains the trailing dimensions it lacks."""
+    if not isinstance(hyperparameter, Tensor):
+        return hyperparameter
+    return hyperparameter.reshape(*hyperparameter.shape, *[1] * (like.ndim - hyperparameter.ndim))
+
+
+def tensors_bytes(state: Any) -> int:
+    """Bytes of every tensor in a nested state of dicts, lists and tuples."""
+    if isinstance(state, Tensor):
+        return state.numel() * state.element_size()
+    parts = state.values() if isinstance(state, Mapping) else state if isinstance(state, list | tuple) else ()
+    return sum(tensors_bytes(part) for part in parts)

@@ -1,0 +1,25 @@
+"""Heavy-ball momentum."""
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from optimizers.base import CoordinatewiseOptimizer, State, per_replica
+
+
+class Momentum(CoordinatewiseOptimizer):
+    """b ← μ b + g, u = −lr · b. Source: Polyak 1964; as `torch.optim.SGD(momentum=μ)`."""
+
+    name: ClassVar[str] = "momentum"
+
+    lr: float = Field(default=1e-3, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+
+    def init_tensor(self, param: Tensor) -> State:
+        return {"velocity": torch.zeros_like(param)}
+
+    def update_tensor(self, grad: Tensor, state: State, param: Tensor) -> tuple[Tensor, State]:
+        velocity = per_replica(self.momentum, grad) * state["velocity"] + grad
+        return -per_replica(self.lr, grad) * velocity, {"velocity": velocity}

@@ -1,0 +1,29 @@
+"""Nesterov's accelerated gradient."""
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from optimizers.base import CoordinatewiseOptimizer, State, per_replica
+
+
+class NAG(CoordinatewiseOptimizer):
+    """b ← μ b + g, u = −lr · (g + μ b).
+
+    Source: Nesterov 1983 in the form of Sutskever et al. 2013; as `torch.optim.SGD(momentum=μ, nesterov=True)`.
+    """
+
+    name: ClassVar[str] = "nag"
+
+    lr: float = Field(default=1e-3, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+
+    def init_tensor(self, param: Tensor) -> State:
+        return {"velocity": torch.zeros_like(param)}
+
+    def update_tensor(self, grad: Tensor, state: State, param: Tensor) -> tuple[Tensor, State]:
+        momentum = per_replica(self.momentum, grad)
+        velocity = momentum * state["velocity"] + grad
+        return -per_replica(self.lr, grad) * (grad + momentum * velocity), {"velocity": velocity}

@@ -1,0 +1,28 @@
+"""RMSprop."""
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from optimizers.base import CoordinatewiseOptimizer, State, per_replica
+
+
+class RMSprop(CoordinatewiseOptimizer):
+    """v ← α v + (1 − α) g², u = −lr · g / (√v + ε). Source: Tieleman & Hinton 2012; as `torch.optim.RMSprop`."""
+
+    name: ClassVar[str] = "rmsprop"
+
+    lr: float = Field(default=1e-2, gt=0)
+    alpha: float = Field(default=0.99, ge=0, lt=1)
+    epsilon: float = Field(default=1e-8, ge=0)
+
+    def init_tensor(self, param: Tensor) -> State:
+        return {"square": torch.zeros_like(param)}
+
+    def update_tensor(self, grad: Tensor, state: State, param: Tensor) -> tuple[Tensor, State]:
+        alpha = per_replica(self.alpha, grad)
+        square = alpha * state["square"] + (1 - alpha) * grad * grad
+        denominator = square.sqrt() + per_replica(self.epsilon, grad)
+        return -per_replica(self.lr, grad) * grad / denominator, {"square": square}

@@ -1,0 +1,22 @@
+"""Stochastic gradient descent."""
+
+from typing import ClassVar
+
+from pydantic import Field
+from torch import Tensor
+
+from optimizers.base import CoordinatewiseOptimizer, State, per_replica
+
+
+class SGD(CoordinatewiseOptimizer):
+    """u = −lr · g. Source: Robbins & Monro 1951; as `torch.optim.SGD`."""
+
+    name: ClassVar[str] = "sgd"
+
+    lr: float = Field(default=1e-3, gt=0)
+
+    def init_tensor(self, param: Tensor) -> State:
+        return {}
+
+    def update_tensor(self, grad: Tensor, state: State, param: Tensor) -> tuple[Tensor, State]:
+        return -per_replica(self.lr, grad) * grad, state

@@ -1,0 +1,111 @@
+"""Bridges to `torch.optim`, both ways: their classes as baselines here, our rules as drop-in optimizers there."""
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import torch
+from pydantic import create_model
+from torch import Tensor
+
+from optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors, tensors_bytes
+
+
+class DropIn(torch.optim.Optimizer):
+    """A rule as a `torch.optim.Optimizer`: parameter groups, schedulers and `state_dict` work as they do for any other.
+
+    Every floating-point hyperparameter of the rule stands in the parameter groups under its own name, `lr` included.
+
+    Args:
+        params: parameters, or dicts of groups, as `torch.optim` takes them.
+        rule: a coordinatewise rule; a learned one must have its meta-parameters.
+
+    Raises:
+        TypeError: the rule is not coordinatewise: its state could not be kept by parameter.
+    """
+
+    def __init__(self, params: Iterable[Tensor] | Iterable[dict[str, Any]], rule: Optimizer) -> None:
+        if not isinstance(rule, CoordinatewiseOptimizer):
+            raise TypeError(f"{rule.name} is not coordinatewise, and only coordinatewise rules come as torch optimizers")
+        self.rule = rule
+        values = {name: getattr(rule, name) for name in type(rule).model_fields}
+        super().__init__(params, {name: value for name, value in values.items() if isinstance(value, float)})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """One update of every parameter that has a gradient; the closure's loss, where one is given."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            rule = self.rule.model_copy(update={name: group[name] for name in self.defaults})
+            for param in group["params"]:
+                if param.grad is None:
+                    continue
+                state = self.state[param] or rule.init_tensor(param)
+                update, self.state[param] = rule.update_tensor(param.grad, state, param)
+                param.add_(update)
+        return loss
+
+
+class TorchOptimizer(Optimizer):
+    """A `torch.optim.Optimizer` class as a baseline: one instance a replica, stepped one after the other."""
+
+    torch_class: ClassVar[type[torch.optim.Optimizer]]
+
+    def init(self, params: Tensors) -> State:
+        return {"replicas": [self._replica(params, index) for index in _replica_indices(params)]}
+
+    def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
+        updates = {name: torch.empty_like(value) for name, value in params.items()}
+        for index, (own, optimizer) in zip(_replica_indices(params), state["replicas"], strict=True):
+            for name, parameter in own.items():
+                parameter.data.copy_(params[name][index])
+                parameter.grad = grads[name][index].clone()
+            optimizer.step()
+            for name, parameter in own.items():
+                updates[name][index] = parameter.detach() - params[name][index]
+        return updates, state
+
+    def state_bytes(self, state: State) -> int:
+        return sum(tensors_bytes(dict(optimizer.state)) for _, optimizer in state["replicas"])
+
+    def _replica(self, params: Tensors, index: tuple[int, int]) -> tuple[Tensors, torch.optim.Optimizer]:
+        own = {name: torch.nn.Parameter(value[index].clone()) for name, value in params.items()}
+        given = {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
+        values = {name: _of_replica(value, params, index) for name, value in given.items()}
+        return own, self.torch_class(own.values(), **values)
+
+
+def bridge(name: str, torch_class: type[torch.optim.Optimizer]) -> type[TorchOptimizer]:
+    """An optimizer of ours over a torch class; the numbers and switches of its constructor are the hyperparameters."""
+    fields: dict[str, Any] = {}
+    for parameter in list(inspect.signature(torch_class).parameters.values())[1:]:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        default = parameter.default
+        kind = type(default) if type(default) in (bool, int, float, str) else Any
+        kind = float | int if kind is int else kind
+        fields[parameter.name] = (kind, ... if default is parameter.empty else default)
+    cls = create_model(torch_class.__name__, __base__=TorchOptimizer, __doc__=torch_class.__doc__, **fields)
+    cls.name, cls.torch_class = name, torch_class
+    cls.tunable = tuple(field for field in ("lr",) if field in fields)
+    return cls
+
+
+def is_torch_optimizer(cls: Any) -> bool:
+    """Whether `cls` is a class that `bridge` takes."""
+    return isinstance(cls, type) and issubclass(cls, torch.optim.Optimizer)
+
+
+def _replica_indices(params: Tensors) -> list[tuple[int, int]]:
+    seeds, settings = next(iter(params.values())).shape[:2]
+    return [(seed, setting) for seed in range(seeds) for setting in range(settings)]
+
+
+def _of_replica(value: Any, params: Tensors, index: tuple[int, int]) -> Any:
+    """One replica's value of a hyperparameter that may be stacked."""
+    if not isinstance(value, Tensor):
+        return value
+    return value.expand(next(iter(params.values())).shape[:2])[index].item()

@@ -1,0 +1,10 @@
+"""Families of functions to minimise, one module each. The table below is the registration: one line a family.
+
+Tasks know neither the optimizers nor the engine.
+"""
+
+FAMILIES = {
+    "quadratic": ("tasks.quadratic:Quadratic", "random quadratics ‖Wθ − y‖²"),
+    "mnist-mlp": ("tasks.mnist:MnistMlp", "multilayer perceptron on MNIST digits"),
+}
+"""Name → (module:class, summary). Modules are imported when a task is asked for."""

@@ -1,0 +1,90 @@
+"""The protocol of a task: a family of functions to minimise, written for one replica and run for many.
+
+Shapes. A *replica* is one optimizee: one function under one setting of the optimizer. Replicas come stacked as
+`[seeds, settings, ...]`, the seed outermost, so that the settings of one seed share its data and its minibatches.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.func import grad_and_value
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One function drawn from a family: where the optimizee starts, and the tensors that define the function."""
+
+    params: Tensors
+    data: Tensors = field(default_factory=dict)
+
+
+class Task(BaseModel, ABC):
+    """A family of functions. Its fields are the family's parameters; two tasks with equal fields are the same task.
+
+    A subclass gives `sample` and `loss`. Everything else has a default: override `draw` and `minibatch` for minibatches,
+    `loss_and_grad` where a hand-batched gradient is faster than `torch.func` (and test it against this one), and
+    `evaluate` where there is held-out data.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    """Raised whenever the same seed would give other numbers: results of two versions are not comparable."""
+    final_window: ClassVar[int] = 1
+    """The final loss of a trajectory is the mean of its last `final_window` losses (minibatch losses are noisy)."""
+    groups: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Names of parameters by kind of layer (`conv`, `fc`), for optimizers that treat the kinds differently."""
+
+    horizon: int = Field(default=100, ge=1, le=1_000_000)
+    """Number of optimizer steps. The functions and minibatches of a seed do not depend on it."""
+
+    @abstractmethod
+    def sample(self, generator: torch.Generator) -> Problem:
+        """Draw one function: float32 parameters and data on the CPU, all randomness from `generator`."""
+
+    @abstractmethod
+    def loss(self, params: Tensors, batch: Tensors) -> Tensor:
+        """The scalar loss of ONE replica. Pure, no in-place operation, no randomness: `torch.func` batches it."""
+
+    def draw(self, generator: torch.Generator, steps: int) -> Tensors:
+        """The randomness of `steps` minibatches of one function, `[steps, ...]` each; none by default."""
+        return {}
+
+    def minibatch(self, data: Tensors, draw: Tensors) -> Tensors:
+        """What `loss` sees at one step, `[seeds, ...]` each, from `Problem.data` and one step of `draw`."""
+        return {**data, **draw}
+
+    def loss_and_grad(self, params: Tensors, batch: Tensors) -> tuple[Tensor, Tensors]:
+        """Losses `[seeds, settings]` and gradients like `params` (`[seeds, settings, ...]`), without a graph."""
+        per_replica = grad_and_value(self.loss)
+        per_setting = torch.vmap(per_replica, in_dims=(0, None))
+        grads, losses = torch.vmap(per_setting)(params, batch)
+        return losses, grads
+
+    def evaluate(self, params: Tensors) -> Tensors:
+        """Held-out `loss` and `accuracy`, `[seeds, settings]` each; empty where the family has no test split."""
+        return {}
+
+    def require_data(self) -> None:
+        """Make sure that the data are on this machine; called before anything runs.
+
+        Raises:
+            FileNotFoundError: they are not; the message says how to get them.
+        """
+
+    def sources(self) -> dict[str, Any]:
+        """Where the data come from, for the manifest: a description and a SHA-256 for each source."""
+        return {}
+
+    def final_loss(self, losses: Tensor) -> Tensor:
+        """The final loss of trajectories `[..., steps + 1]`: the mean over the last `final_window` losses."""
+        return losses[..., -self.final_window :].mean(-1)
+

