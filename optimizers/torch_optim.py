@@ -28,8 +28,15 @@ class DropIn(torch.optim.Optimizer):
         if not isinstance(rule, CoordinatewiseOptimizer):
             raise TypeError(f"{rule.name} is not coordinatewise, and only coordinatewise rules come as torch optimizers")
         self.rule = rule
-        values = {name: getattr(rule, name) for name in type(rule).model_fields}
-        super().__init__(params, {name: value for name, value in values.items() if isinstance(value, float)})
+        super().__init__(params, self._hyperparameters())
+
+    def _hyperparameters(self) -> dict[str, float]:
+        values = {name: getattr(self.rule, name) for name in type(self.rule).model_fields}
+        return {name: value for name, value in values.items() if isinstance(value, float)}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copying and pickling keep: torch's own part, and the rule."""
+        return {**super().__getstate__(), "rule": self.rule}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
@@ -38,8 +45,9 @@ class DropIn(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        names = self._hyperparameters().keys()
         for group in self.param_groups:
-            rule = self.rule.model_copy(update={name: group[name] for name in self.defaults})
+            rule = self.rule.model_copy(update={name: group[name] for name in names})
             for param in group["params"]:
                 if param.grad is None:
                     continue

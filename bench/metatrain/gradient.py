@@ -52,12 +52,9 @@ def truncated_bptt(
         ValueError: `coordinates` asked of a rule that is not coordinatewise.
     """
     replicas = carry.losses.numel()
-    if isinstance(rule, CoordinatewiseOptimizer):
-        tape: _Tape = _SampledTape(carry, coordinates, generator)
-    elif coordinates is None:
-        tape = _Tape(carry)
-    else:
+    if coordinates is not None and not isinstance(rule, CoordinatewiseOptimizer):
         raise ValueError(f"coordinates={coordinates} needs a coordinatewise rule, and {rule.name} is not one")
+    tape = _Tape(carry, None if coordinates is None else _choose(carry.params, coordinates, generator))
 
     losses = []
     with torch.no_grad():
@@ -73,82 +70,90 @@ def truncated_bptt(
 
 
 class _Tape:
-    """The gradients of a segment, and what is needed to run the rule over them again."""
+    """The gradients of a segment, and what is needed to run the rule over them again.
 
-    def __init__(self, carry: Carry) -> None:
-        self.params: Tensors = carry.params
-        self.state: State = _copied(carry.state)
-        self.scale: Tensors = {}
-        self.grads = [self.select(carry.grads)]
+    With `chosen` positions of each parameter, only those are kept, laid end to end in one tensor called `sample`.
+    """
 
-    def select(self, grads: Tensors) -> Tensors:
-        return grads
+    def __init__(self, carry: Carry, chosen: Tensors | None) -> None:
+        self.chosen = chosen
+        self.params = self._pick(carry.params)
+        if chosen is None:
+            self.state = _copied(carry.state)
+            self.scale = dict.fromkeys(carry.params, torch.ones((), dtype=carry.losses.dtype, device=carry.losses.device))
+        else:
+            self.state = {"sample": _picked_state(carry, chosen)}
+            rates = [value.new_full((len(chosen[name]),), value.numel() / len(chosen[name])) for name, value in carry.params.items()]
+            self.scale = {"sample": torch.cat(rates)}
+        self.grads = [self._pick(carry.grads)]
 
     def record(self, grads: Tensors) -> None:
-        self.grads.append(self.select(grads))
+        self.grads.append(self._pick(grads))
 
     def replay(self, rule: LearnedOptimizer, weights: Tensor) -> Tensor:
         """The surrogate Σ_s ⟨u_s, G_s⟩ as a graph over the rule's meta-parameters."""
         to_go = self._weighted_gradients_to_go(weights)
         params, state = self.params, self.state
         surrogate = weights.new_zeros(())
-        for grads, targets in zip(self.grads, to_go, strict=False):
+        for grads, targets in zip(self.grads[:-1], to_go, strict=True):
             updates, state = rule.update(grads, state, params)
             params = {name: value + updates[name] for name, value in params.items()}
             for name, update in updates.items():
                 surrogate = surrogate + (update * targets[name]).sum()
         return surrogate
 
+    def _pick(self, values: Tensors) -> Tensors:
+        if self.chosen is None:
+            return values
+        return {"sample": torch.cat([values[name].flatten()[index] for name, index in self.chosen.items()])}
+
     def _weighted_gradients_to_go(self, weights: Tensor) -> list[Tensors]:
-        """G_s = Σ_{t>s} w_t g_t for every step s. A coordinate whose gradients are not all finite gets none."""
-        to_go: list[Tensors] = []
+        """G_s = Σ_{t>s} w_t g_t for every step s, over the sampling rate.
+
+        A coordinate whose gradients are not all finite (its replica diverged) counts for nothing, here and in `grads`.
+        """
         total = {name: torch.zeros_like(grad) for name, grad in self.grads[0].items()}
-        for weight, grads in zip(weights.flip(0), reversed(self.grads), strict=False):
-            total = {name: total[name] + weight * grads[name] for name in grads}
-            to_go.append(total)
-        finite = {name: last.isfinite() for name, last in total.items()}
-        scale = {name: torch.where(finite[name], self.scale.get(name, 1.0), 0.0) for name in finite}
-        self.grads = [{n: torch.where(finite[n], g, 0.0) for n, g in grads.items()} for grads in self.grads]
-        return [{n: torch.where(finite[n], g, 0.0) * scale[n] for n, g in item.items()} for item in reversed(to_go)]
+        to_go: list[Tensors] = []
+        for weight, grads in zip(weights.flip(0), reversed(self.grads[1:]), strict=True):
+            total = {name: total[name] + weight * grad for name, grad in grads.items()}
+            to_go.insert(0, total)
+        finite = {name: value.isfinite() for name, value in total.items()}
+        self.grads = [{name: torch.where(finite[name], g, 0.0) for name, g in grads.items()} for grads in self.grads]
+        return [
+            {name: torch.where(finite[name], value, 0.0) * self.scale[name] for name, value in item.items()}
+            for item in to_go
+        ]
 
 
-class _SampledTape(_Tape):
-    """A tape of some coordinates, drawn anew for each segment and laid end to end in one tensor."""
+def _choose(params: Tensors, coordinates: int, generator: torch.Generator | None) -> Tensors:
+    """Flat positions in each stacked parameter `[seeds, settings, ...]`: all, or a sample without replacement."""
+    chosen = {}
+    for name, value in params.items():
+        count = min(value.numel(), coordinates * value.shape[0] * value.shape[1])
+        everything = count == value.numel()
+        order = torch.arange(count) if everything else torch.randperm(value.numel(), generator=generator)[:count]
+        chosen[name] = order.to(value.device)
+    return chosen
 
-    def __init__(self, carry: Carry, coordinates: int | None, generator: torch.Generator | None) -> None:
-        self.chosen = {name: _choose(param, coordinates, generator) for name, param in carry.params.items()}
-        super().__init__(carry)
-        self.params = self.select(carry.params)
-        self.state = {"sample": self._select_state(carry)}
-        rates = [torch.full_like(index, 1, dtype=torch.float64) * (carry.params[name].numel() / max(1, len(index)))
-                 for name, index in self.chosen.items()]
-        self.scale = {"sample": torch.cat(rates).to(self.params["sample"])}
 
-    def select(self, grads: Tensors) -> Tensors:
-        return {"sample": torch.cat([grads[name].flatten()[index] for name, index in self.chosen.items()])}
+def _picked_state(carry: Carry, chosen: Tensors) -> State:
+    """State tensors end in their parameter's shape (the contract of a coordinatewise rule): take what is chosen.
 
-    def _select_state(self, carry: Carry) -> State:
-        """State tensors end in their parameter's shape (the contract of a coordinatewise rule): take what is chosen."""
-        parts = [
+    What is no tensor (a count of steps) is the same for all parameters.
+    """
+    parts: list[State] = []
+    for name, index in chosen.items():
+        trailing = carry.params[name].ndim
+        parts.append(
             {
-                key: value.flatten(value.ndim - carry.params[name].ndim)[..., index] if isinstance(value, Tensor) else value
+                key: value.flatten(value.ndim - trailing)[..., index] if isinstance(value, Tensor) else value
                 for key, value in carry.state[name].items()
             }
-            for name, index in self.chosen.items()
-        ]
-        return {
-            key: torch.cat([part[key] for part in parts], dim=-1) if isinstance(value, Tensor) else value
-            for key, value in parts[0].items()
-        }
-
-
-def _choose(param: Tensor, coordinates: int | None, generator: torch.Generator | None) -> Tensor:
-    """Flat positions in a stacked parameter `[seeds, settings, ...]`: all, or a random sample without replacement."""
-    replicas = param.shape[0] * param.shape[1]
-    budget = param.numel() if coordinates is None else coordinates * replicas
-    if budget >= param.numel():
-        return torch.arange(param.numel(), device=param.device)
-    return torch.randperm(param.numel(), generator=generator)[:budget].to(param.device)
+        )
+    return {
+        key: torch.cat([part[key] for part in parts], dim=-1) if isinstance(value, Tensor) else value
+        for key, value in parts[0].items()
+    }
 
 
 def _copied(state: State) -> State:
