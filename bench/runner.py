@@ -65,7 +65,7 @@ class Runner:
         for cell in self.cells:
             cell.task.require_data()
         todo = [cell for cell in self.cells if self.force or not self._finished(cell)]
-        sources = {}
+        sources: dict[str, Any] = {}
         for cell in self.cells:
             sources |= cell.task.sources()
         self.run.begin({**about, "environment": environment(self.device), "sources": sources, "cells": self._plan()})
@@ -86,11 +86,13 @@ class Runner:
         return self.run.finished("cells", cell_name(*cell.key), self._description(cell))
 
     def _plan(self) -> list[dict[str, Any]]:
-        return [
-            {"task": task, "optimizer": optimizer, "track": track, "seeds": cell.seeds}
-            for cell in self.cells
-            for task, optimizer, track in [cell.key]
-        ]
+        """What the folder is to hold: what earlier starts asked for, and the cells of this one."""
+        earlier = self.run.manifest["cells"] if self.run.exists() else []
+        plan = {(item["task"], item["optimizer"], item["track"]): item for item in earlier}
+        for cell in self.cells:
+            task, optimizer, track = cell.key
+            plan[cell.key] = {"task": task, "optimizer": optimizer, "track": track, "seeds": cell.seeds}
+        return list(plan.values())
 
     def _description(self, cell: Cell) -> dict[str, Any]:
         """All that decides a cell's numbers, clocks excepted."""
@@ -112,16 +114,25 @@ class Runner:
 
     def _time(self, task: Task) -> dict[str, dict[str, Any]]:
         """The serial pass of all the suite's optimizers on a task, done once."""
-        members = {identity_of(c.optimizer): c.optimizer for c in self.cells if identity_of(c.task) == identity_of(task)}
+        members = {
+            identity_of(c.optimizer): c.optimizer for c in self.cells if identity_of(c.task) == identity_of(task)
+        }
         name = cell_name(identity_of(task))
-        description = {"format": FORMAT, "task": identity_of(task), "optimizers": sorted(members), "protocol": timing.PROTOCOL}
+        description = {
+            "format": FORMAT,
+            "task": identity_of(task),
+            "optimizers": sorted(members),
+            "protocol": timing.PROTOCOL,
+        }
         if self.force or not self._same_timing(name, description):
             self.report(f"{identity_of(task)}: timing {len(members)} optimizers, one replica, serially")
             rows = timing.time_steps(task, list(members.values()), self.device)
             self.run.write("timing", name, description, rows)
         frame = self.run.read_one("timing", name).astype(object)
         frame = frame.where(frame.notna(), None)
-        return {row["optimizer"]: row for row in frame.to_dict("records")}
+        return {
+            str(row["optimizer"]): {str(key): value for key, value in row.items()} for row in frame.to_dict("records")
+        }
 
     def _same_timing(self, name: str, description: dict[str, Any]) -> bool:
         """A timing of other optimizers is no conflict: clocks are measured again, for all of them together."""
@@ -147,24 +158,23 @@ class Runner:
             "update_seconds": clock.get("update_seconds"),
         }
         rule = cell.optimizer
-        tuning_passes = 0
+        rows: list[dict[str, Any]] = []
+        common |= {"hyperparameters": hyperparameters(rule), "tuning_passes": 0}
         try:
             if track == "tuned":
                 chosen = self._tuned(cell)
-                tuning_passes = chosen.passes
                 rule = rule.model_copy(update={"lr": chosen.lr})
-            common |= {"hyperparameters": hyperparameters(rule), "tuning_passes": tuning_passes}
+                common |= {"hyperparameters": hyperparameters(rule), "tuning_passes": chosen.passes}
             seeds = [derive_seed("evaluation", function_family(cell.task), index) for index in range(cell.seeds)]
             batch = self.seeds_at_once or len(seeds)
-            rows = []
             for first in range(0, len(seeds), batch):
                 result = rollout(cell.task, rule, seeds[first : first + batch], device=self.device)
-                rows += [common | {"seed": first + k} | _outcome(cell.task, result, k) for k in range(len(result.losses))]
-            return rows
+                outcomes = [_outcome(cell.task, result, k) for k in range(len(result.losses))]
+                rows += [common | {"seed": first + k} | outcome for k, outcome in enumerate(outcomes)]
         except Exception as error:  # a stranger's task or optimizer may raise anything; its rows say what
             failure = {"status": "error", "reason": f"{type(error).__name__}: {error}"}
-            common = {"hyperparameters": hyperparameters(rule), **common, **failure}
-            return [common | {"seed": index, "tuning_passes": tuning_passes} for index in range(cell.seeds)]
+            rows += [common | failure | {"seed": index} for index in range(len(rows), cell.seeds)]
+        return rows
 
     def _tuned(self, cell: Cell) -> tuning.Tuning:
         """The tuning of a cell, from its file if it is finished."""
@@ -204,7 +214,7 @@ def _outcome(task: Task, result: Trajectories, k: int) -> dict[str, Any]:
     heldout = {name: float(value[k, 0]) for name, value in result.heldout.items()}
     return {
         "status": "ok" if diverged < 0 else "diverged",
-        "reason": None if diverged < 0 else f"the loss left 10⁶ times its start, or was not finite, at step {diverged}",
+        "reason": None if diverged < 0 else "the loss was not finite, or beyond 10⁶ times its start",
         "failed_step": None if diverged < 0 else diverged,
         "loss": losses.tolist(),
         "final_loss": float(task.final_loss(losses.double())),

@@ -33,11 +33,12 @@ def interquartile_mean(values: ArrayLike, axis: int = -1) -> NDArray[np.float64]
 def bootstrap(statistic: Callable[..., NDArray[np.float64]], *samples: ArrayLike) -> Interval:
     """Percentile bootstrap over seeds; several samples are paired (resampled together).
 
-    `statistic(*samples, axis)` is vectorised. With fewer than two seeds, or where nothing finite can be said, the
-    interval is unbounded: from 0 to infinity where all values are positive.
+    `statistic(*samples, axis)` is vectorised. With fewer than two seeds nothing can be said: the interval is unbounded.
+    A resample whose statistic is not a number (infinite over infinite) counts as infinite.
     """
     arrays = [np.asarray(sample, dtype=np.float64) for sample in samples]
-    estimate = float(statistic(*arrays, axis=-1))
+    with np.errstate(invalid="ignore"):
+        estimate = float(statistic(*arrays, axis=-1))
     if arrays[0].size < 2:
         return Interval(estimate, float("-inf"), float("inf"))
     with np.errstate(invalid="ignore"):
@@ -52,7 +53,7 @@ def bootstrap(statistic: Callable[..., NDArray[np.float64]], *samples: ArrayLike
             method="percentile",
             rng=np.random.default_rng(SEED),
         )
-        distribution = np.nan_to_num(result.bootstrap_distribution, nan=np.inf, posinf=np.inf)
+        distribution = np.nan_to_num(result.bootstrap_distribution, nan=np.inf, posinf=np.inf, neginf=-np.inf)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(distribution, [tail, 1 - tail], method="nearest")
     return Interval(estimate, float(low), float(high))

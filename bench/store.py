@@ -120,6 +120,10 @@ class Run:
             raise StoreError(f"{self.folder} holds results of format {written_by}; this version reads format {FORMAT}")
         return dict(manifest)
 
+    def exists(self) -> bool:
+        """Whether the folder holds a run."""
+        return (self.folder / "manifest.json").is_file()
+
     def begin(self, manifest: Mapping[str, Any]) -> None:
         """Make the folder, or go on in one whose run has the same format; write the manifest.
 
@@ -129,7 +133,9 @@ class Run:
         try:
             for kind in SCHEMAS:
                 (self.folder / kind).mkdir(parents=True, exist_ok=True)
-            write_atomically(self.folder / "manifest.json", json.dumps({"format": FORMAT, **manifest}, indent=2).encode())
+            write_atomically(
+                self.folder / "manifest.json", json.dumps({"format": FORMAT, **manifest}, indent=2).encode()
+            )
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be written: {error.strerror}; choose another --out") from error
 
@@ -139,7 +145,7 @@ class Run:
         Raises:
             StoreError: it is not.
         """
-        if self.folder.is_dir() and any(self.folder.iterdir()) or self.folder.is_file():
+        if (self.folder.is_dir() and any(self.folder.iterdir())) or self.folder.is_file():
             _ = self.manifest
 
     def finished(self, kind: Kind, name: str, description: Mapping[str, Any]) -> bool:
@@ -155,7 +161,9 @@ class Run:
         if (wanted := json.loads(json.dumps(description))) != found:
             different = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
             changes = ", ".join(f"{key} was {found.get(key)!r}, now {wanted.get(key)!r}" for key in different)
-            raise StoreError(f"{path} holds other results ({changes}); choose another --out, or --force to replace them")
+            raise StoreError(
+                f"{path} holds other results ({changes}); choose another --out, or --force to replace them"
+            )
         return True
 
     def write(self, kind: Kind, name: str, description: Mapping[str, Any], rows: list[dict[str, Any]]) -> None:
@@ -196,7 +204,8 @@ class Run:
             raise StoreError(f"{path} is damaged: {_first_line(error)}") from error
         if not table.schema.remove_metadata().equals(schema):
             raise StoreError(f"{path} does not have the columns of a results file")
-        return table.to_pandas()
+        frame: pd.DataFrame = table.to_pandas()
+        return frame
 
     def _path(self, kind: Kind, name: str) -> Path:
         return self.folder / kind / f"{name}.parquet"

@@ -49,6 +49,15 @@ class Suite(BaseModel):
     optimizers: list[str] = []
     tasks: list[SuiteTask] = Field(min_length=1)
 
+    def narrowed(self, tasks: list[str] | None, optimizers: list[str] | None, seeds: int | None) -> "Suite":
+        """This suite with other tasks or optimizers in place of its own, or another number of seeds everywhere."""
+        kept = [SuiteTask(task=name) for name in tasks] if tasks else self.tasks
+        if optimizers:
+            kept = [item.model_copy(update={"optimizers": []}) for item in kept]
+        if seeds:
+            kept = [item.model_copy(update={"seeds": seeds}) for item in kept]
+        return self.model_copy(update={"tasks": kept, "optimizers": optimizers or self.optimizers})
+
     def cells(self) -> list["Cell"]:
         """Every cell, in the order of the file; a task or optimizer named twice counts once.
 

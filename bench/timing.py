@@ -1,8 +1,9 @@
 """The serial wall-clock pass: one replica, optimizers interleaved step by step, gradient and update timed apart."""
 
+import contextlib
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -57,22 +58,31 @@ def time_steps(task: Task, optimizers: Sequence[Optimizer], device: str = "cpu")
     clocked: dict[str, _Clocked] = {}
     for optimizer in optimizers:
         name = identity_of(optimizer)
-        rows[name] = {"task": identity_of(task), "optimizer": name, "threads": torch.get_num_threads(), "device": device}
-        _guarded(rows[name], lambda name=name, optimizer=optimizer: clocked.update({name: _Clocked(task, optimizer, device)}))
+        rows[name] = {
+            "task": identity_of(task),
+            "optimizer": name,
+            "threads": torch.get_num_threads(),
+            "device": device,
+        }
+        with _failure_noted(rows[name]):
+            clocked[name] = _Clocked(task, optimizer, device)
     for turn in range(WARM_UP_STEPS + TIMED_STEPS):
         for name, clock in clocked.items():
             if "reason" not in rows[name]:
-                _guarded(rows[name], lambda clock=clock: clock.step(record=turn >= WARM_UP_STEPS))
+                with _failure_noted(rows[name]):
+                    clock.step(record=turn >= WARM_UP_STEPS)
     for name, clock in clocked.items():
         if "reason" not in rows[name]:
-            rows[name] |= _summary("grad_seconds", clock.grad_seconds) | _summary("update_seconds", clock.update_seconds)
+            rows[name] |= _summary("grad_seconds", clock.grad_seconds)
+            rows[name] |= _summary("update_seconds", clock.update_seconds)
             rows[name]["timed_steps"] = TIMED_STEPS
     return list(rows.values())
 
 
-def _guarded(row: dict[str, Any], action: Callable[[], Any]) -> None:
+@contextlib.contextmanager
+def _failure_noted(row: dict[str, Any]) -> Iterator[None]:
     try:
-        action()
+        yield
     except Exception as error:  # a stranger's optimizer may raise anything; its row says what
         row["reason"] = f"{type(error).__name__}: {error}"
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
+from bench.registry import function_family, identity_of
 from bench.rollout import rollout
 from bench.seeds import derive_seed
-from bench.registry import function_family, identity_of
 from optimizers.base import Optimizer
 from tasks.base import Task
 
@@ -34,7 +34,12 @@ class Tuning:
 
 
 def tune(
-    task: Task, optimizer: Optimizer, count: int, *, device: str = "cpu", on_rollout: Callable[[str], Any] = lambda _: None
+    task: Task,
+    optimizer: Optimizer,
+    count: int,
+    *,
+    device: str = "cpu",
+    on_rollout: Callable[[str], Any] = lambda _: None,
 ) -> Tuning:
     """Choose the learning rate of `optimizer` on `count` tuning functions of `task`.
 
@@ -50,9 +55,7 @@ def tune(
         best = min(tried, key=lambda point: (*_score(tried[point]), point))
         new = _beyond(best, min(tried), max(tried))
     at_edge = best in (min(tried), max(tried))
-    rows = [
-        {**row, "chosen": point == best, "at_edge": at_edge} for point in sorted(tried) for row in tried[point]
-    ]
+    rows = [{**row, "chosen": point == best, "at_edge": at_edge} for point in sorted(tried) for row in tried[point]]
     return Tuning(rows, _rate(best), at_edge, len(rows) * task.horizon)
 
 

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from optimizers.base import CoordinatewiseOptimizer, State, per_replica
+from optimizers.base import CoordinatewiseOptimizer, State, blend, per_replica
 
 
 class Adam(CoordinatewiseOptimizer):
@@ -28,8 +28,10 @@ class Adam(CoordinatewiseOptimizer):
     def update_tensor(self, grad: Tensor, state: State, param: Tensor) -> tuple[Tensor, State]:
         beta1, beta2 = per_replica(self.beta1, grad), per_replica(self.beta2, grad)
         step = state["step"] + 1
-        mean = beta1 * state["mean"] + (1 - beta1) * grad
-        square = beta2 * state["square"] + (1 - beta2) * grad * grad
-        denominator = square.sqrt() / (1 - beta2**step) ** 0.5 + per_replica(self.epsilon, grad)
-        update = -per_replica(self.lr, grad) / (1 - beta1**step) * mean / denominator
-        return update, {"mean": mean, "square": square, "step": step}
+        mean = blend(state["mean"], grad, 1 - beta1)
+        square = blend(state["square"], grad * grad, 1 - beta2)
+        # √v̂ + ε over a common factor, in one piece of memory: passes over memory are what this rule costs.
+        correction = (1 - beta2**step) ** 0.5
+        update = square.sqrt().add_(per_replica(self.epsilon, grad) * correction)
+        rate = per_replica(self.lr, grad) * correction / (1 - beta1**step)
+        return torch.div(mean, update, out=update).mul_(-rate), {"mean": mean, "square": square, "step": step}

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
@@ -25,7 +26,9 @@ class Optimizer(BaseModel, ABC):
     A learned optimizer differs in one thing only: it has meta-parameters (`meta_parameters` is not empty).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, arbitrary_types_allowed=True
+    )
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
@@ -90,6 +93,11 @@ def per_replica(hyperparameter: float | Tensor, like: Tensor) -> float | Tensor:
     if not isinstance(hyperparameter, Tensor):
         return hyperparameter
     return hyperparameter.reshape(*hyperparameter.shape, *[1] * (like.ndim - hyperparameter.ndim))
+
+
+def blend(old: Tensor, new: Tensor, weight: float | Tensor) -> Tensor:
+    """(1 − weight) · old + weight · new, in the memory of `old`, a tensor of the state, where no graph is recorded."""
+    return torch.lerp(old, new, weight) if torch.is_grad_enabled() else old.lerp_(new, weight)
 
 
 def tensors_bytes(state: Any) -> int:

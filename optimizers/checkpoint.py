@@ -50,7 +50,9 @@ class Checkpoint:
         """
         if self.tensors.keys() != shapes.keys():
             different = sorted(self.tensors.keys() ^ shapes.keys())
-            raise CheckpointError(f"{self.source} does not fit its architecture: tensors {different} missing or unknown")
+            raise CheckpointError(
+                f"{self.source} does not fit its architecture: tensors {different} missing or unknown"
+            )
         for name, shape in shapes.items():
             tensor = self.tensors[name]
             if tuple(tensor.shape) != shape or tensor.dtype != torch.float32:

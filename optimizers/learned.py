@@ -82,7 +82,7 @@ class LearnedOptimizer(Optimizer):
         """
         if not self._meta_parameters:
             raise ValueError(
-                f"{self.name} has no meta-parameters: give checkpoint=NAME, or train it with 'l2obench train {self.name}'"
+                f"{self.name} has no meta-parameters: give checkpoint=NAME, or train it, 'l2obench train {self.name}'"
             )
 
     def describe_architecture(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from optimizers.base import CoordinatewiseOptimizer, State, per_replica
+from optimizers.base import CoordinatewiseOptimizer, State, blend, per_replica
 
 
 class RMSprop(CoordinatewiseOptimizer):
@@ -23,6 +23,6 @@ class RMSprop(CoordinatewiseOptimizer):
 
     def update_tensor(self, grad: Tensor, state: State, param: Tensor) -> tuple[Tensor, State]:
         alpha = per_replica(self.alpha, grad)
-        square = alpha * state["square"] + (1 - alpha) * grad * grad
+        square = blend(state["square"], grad * grad, 1 - alpha)
         denominator = square.sqrt() + per_replica(self.epsilon, grad)
-        return -per_replica(self.lr, grad) * grad / denominator, {"square": square}
+        return grad / denominator * -per_replica(self.lr, grad), {"square": square}

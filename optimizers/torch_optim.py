@@ -26,7 +26,9 @@ class DropIn(torch.optim.Optimizer):
 
     def __init__(self, params: Iterable[Tensor] | Iterable[dict[str, Any]], rule: Optimizer) -> None:
         if not isinstance(rule, CoordinatewiseOptimizer):
-            raise TypeError(f"{rule.name} is not coordinatewise, and only coordinatewise rules come as torch optimizers")
+            raise TypeError(
+                f"{rule.name} is not coordinatewise, and only coordinatewise rules come as torch optimizers"
+            )
         self.rule = rule
         super().__init__(params, self._hyperparameters())
 
@@ -39,7 +41,7 @@ class DropIn(torch.optim.Optimizer):
         return {**super().__getstate__(), "rule": self.rule}
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update of every parameter that has a gradient; the closure's loss, where one is given."""
         loss = None
         if closure is not None:
@@ -80,7 +82,7 @@ class TorchOptimizer(Optimizer):
         return sum(tensors_bytes(dict(optimizer.state)) for _, optimizer in state["replicas"])
 
     def _replica(self, params: Tensors, index: tuple[int, int]) -> tuple[Tensors, torch.optim.Optimizer]:
-        own = {name: torch.nn.Parameter(value[index].clone()) for name, value in params.items()}
+        own: Tensors = {name: torch.nn.Parameter(value[index].clone()) for name, value in params.items()}
         given = {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
         values = {name: _of_replica(value, params, index) for name, value in given.items()}
         return own, self.torch_class(own.values(), **values)
@@ -93,7 +95,7 @@ def bridge(name: str, torch_class: type[torch.optim.Optimizer]) -> type[TorchOpt
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         default = parameter.default
-        kind = type(default) if type(default) in (bool, int, float, str) else Any
+        kind: Any = type(default) if type(default) in (bool, int, float, str) else Any
         kind = float | int if kind is int else kind
         fields[parameter.name] = (kind, ... if default is parameter.empty else default)
     cls = create_model(torch_class.__name__, __base__=TorchOptimizer, __doc__=torch_class.__doc__, **fields)

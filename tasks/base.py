@@ -28,7 +28,7 @@ class Problem:
 class Task(BaseModel, ABC):
     """A family of functions. Its fields are the family's parameters; two tasks with equal fields are the same task.
 
-    A subclass gives `sample` and `loss`. Everything else has a default: override `draw` and `minibatch` for minibatches,
+    A subclass gives `sample` and `loss`. All else has a default: override `draw` and `minibatch` for minibatches,
     `loss_and_grad` where a hand-batched gradient is faster than `torch.func` (and test it against this one), and
     `evaluate` where there is held-out data.
     """
@@ -87,4 +87,3 @@ class Task(BaseModel, ABC):
     def final_loss(self, losses: Tensor) -> Tensor:
         """The final loss of trajectories `[..., steps + 1]`: the mean over the last `final_window` losses."""
         return losses[..., -self.final_window :].mean(-1)
-

@@ -1,5 +1,6 @@
 """Multilayer perceptrons on MNIST digits: the paper's section 3.2, with its transfers to other architectures."""
 
+import itertools
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -39,7 +40,7 @@ class MnistMlp(Task):
     def sample(self, generator: torch.Generator) -> Problem:
         widths = [PIXELS, *[self.units] * self.layers, CLASSES]
         params = {}
-        for k, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+        for k, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
             params[f"w{k}"] = self.scale * torch.randn(outputs, inputs, generator=generator)
             params[f"b{k}"] = self.scale * torch.randn(outputs, generator=generator)
         return Problem(params)
@@ -97,7 +98,7 @@ class MnistMlp(Task):
         return digits_sources(self.data)
 
     def _forward(self, params: Tensors, x: Tensor) -> list[Tensor]:
-        """Hidden activations, then the logits, `[seeds, settings, features, batch]` each, of `x [seeds, batch, 784]`."""
+        """Hidden activations, then logits, `[seeds, settings, features, batch]` each, of `x [seeds, batch, 784]`."""
         w0 = params["w0"]
         z = torch.bmm(w0.flatten(1, 2), x.mT).view(*w0.shape[:3], x.shape[1])
         outputs = []

@@ -1,8 +1,9 @@
-"""Settings for all tests: one thread, repeatable property tests, data cached in one place a session."""
+"""Settings for all tests: processes as the command line sets them up, repeatable property tests."""
 
-import torch
 from hypothesis import settings
 
-torch.set_num_threads(1)
+from bench.process import set_up_process
+
+set_up_process()
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("repeatable")

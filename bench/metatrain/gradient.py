@@ -80,10 +80,15 @@ class _Tape:
         self.params = self._pick(carry.params)
         if chosen is None:
             self.state = _copied(carry.state)
-            self.scale = dict.fromkeys(carry.params, torch.ones((), dtype=carry.losses.dtype, device=carry.losses.device))
+            self.scale = dict.fromkeys(
+                carry.params, torch.ones((), dtype=carry.losses.dtype, device=carry.losses.device)
+            )
         else:
             self.state = {"sample": _picked_state(carry, chosen)}
-            rates = [value.new_full((len(chosen[name]),), value.numel() / len(chosen[name])) for name, value in carry.params.items()]
+            rates = [
+                value.new_full((len(chosen[name]),), value.numel() / len(chosen[name]))
+                for name, value in carry.params.items()
+            ]
             self.scale = {"sample": torch.cat(rates)}
         self.grads = [self._pick(carry.grads)]
 

@@ -1,9 +1,9 @@
 """A meta-training on disk: it survives a kill at any moment, and goes on with the same numbers.
 
-    FOLDER/state.safetensors       everything between two trajectories; replaced atomically
-    FOLDER/log.csv                 one row a trajectory
-    FOLDER/meta-loss.png           the log as a picture
-    FOLDER/checkpoint.safetensors  the best meta-parameters so far, with the recipe
+FOLDER/state.safetensors       everything between two trajectories; replaced atomically
+FOLDER/log.csv                 one row a trajectory
+FOLDER/meta-loss.png           the log as a picture
+FOLDER/checkpoint.safetensors  the best meta-parameters so far, with the recipe
 """
 
 import io
@@ -23,7 +23,6 @@ from bench.metatrain.recipe import Recipe
 from bench.metatrain.trainer import Progress, Trainer, train
 from bench.registry import identity_of
 from bench.store import StoreError, write_atomically
-from optimizers.base import Tensors
 from optimizers.checkpoint import encode_checkpoint
 
 SAVE_SECONDS = 20.0
@@ -41,6 +40,7 @@ class Session:
         self.folder = folder
         self.recipe = recipe
         self.trainer = Trainer(recipe, device)
+        self.origin = {"versions": versions(), **commit()}
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -108,8 +108,7 @@ class Session:
             "meta_steps": progress.meta_steps,
             "seconds": round(progress.seconds, 1),
             "sources": self.trainer.task.sources(),
-            "versions": versions(),
-            **commit(),
+            **self.origin,
         }
         return encode_checkpoint(rule.name, rule.describe_architecture(), recipe, progress.best)
 
@@ -121,14 +120,14 @@ class Session:
             header = json.loads(content[8 : 8 + length])
             counters = json.loads(header["__metadata__"]["l2obench-training"])
             tensors = load(content)
-            parts: dict[str, Tensors] = {part: {} for part in PARTS}
-            for key, tensor in tensors.items():
-                part, name = key.split("/", 1)
-                parts[part][name] = tensor.to(self.trainer.device)
+            # In the order of the rule: sums over the meta-parameters round by it, and resuming is exact.
+            names = list(self.trainer.rule.meta_shapes())
+            parts = {part: {n: tensors[f"{part}/{n}"].to(self.trainer.device) for n in names} for part in PARTS}
             recipe = counters.pop("recipe")
             version = counters.pop("task_version")
             best = counters.pop("best_validation")
-            progress = Progress(**parts, **counters, best_validation=math.inf if best is None else best)
+            values: dict[str, Any] = {**parts, **counters, "best_validation": math.inf if best is None else best}
+            progress = Progress(**values)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError, RecursionError) as error:
             raise StoreError(f"{path} is damaged ({error}); --force begins anew") from error
         now = {**self.recipe.model_dump(), "task_version": self.trainer.task.version}
@@ -149,10 +148,23 @@ def _picture(log: pd.DataFrame, recipe: Recipe) -> bytes:
 
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     if "meta_loss" in log:
-        axes.plot(log["trajectory"], log["meta_loss"], color="#9aa7b8", linewidth=0.8, label="meta-loss (mean over a trajectory)")
+        axes.plot(
+            log["trajectory"],
+            log["meta_loss"],
+            color="#9aa7b8",
+            linewidth=0.8,
+            label="meta-loss (mean over a trajectory)",
+        )
     if "validation" in log:
         validated = log.dropna(subset=["validation"])
-        axes.plot(validated["trajectory"], validated["validation"], "o-", color="#c1440e", markersize=3, label="validation (final loss)")
+        axes.plot(
+            validated["trajectory"],
+            validated["validation"],
+            "o-",
+            color="#c1440e",
+            markersize=3,
+            label="validation (final loss)",
+        )
     axes.set(xlabel="trajectory", yscale="log", title=f"{recipe.optimizer} on {recipe.task}")
     axes.legend(frameon=False)
     buffer = io.BytesIO()

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from bench.metatrain.gradient import truncated_bptt
 from bench.metatrain.recipe import Recipe, RecipeError
@@ -16,7 +15,7 @@ from bench.registry import function_family, optimizer_registry, task_registry
 from bench.rollout import Problems, rollout, start
 from bench.seeds import Purpose, derive_seed, generator
 from optimizers.adam import Adam
-from optimizers.base import Tensors
+from optimizers.base import State, Tensors
 from optimizers.learned import LearnedOptimizer
 
 MAX_SETBACKS = 5
@@ -69,7 +68,9 @@ class Trainer:
         phi = self.rule.initialised(random).meta_parameters
         if self.recipe.init_std is not None:
             for name, tensor in phi.items():
-                torch.zero_(tensor) if name.endswith("bias") else tensor.normal_(0, self.recipe.init_std, generator=random)
+                torch.zero_(tensor) if name.endswith("bias") else tensor.normal_(
+                    0, self.recipe.init_std, generator=random
+                )
         zeros = {name: torch.zeros_like(tensor) for name, tensor in phi.items()}
         return Progress(phi, zeros, dict(zeros), dict(phi))
 
@@ -115,7 +116,7 @@ class Trainer:
         return float(self.task.final_loss(result.losses).mean())
 
     def _segments(self) -> int:
-        return math.ceil(self.task.horizon / self.recipe.unroll)
+        return -(-int(self.task.horizon) // self.recipe.unroll)
 
     def _descend(self, progress: Progress) -> tuple[Tensors, Tensors, Tensors, dict[str, Any]]:
         """One trajectory of meta-steps: φ, Adam's two moments, and the row of the log."""
@@ -126,32 +127,41 @@ class Trainer:
         with torch.no_grad():
             carry = start(problems, self.rule.with_meta_parameters(phi))
         met, norms = [], []
-        for weights in self.weights.split(self.recipe.unroll):
+        for weights in torch.split(self.weights, self.recipe.unroll):
             boundary = carry.losses.unsqueeze(-1)
             rule = self.rule.with_meta_parameters(phi)
-            segment = truncated_bptt(
-                problems, rule, carry, weights / len(weights), self.recipe.coordinates, draws
-            )
+            segment = truncated_bptt(problems, rule, carry, weights / len(weights), self.recipe.coordinates, draws)
             carry = segment.carry
             norm = torch.stack([grad.square().sum() for grad in segment.meta_grads.values()]).sum().sqrt()
             if not torch.isfinite(norm):
                 raise FloatingPointError(f"meta-gradient is {float(norm)} at meta-step {step}")
             clip = (self.recipe.clip / norm).clamp(max=1.0)
             step += 1
-            phi, mean, square = adam(phi, {n: g * clip for n, g in segment.meta_grads.items()}, mean, square, step, self._lr(number))
+            phi, mean, square = adam(
+                phi, {n: g * clip for n, g in segment.meta_grads.items()}, mean, square, step, self._lr(number)
+            )
             norms.append(float(norm))
-            met.append(torch.cat([boundary, segment.losses], -1) if self.recipe.boundary_losses == "twice" else segment.losses)
+            met.append(
+                torch.cat([boundary, segment.losses], -1) if self.recipe.boundary_losses == "twice" else segment.losses
+            )
         losses = torch.cat(met, dim=-1)
-        return phi, mean, square, {
-            "meta_loss": float(losses.mean()),
-            "final_loss": float(self.task.final_loss(losses).mean()),
-            "gradient_norm": sum(norms) / len(norms),
-            "lr": self._lr(number),
-        }
+        return (
+            phi,
+            mean,
+            square,
+            {
+                "meta_loss": float(losses.mean()),
+                "final_loss": float(self.task.final_loss(losses).mean()),
+                "gradient_norm": sum(norms) / len(norms),
+                "lr": self._lr(number),
+            },
+        )
 
     def _lr(self, trajectory: int) -> float:
         floor = self.recipe.final_lr
-        return self.recipe.lr * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * trajectory / self.recipe.trajectories)))
+        return self.recipe.lr * (
+            floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * trajectory / self.recipe.trajectories))
+        )
 
     def _seeds(self, purpose: Purpose, first: int, count: int) -> list[int]:
         return [derive_seed(purpose, self.family, self._unit(first, count) + k) for k in range(count)]
@@ -165,7 +175,7 @@ def adam(
     phi: Tensors, grads: Tensors, mean: Tensors, square: Tensors, step: int, lr: float
 ) -> tuple[Tensors, Tensors, Tensors]:
     """One step of Adam (Kingma & Ba 2015) on the meta-parameters, by our own rule."""
-    state = {name: {"mean": mean[name], "square": square[name], "step": step - 1} for name in phi}
+    state: State = {name: {"mean": mean[name], "square": square[name], "step": step - 1} for name in phi}
     updates, state = Adam(lr=lr).update(grads, state, phi)
     return (
         {name: phi[name] + updates[name] for name in phi},

@@ -9,11 +9,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
+from safetensors.torch import save
+
 from optimizers import shipped_checkpoints
 from optimizers.checkpoint import MAX_BYTES, CheckpointError, encode_checkpoint, read_checkpoint
 from optimizers.lstm import LSTM
-from pydantic import ValidationError
-from safetensors.torch import save
 
 SMALL = LSTM(hidden=3, layers=1)
 
@@ -74,7 +75,9 @@ def test_truncated_file(tmp_path: Path, length: int) -> None:
 
 
 @given(position=st.integers(0, 1200), value=st.integers(0, 255))
-def test_any_flipped_byte_is_refused_or_harmless(tmp_path_factory: pytest.TempPathFactory, position: int, value: int) -> None:
+def test_any_flipped_byte_is_refused_or_harmless(
+    tmp_path_factory: pytest.TempPathFactory, position: int, value: int
+) -> None:
     content = bytearray(encoded())
     content[position % len(content)] = value
     name = written(tmp_path_factory.mktemp("flip"), bytes(content))

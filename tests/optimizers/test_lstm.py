@@ -6,8 +6,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from optimizers.lstm import BLOCK, LSTM
 from pydantic import ValidationError
+
+from optimizers.lstm import BLOCK, LSTM
 
 
 def trained(**parameters: object) -> LSTM:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+
 from optimizers.adam import Adam
 from optimizers.adamw import AdamW
 from optimizers.base import Optimizer

@@ -5,6 +5,7 @@ import io
 
 import pytest
 import torch
+
 from bench.registry import BadParameters, optimizer_registry
 from bench.rollout import Problems, advance, rollout, start
 from optimizers import RULES, load

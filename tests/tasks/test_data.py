@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tasks.data
 import torch
+
+import tasks.data
 from tasks.data import MNIST_SHA256, DataMissing, digits, fetch_mnist
 
 

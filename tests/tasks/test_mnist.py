@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+
 from tasks.base import Task
 from tasks.data import digits
 from tasks.mnist import MnistMlp

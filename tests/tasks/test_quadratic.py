@@ -3,6 +3,7 @@
 import pytest
 import torch
 from pydantic import ValidationError
+
 from tasks.base import Task
 from tasks.quadratic import Quadratic
 

@@ -1,0 +1,34 @@
+# Every target sets up what it needs in .venv. `make bench` and `make test` are all that most people want.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: bench test test-slow benchmark format clean
+
+bench: $(INSTALLED) ## run suite `quick` and make its report
+	$(BIN)/l2obench run quick
+	$(BIN)/l2obench report results/quick
+
+test: $(INSTALLED) ## lint, types and tests, in under 10 minutes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -m "not slow"
+
+test-slow: $(INSTALLED) ## the tests that take minutes
+	$(BIN)/pytest -m slow
+
+benchmark: $(INSTALLED) ## speed, as ratios to peers measured in the same run
+	$(BIN)/pytest tests/benchmarks --benchmark-enable --benchmark-columns=median,iqr,rounds -s
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,93 @@
+"""What all figures share: their look, literal names, legends below, and files with the same bytes every time."""
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from reports.formats import one_line
+
+WIDTH, HEIGHT = 6.4, 4.6
+PNG_DPI = 150
+LOG_RANGE = 10
+TITLE_SIGNS, LEGEND_SIGNS, TICK_SIGNS = 50, 72, 28  # what fits on a line of each
+LEGEND_ROWS, LEGEND_ROW_HEIGHT = 3, 0.21
+Style = dict[str, Any]
+
+
+@contextmanager
+def theme() -> Iterator[None]:
+    """The settings under which figures are made and saved; the reader's own are left alone."""
+    own: dict[Any, Any] = {
+        "svg.hashsalt": "l2obench",
+        "figure.constrained_layout.w_pad": 0.08,
+        "figure.constrained_layout.h_pad": 0.08,
+        "font.size": 11,
+        "axes.titlesize": 12,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.edgecolor": "#444444",
+        "grid.color": "#e3e3e3",
+        "legend.frameon": False,
+        "axes.formatter.min_exponent": 3,
+    }
+    with matplotlib.rc_context({**seaborn.axes_style("whitegrid"), **own}):
+        yield
+
+
+def new_figure(title: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
+    """A figure that belongs to no global state: nothing to close, and no backend but Agg."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_title(literal(title, TITLE_SIGNS))
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def scale(set_scale: Any, values: Iterable[np.ndarray[Any, Any]]) -> None:
+    """A logarithmic axis where all values are positive and span more than a factor of ten."""
+    numbers = np.concatenate([np.ravel(part) for part in values] or [np.empty(0)])
+    numbers = numbers[np.isfinite(numbers)]
+    if numbers.size and numbers.min() > 0 and numbers.max() / numbers.min() > LOG_RANGE:
+        set_scale("log")
+
+
+def legend(figure: Figure, entries: Sequence[tuple[str, Style]]) -> None:
+    """A legend below the axes; a long one makes the figure higher instead of the axes lower."""
+    labels = [literal(label, LEGEND_SIGNS) for label, _ in entries]
+    columns = 2 if len(labels) > 1 and max(map(len, labels)) <= LEGEND_SIGNS // 2 else 1
+    rows = -(-sum(label.count("\n") + 1 for label in labels) // columns)
+    figure.set_figheight(figure.get_figheight() + LEGEND_ROW_HEIGHT * max(0, rows - LEGEND_ROWS))
+    lines = [Line2D([], [], **style) for _, style in entries]
+    figure.legend(lines, labels, loc="outside lower left", ncols=columns, fontsize=10, handlelength=2.8)
+
+
+def literal(name: str, width: int) -> str:
+    """A name as matplotlib draws it: no formulas between dollars, no underscore to hide it, no line beyond `width`."""
+    lines = textwrap.wrap(one_line(name), width, break_on_hyphens=False) or ["—"]
+    text = "\n".join(lines).replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
+
+
+def broken(label: str) -> str:
+    """A tick label, on several lines if it is long, broken where its parameters or its remark begin."""
+    parts = [label] if len(label) < TICK_SIGNS - 8 else label.replace("[", "\n[").replace(" (", "\n(").split("\n")
+    return "\n".join(literal(part, TICK_SIGNS) for part in parts)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write `path`.svg and `path`.png, without dates in them."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once, for both files
+    figure.savefig(path.with_name(f"{path.name}.svg"), metadata={"Date": None})
+    figure.savefig(path.with_name(f"{path.name}.png"), dpi=PNG_DPI)

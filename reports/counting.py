@@ -1,0 +1,69 @@
+"""How rows count: a failed seed is an infinite loss, and the best baseline of a task is the one to beat."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.stats import interquartile_mean, steps_to_target
+
+
+def groups(frame: pd.DataFrame, *names: str) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Key and rows of every group, in the frame's order, runs kept apart."""
+    columns = [*(["run"] if "run" in frame else []), *names]
+    for key, rows in frame.groupby(columns, sort=False, dropna=False):
+        yield dict(zip(columns, key, strict=True)), rows
+
+
+def failed(rows: pd.DataFrame) -> int:
+    """Seeds whose status is not ok."""
+    return int((rows["status"] != "ok").sum())
+
+
+def counted_losses(rows: pd.DataFrame) -> NDArray[np.float64]:
+    """Final losses `[seeds]`; infinite for a seed that failed."""
+    losses = rows["final_loss"].astype(float).fillna(np.inf).where(rows["status"] == "ok", np.inf)
+    return np.asarray(losses, dtype=np.float64)
+
+
+def counted_heldout(rows: pd.DataFrame, column: str, worst: float) -> float:
+    """Mean of a held-out metric over all seeds, a failed one at the worst value; missing where the task has none."""
+    ok = rows["status"] == "ok"
+    values = rows[column].astype(float)
+    return np.nan if values[ok].isna().all() else float(values.where(ok).fillna(worst).mean())
+
+
+def counted_steps(rows: pd.DataFrame, target: float) -> NDArray[np.float64]:
+    """Steps to a target loss `[seeds]`; infinite without a trajectory, and everywhere if the target is not finite."""
+    steps = np.full(len(rows), np.inf)
+    known = rows["loss"].notna().to_numpy()
+    if known.any() and np.isfinite(target):
+        losses = np.stack(rows["loss"][known].to_list())
+        steps[known] = steps_to_target(losses, target, min(int(rows["final_window"].iloc[0]), losses.shape[1]))
+    return steps
+
+
+def seconds(rows: pd.DataFrame, column: str) -> float:
+    """The seconds of a cell, the same in all its rows; missing if it was not timed."""
+    return float(rows[column].astype(float).iloc[0])
+
+
+def iqm(rows: pd.DataFrame) -> float:
+    """Interquartile mean of the final losses."""
+    return float(interquartile_mean(counted_losses(rows)))
+
+
+def best_baseline(task: pd.DataFrame) -> pd.DataFrame | None:
+    """The rows of the tuned baseline with the lowest mean final loss on a task; none if no baseline ran.
+
+    Where no baseline was tuned, the best of the track `default` stands in; its rows say so. The choice is made on the
+    evaluation seeds themselves, which favours the baseline.
+    """
+    baselines = task[~task["learned"].eq(True)]
+    for track in ("tuned", "default"):
+        candidates = [rows for _, rows in groups(baselines[baselines["track"] == track], "optimizer")]
+        if candidates:
+            return min(candidates, key=lambda rows: (counted_losses(rows).mean(), failed(rows), iqm(rows)))
+    return None

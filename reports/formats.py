@@ -1,0 +1,153 @@
+"""Writes a table as Markdown, CSV or HTML. Names are data: whatever they hold, they stay text.
+
+In Markdown and HTML ∞ stands for infinity and — for what is missing; CSV, which machines read, has `inf` and nothing.
+"""
+
+import csv
+import io
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+PERCENTAGES = {"reached", "heldout_accuracy"}
+INTERVALS = {"low": "high", "grad_microseconds_q25": "grad_microseconds_q75"}
+INTERVALS["update_microseconds_q25"] = "update_microseconds_q75"
+HEADINGS = {
+    "low": "95 % interval",
+    "lr": "learning rate",
+    "iqm_final_loss": "interquartile mean",
+    "heldout_loss": "held-out loss",
+    "heldout_accuracy": "held-out accuracy",
+    "grad_microseconds": "gradient µs",
+    "grad_microseconds_q25": "quartiles",
+    "update_microseconds": "update µs",
+    "update_microseconds_q25": "quartiles",
+    "update_ratio_to_adam": "update ÷ adam's",
+    "step_ratio_to_adam": "step ÷ adam's",
+    "update_time_ratio": "update time ÷ baseline's",
+    "step_time_ratio": "step time ÷ baseline's",
+    "baseline_mean_final_loss": "baseline's mean",
+    "state_bytes": "state bytes a replica",
+}
+MARKDOWN_SIGNS = re.compile(r"([\\`*_\[\]|~$])")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as a reader sees it, before any escaping; the two ends of an interval share one."""
+
+    title: str
+    numeric: bool
+    cells: list[str]
+
+
+def number(value: float) -> str:
+    """Four significant digits; ∞ and — where there is no number to write."""
+    if math.isnan(value):
+        return "—"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if (value.is_integer() and abs(value) < 1e6) or 1e3 <= abs(value) < 1e6:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def readable(table: pd.DataFrame) -> list[Column]:
+    """The columns of a table, its numbers written out."""
+    kinds = pd.api.types
+    columns = []
+    for name, values in table.items():
+        cells = [_shown(str(name), value) for value in values]
+        if upper := INTERVALS.get(str(name)):
+            ends = zip(cells, (_shown(upper, value) for value in table[upper]), strict=True)
+            cells = ["—" if pair == ("—", "—") else " – ".join(pair) for pair in ends]
+        if name not in INTERVALS.values():
+            numeric = kinds.is_numeric_dtype(values.dtype) and not kinds.is_bool_dtype(values.dtype)
+            columns.append(Column(HEADINGS.get(str(name), str(name).replace("_", " ")), numeric, cells))
+    return columns
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks and control characters, which no table, figure or terminal can take."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """A GitHub-flavoured Markdown table; numbers to the right."""
+    columns = readable(table)
+    lines = [
+        [_markdown(column.title) for column in columns],
+        ["---:" if column.numeric else "---" for column in columns],
+        *([_markdown(cell) for cell in row] for row in zip(*(column.cells for column in columns), strict=True)),
+    ]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """Numbers in full; text that a spreadsheet would take for a formula gets an apostrophe before it.
+
+    A carriage return in a name becomes a space: the csv module leaves it unquoted, and readers end the row there.
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(table.columns)
+    for row in table.itertuples(index=False, name=None):
+        writer.writerow([_csv(value) for value in row])
+    return stream.getvalue()
+
+
+def to_html(table: pd.DataFrame, caption: str) -> Markup:
+    """A table in its own scrolling region, every name escaped; `learned` marks rows, it is no column."""
+    columns = readable(table.drop(columns="learned", errors="ignore"))
+    learned = table["learned"] if "learned" in table else [False] * len(table)
+    html = (
+        environment()
+        .get_template("table.html.j2")
+        .render(
+            caption=caption,
+            columns=columns,
+            rows=list(zip(learned, zip(*(column.cells for column in columns), strict=True), strict=True)),
+        )
+    )
+    return Markup(html)
+
+
+def environment() -> jinja2.Environment:
+    """The templates of this package, escaping everything that is not marked as HTML."""
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("reports"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _shown(column: str, value: Any) -> str:
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return "—"
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, int | np.integer):
+        return f"{value:,}"
+    if isinstance(value, float | np.floating):
+        return f"{value:.1%}" if column in PERCENTAGES else number(float(value))
+    return one_line(str(value))
+
+
+def _markdown(text: str) -> str:
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return MARKDOWN_SIGNS.sub(r"\\\1", text)
+
+
+def _csv(value: Any) -> Any:
+    if isinstance(value, str):
+        return ("'" if value.startswith(FORMULA_STARTS) else "") + value.replace("\r", " ")
+    return "" if value is None or value is pd.NA or value != value else value

@@ -1,0 +1,148 @@
+"""The report of one run or several: tables, figures, and one page that holds them all and loads nothing."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from reports import answer, formats, plots, tables
+from reports.answer import headline_text
+from reports.plots import Drawn
+from reports.publish import publish
+from reports.reading import ReportError, Results, read_results
+
+__all__ = ["Report", "ReportError", "headline_text", "write_report"]
+
+CAPTIONS = {
+    "headline": "Learned optimizers against the best tuned baseline of each task",
+    "final_losses": "Final losses, the lowest mean of a task first",
+    "time_to_target": "Steps and seconds to the median final loss of the best tuned baseline",
+    "step_seconds": "Time of one step of one replica, and memory of the optimizer's state",
+    "tuning": "Learning rates chosen on the tuning seeds",
+    "failures": "Seeds that failed",
+    "unfinished": "Cells planned and not finished",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written."""
+
+    page: Path
+    tables: list[Path]
+    figures: list[Path]
+    headline: str
+    """The headline table as plain text, for a terminal."""
+
+
+def write_report(run_folders: Sequence[str | Path], target: str | Path) -> Report:
+    """Write `target`/index.html with its tables (.md, .csv) and figures (.svg, .png).
+
+    An earlier report there is replaced once the new one is complete.
+
+    Args:
+        run_folders: the runs; of several, rows are shown side by side and marked with their run.
+        target: a folder that does not exist, is empty, or holds an earlier report.
+
+    Raises:
+        ReportError: a run has no finished cells, or `target` holds something else or cannot be written.
+        StoreError: a folder is no run, or is damaged.
+    """
+    results, target = read_results(run_folders), Path(target)
+    frames = _frames(results)
+
+    def build(folder: Path) -> None:
+        (folder / "tables").mkdir()
+        for name, frame in frames.items():
+            (folder / "tables" / f"{name}.md").write_text(formats.to_markdown(frame), encoding="utf-8")
+            (folder / "tables" / f"{name}.csv").write_text(formats.to_csv(frame), encoding="utf-8")
+        (folder / "figures").mkdir()
+        figures = plots.draw_all(results.cells, results.tuning, folder / "figures")
+        (folder / "index.html").write_text(_page(results, frames, figures), encoding="utf-8")
+
+    publish(target, build)
+    return Report(
+        page=target / "index.html",
+        tables=sorted((target / "tables").iterdir()),
+        figures=sorted((target / "figures").iterdir()),
+        headline=headline_text(results.cells),
+    )
+
+
+def _frames(results: Results) -> dict[str, pd.DataFrame]:
+    return {
+        "headline": tables.headline(results.cells),
+        "final_losses": tables.final_losses(results.cells),
+        "time_to_target": tables.time_to_target(results.cells),
+        "step_seconds": tables.step_seconds(results.timing, results.cells),
+        "tuning": tables.tuning(results.tuning),
+        "failures": tables.failures(results.cells),
+        "unfinished": results.unfinished,
+    }
+
+
+def _page(results: Results, frames: Mapping[str, pd.DataFrame], figures: Sequence[Drawn]) -> str:
+    headline = frames["headline"]
+    return (
+        formats.environment()
+        .get_template("report.html.j2")
+        .render(
+            title=" and ".join(
+                dict.fromkeys(_one(about.get("suite") or label) for label, about in results.manifests.items())
+            ),
+            runs=[(label, _about(manifest)) for label, manifest in results.manifests.items()],
+            answers=answer.answers(headline),
+            leaders=answer.leaders(frames["final_losses"]),
+            costs=answer.costs(headline, frames["step_seconds"]),
+            caveats=answer.caveats(frames["tuning"]),
+            tables={
+                name: None if frame.empty else formats.to_html(frame, CAPTIONS[name]) for name, frame in frames.items()
+            },
+            figures={
+                kind: [(figure, _data_uri(figure)) for figure in figures if figure.kind == kind] for kind in plots.KINDS
+            },
+            failed=int(frames["failures"]["failures"].sum()),
+            unfinished=len(results.unfinished),
+            seeds=len(results.cells),
+        )
+    )
+
+
+def _about(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page says of a run: pairs of label and text, its command, and its data sources."""
+    environment: Mapping[str, Any] = manifest.get("environment") or {}
+    commit, dirty = environment.get("commit"), environment.get("dirty")
+    state = "" if dirty is None else ", with uncommitted changes" if dirty else ", clean"
+    facts = {
+        "suite": manifest.get("suite"),
+        "started": manifest.get("started"),
+        "commit": f"{commit}{state}" if commit else "unknown: not run from a checkout",
+        "device": f"{environment.get('device_name', '—')} ({environment.get('device', 'device not recorded')})",
+        "processor": environment.get("processor"),
+        "threads": environment.get("threads"),
+        "system": environment.get("system"),
+        "python": environment.get("python"),
+        **(environment.get("versions") or {}),
+    }
+    return {
+        "description": _one(manifest.get("description") or ""),
+        "facts": {_one(name): _one("—" if value is None else value) for name, value in facts.items()},
+        "command": str(manifest.get("command") or ""),
+        "sources": {
+            _one(name): (_one(source.get("description", "—")), _one(source.get("sha256", "—")))
+            for name, source in (manifest.get("sources") or {}).items()
+        },
+    }
+
+
+def _one(value: object) -> str:
+    return formats.one_line(str(value))
+
+
+def _data_uri(figure: Drawn) -> str:
+    """The figure as an image: inside one, names that a figure shows cannot become markup of the page."""
+    svg = figure.path.with_name(f"{figure.path.name}.svg").read_bytes()
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"

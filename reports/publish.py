@@ -1,0 +1,57 @@
+"""Puts a folder in its place whole or not at all, and never over something that is no report."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from reports.reading import ReportError
+
+MARKER = ".l2obench-report"
+
+
+def publish(target: Path, build: Callable[[Path], None]) -> None:
+    """Let `build` fill a new folder beside `target`, then swap it in. If `build` raises, nothing has changed.
+
+    Raises:
+        ReportError: `target` is something else than an earlier report, or its place cannot be written.
+    """
+    target = target.resolve()
+    _check(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        workshop = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    try:
+        new, old = workshop / "new", workshop / "old"
+        new.mkdir()
+        build(new)
+        (new / MARKER).write_text("l2obench report replaces this folder as a whole\n", encoding="utf-8")
+        _check(target)
+        _swap(new, target, old)
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+
+
+def _check(target: Path) -> None:
+    ours = target.is_dir() and ((target / MARKER).is_file() or not any(target.iterdir()))
+    if not ours and target.exists():
+        raise ReportError(f"{target} exists and is no report of l2obench; choose another --to")
+
+
+def _swap(new: Path, target: Path, old: Path) -> None:
+    if target.exists():
+        target.rename(old)
+    try:
+        new.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
+
+
+def _unwritable(target: Path, error: OSError) -> ReportError:
+    return ReportError(f"the report cannot be written to {target}: {error.strerror or error}; choose another --to")

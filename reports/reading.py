@@ -1,0 +1,107 @@
+"""Reads one run or several for a report: their rows side by side, in the order in which the suites name them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.store import Kind, Run
+
+KEY = ["task", "optimizer", "track"]
+CLOCKS = ["grad_seconds", "update_seconds"]
+
+
+class ReportError(ValueError):
+    """A report that cannot be made, or that would replace something which is no report."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a report is made from. Where there are several runs, every frame has a column `run` with a run's label."""
+
+    manifests: dict[str, dict[str, Any]]
+    """Manifests by the label of their run: its folder's name, numbered where two are alike."""
+    cells: pd.DataFrame
+    tuning: pd.DataFrame
+    timing: pd.DataFrame
+    unfinished: pd.DataFrame
+    """Cells that a manifest plans and its run does not hold yet: task, optimizer, track, seeds."""
+
+
+def read_results(folders: Sequence[str | Path]) -> Results:
+    """Everything in the runs.
+
+    Raises:
+        ReportError: a run has no finished cells, or no folder was given.
+        StoreError: a folder is no run, or is damaged.
+    """
+    if not folders:
+        raise ReportError("no run was named; give at least one results folder")
+    runs = {label: Run(folder) for label, folder in _labelled(folders).items()}
+    manifests = {label: run.manifest for label, run in runs.items()}
+    frames: dict[Kind, list[pd.DataFrame]] = {"cells": [], "tuning": [], "timing": []}
+    unfinished = []
+    for label, run in runs.items():
+        here = {kind: run.read(kind) for kind in frames}
+        if here["cells"].empty:
+            raise ReportError(f"{run.folder} has no finished cells yet; go on with the same l2obench run, then report")
+        plan = _plan(manifests[label])
+        here = {kind: _in_order(frame, plan) for kind, frame in here.items()}
+        here["cells"] = with_timing(here["cells"], here["timing"])
+        for kind, frame in here.items():
+            frames[kind].append(_marked(frame, label, len(runs)))
+        unfinished.append(_marked(_missing(plan, here["cells"]), label, len(runs)))
+    joined = {kind: pd.concat(parts, ignore_index=True) for kind, parts in frames.items()}
+    return Results(manifests, joined["cells"], joined["tuning"], joined["timing"], pd.concat(unfinished))
+
+
+def with_timing(cells: pd.DataFrame, timing: pd.DataFrame) -> pd.DataFrame:
+    """Cells with the seconds of the timing pass where it has them.
+
+    A cell keeps the seconds of the pass that was current when it was computed. A suite that grows is timed anew, all
+    optimizers together: only seconds of one pass can be compared.
+    """
+    measured = timing.dropna(subset=CLOCKS).drop_duplicates(["task", "optimizer"], keep="last")
+    found = cells[["task", "optimizer"]].merge(measured, on=["task", "optimizer"], how="left")[CLOCKS]
+    found.index = cells.index
+    return cells.assign(**{clock: found[clock].fillna(cells[clock].astype(float)) for clock in CLOCKS})
+
+
+def _labelled(folders: Sequence[str | Path]) -> dict[str, Path]:
+    labels: dict[str, Path] = {}
+    for folder in map(Path, folders):
+        name, number = folder.resolve().name or str(folder), 1
+        label = name
+        while label in labels:
+            number += 1
+            label = f"{name} ({number})"
+        labels[label] = folder
+    return labels
+
+
+def _plan(manifest: dict[str, Any]) -> pd.DataFrame:
+    planned = [{name: cell.get(name) for name in [*KEY, "seeds"]} for cell in manifest.get("cells") or []]
+    return pd.DataFrame(planned, columns=[*KEY, "seeds"])
+
+
+def _in_order(frame: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
+    """The rows as the plan orders tasks, then optimizers; what it does not name comes last, as it was."""
+    ranks = {}
+    for column in ("task", "optimizer"):
+        rank = {name: position for position, name in enumerate(dict.fromkeys(plan[column]))}
+        ranks[column] = frame[column].map(lambda name, rank=rank: rank.get(name, len(rank))).astype(int)
+    return frame.loc[pd.DataFrame(ranks).sort_values(["task", "optimizer"], kind="stable").index]
+
+
+def _marked(frame: pd.DataFrame, label: str, runs: int) -> pd.DataFrame:
+    return frame.assign(run=label) if runs > 1 else frame
+
+
+def _missing(plan: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    finished = set(cells[KEY].itertuples(index=False, name=None))
+    missing = [key not in finished for key in plan[KEY].itertuples(index=False, name=None)]
+    return plan[missing]

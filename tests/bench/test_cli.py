@@ -1,0 +1,205 @@
+"""The command line as a user meets it: real processes, real kills, one clear line for each mistake."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.store import Run
+
+RUN = ["run", "-t", "quadratic[horizon=60]", "-t", "mnist-mlp[horizon=40]", "-o", "sgd", "-o", "adam", "--seeds", "4"]
+TRAIN = ["train", "lstm[hidden=6,output_scale=1,preprocessing=none]", "-t", "quadratic[dim=4]", "--functions", "16"]
+TRAIN += ["--trajectories", "40", "--validate-every", "4", "--validation-functions", "8"]
+
+
+def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "bench", *arguments]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def l2obench(*arguments: str, folder: Path, code: int = 0) -> str:
+    """Run the command to its end; what it printed (what it complained of, if it was to fail)."""
+    process = start(*arguments, folder=folder)
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == code, output + errors
+    return errors if code else output
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise TimeoutError
+
+
+def losses(folder: Path) -> dict[tuple[object, ...], list[float]]:
+    frame = pd.read_parquet(folder / "cells")
+    keys = ["task", "optimizer", "track", "hyperparameters", "seed"]
+    return {tuple(row[key] for key in keys): list(row["loss"]) for row in frame.to_dict("records")}
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(tmp_path: Path) -> None:
+    l2obench(*RUN, "--out", "undisturbed", folder=tmp_path)
+    process = start(*RUN, "--out", "killed", folder=tmp_path)
+    wait_until(lambda: len(list((tmp_path / "killed" / "cells").glob("*.parquet"))) >= 2)
+    process.kill()
+    process.wait()
+    finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "killed" / "cells").glob("*.parquet")}
+    assert 2 <= len(finished) < 8
+    output = l2obench(*RUN, "--out", "killed", folder=tmp_path)
+    assert "found finished" in output
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    expected, found = losses(tmp_path / "undisturbed"), losses(tmp_path / "killed")
+    assert expected.keys() == found.keys()
+    for key in expected:
+        np.testing.assert_array_equal(expected[key], found[key])
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_same_weights(tmp_path: Path) -> None:
+    l2obench(*TRAIN, "--out", "undisturbed", folder=tmp_path)
+    process = start(*TRAIN, "--out", "killed", folder=tmp_path)
+    wait_until((tmp_path / "killed" / "checkpoint.safetensors").exists)
+    process.kill()
+    process.wait()
+    assert "going on at trajectory" in l2obench(*TRAIN, "--out", "killed", folder=tmp_path)
+    first, second = (
+        json.loads(l2obench("info", f"lstm[checkpoint={name}/checkpoint.safetensors]", "--json", folder=tmp_path))
+        for name in ("undisturbed", "killed")
+    )
+    assert first["recipe"]["validation_loss"] == second["recipe"]["validation_loss"]
+    evaluate = ["run", "-t", "quadratic[dim=4]", "--seeds", "3"]
+    found = []
+    for name in ("undisturbed", "killed"):
+        l2obench(
+            *evaluate, "-o", f"lstm[checkpoint={name}/checkpoint.safetensors]", "--out", f"of-{name}", folder=tmp_path
+        )
+        found.append(list(losses(tmp_path / f"of-{name}").values()))
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+@pytest.mark.parametrize(("command", "sign"), [(RUN, "manifest.json"), (TRAIN, "checkpoint.safetensors")])
+def test_interrupt_keeps_what_is_finished(tmp_path: Path, command: list[str], sign: str) -> None:
+    process = start(*command, "--out", "it", folder=tmp_path)
+    wait_until((tmp_path / "it" / sign).exists)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.count("\n") == 1
+    assert "the same command goes on" in errors
+    l2obench(*command, "--out", "it", folder=tmp_path)
+
+
+def test_run_and_report(tmp_path: Path) -> None:
+    l2obench(*RUN[:3], "-o", "adam", "-o", "lstm[checkpoint=quadratic]", "--seeds", "6", folder=tmp_path)
+    assert Run(tmp_path / "results" / "custom").manifest["suite"] == "custom"
+    output = l2obench("report", "results/custom", folder=tmp_path)
+    assert "lstm[checkpoint=quadratic]" in output
+    assert "index.html" in output.splitlines()[-1]
+    assert (tmp_path / "results" / "custom" / "report" / "index.html").stat().st_size > 10_000
+
+
+def test_help_lists_and_info(tmp_path: Path) -> None:
+    for command in ("run", "train", "report", "list", "info", "prepare"):
+        assert "Usage" in l2obench(command, "--help", folder=tmp_path)
+        assert command in l2obench(folder=tmp_path)
+    listed = json.loads(l2obench("list", "--json", folder=tmp_path))
+    assert {"quadratic", "mnist-mlp"} <= listed["tasks"].keys()
+    assert {"adam", "lstm"} <= listed["optimizers"].keys()
+    assert {"quadratic", "mnist"} <= listed["checkpoints"].keys()
+    assert "quick" in l2obench("list", "suites", folder=tmp_path)
+    assert "activation" in l2obench("info", "mnist-mlp", folder=tmp_path)
+    assert "trained with" in l2obench("info", "lstm[checkpoint=mnist]", folder=tmp_path)
+    assert "torch" in l2obench("info", folder=tmp_path)
+
+
+def test_lists_come_without_torch(tmp_path: Path) -> None:
+    code = "import sys; sys.argv = ['l2obench', 'list']\ntry:\n import bench.__main__\nexcept SystemExit: pass\n"
+    code += "assert 'torch' not in sys.modules and 'pandas' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+
+
+def test_prepare_digits(tmp_path: Path) -> None:
+    assert "4,000 train, 1,000 test" in l2obench("prepare", "--data-dir", "data", folder=tmp_path)
+    assert list((tmp_path / "data").glob("mnist5k-*.safetensors"))
+
+
+MISTAKES = [
+    (["run", "quik"], "did you mean quick"),
+    (["run"], "name a suite"),
+    (["run", "-t", "quadratic", "-o", "adma"], "did you mean adam"),
+    (["run", "-t", "quadratic[dim=1.5]", "-o", "adam"], "dim=1.5"),
+    (["run", "-t", "quadratic[", "-o", "adam"], "not an identity"),
+    (["run", "-t", "quadratic", "-o", "lstm"], "no meta-parameters"),
+    (["run", "-t", "quadratic", "-o", "lstm[checkpoint=/nowhere.safetensors]"], "cannot be read"),
+    (["run", "-t", "mnist-mlp[data=mnist]", "-o", "adam", "--data-dir", "empty"], "l2obench prepare mnist"),
+    (["run", "quick", "--seeds", "none"], "--seeds"),
+    (["run", "quick", "--device", "cuda:99"], "--device cuda:99"),
+    (["run", "quick", "--device", "warp"], "--device warp"),
+    (["run", "quick", "--out", "thesis.tex"], "thesis.tex"),
+    (["run", "quick", "--out", "."], "is no run"),
+    (["run", "thesis.tex.toml"], "cannot be read"),
+    (["report", "nowhere"], "is no run"),
+    (["train", "adam", "-t", "quadratic"], "not a learned optimizer"),
+    (["train", "lstm", "-t", "quadratic", "--recipe", "papr"], "did you mean paper"),
+    (["train", "lstm", "-t", "quadratic", "--weighting", "best"], "weighting"),
+    (["train", "lstm", "-t", "quadratic", "--unroll", "101"], "longer than the horizon"),
+    (["info", "adamm"], "did you mean adam"),
+    (["list", "task"], "did you mean tasks"),
+    (["prepare", "cifar"], "known: mnist, mnist5k"),
+    (["walk"], "walk"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=[" ".join(arguments) for arguments, _ in MISTAKES])
+def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "thesis.tex").write_text("precious")
+    errors = l2obench(*arguments, folder=tmp_path, code=2)
+    assert message in errors
+    assert errors.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    assert (tmp_path / "thesis.tex").read_text() == "precious"
+
+
+def test_a_failing_plugin_ends_with_code_three_and_rows(tmp_path: Path) -> None:
+    (tmp_path / "stranger.py").write_text(
+        "from optimizers.sgd import SGD\n"
+        "class Raises(SGD):\n"
+        "    def update_tensor(self, grad, state, param):\n"
+        "        raise ZeroDivisionError('a mistake')\n"
+    )
+    arguments = ["run", "-t", "quadratic", "-o", "stranger.Raises", "-o", "adam", "--seeds", "2", "--out", "it"]
+    errors = l2obench(*arguments, folder=tmp_path, code=3)
+    assert "ZeroDivisionError: a mistake" in errors
+    frame = pd.read_parquet(tmp_path / "it" / "cells")
+    assert frame.groupby("optimizer")["status"].agg(set).to_dict() == {"adam": {"ok"}, "stranger.Raises": {"error"}}
+
+
+def test_results_of_another_checkpoint_are_a_conflict(tmp_path: Path) -> None:
+    for seed in ("1", "2"):
+        short = [*TRAIN, "--trajectories", "4", "--seed", seed, "--out", f"training-{seed}"]
+        l2obench(*short, folder=tmp_path)
+    mine = tmp_path / "mine.safetensors"
+    evaluate = [
+        "run",
+        "-t",
+        "quadratic[dim=4]",
+        "-o",
+        "lstm[checkpoint=mine.safetensors]",
+        "--seeds",
+        "2",
+        "--out",
+        "it",
+    ]
+    os.replace(tmp_path / "training-1" / "checkpoint.safetensors", mine)
+    l2obench(*evaluate, folder=tmp_path)
+    os.replace(tmp_path / "training-2" / "checkpoint.safetensors", mine)
+    assert "checkpoint_sha256 was" in l2obench(*evaluate, folder=tmp_path, code=2)

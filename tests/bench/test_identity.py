@@ -1,0 +1,57 @@
+"""Identities: one spelling for each meaning, read back to the same meaning, everything else refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.identity import IdentityError, canonical, parse_identity
+
+keys = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True)
+values = st.one_of(
+    st.integers(-(10**12), 10**12),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.booleans(),
+    st.none(),
+    st.text(max_size=12),
+)
+
+
+@given(parameters=st.dictionaries(keys, values, max_size=4))
+def test_canonical_reads_back_to_the_same(parameters: dict[str, object]) -> None:
+    text = canonical("task.of:mine", parameters)
+    name, found = parse_identity(text)
+    assert (name, found) == ("task.of:mine", parameters)
+    assert canonical(name, found) == text
+
+
+@given(text=st.text(max_size=40))
+def test_any_text_is_read_or_refused_with_an_identity_error(text: str) -> None:
+    try:
+        name, parameters = parse_identity(text)
+    except IdentityError:
+        return
+    assert parse_identity(canonical(name, parameters)) == (name, parameters)
+
+
+def test_order_and_spelling_do_not_matter() -> None:
+    spellings = ["m[b=1e-1,a=relu]", "m[a=relu,b=0.1]", 'm[a="relu",b=.1]']
+    assert {canonical(*parse_identity(text)) for text in spellings} == {"m[a=relu,b=0.1]"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not an identity"),
+        ("a b", "not an identity"),
+        ("m[", "not an identity"),
+        ("m[a]", "expected key=value"),
+        ("m[a=]", "value is missing"),
+        ("m[a=1,]", "expected"),
+        ("m[a=1 b=2]", "expected"),
+        ("m[a=1,a=2]", "gives a twice"),
+        ('m[a="x]', "does not end"),
+    ],
+)
+def test_errors_say_what_was_expected(text: str, message: str) -> None:
+    with pytest.raises(IdentityError, match=message):
+        parse_identity(text)

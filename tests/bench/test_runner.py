@@ -1,0 +1,225 @@
+"""The runner: every row that was promised, the same rows again, and strangers' failures as rows."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from bench.rollout import rollout
+from bench.runner import Outcome, Runner
+from bench.seeds import derive_seed
+from bench.store import Run, StoreError
+from bench.suite import Cell, make_suite
+from optimizers.adam import Adam
+from optimizers.base import State
+from optimizers.sgd import SGD
+from tasks.quadratic import Quadratic
+
+CLOCKS = ["grad_seconds", "update_seconds"]
+SUITE = {
+    "seeds": 5,
+    "tuning_seeds": 3,
+    "optimizers": ["sgd", "adam", "lstm[checkpoint=quadratic]"],
+    "tasks": [{"task": "quadratic[horizon=15]"}, {"task": "mnist-mlp[batch=8,horizon=12,units=4]"}],
+}
+
+
+def execute(folder: Path, cells: list[Cell] | None = None, **options: object) -> Outcome:
+    cells = cells or make_suite("test", SUITE).cells()
+    return Runner(Run(folder), cells, **options).execute({"suite": "test"})  # type: ignore[arg-type]
+
+
+def rows(folder: Path) -> pd.DataFrame:
+    frame = pd.read_parquet(folder / "cells")
+    return frame.sort_values(["task", "optimizer", "track", "seed"], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    outcome = execute(folder)
+    assert outcome == Outcome(computed=10, found=0, errors=[])
+    return folder
+
+
+def test_one_row_for_each_seed_of_each_cell(finished: Path) -> None:
+    frame = rows(finished)
+    assert len(frame) == 10 * 5
+    assert not frame.duplicated(["task", "optimizer", "track", "hyperparameters", "seed"]).any()
+    assert set(frame["status"]) == {"ok"}
+    for row in frame.itertuples():
+        assert len(row.loss) == row.steps + 1 == row.forward_passes + 1
+        assert np.isfinite(row.loss).all()
+        assert row.grad_seconds > 0
+        assert row.update_seconds > 0
+    digits = frame[frame["task"].str.startswith("mnist")]
+    assert digits["heldout_accuracy"].between(0, 1).all()
+    assert digits["final_loss"].iloc[0] == pytest.approx(np.mean(digits["loss"].iloc[0][-10:]))
+    quadratics = frame[frame["task"].str.startswith("quadratic")]
+    assert quadratics["heldout_loss"].isna().all()
+
+
+def test_rows_are_the_rollouts(finished: Path) -> None:
+    task = Quadratic(horizon=15)
+    frame = rows(finished).query("task == 'quadratic[horizon=15]' and optimizer == 'adam' and track == 'default'")
+    seeds = [derive_seed("evaluation", "quadratic", k) for k in range(5)]
+    expected = rollout(task, Adam(), seeds)
+    for k, losses in enumerate(frame["loss"]):
+        np.testing.assert_allclose(losses, expected.losses[k, 0], rtol=1e-6)
+    assert set(frame["state_bytes"]) == {2 * 10 * 4}
+
+
+def test_learned_rules_run_untuned_and_tuned_rows_say_their_cost(finished: Path) -> None:
+    frame = rows(finished)
+    assert set(frame.loc[frame["learned"], "track"]) == {"default"}
+    assert (frame.loc[frame["track"] == "default", "tuning_passes"] == 0).all()
+    tuned = frame[frame["track"] == "tuned"]
+    assert (tuned["tuning_passes"] >= 21 * 3 * tuned["steps"]).all()
+    tuning = pd.read_parquet(finished / "tuning")
+    assert set(tuning.groupby(["task", "optimizer"])["lr"].nunique()) >= {21}
+
+
+def test_all_optimizers_meet_the_same_functions(finished: Path) -> None:
+    frame = rows(finished)
+    first = frame.assign(start=[losses[0] for losses in frame["loss"]])
+    assert (first.groupby(["task", "seed"])["start"].nunique() == 1).all()
+
+
+def test_a_finished_run_computes_nothing_and_changes_nothing(finished: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*.parquet")}
+    assert execute(finished) == Outcome(computed=0, found=10, errors=[])
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*.parquet")} == before
+
+
+@pytest.mark.parametrize("seeds_at_once", [None, 1, 3])
+def test_the_same_values_again_however_they_are_batched(
+    finished: Path, tmp_path: Path, seeds_at_once: int | None
+) -> None:
+    execute(tmp_path / "again", seeds_at_once=seeds_at_once)
+    first, second = rows(finished), rows(tmp_path / "again")
+    exact = [name for name in first if name not in [*CLOCKS, "loss", "final_loss", "heldout_loss", "heldout_accuracy"]]
+    pd.testing.assert_frame_equal(first[exact], second[exact])
+    tolerance = 0 if seeds_at_once is None else 1e-3
+    for one, other in zip(first["loss"], second["loss"], strict=True):
+        np.testing.assert_allclose(one, other, rtol=tolerance)
+    np.testing.assert_allclose(first["final_loss"], second["final_loss"], rtol=tolerance)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_numbers(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+
+    class Killed(Exception):
+        pass
+
+    lines = []
+
+    def die(line: str) -> None:
+        lines.append(line)
+        if len(lines) == 7:
+            raise Killed
+
+    with pytest.raises(Killed):
+        execute(folder, report=die)
+    outcome = execute(folder)
+    assert outcome.found > 0
+    assert outcome.computed > 0
+    assert outcome.found + outcome.computed == 10
+    first, second = rows(finished), rows(folder)
+    for one, other in zip(first["loss"], second["loss"], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_other_settings_in_the_same_folder_are_a_conflict(finished: Path) -> None:
+    cells = make_suite("test", SUITE | {"seeds": 6}).cells()
+    with pytest.raises(StoreError, match="seeds was 5, now 6"):
+        execute(finished, cells)
+    assert len(rows(finished)) == 50
+
+
+def test_force_replaces(tmp_path: Path) -> None:
+    small = SUITE | {"tasks": [{"task": "quadratic[horizon=5]"}], "optimizers": ["sgd"]}
+    execute(tmp_path / "run", make_suite("test", small).cells())
+    outcome = execute(tmp_path / "run", make_suite("test", small | {"seeds": 2}).cells(), force=True)
+    assert outcome.computed == 2
+    assert len(rows(tmp_path / "run")) == 4
+
+
+class Raises(SGD):
+    """A stranger's rule with a defect."""
+
+    name = "raises"
+
+    def update_tensor(self, grad: torch.Tensor, state: State, param: torch.Tensor) -> tuple[torch.Tensor, State]:
+        raise ZeroDivisionError("a stranger's mistake")
+
+
+class Explodes(SGD):
+    """Doubles the parameters a thousandfold each step."""
+
+    name = "explodes"
+    tunable = ()
+
+    def update_tensor(self, grad: torch.Tensor, state: State, param: torch.Tensor) -> tuple[torch.Tensor, State]:
+        return 1000 * param, state
+
+
+def test_failures_are_rows_with_reasons(tmp_path: Path) -> None:
+    task = Quadratic(horizon=5)
+    cells = [Cell(task, rule, track, 3, 2) for rule in (Raises(), Explodes(), SGD(lr=0.001)) for track in ("default",)]
+    cells.append(Cell(task, Raises(), "tuned", 3, 2))
+    outcome = execute(tmp_path / "run", cells)
+    assert len(outcome.errors) == 2
+    assert all("ZeroDivisionError: a stranger's mistake" in line for line in outcome.errors)
+    frame = rows(tmp_path / "run")
+    status = frame.groupby(["optimizer", "track"])["status"].agg(list)
+    assert status["raises", "default"] == status["raises", "tuned"] == ["error"] * 3
+    assert status["explodes", "default"] == ["diverged"] * 3
+    assert status["sgd", "default"] == ["ok"] * 3
+    diverged = frame[frame["status"] == "diverged"].iloc[0]
+    assert math.isinf(diverged["final_loss"])
+    assert 0 < diverged["failed_step"] <= 5
+    assert "not finite" in diverged["reason"]
+    assert frame.loc[frame["status"] == "error", "final_loss"].isna().all()
+
+
+def test_a_grown_suite_keeps_what_it_had(tmp_path: Path) -> None:
+    small = SUITE | {"tasks": [{"task": "quadratic[horizon=5]"}], "tracks": ["default"]}
+    for optimizers in (["sgd"], ["sgd", "adam"], ["nag"]):
+        execute(tmp_path / "run", make_suite("test", small | {"optimizers": optimizers}).cells())
+    assert set(rows(tmp_path / "run")["optimizer"]) == {"sgd", "adam", "nag"}
+    assert [cell["optimizer"] for cell in Run(tmp_path / "run").manifest["cells"]] == ["sgd", "adam", "nag"]
+
+
+class FailsOnFewer(SGD):
+    """Raises on a batch of fewer than three seeds."""
+
+    name = "fails-on-fewer"
+
+    def update_tensor(self, grad: torch.Tensor, state: State, param: torch.Tensor) -> tuple[torch.Tensor, State]:
+        if 1 < len(grad) < 3:
+            raise ZeroDivisionError
+        return super().update_tensor(grad, state, param)
+
+
+def test_an_error_in_a_later_batch_leaves_the_earlier_rows(tmp_path: Path) -> None:
+    execute(tmp_path / "run", [Cell(Quadratic(horizon=5), FailsOnFewer(), "default", 5, 2)], seeds_at_once=3)
+    assert rows(tmp_path / "run")["status"].tolist() == ["ok"] * 3 + ["error"] * 2
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(StoreError, match="no run"):
+        execute(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_the_manifest_says_on_what_and_with_what(finished: Path) -> None:
+    manifest = Run(finished).manifest
+    assert manifest["environment"]["threads"] == 1
+    assert {"torch", "l2obench"} <= manifest["environment"]["versions"].keys()
+    assert {"processor", "commit", "dirty", "device"} <= manifest["environment"].keys()
+    assert len(manifest["sources"]["mnist5k"]["sha256"]) == 64
+    assert len(manifest["cells"]) == 10

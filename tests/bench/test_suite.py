@@ -1,0 +1,83 @@
+"""Suites: what they plan, and what is said of one that is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.registry import BadParameters, UnknownName
+from bench.suite import Suite, SuiteError, load_suite, make_suite, suite_names
+
+
+def plan(values: dict[str, object]) -> list[tuple[str, str, str]]:
+    return [cell.key for cell in make_suite("test", values).cells()]
+
+
+def test_cells_are_tasks_by_optimizers_by_tracks() -> None:
+    cells = plan(
+        {"optimizers": ["sgd"], "tasks": [{"task": "quadratic"}, {"task": "mnist-mlp", "optimizers": ["adam"]}]}
+    )
+    assert cells == [
+        ("quadratic", "sgd", "default"),
+        ("quadratic", "sgd", "tuned"),
+        ("mnist-mlp", "sgd", "default"),
+        ("mnist-mlp", "sgd", "tuned"),
+        ("mnist-mlp", "adam", "default"),
+        ("mnist-mlp", "adam", "tuned"),
+    ]
+
+
+def test_one_identity_written_twice_is_one_cell() -> None:
+    cells = plan({"optimizers": ["sgd", "sgd[lr=1e-3]"], "tracks": ["default"], "tasks": [{"task": "quadratic"}]})
+    assert cells == [("quadratic", "sgd", "default")]
+
+
+def test_seeds_of_a_task_override_the_suites() -> None:
+    values = {"seeds": 5, "optimizers": ["sgd"], "tasks": [{"task": "quadratic", "seeds": 9}, {"task": "mnist-mlp"}]}
+    assert {cell.key[0]: cell.seeds for cell in make_suite("test", values).cells()} == {"quadratic": 9, "mnist-mlp": 5}
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_shipped_suites_are_sound(name: str) -> None:
+    suite = load_suite(name)
+    assert suite.description
+    assert suite.cells()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tasks = [", "is not TOML"),
+        ("seeds = 3", "the key 'tasks' is missing"),
+        ("tasks = []", "tasks: .*at least 1"),
+        ('[[tasks]]\ntaks = "quadratic"', "'task' is missing; .*no key is called 'taks'; did you mean task"),
+        ('optimisers = ["sgd"]\n[[tasks]]\ntask = "quadratic"', "did you mean optimizers"),
+        ('seeds = "many"\n[[tasks]]\ntask = "quadratic"', "seeds: .*integer"),
+        ('tracks = ["best"]\n[[tasks]]\ntask = "quadratic"', "'default' or 'tuned'"),
+    ],
+)
+def test_wrong_suites_are_explained(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(SuiteError, match=message):
+        load_suite(str(path))
+
+
+def test_missing_suites() -> None:
+    with pytest.raises(SuiteError, match="did you mean quick"):
+        load_suite("quik")
+    with pytest.raises(SuiteError, match="cannot be read"):
+        load_suite("/nowhere/mine.toml")
+
+
+def test_wrong_names_inside_a_suite() -> None:
+    def suite(**values: object) -> Suite:
+        return make_suite("test", {"tasks": [{"task": "quadratic"}], "optimizers": ["sgd"], **values})
+
+    with pytest.raises(UnknownName, match="did you mean quadratic"):
+        suite(tasks=[{"task": "quadratics"}]).cells()
+    with pytest.raises(BadParameters, match="lr"):
+        suite(optimizers=["sgd[lr=0]"]).cells()
+    with pytest.raises(SuiteError, match="no optimizers"):
+        suite(optimizers=[]).cells()
+    with pytest.raises(SuiteError, match="no meta-parameters"):
+        suite(optimizers=["lstm"]).cells()

@@ -1,0 +1,213 @@
+"""Meta-training: it learns, keeps the best, survives a kill, steps back from what is not finite."""
+
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from bench.metatrain import trainer as trainer_module
+from bench.metatrain.gradient import Segment
+from bench.metatrain.recipe import RecipeError, make_recipe, named_recipe, recipe_names
+from bench.metatrain.session import Session
+from bench.metatrain.trainer import MetaTrainingDiverged, Trainer, adam, train
+from bench.rollout import rollout
+from bench.seeds import derive_seed
+from bench.store import StoreError
+from optimizers.checkpoint import read_checkpoint
+from optimizers.lstm import LSTM
+from optimizers.sgd import SGD
+
+SMALL = {
+    "task": "quadratic[dim=3,horizon=20]",
+    "optimizer": "lstm[hidden=6,output_scale=1,preprocessing=none]",
+    "functions": 8,
+    "unroll": 10,
+    "trajectories": 12,
+    "validate_every": 3,
+    "validation_functions": 16,
+    "lr": 0.01,
+}
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_it_learns_to_beat_standing_still(tmp_path: Path) -> None:
+    session = Session(tmp_path, make_recipe(SMALL | {"trajectories": 60}))
+    before = session.trainer.validate(session.progress.phi)
+    assert session.run().best_validation < 0.5 * before
+
+
+def test_the_best_by_validation_is_what_the_checkpoint_holds(tmp_path: Path) -> None:
+    session = Session(tmp_path, make_recipe(SMALL))
+    progress = session.run()
+    validations = [row["validation"] for row in progress.log if "validation" in row]
+    assert progress.best_validation == min(validations)
+    rule = LSTM(checkpoint=str(tmp_path / "checkpoint.safetensors"))
+    seeds = [derive_seed("meta-validation", "quadratic[dim=3]", k) for k in range(16)]
+    losses = rollout(session.trainer.task, rule, seeds, evaluate=False).losses
+    assert float(losses[..., -1].mean()) == pytest.approx(progress.best_validation, rel=1e-5)
+
+
+def test_the_checkpoint_carries_the_recipe(tmp_path: Path) -> None:
+    Session(tmp_path, make_recipe(SMALL)).run()
+    recipe = read_checkpoint(str(tmp_path / "checkpoint.safetensors")).recipe
+    assert {key: recipe[key] for key in SMALL} == SMALL
+    assert {"versions", "commit", "dirty", "seconds", "validation_criterion", "seed", "task_version"} <= recipe.keys()
+
+
+def test_log_is_a_table_and_a_picture(tmp_path: Path) -> None:
+    Session(tmp_path, make_recipe(SMALL)).run()
+    log = pd.read_csv(tmp_path / "log.csv")
+    assert log["trajectory"].tolist() == list(range(12))
+    assert log["validation"].notna().sum() == 4
+    assert (log["meta_loss"] > 0).all()
+    assert (tmp_path / "meta-loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_stopped_and_resumed_equals_undisturbed(tmp_path: Path) -> None:
+    undisturbed = Session(tmp_path / "one", make_recipe(SMALL))
+    undisturbed.run()
+
+    class Killed(Exception):
+        pass
+
+    def die(progress: trainer_module.Progress) -> None:
+        if progress.trajectory == 7:
+            raise Killed
+
+    first = Session(tmp_path / "two", make_recipe(SMALL))
+    with pytest.raises(Killed):
+        first.run(die)  # saved for the last time at an earlier best
+    second = Session(tmp_path / "two", make_recipe(SMALL))
+    assert second.resumed
+    assert 0 < second.progress.trajectory < 7
+    second.run()
+    assert same(second.progress.phi, undisturbed.progress.phi)
+    assert same(second.progress.best, undisturbed.progress.best)
+    assert second.progress.best_validation == undisturbed.progress.best_validation
+
+
+def test_another_recipe_does_not_overwrite_a_training(tmp_path: Path) -> None:
+    Session(tmp_path, make_recipe(SMALL | {"trajectories": 3})).run()
+    with pytest.raises(StoreError, match=r"lr was 0\.01, now 0\.1"):
+        Session(tmp_path, make_recipe(SMALL | {"trajectories": 3, "lr": 0.1}))
+    assert not Session(tmp_path, make_recipe(SMALL | {"lr": 0.1}), force=True).resumed
+
+
+@pytest.mark.parametrize("cut", [0, 7, 100, 5000])
+def test_a_damaged_state_is_named(tmp_path: Path, cut: int) -> None:
+    Session(tmp_path, make_recipe(SMALL | {"trajectories": 3})).run()
+    state = tmp_path / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:cut])
+    with pytest.raises(StoreError, match=r"state\.safetensors is damaged"):
+        Session(tmp_path, make_recipe(SMALL | {"trajectories": 3}))
+
+
+def poison(monkeypatch: pytest.MonkeyPatch, trajectories: set[int], calls_each: int = 2) -> None:
+    """Make the meta-gradient of these trajectories NaN."""
+    real, calls = trainer_module.truncated_bptt, iter(range(10**6))
+
+    def poisoned(*args: object) -> Segment:
+        segment: Segment = real(*args)  # type: ignore[arg-type]
+        if next(calls) // calls_each in trajectories:
+            grads = {name: value * math.nan for name, value in segment.meta_grads.items()}
+            return Segment(segment.carry, segment.losses, grads)
+        return segment
+
+    monkeypatch.setattr(trainer_module, "truncated_bptt", poisoned)
+
+
+def test_a_gradient_that_is_not_finite_steps_back_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = Trainer(make_recipe(SMALL | {"unroll": 20}))
+    poison(monkeypatch, {1}, calls_each=1)
+    first = trainer.run_trajectory(trainer.begin())
+    second = trainer.run_trajectory(first)
+    assert same(second.phi, first.phi)
+    assert second.meta_steps == first.meta_steps
+    assert "stepped back" in second.log[-1]["event"]
+    third = trainer.run_trajectory(second)
+    assert third.setbacks == 0
+    assert not same(third.phi, second.phi)
+    assert all(value.isfinite().all() for value in third.phi.values())
+
+
+def test_setbacks_without_end_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = Trainer(make_recipe(SMALL | {"unroll": 20}))
+    poison(monkeypatch, set(range(100)), calls_each=1)
+    with pytest.raises(MetaTrainingDiverged, match="lower lr"):
+        train(trainer, trainer.begin(), lambda _: None)
+
+
+def test_adam_on_the_meta_parameters_is_torchs() -> None:
+    random = torch.Generator().manual_seed(0)
+    phi = {"a": torch.randn(3, generator=random), "b": torch.randn(2, 2, generator=random)}
+    theirs = [value.clone().requires_grad_() for value in phi.values()]
+    optimizer = torch.optim.Adam(theirs, lr=0.01)
+    mean = {name: torch.zeros_like(value) for name, value in phi.items()}
+    square = dict(mean)
+    for step in range(1, 6):
+        grads = {name: torch.randn(value.shape, generator=random) for name, value in phi.items()}
+        for parameter, grad in zip(theirs, grads.values(), strict=True):
+            parameter.grad = grad
+        optimizer.step()
+        phi, mean, square = adam(phi, grads, mean, square, step, 0.01)
+    torch.testing.assert_close(list(phi.values()), [value.detach() for value in theirs])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimizer": "adam"}, "not a learned optimizer"),
+        ({"optimizer": "lstm[checkpoint=quadratic]"}, "trained already"),
+        ({"unroll": 50}, r"unroll \(50\) is longer than the horizon \(20\)"),
+    ],
+)
+def test_recipes_that_make_no_sense(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        Trainer(make_recipe(SMALL | changes))
+
+
+def test_recipe_values_are_checked() -> None:
+    with pytest.raises(RecipeError, match="weighting"):
+        make_recipe(SMALL | {"weighting": "best"})
+    with pytest.raises(RecipeError, match="did you mean paper"):
+        named_recipe("papr", "quadratic")
+
+
+@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("task", ["quadratic[dim=5]", "mnist-mlp"])
+def test_shipped_recipes_make_trainers(name: str, task: str) -> None:
+    recipe = make_recipe(named_recipe(name, task) | {"task": task})
+    rule = Trainer(recipe).rule
+    assert getattr(rule, "preprocessing") == ("none" if task.startswith("quadratic") else rule.preprocessing)  # noqa: B009
+
+
+def test_presets_are_the_published_values() -> None:
+    release = Trainer(make_recipe(named_recipe("deepmind-release", "mnist-mlp") | {"task": "mnist-mlp"}))
+    assert (release.rule.p, release.rule.output_scale, release.recipe.lr) == (5, 0.01, 1e-3)
+    phi = release.begin().phi
+    assert float(phi["lstm1.weight"].std()) == pytest.approx(0.01, rel=0.1)
+    assert not phi["lstm1.bias"].any()
+
+
+def test_boundary_losses_count_twice_in_the_log_only() -> None:
+    once, twice = (Trainer(make_recipe(SMALL | {"boundary_losses": kind})) for kind in ("once", "twice"))
+    first, second = once.run_trajectory(once.begin()), twice.run_trajectory(twice.begin())
+    assert same(first.phi, second.phi)
+    assert first.log[0]["meta_loss"] != second.log[0]["meta_loss"]
+
+
+def test_state_is_json_and_tensors_only(tmp_path: Path) -> None:
+    Session(tmp_path, make_recipe(SMALL | {"trajectories": 3})).run()
+    content = (tmp_path / "state.safetensors").read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    assert json.loads(header["__metadata__"]["l2obench-training"])["trajectory"] == 3
+
+
+def test_hand_designed_rules_have_no_meta_parameters() -> None:
+    assert SGD().meta_parameters == {}

@@ -1,0 +1,77 @@
+"""Tuning: the best rate by mean final loss, a grid that grows, divergence never chosen."""
+
+import math
+
+import pytest
+import torch
+
+from bench.rollout import rollout
+from bench.seeds import derive_seed
+from bench.tuning import tune
+from optimizers.adam import Adam
+from optimizers.base import State
+from optimizers.sgd import SGD
+from tasks.base import Problem, Task, Tensors
+from tasks.quadratic import Quadratic
+
+
+class Bowl(Task):
+    """f(θ) = a θ²: gradient descent from 1 is best at lr = 1 / (2a), whatever the seed."""
+
+    name = "bowl"
+    curvature: float = 1.0
+
+    def sample(self, generator: torch.Generator) -> Problem:
+        return Problem({"theta": torch.ones(1)}, {"a": torch.tensor([self.curvature])})
+
+    def loss(self, params: Tensors, batch: Tensors) -> torch.Tensor:
+        return (batch["a"] * params["theta"].square()).sum()
+
+
+def test_the_chosen_rate_has_the_lowest_mean_and_is_what_the_rollout_gives() -> None:
+    task = Quadratic(horizon=20)
+    result = tune(task, Adam(), 4)
+    means = dict.fromkeys({row["lr"] for row in result.rows}, 0.0)
+    for row in result.rows:
+        means[row["lr"]] += row["final_loss"] / 4
+    assert result.lr == min(means, key=lambda lr: means[lr])
+    assert {row["lr"] for row in result.rows if row["chosen"]} == {result.lr}
+    seeds = [derive_seed("tuning", "quadratic", k) for k in range(4)]
+    again = rollout(task, Adam(lr=result.lr), seeds).losses[..., -1].mean()
+    assert means[result.lr] == pytest.approx(float(again), rel=1e-3)
+    assert result.passes == len(result.rows) * 20
+
+
+@pytest.mark.parametrize(("curvature", "best"), [(5e-4, 1e3), (5e5, 1e-6)])
+def test_the_grid_grows_at_an_edge(curvature: float, best: float) -> None:
+    result = tune(Bowl(curvature=curvature, horizon=3), SGD(), 1)
+    assert result.lr == pytest.approx(best)
+    assert not result.at_edge
+
+
+def test_an_edge_that_cannot_be_passed_is_said() -> None:
+    result = tune(Bowl(curvature=1e-12, horizon=2), SGD(), 1)
+    assert result.at_edge
+    assert all(row["at_edge"] for row in result.rows)
+
+
+def test_a_rate_that_diverges_once_is_not_chosen() -> None:
+    result = tune(Quadratic(horizon=60), SGD(), 6)
+    chosen = [row for row in result.rows if row["chosen"]]
+    assert all(row["status"] == "ok" for row in chosen)
+    diverged = [row for row in result.rows if row["status"] == "diverged"]
+    assert diverged
+    assert all(math.isinf(row["final_loss"]) and row["failed_step"] > 0 for row in diverged)
+
+
+class Broken(SGD):
+    """Always infinite."""
+
+    def update_tensor(self, grad: torch.Tensor, state: State, param: torch.Tensor) -> tuple[torch.Tensor, State]:
+        return grad * math.inf, state
+
+
+def test_where_everything_diverges_the_smallest_rate_stands() -> None:
+    result = tune(Quadratic(horizon=3), Broken(), 2)
+    assert result.at_edge
+    assert all(row["status"] == "diverged" for row in result.rows)

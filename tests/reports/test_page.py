@@ -1,0 +1,269 @@
+"""The report as a whole: what is in it, what it survives, and what it refuses to replace."""
+
+import base64
+import itertools
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from bench.store import Run, StoreError
+from reports import plots
+from reports.page import ReportError, headline_text, write_report
+from reports.reading import read_results
+
+INF = float("inf")
+HOSTILE = '=<script>alert("x")</script>|$\\frac$ _\n[b]'
+
+
+class Page(HTMLParser):
+    """Elements with their attributes, headings by level, and all text."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.source = path.read_text(encoding="utf-8")
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(self.source)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory, cell, write_run):
+    """A learned optimizer that wins, baselines with and without failures, one with a hostile name, a missing cell."""
+    cells = [
+        cell("sgd", [4.0, 6.0, 5.0]),
+        cell("adam", [2.0, 4.0, 3.0], heldout_accuracy=0.9, heldout_loss=0.3),
+        cell("nag", [1.0, INF, 1.0]),
+        cell("lstm[checkpoint=toy]", [1.0, 2.0, 1.5], learned=True, track="default", seconds=(2e-4, 7e-4)),
+        cell(HOSTILE, [None, None, None], track="default", seconds=(None, None)),
+    ]
+    planned = [{"task": "bowl", "optimizer": name, "track": "tuned", "seeds": 3} for name in ("sgd", "rmsprop")]
+    return write_run(tmp_path_factory.mktemp("runs") / "toy", cells, cells=planned)
+
+
+@pytest.fixture(scope="module")
+def report(run_folder, tmp_path_factory):
+    return write_report([run_folder], tmp_path_factory.mktemp("reports") / "report")
+
+
+@pytest.fixture(scope="module")
+def page(report):
+    return Page(report.page)
+
+
+@pytest.fixture
+def small_run(tmp_path, cell, write_run):
+    return write_run(tmp_path / "small", [cell("adam", [1.0, 2.0])])
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Figures take most of a report's time; tests of its place do without."""
+    monkeypatch.setattr(plots, "draw_all", lambda *_: [])
+
+
+class TestContent:
+    def test_answer_is_a_plain_sentence(self, page):
+        sentence = (
+            "lstm[checkpoint=toy] beats the best tuned baseline (adam) on bowl: "
+            "final loss ratio 0.5 (95 % interval 0.5–0.5, 3 seeds)."
+        )
+        assert sentence in page.text
+
+    def test_cost_is_told_in_adams(self, page):
+        assert "costs 7 times an Adam update on bowl, a whole step (gradient and update) 3 times" in page.text
+
+    def test_failures_and_unfinished_cells_are_told_at_the_top(self, page):
+        top = page.text.split("The answer")[0]
+        assert "4 of 15 rollouts failed." in " ".join(top.split())
+        assert "1 planned cell is not finished." in " ".join(top.split())
+        assert "rmsprop" in page.text
+
+    def test_environment_sources_and_command_are_there(self, page):
+        for fact in ("AMD EPYC", "0123abcd, with uncommitted changes", "real digits", "ab12", "l2obench run toy"):
+            assert fact in page.text
+
+    def test_every_table_is_written_in_both_formats(self, report):
+        names = {"headline", "final_losses", "time_to_target", "step_seconds", "tuning", "failures", "unfinished"}
+        assert {path.name for path in report.tables} == {f"{name}.{end}" for name in names for end in ("md", "csv")}
+
+    def test_every_figure_is_svg_and_png_and_on_the_page(self, report, page):
+        kinds = {(path.name.partition("--")[0], path.suffix) for path in report.figures}
+        assert kinds == {(kind, end) for kind in plots.KINDS for end in (".svg", ".png")}
+        shown = {base64.b64decode(image["src"].partition(",")[2]) for image in page.all("img")}
+        assert shown == {path.read_bytes() for path in report.figures if path.suffix == ".svg"}
+        for path in report.figures:
+            if path.suffix == ".svg":
+                ElementTree.parse(path)
+            else:
+                assert path.read_bytes().startswith(b"\x89PNG")
+
+    def test_headline_of_the_report_is_that_of_the_terminal(self, report, run_folder):
+        assert report.headline == headline_text(read_results([run_folder]).cells)
+
+
+class TestSafety:
+    def test_hostile_names_become_no_markup(self, page):
+        assert not page.all("script")
+        assert {name for _, attributes in page.elements for name in attributes if name.startswith("on")} == set()
+        assert "<script>alert" in page.text
+
+    def test_hostile_names_become_no_formula(self, report):
+        for path in report.tables:
+            if path.suffix == ".csv":
+                assert not re.search(r"(^|,)\"?=", path.read_text(encoding="utf-8"), re.MULTILINE)
+
+    def test_page_loads_nothing(self, page):
+        links = [attributes.get(key) for _, attributes in page.elements for key in ("src", "href") if key in attributes]
+        assert links
+        assert all(link.startswith(("#", "data:image/svg+xml;base64,")) for link in links)
+        assert not page.all("link")
+        assert "@import" not in page.source
+        assert "url(" not in page.source
+
+    def test_file_names_are_plain(self, report):
+        assert all(re.fullmatch(r"[A-Za-z0-9._-]+", path.name) for path in report.figures)
+
+
+class TestAccess:
+    def test_language_and_headings_in_order(self, page):
+        assert page.all("html")[0]["lang"] == "en"
+        levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+        assert levels.count(1) == 1
+        assert levels[0] == 1
+        assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+    def test_figures_have_words_and_tables_captions(self, page):
+        assert all(image["alt"] and "bowl" in image["alt"] for image in page.all("img"))
+        assert len(page.all("caption")) == len(page.all("table")) > 0
+        assert all("scope" in header for header in page.all("th"))
+
+    def test_links_inside_the_page_lead_somewhere(self, page):
+        ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
+        assert {link["href"].removeprefix("#") for link in page.all("a")} <= ids
+
+
+def test_same_results_give_the_same_bytes(run_folder, report, tmp_path):
+    again = write_report([run_folder], tmp_path / "again")
+    for old, new in zip([*report.tables, *report.figures], [*again.tables, *again.figures], strict=True):
+        assert old.name == new.name
+        assert old.read_bytes() == new.read_bytes()
+    assert report.page.read_bytes() == again.page.read_bytes()
+
+
+@pytest.mark.usefixtures("no_figures")
+class TestPlace:
+    def test_foreign_folder_is_refused_and_untouched(self, small_run, tmp_path):
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+        with pytest.raises(ReportError, match=r"exists and is no report of l2obench; choose another --to"):
+            write_report([small_run], tmp_path / "mine")
+        assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+    def test_run_itself_is_refused(self, small_run):
+        with pytest.raises(ReportError, match="is no report"):
+            write_report([small_run], small_run)
+        assert not Run(small_run).read("cells").empty
+
+    def test_file_is_refused(self, small_run, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(ReportError, match="is no report"):
+            write_report([small_run], tmp_path / "file")
+
+    def test_place_that_cannot_be_written_is_told(self, small_run, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(ReportError, match="cannot be written"):
+            write_report([small_run], tmp_path / "file" / "report")
+
+    def test_earlier_report_and_empty_folder_are_replaced(self, small_run, tmp_path):
+        target = tmp_path / "deep" / "report"
+        target.mkdir(parents=True)
+        write_report([small_run], target)
+        (target / "stale.txt").write_text("from an older version")
+        write_report([small_run], target)
+        assert sorted(path.name for path in target.iterdir()) == [".l2obench-report", "figures", "index.html", "tables"]
+        assert [path.name for path in target.parent.iterdir()] == ["report"]
+
+    def test_failure_half_way_keeps_the_earlier_report(self, small_run, tmp_path, monkeypatch):
+        target = tmp_path / "out" / "report"
+        before = write_report([small_run], target).page.read_bytes()
+
+        def fail(*_):
+            raise RuntimeError("no more ink")
+
+        monkeypatch.setattr(plots, "draw_all", fail)
+        with pytest.raises(RuntimeError, match="no more ink"):
+            write_report([small_run], target)
+        assert (target / "index.html").read_bytes() == before
+        assert [path.name for path in target.parent.iterdir()] == ["report"]
+
+    def test_report_may_lie_in_its_run_and_be_made_again(self, small_run):
+        write_report([small_run], small_run / "report")
+        assert write_report([small_run], small_run / "report").page.is_file()
+
+    def test_folder_that_is_no_run_is_refused(self, tmp_path):
+        with pytest.raises(StoreError, match="is no run"):
+            write_report([tmp_path / "nothing"], tmp_path / "report")
+
+    def test_run_without_cells_is_refused(self, tmp_path, write_run):
+        empty = write_run(tmp_path / "empty", [])
+        with pytest.raises(ReportError, match="has no finished cells yet"):
+            write_report([empty], tmp_path / "report")
+        assert not (tmp_path / "report").exists()
+
+    def test_manifest_may_say_next_to_nothing(self, tmp_path, cell, write_run):
+        nothing = dict.fromkeys(("suite", "description", "command", "started", "environment", "sources", "cells"))
+        run = write_run(tmp_path / "bare", [cell("adam", [1.0, 2.0])], **nothing)
+        assert "Report on bare" in Page(write_report([run], tmp_path / "report").page).text
+
+    def test_two_runs_of_one_name_are_told_apart(self, tmp_path, cell, write_run):
+        runs = [
+            write_run(tmp_path / side / "toy", [cell("adam", [2.0, 2.0]), cell("lstm", [loss] * 2, learned=True)])
+            for side, loss in (("a", 1.0), ("b", 3.0))
+        ]
+        report = write_report(runs, tmp_path / "report")
+        text = Page(report.page).text
+        assert "lstm (tuned) beats the best tuned baseline (adam) on bowl in toy:" in text
+        assert "lstm (tuned) loses to the best tuned baseline (adam) on bowl in toy (2):" in text
+        assert "toy (2)" in report.headline
+
+    def test_run_without_learned_optimizers_names_the_best(self, small_run, tmp_path):
+        text = Page(write_report([small_run], tmp_path / "report").page).text
+        assert "No learned optimizer ran" in text
+        assert "adam (tuned) has the lowest mean final loss on bowl: 1.5" in text
+
+
+class TestReading:
+    def test_seconds_come_from_the_last_timing_pass(self, tmp_path, cell, write_run):
+        run = write_run(tmp_path / "run", [cell("adam", [1.0, 2.0], update_seconds=0.5)])
+        timing = Run(run).read("timing").iloc[0].to_dict() | {"reason": None, "update_seconds": 0.25}
+        Run(run).write("timing", "000", {}, [timing])
+        assert set(read_results([run]).cells["update_seconds"]) == {0.25}
+
+    def test_tasks_keep_the_order_of_the_plan(self, tmp_path, cell, write_run):
+        cells = [cell("adam", [1.0], task=task) for task in ("z", "a")]
+        plan = [{"task": task, "optimizer": "adam", "track": "tuned", "seeds": 1} for task in ("a", "z")]
+        run = write_run(tmp_path / "run", cells, cells=plan)
+        assert list(read_results([run]).cells["task"]) == ["a", "z"]
+
+
+def test_terminal_shows_names_literally_and_unfolded(cell, frame):
+    cells = frame(
+        cell("lstm[bold red]" + "x" * 200, [1.0, 1.0], learned=True, track="default"),
+        cell("ad\x1b[31mam", [2.0, 2.0]),
+    )
+    text = headline_text(cells)
+    assert "lstm[bold red]" + "x" * 200 in text
+    assert "\x1b" not in text
+    assert max(len(line.split()) for line in text.splitlines() if "x" * 200 in line) > 4

@@ -1,0 +1,54 @@
+"""The house is the one in docs/architecture.md: imports run one way, nothing unpickles, files stay small."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = {
+    "tasks": {"tasks"},
+    "optimizers": {"optimizers"},
+    "bench": {"bench", "optimizers", "tasks"},
+    "reports": {"reports", "bench.store", "bench.stats"},
+}
+DOORS = {("bench/cli.py", "reports.page")}  # the command line is the one place that knows all rooms
+FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield from {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)} - {"bench"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_one_way(path: Path) -> None:
+    name = str(path.relative_to(ROOT))
+    allowed = ROOMS[name.split("/")[0]]
+    for module in imported(path):
+        if module.split(".")[0] not in ROOMS:
+            continue
+        inside = any(module == room or module.startswith(f"{room}.") for room in allowed)
+        assert inside or any(name == file and module.startswith(door) for file, door in DOORS), f"{name}: {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_is_unpickled_or_evaluated(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in {"eval", "exec", "torch.load", "pickle.load", "pickle.loads", "yaml.load"}
+            assert not any(keyword.arg == "allow_pickle" for keyword in node.keywords)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_open_with_what_they_are_for_and_stay_readable(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text == "" or ast.get_docstring(ast.parse(text))
+    assert text.count("\n") <= 320
+    assert path.stem not in {"utils", "util", "helpers", "common", "misc"}
