@@ -229,6 +229,7 @@ def prepare(
 
 def main() -> None:
     """Run the command line; every error that a user can cause ends in one line and an exit code."""
+    sys.path.append(os.getcwd())  # where a dotted path such as `-o mine.MyRule` is looked for last
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except TyperException as error:

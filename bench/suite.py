@@ -32,6 +32,8 @@ class SuiteTask(BaseModel):
     task: str
     seeds: int | None = Field(default=None, ge=1, le=100_000)
     """Evaluation seeds on this task; none: the suite's."""
+    tuning_seeds: int | None = Field(default=None, ge=1, le=10_000)
+    """Tuning seeds on this task; none: the suite's."""
     optimizers: list[str] = []
     """Optimizers that run on this task besides the suite's."""
 
@@ -77,7 +79,7 @@ class Suite(BaseModel):
             optimizer = optimizer_registry().create(name)
             _refuse_untrained(optimizer)
             for track in self.tracks if optimizer.tunable else ["default"]:
-                yield Cell(task, optimizer, track, item.seeds or self.seeds, self.tuning_seeds)
+                yield Cell(task, optimizer, track, item.seeds or self.seeds, item.tuning_seeds or self.tuning_seeds)
 
 
 @dataclass(frozen=True)

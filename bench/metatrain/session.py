@@ -165,7 +165,7 @@ def _picture(log: pd.DataFrame, recipe: Recipe) -> bytes:
             markersize=3,
             label="validation (final loss)",
         )
-    axes.set(xlabel="trajectory", yscale="log", title=f"{recipe.optimizer} on {recipe.task}")
+    axes.set(xlabel="trajectory", ylabel="loss", yscale="log", title=f"{recipe.optimizer} on {recipe.task}")
     axes.legend(frameon=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)

@@ -32,8 +32,11 @@ def test_one_identity_written_twice_is_one_cell() -> None:
 
 
 def test_seeds_of_a_task_override_the_suites() -> None:
-    values = {"seeds": 5, "optimizers": ["sgd"], "tasks": [{"task": "quadratic", "seeds": 9}, {"task": "mnist-mlp"}]}
-    assert {cell.key[0]: cell.seeds for cell in make_suite("test", values).cells()} == {"quadratic": 9, "mnist-mlp": 5}
+    own = {"task": "quadratic", "seeds": 9, "tuning_seeds": 4}
+    values = {"seeds": 5, "tuning_seeds": 3, "optimizers": ["sgd"], "tasks": [own, {"task": "mnist-mlp"}]}
+    cells = make_suite("test", values).cells()
+    found = {cell.key[0]: (cell.seeds, cell.tuning_seeds) for cell in cells}
+    assert found == {"quadratic": (9, 4), "mnist-mlp": (5, 3)}
 
 
 @pytest.mark.parametrize("name", suite_names())
