@@ -53,7 +53,7 @@ class Problems:
         }
 
 
-@dataclass
+@dataclass(frozen=True)
 class Carry:
     """Where a rollout stands: θ_t, the optimizer's state, and the loss and gradient at θ_t, already evaluated."""
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -27,7 +27,7 @@ class MetaTrainingDiverged(RuntimeError):
     exit_code = 3
 
 
-@dataclass
+@dataclass(frozen=True)
 class Progress:
     """All that the loop carries from one trajectory to the next; saved and restored as a whole."""
 
@@ -68,9 +68,8 @@ class Trainer:
         phi = self.rule.initialised(random).meta_parameters
         if self.recipe.init_std is not None:
             for name, tensor in phi.items():
-                torch.zero_(tensor) if name.endswith("bias") else tensor.normal_(
-                    0, self.recipe.init_std, generator=random
-                )
+                std = 0.0 if name.endswith("bias") else self.recipe.init_std
+                tensor.normal_(0, std, generator=random)
         zeros = {name: torch.zeros_like(tensor) for name, tensor in phi.items()}
         return Progress(phi, zeros, dict(zeros), dict(phi))
 
@@ -81,31 +80,23 @@ class Trainer:
             MetaTrainingDiverged: this happened `MAX_SETBACKS` times in a row.
         """
         began = time.perf_counter()
-        number = progress.trajectory
         try:
-            phi, mean, square, row = self._descend(progress)
+            stepped, row = self._descend(progress)
         except FloatingPointError as error:
-            if progress.setbacks + 1 >= MAX_SETBACKS:
+            stepped, row = replace(progress, setbacks=progress.setbacks + 1), {"event": f"stepped back: {error}"}
+            if stepped.setbacks == MAX_SETBACKS:
                 raise MetaTrainingDiverged(
                     f"{MAX_SETBACKS} trajectories in a row gave meta-gradients that are not finite; lower lr "
                     f"(now {self.recipe.lr:g}) or clip (now {self.recipe.clip:g})"
                 ) from error
-            row = {"event": f"stepped back: {error}"}
-            stepped = Progress(progress.phi, progress.mean, progress.square, progress.best)
-            stepped.meta_steps, stepped.setbacks = progress.meta_steps, progress.setbacks + 1
-        else:
-            stepped = Progress(phi, mean, square, progress.best)
-            stepped.meta_steps = progress.meta_steps + self._segments()
-        stepped.best_validation = progress.best_validation
-        stepped.trajectory = number + 1
+        stepped = replace(stepped, trajectory=progress.trajectory + 1)
         if stepped.trajectory % self.recipe.validate_every == 0 or stepped.trajectory == self.recipe.trajectories:
             row["validation"] = self.validate(stepped.phi)
             if row["validation"] < stepped.best_validation:
-                stepped.best_validation, stepped.best = row["validation"], stepped.phi
+                stepped = replace(stepped, best=stepped.phi, best_validation=row["validation"])
         seconds = time.perf_counter() - began
-        stepped.seconds = progress.seconds + seconds
-        stepped.log = [*progress.log, {"trajectory": number, "seconds": seconds, **row}]
-        return stepped
+        log = [*progress.log, {"trajectory": progress.trajectory, "seconds": seconds, **row}]
+        return replace(stepped, seconds=progress.seconds + seconds, log=log)
 
     @torch.no_grad()
     def validate(self, phi: Tensors) -> float:
@@ -115,53 +106,50 @@ class Trainer:
         result = rollout(self.task, rule, seeds, device=self.device, evaluate=False)
         return float(self.task.final_loss(result.losses).mean())
 
-    def _segments(self) -> int:
-        return -(-int(self.task.horizon) // self.recipe.unroll)
-
-    def _descend(self, progress: Progress) -> tuple[Tensors, Tensors, Tensors, dict[str, Any]]:
-        """One trajectory of meta-steps: φ, Adam's two moments, and the row of the log."""
-        number, step = progress.trajectory, progress.meta_steps
-        phi, mean, square = progress.phi, progress.mean, progress.square
+    def _descend(self, progress: Progress) -> tuple[Progress, dict[str, Any]]:
+        """The meta-steps of one trajectory, and its row of the log."""
+        number = progress.trajectory
         problems = Problems(self.task, self._seeds("meta-training", number, self.recipe.functions), self.device)
         draws = generator(derive_seed("meta-training", f"{self.family}/coordinates", self._unit(number, 1)))
         with torch.no_grad():
-            carry = start(problems, self.rule.with_meta_parameters(phi))
+            carry = start(problems, self.rule.with_meta_parameters(progress.phi))
         met, norms = [], []
         for weights in torch.split(self.weights, self.recipe.unroll):
-            boundary = carry.losses.unsqueeze(-1)
-            rule = self.rule.with_meta_parameters(phi)
+            if self.recipe.boundary_losses == "twice":
+                met.append(carry.losses.unsqueeze(-1))
+            rule = self.rule.with_meta_parameters(progress.phi)
             segment = truncated_bptt(problems, rule, carry, weights / len(weights), self.recipe.coordinates, draws)
             carry = segment.carry
-            norm = torch.stack([grad.square().sum() for grad in segment.meta_grads.values()]).sum().sqrt()
-            if not torch.isfinite(norm):
-                raise FloatingPointError(f"meta-gradient is {float(norm)} at meta-step {step}")
-            clip = (self.recipe.clip / norm).clamp(max=1.0)
-            step += 1
-            phi, mean, square = adam(
-                phi, {n: g * clip for n, g in segment.meta_grads.items()}, mean, square, step, self._lr(number)
-            )
-            norms.append(float(norm))
-            met.append(
-                torch.cat([boundary, segment.losses], -1) if self.recipe.boundary_losses == "twice" else segment.losses
-            )
+            met.append(segment.losses)
+            progress, norm = self._meta_step(progress, segment.meta_grads)
+            norms.append(norm)
         losses = torch.cat(met, dim=-1)
-        return (
-            phi,
-            mean,
-            square,
-            {
-                "meta_loss": float(losses.mean()),
-                "final_loss": float(self.task.final_loss(losses).mean()),
-                "gradient_norm": sum(norms) / len(norms),
-                "lr": self._lr(number),
-            },
-        )
+        return replace(progress, setbacks=0), {
+            "meta_loss": float(losses.mean()),
+            "final_loss": float(self.task.final_loss(losses).mean()),
+            "gradient_norm": sum(norms) / len(norms),
+            "lr": self._lr(number),
+        }
+
+    def _meta_step(self, progress: Progress, grads: Tensors) -> tuple[Progress, float]:
+        """One step of Adam on φ with the clipped meta-gradient, and the norm it had.
+
+        Raises:
+            FloatingPointError: the meta-gradient is not finite.
+        """
+        norm = torch.stack([grad.square().sum() for grad in grads.values()]).sum().sqrt()
+        if not torch.isfinite(norm):
+            raise FloatingPointError(f"meta-gradient is {float(norm)} at meta-step {progress.meta_steps}")
+        clip = (self.recipe.clip / norm).clamp(max=1.0)
+        clipped = {name: grad * clip for name, grad in grads.items()}
+        step, lr = progress.meta_steps + 1, self._lr(progress.trajectory)
+        phi, mean, square = adam(progress.phi, clipped, progress.mean, progress.square, step, lr)
+        return replace(progress, phi=phi, mean=mean, square=square, meta_steps=step), float(norm)
 
     def _lr(self, trajectory: int) -> float:
-        floor = self.recipe.final_lr
-        return self.recipe.lr * (
-            floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * trajectory / self.recipe.trajectories))
-        )
+        """Cosine decay from `lr` to `lr · final_lr` over the recipe's trajectories."""
+        decay = 0.5 * (1 + math.cos(math.pi * trajectory / self.recipe.trajectories))
+        return self.recipe.lr * (self.recipe.final_lr + (1 - self.recipe.final_lr) * decay)
 
     def _seeds(self, purpose: Purpose, first: int, count: int) -> list[int]:
         return [derive_seed(purpose, self.family, self._unit(first, count) + k) for k in range(count)]
