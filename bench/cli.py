@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
+from bench.options import DataDir, Device, Force, Optimizers, Tasks, show_version
+
 if TYPE_CHECKING:
     from bench.metatrain.trainer import Progress
     from bench.suite import Suite
@@ -23,24 +25,19 @@ EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED = 2, 3, 130
 
 app = typer.Typer(
     name="l2obench",
-    help="Does a learned optimizer beat a well-tuned hand-designed one: where, by how much, at what cost?",
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # brackets are part of identities
 )
 
-Tasks = Annotated[
-    list[str] | None,
-    typer.Option("-t", "--task", help="A task, as in 'mnist-mlp[activation=relu,units=40]'. Repeatable."),
-]
-Optimizers = Annotated[
-    list[str] | None,
-    typer.Option(
-        "-o", "--optimizer", help="An optimizer, as in adam, 'lstm[checkpoint=mnist]', torch.optim.Rprop. Repeatable."
-    ),
-]
-Device = Annotated[str, typer.Option(help="The torch device: cpu, cuda, cuda:1.")]
-DataDir = Annotated[Path | None, typer.Option(help="Folder of downloaded data (or set L2OBENCH_DATA).")]
-Force = Annotated[bool, typer.Option("--force", help="Compute again what is finished, replacing it.")]
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Does a learned optimizer beat a well-tuned hand-designed one: where, by how much, at what cost?"""
 
 
 @app.command()
@@ -57,7 +54,10 @@ def run(
     device: Device = "cpu",
     data_dir: DataDir = None,
 ) -> None:
-    """Run the matrix of a suite, or of -t and -o, which otherwise replace the suite's. Resumes where it was stopped."""
+    """Run the matrix of a suite, or one of -t and -o.
+
+    With a suite, -t replaces its tasks and -o its optimizers. The same command goes on where it was stopped.
+    """
     from bench.progress import Lines
     from bench.runner import Runner
     from bench.store import Run
@@ -90,7 +90,10 @@ def report(
     runs: Annotated[list[Path], typer.Argument(help="Results folders.")],
     to: Annotated[Path | None, typer.Option(help="Where the report goes; RUN/report unless given.")] = None,
 ) -> None:
-    """Make tables, figures and one self-contained page from results; print the headline."""
+    """Make tables, figures and a page from results.
+
+    The page is one file that loads nothing. The headline is printed.
+    """
     from reports.page import write_report
 
     target = to or runs[0] / "report"
@@ -125,7 +128,10 @@ def train(
     device: Device = "cpu",
     data_dir: DataDir = None,
 ) -> None:
-    """Meta-train a learned optimizer. Resumes where it was stopped; keeps the best by validation."""
+    """Meta-train a learned optimizer.
+
+    The best by validation is kept. The same command goes on where it was stopped.
+    """
     from bench.metatrain.recipe import make_recipe, named_recipe
     from bench.metatrain.session import Session
     from bench.progress import Lines
@@ -198,7 +204,10 @@ def info(
     identity: Annotated[str | None, typer.Argument(help="A task, an optimizer, or nothing for this machine.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Describe a task or an optimizer with its parameters and, for a trained one, its recipe; or this machine."""
+    """Describe a task, an optimizer or this machine.
+
+    Parameters with their meaning and, for a trained optimizer, its recipe.
+    """
     from bench.info import describe, describe_machine, show
 
     facts = describe_machine() if identity is None else describe(identity)
@@ -212,7 +221,10 @@ def prepare(
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Fetch data, check their SHA-256, and parse what is slow to parse, so that runs start at once."""
+    """Fetch data and check them.
+
+    What is slow to parse is parsed once, so that runs start at once.
+    """
     from bench.registry import unknown
     from tasks.data import data_dir as folder
     from tasks.data import digits, fetch_mnist

@@ -111,6 +111,7 @@ def test_help_lists_and_info(tmp_path: Path) -> None:
     for command in ("run", "train", "report", "list", "info", "prepare"):
         assert "Usage" in l2obench(command, "--help", folder=tmp_path)
         assert command in l2obench(folder=tmp_path)
+    assert "lstm[checkpoint=mnist]" in l2obench("run", "--help", folder=tmp_path)
     listed = json.loads(l2obench("list", "--json", folder=tmp_path))
     assert {"quadratic", "mnist-mlp"} <= listed["tasks"].keys()
     assert {"adam", "lstm"} <= listed["optimizers"].keys()
@@ -119,6 +120,7 @@ def test_help_lists_and_info(tmp_path: Path) -> None:
     assert "activation" in l2obench("info", "mnist-mlp", folder=tmp_path)
     assert "trained with" in l2obench("info", "lstm[checkpoint=mnist]", folder=tmp_path)
     assert "torch" in l2obench("info", folder=tmp_path)
+    assert l2obench("--version", folder=tmp_path).startswith("l2obench 0.")
 
 
 def test_lists_come_without_torch(tmp_path: Path) -> None:
@@ -146,6 +148,8 @@ MISTAKES = [
     (["run", "quick", "--device", "warp"], "--device warp"),
     (["run", "quick", "--out", "thesis.tex"], "thesis.tex"),
     (["run", "quick", "--out", "."], "is no run"),
+    (["run", "quick", "--out", "/proc/nowhere"], "/proc/nowhere cannot be written"),
+    (["train", "lstm", "-t", "quadratic", "--out", "/proc/nowhere"], "/proc/nowhere cannot be written"),
     (["run", "thesis.tex.toml"], "cannot be read"),
     (["report", "nowhere"], "is no run"),
     (["train", "adam", "-t", "quadratic"], "not a learned optimizer"),
