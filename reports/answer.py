@@ -1,6 +1,7 @@
 """The answer in words: who wins on which task and by how much, what a step costs, and what the numbers do not say."""
 
 import io
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,18 @@ def costs(headline: pd.DataFrame, step_seconds: pd.DataFrame) -> list[str]:
     keys = [name for name in ("run", "task", "optimizer") if name in headline]
     compared = headline.drop_duplicates(keys).merge(step_seconds, on=keys, how="left")
     return [_cost(row) for row in _records(compared)]
+
+
+def clocks(headline: pd.DataFrame, time_to_target: pd.DataFrame) -> list[str]:
+    """Steps and seconds of each learned optimizer to the best baseline's own median final loss, beside the baseline's."""
+    keys = [name for name in ("run", "task", "optimizer", "track") if name in headline]
+    reached = time_to_target[[*keys, "steps", "seconds"]]
+    baselines = reached.rename(columns={name: f"baseline_{name}" for name in ("track", "steps", "seconds")})
+    compared = headline.merge(reached, on=keys).merge(
+        baselines.rename(columns={"optimizer": "baseline"}),
+        on=[name for name in ("run", "task", "baseline", "baseline_track") if name in headline],
+    )
+    return [_clock(row) for row in _records(compared)]
 
 
 def caveats(tuning: pd.DataFrame) -> list[str]:
@@ -121,6 +134,19 @@ def _cost(row: dict[str, Any]) -> str:
                 f"a whole step (gradient and update) {_short(step)} times (measured serially on this machine)."
             )
     return one_line(f"An update of {row['optimizer']} on {where} was not timed.")
+
+
+def _clock(row: dict[str, Any]) -> str:
+    name, baseline, where = row["optimizer"], row["baseline"], f"{row['task']}{_run(row)}"
+    goal = f"the median final loss of {baseline} on {where}"
+    if math.isinf(row["steps"]):
+        return one_line(f"{name} does not reach {goal} on half of the seeds.")
+    sentence = f"{name} reaches {goal} in {number(row['steps'])} steps, {baseline} in {number(row['baseline_steps'])}"
+    if pd.isna(row["seconds"]) or pd.isna(row["baseline_seconds"]):
+        return one_line(f"{sentence}.")
+    ratio = row["seconds"] / row["baseline_seconds"]
+    pace = f"{_short(ratio)} times slower" if ratio > 1 else f"{_short(1 / ratio)} times faster"
+    return one_line(f"{sentence}: by the clock it is {pace}.")
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
