@@ -50,7 +50,7 @@ def costs(headline: pd.DataFrame, step_seconds: pd.DataFrame) -> list[str]:
 
 
 def clocks(headline: pd.DataFrame, time_to_target: pd.DataFrame) -> list[str]:
-    """Steps and seconds of each learned optimizer to the best baseline's own median final loss, beside the baseline's."""
+    """Steps and seconds of each learned optimizer to the best baseline's median final loss, beside the baseline's."""
     keys = [name for name in ("run", "task", "optimizer", "track") if name in headline]
     reached = time_to_target[[*keys, "steps", "seconds"]]
     baselines = reached.rename(columns={name: f"baseline_{name}" for name in ("track", "steps", "seconds")})
