@@ -58,12 +58,13 @@ def run(
 
     With a suite, -t replaces its tasks and -o its optimizers. The same command goes on where it was stopped.
     """
+    name, plan = _plan(suite, task, optimizer, seeds)
+    _set_up(device, data_dir)
+
     from bench.progress import Lines
     from bench.runner import Runner
     from bench.store import Run
 
-    _set_up(device, data_dir)
-    name, plan = _plan(suite, task, optimizer, seeds)
     folder = out or Path("results") / name
     lines = Lines()
     runner = Runner(

@@ -65,10 +65,8 @@ class Runner:
         for cell in self.cells:
             cell.task.require_data()
         todo = [cell for cell in self.cells if self.force or not self._finished(cell)]
-        sources: dict[str, Any] = {}
-        for cell in self.cells:
-            sources |= cell.task.sources()
-        self.run.begin({**about, "environment": environment(self.device), "sources": sources, "cells": self._plan()})
+        if todo:
+            self.run.begin(self._manifest(about))
         errors: list[str] = []
         clocks: dict[str, dict[str, Any]] = {}
         for cell in todo:
@@ -85,14 +83,22 @@ class Runner:
     def _finished(self, cell: Cell) -> bool:
         return self.run.finished("cells", cell_name(*cell.key), self._description(cell))
 
-    def _plan(self) -> list[dict[str, Any]]:
-        """What the folder is to hold: what earlier starts asked for, and the cells of this one."""
-        earlier = self.run.manifest["cells"] if self.run.exists() else []
-        plan = {(item["task"], item["optimizer"], item["track"]): item for item in earlier}
+    def _manifest(self, about: dict[str, Any]) -> dict[str, Any]:
+        """What this start is, and what earlier ones in the folder were: their cells and sources stay in it."""
+        earlier = self.run.manifest if self.run.exists() else {}
+        sources = dict(earlier.get("sources", {}))
+        plan = {(item["task"], item["optimizer"], item["track"]): item for item in earlier.get("cells", [])}
         for cell in self.cells:
+            sources |= cell.task.sources()
             task, optimizer, track = cell.key
             plan[cell.key] = {"task": task, "optimizer": optimizer, "track": track, "seeds": cell.seeds}
-        return list(plan.values())
+        start = {**about, "environment": environment(self.device)}
+        return {
+            **start,
+            "sources": sources,
+            "cells": list(plan.values()),
+            "starts": [*earlier.get("starts", []), start],
+        }
 
     def _description(self, cell: Cell) -> dict[str, Any]:
         """All that decides a cell's numbers, clocks excepted."""

@@ -17,7 +17,7 @@ from bench.store import Run
 
 RUN = ["run", "-t", "quadratic[horizon=60]", "-t", "mnist-mlp[horizon=40]", "-o", "sgd", "-o", "adam", "--seeds", "4"]
 TRAIN = ["train", "lstm[hidden=6,output_scale=1,preprocessing=none]", "-t", "quadratic[dim=4]", "--functions", "16"]
-TRAIN += ["--trajectories", "40", "--validate-every", "4", "--validation-functions", "8"]
+TRAIN += ["--trajectories", "24", "--validate-every", "4", "--validation-functions", "8"]
 
 
 def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:

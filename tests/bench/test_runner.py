@@ -89,9 +89,9 @@ def test_all_optimizers_meet_the_same_functions(finished: Path) -> None:
 
 
 def test_a_finished_run_computes_nothing_and_changes_nothing(finished: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*.parquet")}
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*.*")}
     assert execute(finished) == Outcome(computed=0, found=10, errors=[])
-    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*.parquet")} == before
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*.*")} == before
 
 
 @pytest.mark.parametrize("seeds_at_once", [None, 1, 3])
@@ -190,7 +190,9 @@ def test_a_grown_suite_keeps_what_it_had(tmp_path: Path) -> None:
     for optimizers in (["sgd"], ["sgd", "adam"], ["nag"]):
         execute(tmp_path / "run", make_suite("test", small | {"optimizers": optimizers}).cells())
     assert set(rows(tmp_path / "run")["optimizer"]) == {"sgd", "adam", "nag"}
-    assert [cell["optimizer"] for cell in Run(tmp_path / "run").manifest["cells"]] == ["sgd", "adam", "nag"]
+    manifest = Run(tmp_path / "run").manifest
+    assert [cell["optimizer"] for cell in manifest["cells"]] == ["sgd", "adam", "nag"]
+    assert len(manifest["starts"]) == 3
 
 
 class FailsOnFewer(SGD):

@@ -126,7 +126,7 @@ def test_drop_in_closure_and_missing_gradients() -> None:
         loss.backward()
         return loss
 
-    assert float(optimizer.step(closure)) == 2.0
+    assert optimizer.step(closure).item() == 2.0
     assert used.tolist() == [0, 0]
     assert unused.tolist() == [1, 1]
 
