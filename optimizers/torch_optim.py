@@ -98,7 +98,8 @@ def bridge(name: str, torch_class: type[torch.optim.Optimizer]) -> type[TorchOpt
         kind: Any = type(default) if type(default) in (bool, int, float, str) else Any
         kind = float | int if kind is int else kind
         fields[parameter.name] = (kind, ... if default is parameter.empty else default)
-    cls = create_model(torch_class.__name__, __base__=TorchOptimizer, __doc__=torch_class.__doc__, **fields)
+    summary = (inspect.getdoc(torch_class) or "").partition("\n\n")[0]
+    cls = create_model(torch_class.__name__, __base__=TorchOptimizer, __doc__=summary, **fields)
     cls.name, cls.torch_class = name, torch_class
     cls.tunable = tuple(field for field in ("lr",) if field in fields)
     return cls
