@@ -61,6 +61,19 @@ def clocks(headline: pd.DataFrame, time_to_target: pd.DataFrame) -> list[str]:
     return [_clock(row) for row in _records(compared)]
 
 
+def held_out(headline: pd.DataFrame, final_losses: pd.DataFrame) -> list[str]:
+    """Held-out loss and accuracy of each learned optimizer, beside the best baseline's: a training loss is not all."""
+    keys = [name for name in ("run", "task", "optimizer", "track") if name in headline]
+    measured = final_losses[[*keys, "heldout_loss", "heldout_accuracy"]]
+    baselines = measured.rename(
+        columns={"optimizer": "baseline", "track": "baseline_track"}
+        | {name: f"baseline_{name}" for name in ("heldout_loss", "heldout_accuracy")}
+    )
+    on = [name for name in ("run", "task", "baseline", "baseline_track") if name in headline]
+    compared = headline.merge(measured, on=keys).merge(baselines, on=on)
+    return [_held_out(row) for row in _records(compared[compared["heldout_loss"].notna()])]
+
+
 def caveats(tuning: pd.DataFrame) -> list[str]:
     """What a reader must know before quoting a number, from the tuning table."""
     found = ["Seconds are this machine's, for one replica alone; another machine or a larger model has other ratios."]
@@ -147,6 +160,15 @@ def _clock(row: dict[str, Any]) -> str:
     ratio = row["seconds"] / row["baseline_seconds"]
     pace = f"{_short(ratio)} times slower" if ratio > 1 else f"{_short(1 / ratio)} times faster"
     return one_line(f"{sentence}: by the clock it is {pace}.")
+
+
+def _held_out(row: dict[str, Any]) -> str:
+    ends = [
+        f"{name} at loss {_short(row[f'{prefix}heldout_loss'])}"
+        + ("" if pd.isna(accuracy := row[f"{prefix}heldout_accuracy"]) else f", accuracy {100 * accuracy:.1f} %")
+        for name, prefix in ((row["optimizer"], ""), (row["baseline"], "baseline_"))
+    ]
+    return one_line(f"On held-out data of {row['task']}{_run(row)}: {ends[0]}; {ends[1]}.")
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -97,7 +97,7 @@ def _page(results: Results, frames: Mapping[str, pd.DataFrame], figures: Sequenc
             answers=answer.answers(headline),
             leaders=answer.leaders(frames["final_losses"]),
             costs=answer.costs(headline, frames["step_seconds"]) + answer.clocks(headline, frames["time_to_target"]),
-            caveats=answer.caveats(frames["tuning"]),
+            caveats=answer.held_out(headline, frames["final_losses"]) + answer.caveats(frames["tuning"]),
             tables={
                 name: None if frame.empty else formats.to_html(frame, CAPTIONS[name]) for name, frame in frames.items()
             },

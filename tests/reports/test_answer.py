@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from reports.answer import clocks
+from reports.answer import clocks, held_out
 
 HEADLINE = {"task": "bowl", "optimizer": "lstm", "track": "default", "baseline": "nag", "baseline_track": "tuned"}
 
@@ -38,3 +38,23 @@ def test_the_clock_is_told_plainly(steps: float, seconds: float | None, expected
 def test_no_learned_optimizer_no_sentence() -> None:
     columns = ["task", "optimizer", "track", "steps", "seconds"]
     assert clocks(pd.DataFrame(columns=[*HEADLINE]), pd.DataFrame(columns=columns)) == []
+
+
+def test_held_out_numbers_stand_beside_the_baselines() -> None:
+    rows = [
+        {"task": "bowl", "optimizer": "lstm", "track": "default", "heldout_loss": 0.4, "heldout_accuracy": 0.915},
+        {"task": "bowl", "optimizer": "nag", "track": "tuned", "heldout_loss": 0.3, "heldout_accuracy": 0.92},
+        {"task": "bowl", "optimizer": "nag", "track": "default", "heldout_loss": 9.0, "heldout_accuracy": 0.1},
+    ]
+    (sentence,) = held_out(pd.DataFrame([HEADLINE]), pd.DataFrame(rows))
+    assert sentence == (
+        "On held-out data of bowl: lstm at loss 0.4, accuracy 91.5 %; nag at loss 0.3, accuracy 92.0 %."
+    )
+
+
+def test_a_task_without_held_out_data_has_no_such_sentence() -> None:
+    rows = [
+        {"task": "bowl", "optimizer": name, "track": track, "heldout_loss": None, "heldout_accuracy": None}
+        for name, track in (("lstm", "default"), ("nag", "tuned"))
+    ]
+    assert held_out(pd.DataFrame([HEADLINE]), pd.DataFrame(rows)) == []
