@@ -15,7 +15,7 @@ from bench.registry import function_family, optimizer_registry, task_registry
 from bench.rollout import Problems, rollout, start
 from bench.seeds import Purpose, derive_seed, generator
 from optimizers.adam import Adam
-from optimizers.base import State, Tensors
+from optimizers.base import CoordinatewiseOptimizer, State, Tensors
 from optimizers.learned import LearnedOptimizer
 
 MAX_SETBACKS = 5
@@ -57,6 +57,8 @@ class Trainer:
             raise RecipeError(f"{recipe.optimizer} has nothing to train: it is not a learned optimizer")
         if rule.meta_parameters:
             raise RecipeError(f"{recipe.optimizer} is trained already; leave its checkpoint out")
+        if recipe.coordinates is not None and not isinstance(rule, CoordinatewiseOptimizer):
+            raise RecipeError(f"coordinates={recipe.coordinates} needs a coordinatewise rule; {rule.name} is not one")
         if self.task.horizon < recipe.unroll:
             raise RecipeError(f"the unroll ({recipe.unroll}) is longer than the horizon ({self.task.horizon})")
         self.rule = rule
