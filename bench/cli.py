@@ -18,7 +18,6 @@ from typer.exceptions import TyperException
 from bench.options import DataDir, Device, Force, Optimizers, Tasks, show_version
 
 if TYPE_CHECKING:
-    from bench.metatrain.trainer import Progress
     from bench.suite import Suite
 
 EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED = 2, 3, 130
@@ -135,7 +134,7 @@ def train(
     """
     from bench.metatrain.recipe import make_recipe, named_recipe
     from bench.metatrain.session import Session
-    from bench.progress import Lines
+    from bench.progress import Lines, training_line
     from bench.store import cell_name
 
     _set_up(device, data_dir)
@@ -161,7 +160,7 @@ def train(
     lines = Lines(total=made.trajectories, completed=session.progress.trajectory)
     try:
         with lines:
-            session.run(lambda progress: lines.advance(*_training_line(progress, made.trajectories)))
+            session.run(lambda progress: lines.advance(*training_line(progress, made.trajectories)))
     except KeyboardInterrupt:
         session.save()
         raise
@@ -297,16 +296,3 @@ def _plan(
         raise TyperException("name a suite, or a task with -t and an optimizer with -o; see 'l2obench list'")
     plan = make_suite("custom", {"optimizers": optimizers, "tasks": [{"task": name} for name in tasks]})
     return "custom", plan.narrowed(None, None, seeds)
-
-
-def _training_line(progress: "Progress", total: int) -> tuple[int, str | None]:
-    """How far a training is, and what is worth a line: a validation or a setback."""
-    row = progress.log[-1]
-    if "event" in row:
-        return progress.trajectory, f"trajectory {progress.trajectory} of {total}: {row['event']}"
-    if "validation" not in row:
-        return progress.trajectory, None
-    return progress.trajectory, (
-        f"trajectory {progress.trajectory} of {total}: meta-loss {row['meta_loss']:.4g}, "
-        f"validation {row['validation']:.4g}, best {progress.best_validation:.4g}"
-    )

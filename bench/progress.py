@@ -1,7 +1,12 @@
 """Progress on a terminal: lines under a bar; in a pipe: plain lines."""
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from bench.metatrain.trainer import Progress as TrainingProgress
 
 
 class Lines:
@@ -32,3 +37,16 @@ class Lines:
         self.bar.update(self.item, completed=completed)
         if line is not None:
             self.show(line)
+
+
+def training_line(progress: "TrainingProgress", total: int) -> tuple[int, str | None]:
+    """How far a training is, and what is worth a line: a validation or a setback."""
+    row = progress.log[-1]
+    if "event" in row:
+        return progress.trajectory, f"trajectory {progress.trajectory} of {total}: {row['event']}"
+    if "validation" not in row:
+        return progress.trajectory, None
+    return progress.trajectory, (
+        f"trajectory {progress.trajectory} of {total}: meta-loss {row['meta_loss']:.4g}, "
+        f"validation {row['validation']:.4g}, best {progress.best_validation:.4g}"
+    )

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 import optimizers
 import tasks
-from bench.identity import IdentityError, canonical, changed_parameters, parse_identity
+from bench.identity import canonical, changed_parameters, parse_identity
 
 
 class UnknownName(ValueError):
@@ -156,16 +156,3 @@ def _explain(kind: str, name: str, cls: type[BaseModel], error: ValidationError)
             message = item["msg"][0].lower() + item["msg"][1:]
             findings.append(f"{key}={item['input']!r}: {message}")
     return f"{kind} {name}: " + "; ".join(findings)
-
-
-__all__ = [
-    "BadParameters",
-    "IdentityError",
-    "Registry",
-    "UnknownName",
-    "function_family",
-    "identity_of",
-    "optimizer_registry",
-    "task_registry",
-    "unknown",
-]

@@ -61,22 +61,31 @@ class Carry:
     state: State
     losses: Tensor
     grads: Tensors
-    step: int = 0
+    step: int
 
 
 def start(problems: Problems, optimizer: Optimizer, settings: int = 1) -> Carry:
     """θ₀ for every seed × setting, `[seeds, settings, ...]`, with its loss and gradient."""
     params = {name: _fan_out(value, settings) for name, value in problems.start.items()}
-    losses, grads = problems.task.loss_and_grad(params, problems.minibatch())
-    return Carry(params, optimizer.init(params), losses, grads)
+    return evaluated(problems, params, optimizer.init(params), step=0)
 
 
 def advance(problems: Problems, optimizer: Optimizer, carry: Carry) -> Carry:
     """One step: update with the gradient at θ_t, then evaluate loss and gradient at θ_{t+1} on the next minibatch."""
+    params, state = updated(optimizer, carry)
+    return evaluated(problems, params, state, carry.step + 1)
+
+
+def updated(optimizer: Optimizer, carry: Carry) -> tuple[Tensors, State]:
+    """The first half of a step: θ_{t+1}, and the optimizer's next state."""
     updates, state = optimizer.update(carry.grads, carry.state, carry.params)
-    params = {name: value + updates[name] for name, value in carry.params.items()}
+    return {name: value + updates[name] for name, value in carry.params.items()}, state
+
+
+def evaluated(problems: Problems, params: Tensors, state: State, step: int) -> Carry:
+    """The second half of a step: loss and gradient at θ on the next minibatch."""
     losses, grads = problems.task.loss_and_grad(params, problems.minibatch())
-    return Carry(params, state, losses, grads, carry.step + 1)
+    return Carry(params, state, losses, grads, step)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from bench.registry import function_family, identity_of
-from bench.rollout import Carry, Problems, start
+from bench.rollout import Problems, evaluated, start, updated
 from bench.seeds import derive_seed
 from optimizers.base import Optimizer
 from tasks.base import Task
@@ -31,20 +31,18 @@ class _Clocked:
         self.update_seconds: list[float] = []
 
     def step(self, record: bool) -> None:
-        carry, synchronise = self.carry, _synchronise(self.problems.device)
+        synchronise = _synchronise(self.problems.device)
         synchronise()
         began = time.perf_counter()
-        updates, state = self.optimizer.update(carry.grads, carry.state, carry.params)
-        params = {name: value + updates[name] for name, value in carry.params.items()}
+        params, state = updated(self.optimizer, self.carry)
         synchronise()
-        updated = time.perf_counter()
-        losses, grads = self.problems.task.loss_and_grad(params, self.problems.minibatch())
+        halfway = time.perf_counter()
+        self.carry = evaluated(self.problems, params, state, self.carry.step + 1)
         synchronise()
         ended = time.perf_counter()
-        self.carry = Carry(params, state, losses, grads, carry.step + 1)
         if record:
-            self.update_seconds.append(updated - began)
-            self.grad_seconds.append(ended - updated)
+            self.update_seconds.append(halfway - began)
+            self.grad_seconds.append(ended - halfway)
 
 
 @torch.no_grad()
