@@ -21,6 +21,7 @@ INTERVALS["update_microseconds_q25"] = "update_microseconds_q75"
 HEADINGS = {
     "low": "95 % interval",
     "lr": "learning rate",
+    "p_value": "p (Holm)",
     "iqm_final_loss": "interquartile mean",
     "heldout_loss": "held-out loss",
     "heldout_accuracy": "held-out accuracy",

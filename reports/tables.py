@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.stats import Interval, bootstrap, ratio_of_means
+from bench.stats import Interval, bootstrap, holm, paired_test, ratio_of_means
 from reports.counting import best_baseline, counted_heldout, counted_losses, counted_steps, failed, groups, iqm, seconds
 
 Row = dict[str, Any]
@@ -34,9 +34,21 @@ def headline(cells: pd.DataFrame) -> pd.DataFrame:
     """Every learned optimizer against the best tuned baseline of its task: losses, their ratio, verdict and cost.
 
     The ratio is of mean final losses, learned over baseline, on the seeds that both ran, with a paired 95 % interval.
-    The cost ratios are of the seconds of an update, and of a whole step (gradient and update).
+    The p-value is of a paired test on those seeds, adjusted by Holm's method for the number of rows. The cost ratios
+    are of the seconds of an update, and of a whole step (gradient and update).
     """
-    columns = ["task", "optimizer", "baseline", "ratio", "low", "high", "verdict", "seeds", "mean_final_loss"]
+    columns = [
+        "task",
+        "optimizer",
+        "baseline",
+        "ratio",
+        "low",
+        "high",
+        "verdict",
+        "seeds",
+        "p_value",
+        "mean_final_loss",
+    ]
     columns += ["baseline_mean_final_loss", "update_time_ratio", "step_time_ratio", "failures", "baseline_failures"]
     columns += ["track", "baseline_track"]
     rows: list[Row] = []
@@ -44,6 +56,8 @@ def headline(cells: pd.DataFrame) -> pd.DataFrame:
         baseline = best_baseline(task)
         for key, learned in groups(task[task["learned"].eq(True)], "task", "optimizer", "track"):
             rows.append(key | _comparison(learned, baseline))
+    for row, adjusted in zip(rows, holm([row.get("p_value", np.nan) for row in rows]), strict=True):
+        row["p_value"] = adjusted
     return _table(cells, columns, rows)
 
 
@@ -159,7 +173,8 @@ def _comparison(rows: pd.DataFrame, baseline: pd.DataFrame | None) -> Row:
     if baseline is None:
         return own | {"verdict": "not comparable: no baseline ran"}
     common = sorted({*rows["seed"]} & {*baseline["seed"]})
-    ratio, verdict = _ratio(*(counted_losses(frame.set_index("seed").loc[common]) for frame in (rows, baseline)))
+    losses, baseline_losses = (counted_losses(frame.set_index("seed").loc[common]) for frame in (rows, baseline))
+    ratio, verdict = _ratio(losses, baseline_losses)
     for name, frame in (("", rows), ("baseline ", baseline)):
         if failed(frame):
             verdict += f"; {failed(frame)} of {len(frame)} {name}seeds failed"
@@ -174,6 +189,7 @@ def _comparison(rows: pd.DataFrame, baseline: pd.DataFrame | None) -> Row:
         "low": ratio.low,
         "high": ratio.high,
         "verdict": verdict,
+        "p_value": paired_test(losses, baseline_losses) if common else np.nan,
         "update_time_ratio": update / baseline_update,
         "step_time_ratio": step / baseline_step,
     }

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.stats import bootstrap, interquartile_mean, ratio_of_means, steps_to_target
+from bench.stats import bootstrap, holm, interquartile_mean, paired_test, ratio_of_means, steps_to_target
 
 
 def mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -72,3 +72,25 @@ def test_steps_to_target() -> None:
     assert steps_to_target(losses, 2.0).tolist() == [2, np.inf, 0]
     assert steps_to_target(losses, 2.0, window=2).tolist() == [3, np.inf, np.inf]
     assert steps_to_target([[np.inf, np.inf]], 1.0).tolist() == [np.inf]
+
+
+def test_paired_test_is_wilcoxons() -> None:
+    """Six pairs that all differ one way: 2 of the 64 assignments of signs are as extreme."""
+    first = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    assert paired_test(first, first + [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]) == pytest.approx(2 / 64)
+    sample = np.random.default_rng(0).normal(size=(2, 30))
+    assert paired_test(*sample) == pytest.approx(stats.wilcoxon(*sample).pvalue)
+    assert paired_test(first, first) == 1
+
+
+def test_paired_test_counts_failures() -> None:
+    finite = np.arange(6.0)
+    assert paired_test(np.full(6, np.inf), finite) == pytest.approx(2 / 64)
+    assert paired_test(np.full(6, np.inf), np.full(6, np.inf)) == 1
+
+
+def test_holm_adjusts_as_in_his_example() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]).tolist() == [1, 1]
+    assert holm([np.nan, 0.02])[1] == pytest.approx(0.02)
+    assert np.isnan(holm([np.nan, 0.02])[0])
