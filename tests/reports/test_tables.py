@@ -55,6 +55,17 @@ class TestHeadline:
         cells = frame(cell("lstm", losses, learned=True, track="default"), cell("adam", [2.0, 2.1, 2.2, 1.9]))
         assert only(tables.headline(cells), optimizer="lstm")["verdict"] == verdict
 
+    def test_p_values_are_adjusted_for_the_rows_of_the_table(self, cell, frame):
+        baseline = [2.0, 2.1, 2.2, 2.3, 2.4, 2.5]
+        cells = frame(
+            cell("adam", baseline),
+            cell("adam", baseline, task="valley"),
+            cell("lstm", [0.9 * loss for loss in baseline], learned=True, track="default"),
+            cell("lstm", [1.2 * loss for loss in baseline], task="valley", learned=True, track="default"),
+        )
+        # Six pairs that all differ one way have p = 2/64; two comparisons double it.
+        assert tables.headline(cells)["p_value"].tolist() == pytest.approx([4 / 64, 4 / 64])
+
     def test_failed_seed_makes_the_ratio_infinite_and_is_told(self, cell, frame):
         cells = frame(cell("lstm", [0.1, 0.1, INF], learned=True, track="default"), cell("adam", [2.0, 2.0, 2.0]))
         row = only(tables.headline(cells), optimizer="lstm")
