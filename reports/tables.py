@@ -37,19 +37,9 @@ def headline(cells: pd.DataFrame) -> pd.DataFrame:
     The p-value is of a paired test on those seeds, adjusted by Holm's method for the number of rows. The cost ratios
     are of the seconds of an update, and of a whole step (gradient and update).
     """
-    columns = [
-        "task",
-        "optimizer",
-        "baseline",
-        "ratio",
-        "low",
-        "high",
-        "verdict",
-        "seeds",
-        "p_value",
-        "mean_final_loss",
-    ]
-    columns += ["baseline_mean_final_loss", "update_time_ratio", "step_time_ratio", "failures", "baseline_failures"]
+    columns = ["task", "optimizer", "baseline", "ratio", "low", "high", "verdict", "seeds", "p_value"]
+    columns += ["mean_final_loss", "baseline_mean_final_loss", "update_time_ratio", "step_time_ratio"]
+    columns += ["failures", "baseline_failures"]
     columns += ["track", "baseline_track"]
     rows: list[Row] = []
     for _, task in groups(cells, "task"):
