@@ -177,6 +177,8 @@ class Runner:
                 result = rollout(cell.task, rule, seeds[first : first + batch], device=self.device)
                 outcomes = [_outcome(cell.task, result, k) for k in range(len(result.losses))]
                 rows += [common | {"seed": first + k} | outcome for k, outcome in enumerate(outcomes)]
+        except StoreError:
+            raise  # the folder's trouble, not the cell's: no row may claim that the cell was run
         except Exception as error:  # a stranger's task or optimizer may raise anything; its rows say what
             failure = {"status": "error", "reason": f"{type(error).__name__}: {error}"}
             rows += [common | failure | {"seed": index} for index in range(len(rows), cell.seeds)]

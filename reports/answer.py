@@ -51,26 +51,12 @@ def costs(headline: pd.DataFrame, step_seconds: pd.DataFrame) -> list[str]:
 
 def clocks(headline: pd.DataFrame, time_to_target: pd.DataFrame) -> list[str]:
     """Steps and seconds of each learned optimizer to the best baseline's median final loss, beside the baseline's."""
-    keys = [name for name in ("run", "task", "optimizer", "track") if name in headline]
-    reached = time_to_target[[*keys, "steps", "seconds"]]
-    baselines = reached.rename(columns={name: f"baseline_{name}" for name in ("track", "steps", "seconds")})
-    compared = headline.merge(reached, on=keys).merge(
-        baselines.rename(columns={"optimizer": "baseline"}),
-        on=[name for name in ("run", "task", "baseline", "baseline_track") if name in headline],
-    )
-    return [_clock(row) for row in _records(compared)]
+    return [_clock(row) for row in _records(_beside_baseline(headline, time_to_target, ["steps", "seconds"]))]
 
 
 def held_out(headline: pd.DataFrame, final_losses: pd.DataFrame) -> list[str]:
     """Held-out loss and accuracy of each learned optimizer, beside the best baseline's: a training loss is not all."""
-    keys = [name for name in ("run", "task", "optimizer", "track") if name in headline]
-    measured = final_losses[[*keys, "heldout_loss", "heldout_accuracy"]]
-    baselines = measured.rename(
-        columns={"optimizer": "baseline", "track": "baseline_track"}
-        | {name: f"baseline_{name}" for name in ("heldout_loss", "heldout_accuracy")}
-    )
-    on = [name for name in ("run", "task", "baseline", "baseline_track") if name in headline]
-    compared = headline.merge(measured, on=keys).merge(baselines, on=on)
+    compared = _beside_baseline(headline, final_losses, ["heldout_loss", "heldout_accuracy"])
     return [_held_out(row) for row in _records(compared[compared["heldout_loss"].notna()])]
 
 
@@ -147,6 +133,15 @@ def _cost(row: dict[str, Any]) -> str:
                 f"a whole step (gradient and update) {_short(step)} times (measured serially on this machine)."
             )
     return one_line(f"An update of {row['optimizer']} on {where} was not timed.")
+
+
+def _beside_baseline(headline: pd.DataFrame, table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """The headline with `columns` of a table, those of the learned optimizer and, as `baseline_…`, the baseline's."""
+    place = [name for name in ("run", "task") if name in headline]
+    own = table[[*place, "optimizer", "track", *columns]]
+    names = {"optimizer": "baseline", "track": "baseline_track", **{name: f"baseline_{name}" for name in columns}}
+    beside = headline.merge(own, on=[*place, "optimizer", "track"])
+    return beside.merge(own.rename(columns=names), on=[*place, "baseline", "baseline_track"])
 
 
 def _clock(row: dict[str, Any]) -> str:

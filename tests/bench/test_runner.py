@@ -139,6 +139,17 @@ def test_other_settings_in_the_same_folder_are_a_conflict(finished: Path) -> Non
     assert len(rows(finished)) == 50
 
 
+def test_a_conflict_in_the_tuning_is_no_row(tmp_path: Path) -> None:
+    """A run killed between tuning and its cell, then asked for otherwise: nothing may be recorded as an error."""
+    small = SUITE | {"tasks": [{"task": "quadratic[horizon=5]"}], "optimizers": ["sgd"], "tracks": ["tuned"]}
+    execute(tmp_path / "run", make_suite("test", small).cells())
+    (cell,) = (tmp_path / "run" / "cells").glob("*.parquet")
+    cell.unlink()
+    with pytest.raises(StoreError, match="tuning_seeds was 3, now 2"):
+        execute(tmp_path / "run", make_suite("test", small | {"tuning_seeds": 2}).cells())
+    assert not cell.exists()
+
+
 def test_force_replaces(tmp_path: Path) -> None:
     small = SUITE | {"tasks": [{"task": "quadratic[horizon=5]"}], "optimizers": ["sgd"]}
     execute(tmp_path / "run", make_suite("test", small).cells())
