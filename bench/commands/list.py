@@ -1,0 +1,38 @@
+"""`l2obench list`: what there is to run."""
+
+import json
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+
+def list_(
+    what: Annotated[
+        str | None, typer.Argument(help="tasks, optimizers, suites, checkpoints or recipes; all unless given.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List what there is to run."""
+    import optimizers
+    from bench.metatrain.recipe import recipe_names
+    from bench.registry import optimizer_registry, task_registry, unknown
+    from bench.suite import load_suite, suite_names
+
+    found: dict[str, dict[str, str]] = {
+        "tasks": {name: entry.summary for name, entry in task_registry().entries.items()},
+        "optimizers": {name: entry.summary for name, entry in optimizer_registry().entries.items()},
+        "suites": {name: load_suite(name).description for name in suite_names()},
+        "checkpoints": dict.fromkeys(optimizers.shipped_checkpoints(), "as in lstm[checkpoint=NAME]"),
+        "recipes": dict.fromkeys(recipe_names(), "as in l2obench train lstm -t TASK --recipe NAME"),
+    }
+    if what is not None and what not in found:
+        raise TyperException(unknown("list", what, found))
+    shown = {what: found[what]} if what else found
+    if as_json:
+        print(json.dumps(shown, indent=2, ensure_ascii=False))
+        return
+    for title, entries in shown.items():
+        print(title)
+        for name, summary in entries.items():
+            print(f"  {name:<18} {summary}")

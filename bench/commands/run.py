@@ -1,0 +1,75 @@
+"""`l2obench run`: the matrix of a suite."""
+
+import datetime
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from bench.commands.options import DataDir, Device, Force, Optimizers, Tasks
+from bench.commands.process import EXIT_FAILED, complain, set_up
+
+if TYPE_CHECKING:
+    from bench.suite import Suite
+
+
+def run(
+    suite: Annotated[str | None, typer.Argument(help="A suite by name, or the path of a .toml file.")] = None,
+    task: Tasks = None,
+    optimizer: Optimizers = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Evaluation seeds for every task.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Results folder; results/SUITE unless given.")] = None,
+    force: Force = False,
+    seeds_at_once: Annotated[
+        int | None, typer.Option(min=1, help="Seeds in one rollout, to save memory; numbers do not depend on it.")
+    ] = None,
+    device: Device = "cpu",
+    data_dir: DataDir = None,
+) -> None:
+    """Run the matrix of a suite, or one of -t and -o.
+
+    With a suite, -t replaces its tasks and -o its optimizers. The same command goes on where it was stopped.
+    """
+    name, plan = _plan(suite, task, optimizer, seeds)
+    set_up(device, data_dir)
+
+    from bench.progress import Lines
+    from bench.runner import Runner
+    from bench.store import Run
+
+    folder = out or Path("results") / name
+    lines = Lines()
+    runner = Runner(
+        Run(folder), plan.cells(), device=device, force=force, seeds_at_once=seeds_at_once, report=lines.show
+    )
+    with lines:
+        outcome = runner.execute(
+            {
+                "suite": name,
+                "description": plan.description,
+                "command": shlex.join(["l2obench", *sys.argv[1:]]),
+                "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            }
+        )
+    print(f"{folder}: {outcome.computed} cells computed, {outcome.found} found finished")
+    for line in outcome.errors:
+        complain(line)
+    if outcome.errors:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _plan(
+    suite: str | None, tasks: list[str] | None, optimizers: list[str] | None, seeds: int | None
+) -> "tuple[str, Suite]":
+    """The name of the run and its matrix."""
+    from bench.suite import load_suite, make_suite
+
+    if suite is not None:
+        return Path(suite).stem, load_suite(suite).narrowed(tasks, optimizers, seeds)
+    if not (tasks and optimizers):
+        raise TyperException("name a suite, or a task with -t and an optimizer with -o; see 'l2obench list'")
+    plan = make_suite("custom", {"optimizers": optimizers, "tasks": [{"task": name} for name in tasks]})
+    return "custom", plan.narrowed(None, None, seeds)

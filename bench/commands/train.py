@@ -1,0 +1,73 @@
+"""`l2obench train`: meta-training."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.commands.options import DataDir, Device
+from bench.commands.process import set_up
+
+
+def train(
+    rule: Annotated[str, typer.Argument(help="The learned optimizer, as in lstm or 'lstm[p=5]'.")],
+    task: Annotated[str, typer.Option("-t", "--task", help="The family to train on.")],
+    recipe: Annotated[
+        str, typer.Option(help="Where values not given here come from; see 'l2obench list recipes'.")
+    ] = "paper",
+    out: Annotated[
+        Path | None, typer.Option(help="Training folder; results/training/RULE-TASK-RECIPE unless given.")
+    ] = None,
+    trajectories: Annotated[int | None, typer.Option(help="Trajectories in all.")] = None,
+    functions: Annotated[int | None, typer.Option(help="Functions in a meta-batch.")] = None,
+    unroll: Annotated[int | None, typer.Option(help="Steps of a truncation.")] = None,
+    weighting: Annotated[str | None, typer.Option(help="uniform, linear or final.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Adam's learning rate on the meta-parameters.")] = None,
+    clip: Annotated[float | None, typer.Option(help="Bound on the norm of the meta-gradient.")] = None,
+    coordinates: Annotated[
+        int | None, typer.Option(help="Coordinates of each tensor and function that carry a graph.")
+    ] = None,
+    validate_every: Annotated[int | None, typer.Option(help="Trajectories between validations.")] = None,
+    validation_functions: Annotated[int | None, typer.Option(help="Functions of a validation.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed trains on other functions.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Begin anew, replacing a training that is there.")] = False,
+    device: Device = "cpu",
+    data_dir: DataDir = None,
+) -> None:
+    """Meta-train a learned optimizer.
+
+    The best by validation is kept. The same command goes on where it was stopped.
+    """
+    from bench.metatrain.recipe import make_recipe, named_recipe
+    from bench.metatrain.session import Session
+    from bench.progress import Lines, training_line
+    from bench.store import cell_name
+
+    set_up(device, data_dir)
+    values = named_recipe(recipe, task) | {"task": task}
+    if "[" in rule or values.get("optimizer", rule).partition("[")[0] != rule:
+        values["optimizer"] = rule
+    given = {
+        "trajectories": trajectories,
+        "functions": functions,
+        "unroll": unroll,
+        "weighting": weighting,
+        "lr": lr,
+        "clip": clip,
+        "coordinates": coordinates,
+        "validate_every": validate_every,
+        "validation_functions": validation_functions,
+        "seed": seed,
+    }
+    made = make_recipe(values | {key: value for key, value in given.items() if value is not None})
+    session = Session(out or Path("results/training") / cell_name(rule, task, recipe), made, device, force)
+    if session.resumed:
+        print(f"going on at trajectory {session.progress.trajectory} of {made.trajectories}")
+    lines = Lines(total=made.trajectories, completed=session.progress.trajectory)
+    try:
+        with lines:
+            session.run(lambda progress: lines.advance(*training_line(progress, made.trajectories)))
+    except KeyboardInterrupt:
+        session.save()
+        raise
+    print(f"best validation loss {session.progress.best_validation:.5g}: {session.folder / 'checkpoint.safetensors'}")
