@@ -78,6 +78,10 @@ class Suite(BaseModel):
         for name in names:
             optimizer = optimizer_registry().create(name)
             _refuse_untrained(optimizer)
+            try:
+                optimizer = optimizer.for_groups(task.groups)
+            except ValueError as error:
+                raise SuiteError(f"{item.task}: {error}") from error
             for track in self.tracks if optimizer.tunable else ["default"]:
                 yield Cell(task, optimizer, track, item.seeds or self.seeds, item.tuning_seeds or self.tuning_seeds)
 
