@@ -67,7 +67,7 @@ class LearnedOptimizer(Optimizer):
     def for_groups(self, groups: Mapping[str, tuple[str, ...]]) -> Self:
         if self.networks == "one":
             return self
-        if not isinstance(self, CoordinatewiseOptimizer):
+        if not issubclass(type(self), CoordinatewiseOptimizer):
             raise ValueError(f"networks=conv-fc needs a coordinatewise rule; {self.name} is not one")
         if missing := [kind for kind in KINDS if not groups.get(kind)]:
             raise ValueError(
