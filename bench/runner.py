@@ -115,7 +115,8 @@ class Runner:
             "device": self.device,
         }
         if track == "tuned":
-            description |= {"tuning": tuning.PROTOCOL, "tuning_seeds": cell.tuning_seeds}
+            protocol = tuning.HALVING_PROTOCOL if cell.halving else tuning.PROTOCOL
+            description |= {"tuning": protocol, "tuning_seeds": cell.tuning_seeds}
         return description
 
     def _time(self, task: Task) -> dict[str, dict[str, Any]]:
@@ -195,6 +196,7 @@ class Runner:
                 cell.task,
                 cell.optimizer,
                 cell.tuning_seeds,
+                halving=cell.halving,
                 device=self.device,
                 on_rollout=lambda what: self.report(f"{line}{what} × {cell.tuning_seeds} seeds"),
             )
