@@ -50,12 +50,12 @@ def tune(
     device: str = "cpu",
     on_rollout: Callable[[str], Any] = lambda _: None,
 ) -> Tuning:
-    """Choose the learning rate of `optimizer` on `count` tuning functions of `task`.
+    """Choose the learning rate of `optimizer` on `count` tuning functions of `task.for_tuning()`.
 
     A rate at which any function diverges has an infinite mean and is chosen only if all do; then the rate with the
     fewest divergences, the smaller one of equals.
     """
-    seeds = [derive_seed("tuning", function_family(task), index) for index in range(count)]
+    seeds = [derive_seed("tuning", function_family(task.for_tuning()), index) for index in range(count)]
     new = list(range(FIRST, LAST + 1))
     pruned: list[dict[str, Any]] = []
     for share in (KEPT**2, KEPT) if halving else ():
@@ -81,7 +81,7 @@ def _try(
 ) -> dict[int, list[dict[str, Any]]]:
     rates = [_rate(point) for point in points]
     stacked = optimizer.stacked({"lr": torch.tensor([rates], device=device)})
-    result = rollout(task, stacked, seeds, len(points), device=device, evaluate=False)
+    result = rollout(task.for_tuning(), stacked, seeds, len(points), device=device, evaluate=False)
     final = task.final_loss(result.losses.double())
     return {
         point: [

@@ -25,6 +25,12 @@ class Problem:
     data: Tensors = field(default_factory=dict)
 
 
+class HeldOut(ValueError):
+    """Something that is kept for tests was asked for in training."""
+
+    exit_code = 2
+
+
 class Task(BaseModel, ABC):
     """A family of functions. Its fields are the family's parameters; two tasks with equal fields are the same task.
 
@@ -72,6 +78,21 @@ class Task(BaseModel, ABC):
     def evaluate(self, params: Tensors) -> Tensors:
         """Held-out `loss` and `accuracy`, `[seeds, settings]` each; empty where the family has no test split."""
         return {}
+
+    def for_tuning(self) -> "Task":
+        """The family on whose functions hyperparameters are chosen for this one.
+
+        Itself, where the seeds alone keep functions apart. A family drawn from test data gives its counterpart on
+        training data.
+        """
+        return self
+
+    def require_trainable(self) -> None:
+        """Make sure that a learned optimizer may be trained on this family.
+
+        Raises:
+            HeldOut: it holds something that is kept for tests; the message says what to train on instead.
+        """
 
     def require_data(self) -> None:
         """Make sure that the data are on this machine; called before anything runs.

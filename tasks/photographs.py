@@ -104,3 +104,17 @@ def image_source(name: str) -> dict[str, str]:
     about = f"{known.credit} (in the {known.package} wheel)" if known else "the user's file"
     with image_path(name).open("rb") as file:
         return {"description": about, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def square(image: Tensor, side: int) -> Tensor:
+    """The largest centred square of an image `[3, h, w]`, resized to `[3, side, side]` float32 in 0..1."""
+    height, width = image.shape[1:]
+    extent = min(height, width)
+    return crop(image, (height - extent) // 2, (width - extent) // 2, extent, side)
+
+
+def crop(image: Tensor, top: int, left: int, extent: int, side: int) -> Tensor:
+    """A square of `extent` pixels a side, resized to `[3, side, side]` float32 in 0..1."""
+    part = image[:, top : top + extent, left : left + extent].float().div(255)
+    resized = torch.nn.functional.interpolate(part[None], (side, side), mode="bilinear", antialias=True)
+    return resized[0].clamp(0, 1)

@@ -8,13 +8,13 @@ from typer.exceptions import TyperException
 from bench.commands.options import DataDir
 from bench.commands.process import set_data_dir
 
-DATA_SETS = ("mnist5k", "photos10", "mnist", "cifar10")
+DATA_SETS = ("mnist5k", "photos10", "mnist", "cifar10", "vgg16")
 
 
 def prepare(
     data: Annotated[
         list[str] | None,
-        typer.Argument(help="mnist5k, photos10 (in wheels; the default), mnist or cifar10 (downloads)."),
+        typer.Argument(help="mnist5k, photos10 (in wheels; the default), mnist, cifar10 or vgg16 (downloads)."),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -27,6 +27,7 @@ def prepare(
     from tasks.data import data_dir as data_folder
     from tasks.data import digits, fetch_mnist
     from tasks.photos10 import crops
+    from tasks.vgg import fetch_vgg16
 
     set_data_dir(data_dir)
     folder = data_folder()
@@ -42,6 +43,9 @@ def prepare(
             case "cifar10":
                 fetch_cifar10(folder)
                 train, test = len(read_cifar10("train", folder)[1]), len(read_cifar10("test", folder)[1])
+            case "vgg16":
+                print(f"vgg16: convolutions of torchvision's weights, ready in {fetch_vgg16(folder)}")
+                continue
             case _:
                 raise TyperException(unknown("data set", name, DATA_SETS))
         print(f"{name}: {train:,} train, {test:,} test, ready in {folder}")

@@ -51,6 +51,7 @@ class Trainer:
         self.device = device
         self.task = task_registry().create(recipe.task)
         self.task.require_data()
+        self.task.require_trainable()
         self.family = function_family(self.task)
         rule = optimizer_registry().create(recipe.optimizer)
         if not isinstance(rule, LearnedOptimizer):
