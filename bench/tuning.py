@@ -40,6 +40,7 @@ def tune(
     *,
     device: str = "cpu",
     on_rollout: Callable[[str], Any] = lambda _: None,
+    on_step: Callable[[], Any] | None = None,
 ) -> Tuning:
     """Choose the learning rate of `optimizer` on `count` tuning functions of `task`.
 
@@ -51,7 +52,7 @@ def tune(
     new = list(range(FIRST, LAST + 1))
     while new:
         on_rollout(f"{len(new)} learning rates")
-        tried.update(_try(task, optimizer, seeds, new, device))
+        tried.update(_try(task, optimizer, seeds, new, device, on_step))
         best = min(tried, key=lambda point: (*_score(tried[point]), point))
         new = _beyond(best, min(tried), max(tried))
     at_edge = best in (min(tried), max(tried))
@@ -60,11 +61,16 @@ def tune(
 
 
 def _try(
-    task: Task, optimizer: Optimizer, seeds: list[int], points: list[int], device: str
+    task: Task,
+    optimizer: Optimizer,
+    seeds: list[int],
+    points: list[int],
+    device: str,
+    on_step: Callable[[], Any] | None,
 ) -> dict[int, list[dict[str, Any]]]:
     rates = [_rate(point) for point in points]
     stacked = optimizer.stacked({"lr": torch.tensor([rates], device=device)})
-    result = rollout(task, stacked, seeds, len(points), device=device, evaluate=False)
+    result = rollout(task, stacked, seeds, len(points), device=device, evaluate=False, on_step=on_step)
     final = task.final_loss(result.losses.double())
     return {
         point: [
