@@ -9,9 +9,11 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from bench import timing, tuning
+from bench.optimizer_checks import check_optimizer
 from bench.registry import function_family
 from bench.rollout import Trajectories, rollout
 from bench.seeds import derive_seed
+from bench.task_checks import check_task
 from optimizers.base import Optimizer
 from tasks.base import Task
 
@@ -47,7 +49,12 @@ def evaluate(
     return [_outcome(task, result, k) for k in range(len(seeds))]
 
 
-JOBS: dict[str, Job] = {job.__name__: job for job in (time, tune, evaluate)}
+def check(task: Task | None, optimizers: Sequence[Optimizer], alive: Alive, *, name: str) -> str | None:
+    """What a check of the contract says of a task or of one optimizer: nothing, or why it does not apply."""
+    return check_optimizer(optimizers[0], name) if task is None else check_task(task, name)
+
+
+JOBS: dict[str, Job] = {job.__name__: job for job in (time, tune, evaluate, check)}
 
 
 def _outcome(task: Task, result: Trajectories, k: int) -> dict[str, Any]:

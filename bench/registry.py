@@ -107,7 +107,7 @@ class Registry:
         if not (isinstance(cls, type) and issubclass(cls, base)):
             also = " or a torch.optim.Optimizer class" if self.kind == "optimizer" else ""
             raise UnknownName(
-                f"{name!r} is not a {self.kind}: expected a subclass of {base.__module__}.{base.__name__}{also}"
+                f"{name!r} is no {self.kind}: expected a subclass of {base.__module__}.{base.__name__}{also}"
             )
         if getattr(cls, "name", None) != name:  # the identity must lead back here
             cls = type(cls.__name__, (cls,), {"name": name, "__module__": cls.__module__, "__doc__": cls.__doc__})
