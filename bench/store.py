@@ -25,6 +25,8 @@ import pyarrow.parquet as pq
 FORMAT = 1
 DESCRIPTION_KEY = b"l2obench"
 Kind = Literal["cells", "tuning", "timing"]
+UNEXPECTED = ("error", "timeout")
+"""Statuses of rows without a result; the others are `ok` and `diverged`."""
 
 _TEXT, _FLOAT, _INT = pa.string(), pa.float64(), pa.int64()
 SCHEMAS: dict[Kind, pa.Schema] = {

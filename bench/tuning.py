@@ -49,6 +49,7 @@ def tune(
     halving: bool = False,
     device: str = "cpu",
     on_rollout: Callable[[str], Any] = lambda _: None,
+    on_step: Callable[[], Any] | None = None,
 ) -> Tuning:
     """Choose the learning rate of `optimizer` on `count` tuning functions of `task.for_tuning()`.
 
@@ -61,13 +62,13 @@ def tune(
     for share in (KEPT**2, KEPT) if halving else ():
         short = task.model_copy(update={"horizon": max(1, task.horizon // share)})
         on_rollout(f"{len(new)} learning rates, {short.horizon} steps")
-        tried = _try(short, optimizer, seeds, new, device)
+        tried = _try(short, optimizer, seeds, new, device, on_step)
         pruned += [row for point in new for row in tried[point]]
         new = sorted(sorted(new, key=lambda point: (*_score(tried[point]), point))[: math.ceil(len(new) / KEPT)])
     tried = {}
     while new:
         on_rollout(f"{len(new)} learning rates")
-        tried.update(_try(task, optimizer, seeds, new, device))
+        tried.update(_try(task, optimizer, seeds, new, device, on_step))
         best = min(tried, key=lambda point: (*_score(tried[point]), point))
         new = _neighbours(best, tried) if halving else _beyond(best, min(tried), max(tried))
     at_edge = best in (min(tried), max(tried))
@@ -77,11 +78,17 @@ def tune(
 
 
 def _try(
-    task: Task, optimizer: Optimizer, seeds: list[int], points: list[int], device: str
+    task: Task,
+    optimizer: Optimizer,
+    seeds: list[int],
+    points: list[int],
+    device: str,
+    on_step: Callable[[], Any] | None,
 ) -> dict[int, list[dict[str, Any]]]:
     rates = [_rate(point) for point in points]
     stacked = optimizer.stacked({"lr": torch.tensor([rates], device=device)})
-    result = rollout(task.for_tuning(), stacked, seeds, len(points), device=device, evaluate=False)
+    tuned_on = task.for_tuning()
+    result = rollout(tuned_on, stacked, seeds, len(points), device=device, evaluate=False, on_step=on_step)
     final = task.final_loss(result.losses.double())
     return {
         point: [
