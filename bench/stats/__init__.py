@@ -1,0 +1,46 @@
+"""Statistics of the comparison, by scipy: every function pure, seeded, and blind to what other optimizers ran."""
+
+from bench.stats.intervals import (
+    CONFIDENCE,
+    RESAMPLES,
+    SEED,
+    Interval,
+    bootstrap,
+    interquartile_mean,
+    median,
+    ratio_of_means,
+)
+from bench.stats.proportions import (
+    Proportions,
+    mean_over_tasks,
+    performance_profile,
+    probability_of_improvement,
+    wilson,
+    wins,
+)
+from bench.stats.reaching import relative_cost, smoothed, speed_up, steps_to_seconds, steps_to_target
+from bench.stats.significance import holm, paired_test
+
+__all__ = [
+    "CONFIDENCE",
+    "RESAMPLES",
+    "SEED",
+    "Interval",
+    "Proportions",
+    "bootstrap",
+    "holm",
+    "interquartile_mean",
+    "mean_over_tasks",
+    "median",
+    "paired_test",
+    "performance_profile",
+    "probability_of_improvement",
+    "ratio_of_means",
+    "relative_cost",
+    "smoothed",
+    "speed_up",
+    "steps_to_seconds",
+    "steps_to_target",
+    "wilson",
+    "wins",
+]
