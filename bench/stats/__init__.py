@@ -20,13 +20,17 @@ from bench.stats.proportions import (
 )
 from bench.stats.reaching import relative_cost, smoothed, speed_up, steps_to_seconds, steps_to_target
 from bench.stats.significance import holm, paired_test
+from bench.stats.targets import REFERENCE, Target, TargetError, stored_targets
 
 __all__ = [
     "CONFIDENCE",
+    "REFERENCE",
     "RESAMPLES",
     "SEED",
     "Interval",
     "Proportions",
+    "Target",
+    "TargetError",
     "bootstrap",
     "holm",
     "interquartile_mean",
@@ -41,6 +45,7 @@ __all__ = [
     "speed_up",
     "steps_to_seconds",
     "steps_to_target",
+    "stored_targets",
     "wilson",
     "wins",
 ]
