@@ -1,4 +1,4 @@
-"""The command line: `l2obench run | train | report | list | info | prepare | test-plugin`.
+"""The command line: `l2obench run | report | check | train | targets | list | info | prepare | test-plugin`.
 
 Exit codes: 0 fine, 1 a plugin breaks its contract, 2 usage, 3 a run failed unexpectedly, 130 interrupted. Heavy modules
 are imported by the commands that need them, so that help and lists come at once.
@@ -18,6 +18,7 @@ from bench.commands.prepare import prepare
 from bench.commands.process import EXIT_INTERRUPTED, EXIT_USAGE, complain
 from bench.commands.report import report
 from bench.commands.run import run
+from bench.commands.targets import targets
 from bench.commands.test_plugin import check_plugin
 from bench.commands.train import train
 
@@ -41,6 +42,7 @@ def options(
 app.command()(run)
 app.command()(report)
 app.command()(train)
+app.command()(targets)
 app.command("list")(list_)
 app.command()(info)
 app.command()(prepare)

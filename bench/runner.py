@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import jobs, timing, tuning
+from bench.costs import optimizer_costs, task_costs
 from bench.environment import environment
 from bench.failures import Failure, as_failure
 from bench.registry import identity_of
@@ -97,15 +98,20 @@ class Runner:
         earlier = self.run.manifest if self.run.exists() else {}
         sources = dict(earlier.get("sources", {}))
         plan = {(item["task"], item["optimizer"], item["track"]): item for item in earlier.get("cells", [])}
+        costs = {kind: dict(earlier.get("costs", {}).get(kind, {})) for kind in ("tasks", "optimizers")}
         for cell in self.cells:
             sources |= cell.task.sources()
             task, optimizer, track = cell.key
             plan[cell.key] = {"task": task, "optimizer": optimizer, "track": track, "seeds": cell.seeds}
+            if task not in costs["tasks"]:
+                costs["tasks"][task] = task_costs(cell.task)
+            costs["optimizers"][optimizer] = optimizer_costs(cell.optimizer)
         start = {**about, "environment": environment(self.device)}
         return {
             **start,
             "sources": sources,
             "cells": list(plan.values()),
+            "costs": costs,
             "starts": [*earlier.get("starts", []), start],
         }
 
