@@ -1,6 +1,7 @@
-"""The command line: `l2obench run | train | report | list | info | prepare`.
+"""The command line: `l2obench run | train | report | check | list | info | prepare`.
 
-Exit codes: 0 fine, 2 usage, 3 a run failed unexpectedly, 130 interrupted. Heavy modules are imported by the commands
+Exit codes: 0 fine, 1 a regression (check), 2 usage, 3 a run failed unexpectedly, 4 nothing comparable (check),
+130 interrupted. Heavy modules are imported by the commands
 that need them, so that help and lists come at once.
 """
 
@@ -11,6 +12,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from bench.commands.check import check
 from bench.commands.info import info
 from bench.commands.list import list_
 from bench.commands.options import show_version
@@ -40,6 +42,7 @@ def options(
 app.command()(run)
 app.command()(report)
 app.command()(train)
+app.command()(check)
 app.command("list")(list_)
 app.command()(info)
 app.command()(prepare)
