@@ -1,6 +1,6 @@
 """The command line: `l2obench run | report | check | train | targets | list | info | prepare | test-plugin`.
 
-Exit codes: 0 fine, 1 a regression, or a plugin that breaks its contract, 2 usage, 3 a run failed unexpectedly, 4 nothing
+Exit codes: 0 fine, 1 a regression or a plugin that breaks its contract, 2 usage, 3 a run failed unexpectedly, 4 nothing
 comparable, 130 interrupted. Heavy modules are imported by the commands that need them, so that help and lists come at
 once.
 """
