@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports import answer, formats, plots, tables
+from reports import answer, comparison, costs, formats, latex, plots, profile_figure, profiles, tables
 from reports.answer import headline_text
 from reports.plots import Drawn
 from reports.publish import publish
@@ -19,7 +19,10 @@ __all__ = ["Report", "ReportError", "headline_text", "write_report"]
 CAPTIONS = {
     "headline": "Learned optimizers against the best tuned baseline of each task",
     "final_losses": "Final losses, the lowest mean of a task first",
-    "time_to_target": "Steps and seconds to the median final loss of the best tuned baseline",
+    "time_to_target": "Steps and seconds to the task's target",
+    "against_adam": "Every optimizer against tuned Adam on the same seeds",
+    "profiles": "Share of functions at the target within so many times tuned Adam's cost",
+    "costs": "What one trajectory, tuning and meta-training cost",
     "step_seconds": "Time of one step of one replica, and memory of the optimizer's state",
     "tuning": "Learning rates chosen on the tuning seeds",
     "failures": "Seeds that failed",
@@ -39,7 +42,7 @@ class Report:
 
 
 def write_report(run_folders: Sequence[str | Path], target: str | Path) -> Report:
-    """Write `target`/index.html with its tables (.md, .csv) and figures (.svg, .png).
+    """Write `target`/index.html with its tables (.md, .csv, .tex) and figures (.svg, .pdf, .png).
 
     An earlier report there is replaced once the new one is complete.
 
@@ -59,8 +62,11 @@ def write_report(run_folders: Sequence[str | Path], target: str | Path) -> Repor
         for name, frame in frames.items():
             (folder / "tables" / f"{name}.md").write_text(formats.to_markdown(frame), encoding="utf-8")
             (folder / "tables" / f"{name}.csv").write_text(formats.to_csv(frame), encoding="utf-8")
+            (folder / "tables" / f"{name}.tex").write_text(latex.to_latex(frame, CAPTIONS[name]), encoding="utf-8")
         (folder / "figures").mkdir()
         figures = plots.draw_all(results.cells, results.tuning, folder / "figures")
+        styles = plots.line_styles(results.cells, results.tuning)
+        figures += profile_figure.draw_profiles(results.cells, styles, folder / "figures")
         (folder / "index.html").write_text(_page(results, frames, figures), encoding="utf-8")
 
     publish(target, build)
@@ -77,7 +83,10 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
         "headline": tables.headline(results.cells),
         "final_losses": tables.final_losses(results.cells),
         "time_to_target": tables.time_to_target(results.cells),
+        "against_adam": comparison.against_adam(results.cells),
+        "profiles": profiles.profile_table(results.cells),
         "step_seconds": tables.step_seconds(results.timing, results.cells),
+        "costs": costs.costs(results.cells, results.manifests),
         "tuning": tables.tuning(results.tuning),
         "failures": tables.failures(results.cells),
         "unfinished": results.unfinished,
@@ -102,7 +111,8 @@ def _page(results: Results, frames: Mapping[str, pd.DataFrame], figures: Sequenc
                 name: None if frame.empty else formats.to_html(frame, CAPTIONS[name]) for name, frame in frames.items()
             },
             figures={
-                kind: [(figure, _data_uri(figure)) for figure in figures if figure.kind == kind] for kind in plots.KINDS
+                kind: [(figure, _data_uri(figure)) for figure in figures if figure.kind == kind]
+                for kind in (*plots.KINDS, profile_figure.KIND)
             },
             failed=int(frames["failures"]["failures"].sum()),
             unfinished=len(results.unfinished),

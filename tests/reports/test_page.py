@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench.store import Run, StoreError
-from reports import plots
+from reports import plots, profile_figure
 from reports.page import ReportError, headline_text, write_report
 from reports.reading import read_results
 
@@ -71,6 +71,7 @@ def small_run(tmp_path, cell, write_run):
 def no_figures(monkeypatch):
     """Figures take most of a report's time; tests of its place do without."""
     monkeypatch.setattr(plots, "draw_all", lambda *_: [])
+    monkeypatch.setattr(profile_figure, "draw_profiles", lambda *_: [])
 
 
 class TestContent:
@@ -94,20 +95,22 @@ class TestContent:
         for fact in ("AMD EPYC", "0123abcd, with uncommitted changes", "real digits", "ab12", "l2obench run toy"):
             assert fact in page.text
 
-    def test_every_table_is_written_in_both_formats(self, report):
+    def test_every_table_is_written_in_all_formats(self, report):
         names = {"headline", "final_losses", "time_to_target", "step_seconds", "tuning", "failures", "unfinished"}
-        assert {path.name for path in report.tables} == {f"{name}.{end}" for name in names for end in ("md", "csv")}
+        names |= {"against_adam", "profiles", "costs"}
+        ends = ("md", "csv", "tex")
+        assert {path.name for path in report.tables} == {f"{name}.{end}" for name in names for end in ends}
 
-    def test_every_figure_is_svg_and_png_and_on_the_page(self, report, page):
+    def test_every_figure_is_in_all_formats_and_on_the_page(self, report, page):
         kinds = {(path.name.partition("--")[0], path.suffix) for path in report.figures}
-        assert kinds == {(kind, end) for kind in plots.KINDS for end in (".svg", ".png")}
+        assert kinds == {(kind, end) for kind in (*plots.KINDS, "profile") for end in (".svg", ".pdf", ".png")}
         shown = {base64.b64decode(image["src"].partition(",")[2]) for image in page.all("img")}
         assert shown == {path.read_bytes() for path in report.figures if path.suffix == ".svg"}
         for path in report.figures:
             if path.suffix == ".svg":
                 ElementTree.parse(path)
             else:
-                assert path.read_bytes().startswith(b"\x89PNG")
+                assert path.read_bytes().startswith({".png": b"\x89PNG", ".pdf": b"%PDF"}[path.suffix])
 
     def test_headline_of_the_report_is_that_of_the_terminal(self, report, run_folder):
         assert report.headline == headline_text(read_results([run_folder]).cells)
