@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bench import timing, tuning
+from bench import pictures, timing, tuning
 from bench.environment import environment
 from bench.registry import function_family, identity_of
 from bench.rollout import Trajectories, rollout
@@ -74,6 +74,8 @@ class Runner:
             if name not in clocks:
                 clocks[name] = self._time(cell.task)
             rows = self._rows(cell, clocks[name].get(identity_of(cell.optimizer), {}))
+            if drawn := pictures.taken_from(rows):
+                self.run.write("pictures", cell_name(*cell.key), self._description(cell), drawn)
             self.run.write("cells", cell_name(*cell.key), self._description(cell), rows)
             failed = [row["reason"] for row in rows if row["status"] == "error"]
             errors += [f"{' '.join(cell.key)}: {reason}" for reason in dict.fromkeys(failed)]
@@ -174,8 +176,10 @@ class Runner:
             seeds = [derive_seed("evaluation", function_family(cell.task), index) for index in range(cell.seeds)]
             batch = self.seeds_at_once or len(seeds)
             for first in range(0, len(seeds), batch):
-                result = rollout(cell.task, rule, seeds[first : first + batch], device=self.device)
-                outcomes = [_outcome(cell.task, result, k) for k in range(len(result.losses))]
+                part = seeds[first : first + batch]
+                kept = max(0, pictures.SEEDS - first)
+                result = rollout(cell.task, rule, part, device=self.device, snapshots=kept)
+                outcomes = [_outcome(cell.task, result, k, seed) for k, seed in enumerate(part)]
                 rows += [common | {"seed": first + k} | outcome for k, outcome in enumerate(outcomes)]
         except StoreError:
             raise  # the folder's trouble, not the cell's: no row may claim that the cell was run
@@ -215,7 +219,7 @@ def _checkpoint(optimizer: Optimizer) -> str | None:
     return getattr(optimizer, "checkpoint_sha256", None)
 
 
-def _outcome(task: Task, result: Trajectories, k: int) -> dict[str, Any]:
+def _outcome(task: Task, result: Trajectories, k: int, seed: int) -> dict[str, Any]:
     """What one seed's trajectory adds to its row. Every step costs one forward and one backward pass."""
     diverged = int(result.diverged_at[k, 0])
     losses = result.losses[k, 0]
@@ -231,6 +235,7 @@ def _outcome(task: Task, result: Trajectories, k: int) -> dict[str, Any]:
         "forward_passes": task.horizon,
         "backward_passes": task.horizon,
         "state_bytes": result.state_bytes,
+        "pictures": pictures.to_record(task, result, k, seed),
     }
 
 

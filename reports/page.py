@@ -10,6 +10,7 @@ import pandas as pd
 
 from reports import answer, formats, plots, tables
 from reports.answer import headline_text
+from reports.pictures import KIND, draw_pictures
 from reports.plots import Drawn
 from reports.publish import publish
 from reports.reading import ReportError, Results, read_results
@@ -61,6 +62,7 @@ def write_report(run_folders: Sequence[str | Path], target: str | Path) -> Repor
             (folder / "tables" / f"{name}.csv").write_text(formats.to_csv(frame), encoding="utf-8")
         (folder / "figures").mkdir()
         figures = plots.draw_all(results.cells, results.tuning, folder / "figures")
+        figures += draw_pictures(results.cells, results.pictures, folder / "figures")
         (folder / "index.html").write_text(_page(results, frames, figures), encoding="utf-8")
 
     publish(target, build)
@@ -102,7 +104,8 @@ def _page(results: Results, frames: Mapping[str, pd.DataFrame], figures: Sequenc
                 name: None if frame.empty else formats.to_html(frame, CAPTIONS[name]) for name, frame in frames.items()
             },
             figures={
-                kind: [(figure, _data_uri(figure)) for figure in figures if figure.kind == kind] for kind in plots.KINDS
+                kind: [(figure, _data_uri(figure)) for figure in figures if figure.kind == kind]
+                for kind in (*plots.KINDS, KIND)
             },
             failed=int(frames["failures"]["failures"].sum()),
             unfinished=len(results.unfinished),
