@@ -1,7 +1,8 @@
-"""The command line: `l2obench run | train | report | list | info | prepare`.
+"""The command line: `l2obench run | report | check | train | targets | list | info | prepare | test-plugin`.
 
-Exit codes: 0 fine, 2 usage, 3 a run failed unexpectedly, 130 interrupted. Heavy modules are imported by the commands
-that need them, so that help and lists come at once.
+Exit codes: 0 fine, 1 a regression or a plugin that breaks its contract, 2 usage, 3 a run failed unexpectedly, 4 nothing
+comparable, 130 interrupted. Heavy modules are imported by the commands that need them, so that help and lists come at
+once.
 """
 
 import os
@@ -11,6 +12,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from bench.commands.check import check
 from bench.commands.info import info
 from bench.commands.list import list_
 from bench.commands.options import show_version
@@ -18,6 +20,8 @@ from bench.commands.prepare import prepare
 from bench.commands.process import EXIT_INTERRUPTED, EXIT_USAGE, complain
 from bench.commands.report import report
 from bench.commands.run import run
+from bench.commands.targets import targets
+from bench.commands.test_plugin import check_plugin
 from bench.commands.train import train
 
 app = typer.Typer(
@@ -40,9 +44,12 @@ def options(
 app.command()(run)
 app.command()(report)
 app.command()(train)
+app.command()(check)
+app.command()(targets)
 app.command("list")(list_)
 app.command()(info)
 app.command()(prepare)
+app.command("test-plugin")(check_plugin)
 
 
 def main() -> None:

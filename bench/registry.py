@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 import optimizers
 import tasks
+from bench.failures import reason_of
 from bench.identity import canonical, changed_parameters, parse_identity
 
 
@@ -82,6 +83,15 @@ class Registry:
             return cls(**parameters)
         except ValidationError as error:
             raise BadParameters(_explain(self.kind, name, cls, error)) from error
+        except Exception as error:
+            if not self.foreign(name) or hasattr(error, "exit_code"):
+                raise
+            raise BadParameters(f"{self.kind} {name} cannot be made: {reason_of(error)}") from error
+
+    def foreign(self, name: str) -> bool:
+        """Whether a name leads to code that is not ours: a plugin's, or a dotted path."""
+        entry = self.entries.get(name)
+        return entry.distribution != "l2obench" if entry else "." in name or ":" in name
 
     def _adapt(self, name: str, cls: type[Any]) -> type[BaseModel]:
         """Any class of ours as it is; a `torch.optim.Optimizer` class through the bridge."""
@@ -97,9 +107,9 @@ class Registry:
         if not (isinstance(cls, type) and issubclass(cls, base)):
             also = " or a torch.optim.Optimizer class" if self.kind == "optimizer" else ""
             raise UnknownName(
-                f"{name!r} is not a {self.kind}: expected a subclass of {base.__module__}.{base.__name__}{also}"
+                f"{name!r} is no {self.kind}: expected a subclass of {base.__module__}.{base.__name__}{also}"
             )
-        if self.entries.get(name) is None:
+        if getattr(cls, "name", None) != name:  # the identity must lead back here
             cls = type(cls.__name__, (cls,), {"name": name, "__module__": cls.__module__, "__doc__": cls.__doc__})
         return cls
 
@@ -138,8 +148,8 @@ def _import(kind: str, name: str, path: str) -> type[Any]:
     module, _, attribute = path.partition(":")
     try:
         found: type[Any] = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UnknownName(f"{kind} {name!r} cannot be imported from {path}: {error}") from error
+    except Exception as error:  # a stranger's module may raise anything
+        raise UnknownName(f"{kind} {name!r} cannot be imported from {path}: {reason_of(error)}") from error
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.guard import Unchanged, require_like, require_tensor
 from bench.seeds import generator
 from optimizers.base import Optimizer, State
 from tasks.base import Task, Tensors
@@ -82,6 +83,36 @@ def updated(optimizer: Optimizer, carry: Carry) -> tuple[Tensors, State]:
     return {name: value + updates[name] for name, value in carry.params.items()}, state
 
 
+def checked_advance(problems: Problems, optimizer: Optimizer, carry: Carry) -> Carry:
+    """`advance`, with both halves held to their contracts; on the first step, values are compared as well.
+
+    Raises:
+        ContractBroken: shapes or inputs were changed.
+    """
+    first = carry.step == 0
+    inputs = Unchanged({"grads": carry.grads, "params": carry.params}, thorough=first)
+    updates, state = optimizer.update(carry.grads, carry.state, carry.params)
+    inputs.check("update")
+    require_like("update", updates, carry.params)
+    params = {name: value + updates[name] for name, value in carry.params.items()}
+    inputs = Unchanged({"params": params}, thorough=first)
+    following = evaluated(problems, params, state, carry.step + 1)
+    inputs.check("loss_and_grad")
+    require_evaluation(following)
+    return following
+
+
+def require_evaluation(carry: Carry) -> None:
+    """Raise unless losses and gradients have the shapes that the parameters imply.
+
+    Raises:
+        ContractBroken: they do not.
+    """
+    first = next(iter(carry.params.values()))
+    require_tensor("loss_and_grad returned the losses", carry.losses, tuple(first.shape[:2]), first.dtype)
+    require_like("loss_and_grad", carry.grads, carry.params)
+
+
 def evaluated(problems: Problems, params: Tensors, state: State, step: int) -> Carry:
     """The second half of a step: loss and gradient at θ on the next minibatch."""
     losses, grads = problems.task.loss_and_grad(params, problems.minibatch())
@@ -121,13 +152,17 @@ def rollout(
 
     A loss that is not finite, or 10⁶ times further from zero than at the start, marks its replica as diverged; the
     other replicas go on as if it were not there. Pictures are kept of the first `snapshots` seeds.
+
+    Raises:
+        ContractBroken: the task or the optimizer changed shapes or inputs.
     """
     problems = Problems(task, seeds, device, dtype)
     carry = start(problems, optimizer, settings)
+    require_evaluation(carry)
     losses = [carry.losses]
     pictures = _pictures(task, carry, snapshots)
     for _ in range(task.horizon):
-        carry = advance(problems, optimizer, carry)
+        carry = checked_advance(problems, optimizer, carry)
         losses.append(carry.losses)
         pictures |= _pictures(task, carry, snapshots)
         if on_step is not None:
@@ -138,7 +173,7 @@ def rollout(
         losses=trajectories.cpu(),
         diverged_at=diverged_at.cpu(),
         heldout={name: value.cpu() for name, value in heldout.items()},
-        state_bytes=optimizer.state_bytes(carry.state) // max(1, trajectories[..., 0].numel()),
+        state_bytes=int(optimizer.state_bytes(carry.state)) // max(1, trajectories[..., 0].numel()),
         pictures=pictures,
     )
 

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bench import pictures, timing, tuning
+from bench import jobs, pictures, timing, tuning
+from bench.costs import optimizer_costs, task_costs
 from bench.environment import environment
-from bench.registry import function_family, identity_of
-from bench.rollout import Trajectories, rollout
-from bench.seeds import derive_seed
-from bench.store import FORMAT, Run, StoreError, cell_name
+from bench.failures import Failure, as_failure
+from bench.registry import identity_of
+from bench.store import FORMAT, UNEXPECTED, Run, StoreError, cell_name
 from bench.suite import Cell
+from bench.work import Work, is_foreign
 from optimizers.base import Optimizer
 from tasks.base import Task
 
@@ -34,6 +35,8 @@ class Runner:
         device: the torch device.
         force: compute again what is finished.
         seeds_at_once: replicas in one rollout; none: all seeds of a cell together. Numbers do not depend on it.
+        timeout: seconds that a step may take, all replicas together, before its cell is given up; none: plugins have
+            the default, ours as long as they need.
         report: called with a line for each thing done.
     """
 
@@ -45,6 +48,7 @@ class Runner:
         device: str = "cpu",
         force: bool = False,
         seeds_at_once: int | None = None,
+        timeout: float | None = None,
         report: Callable[[str], Any] = lambda _: None,
     ) -> None:
         self.run = run
@@ -52,6 +56,7 @@ class Runner:
         self.device = device
         self.force = force
         self.seeds_at_once = seeds_at_once
+        self.work = Work(timeout)
         self.report = report
 
     def execute(self, about: dict[str, Any]) -> Outcome:
@@ -67,6 +72,11 @@ class Runner:
         todo = [cell for cell in self.cells if self.force or not self._finished(cell)]
         if todo:
             self.run.begin(self._manifest(about))
+        with self.work:
+            errors = self._compute(todo)
+        return Outcome(len(todo), len(self.cells) - len(todo), errors)
+
+    def _compute(self, todo: list[Cell]) -> list[str]:
         errors: list[str] = []
         clocks: dict[str, dict[str, Any]] = {}
         for cell in todo:
@@ -77,10 +87,10 @@ class Runner:
             if drawn := pictures.taken_from(rows):
                 self.run.write("pictures", cell_name(*cell.key), self._description(cell), drawn)
             self.run.write("cells", cell_name(*cell.key), self._description(cell), rows)
-            failed = [row["reason"] for row in rows if row["status"] == "error"]
+            failed = [row["reason"] for row in rows if row["status"] in UNEXPECTED]
             errors += [f"{' '.join(cell.key)}: {reason}" for reason in dict.fromkeys(failed)]
             self.report(_line(cell, rows))
-        return Outcome(len(todo), len(self.cells) - len(todo), errors)
+        return errors
 
     def _finished(self, cell: Cell) -> bool:
         return self.run.finished("cells", cell_name(*cell.key), self._description(cell))
@@ -90,15 +100,20 @@ class Runner:
         earlier = self.run.manifest if self.run.exists() else {}
         sources = dict(earlier.get("sources", {}))
         plan = {(item["task"], item["optimizer"], item["track"]): item for item in earlier.get("cells", [])}
+        costs = {kind: dict(earlier.get("costs", {}).get(kind, {})) for kind in ("tasks", "optimizers")}
         for cell in self.cells:
             sources |= cell.task.sources()
             task, optimizer, track = cell.key
             plan[cell.key] = {"task": task, "optimizer": optimizer, "track": track, "seeds": cell.seeds}
+            if task not in costs["tasks"]:
+                costs["tasks"][task] = task_costs(cell.task)
+            costs["optimizers"][optimizer] = optimizer_costs(cell.optimizer)
         start = {**about, "environment": environment(self.device)}
         return {
             **start,
             "sources": sources,
             "cells": list(plan.values()),
+            "costs": costs,
             "starts": [*earlier.get("starts", []), start],
         }
 
@@ -117,7 +132,8 @@ class Runner:
             "device": self.device,
         }
         if track == "tuned":
-            description |= {"tuning": tuning.PROTOCOL, "tuning_seeds": cell.tuning_seeds}
+            protocol = tuning.HALVING_PROTOCOL if cell.halving else tuning.PROTOCOL
+            description |= {"tuning": protocol, "tuning_seeds": cell.tuning_seeds}
         return description
 
     def _time(self, task: Task) -> dict[str, dict[str, Any]]:
@@ -134,13 +150,26 @@ class Runner:
         }
         if self.force or not self._same_timing(name, description):
             self.report(f"{identity_of(task)}: timing {len(members)} optimizers, one replica, serially")
-            rows = timing.time_steps(task, list(members.values()), self.device)
-            self.run.write("timing", name, description, rows)
+            self.run.write("timing", name, description, self._timed(task, members))
         frame = self.run.read_one("timing", name).astype(object)
         frame = frame.where(frame.notna(), None)
         return {
             str(row["optimizer"]): {str(key): value for key, value in row.items()} for row in frame.to_dict("records")
         }
+
+    def _timed(self, task: Task, members: dict[str, Optimizer]) -> list[dict[str, Any]]:
+        """The rows of a timing. An optimizer in whose turn the process was lost is left out of the next attempt."""
+        left = dict(members)
+        rows: list[dict[str, Any]] = []
+        while left:
+            try:
+                return rows + list(self.work.do(jobs.time, task, list(left.values()), device=self.device))
+            except Failure as failure:
+                alone = failure.at in left and not is_foreign(task)
+                for name in [failure.at or ""] if alone else list(left):
+                    rows.append({"task": identity_of(task), "optimizer": name, "reason": failure.reason})
+                    del left[name]
+        return rows
 
     def _same_timing(self, name: str, description: dict[str, Any]) -> bool:
         """A timing of other optimizers is no conflict: clocks are measured again, for all of them together."""
@@ -165,27 +194,28 @@ class Runner:
             "grad_seconds": clock.get("grad_seconds"),
             "update_seconds": clock.get("update_seconds"),
         }
-        rule = cell.optimizer
         rows: list[dict[str, Any]] = []
-        common |= {"hyperparameters": hyperparameters(rule), "tuning_passes": 0}
+        common |= {"hyperparameters": hyperparameters(cell.optimizer), "tuning_passes": 0}
+        lr = None
         try:
             if track == "tuned":
                 chosen = self._tuned(cell)
-                rule = rule.model_copy(update={"lr": chosen.lr})
+                lr = chosen.lr
+                rule = cell.optimizer.model_copy(update={"lr": lr})
                 common |= {"hyperparameters": hyperparameters(rule), "tuning_passes": chosen.passes}
-            seeds = [derive_seed("evaluation", function_family(cell.task), index) for index in range(cell.seeds)]
-            batch = self.seeds_at_once or len(seeds)
-            for first in range(0, len(seeds), batch):
-                part = seeds[first : first + batch]
-                kept = max(0, pictures.SEEDS - first)
-                result = rollout(cell.task, rule, part, device=self.device, snapshots=kept)
-                outcomes = [_outcome(cell.task, result, k, seed) for k, seed in enumerate(part)]
-                rows += [common | {"seed": first + k} | outcome for k, outcome in enumerate(outcomes)]
+            batch = self.seeds_at_once or cell.seeds
+            for first in range(0, cell.seeds, batch):
+                seeds = list(range(first, min(first + batch, cell.seeds)))
+                outcomes = self.work.do(
+                    jobs.evaluate, cell.task, [cell.optimizer], seeds=seeds, lr=lr, device=self.device
+                )
+                rows += [common | {"seed": seed} | outcome for seed, outcome in zip(seeds, outcomes, strict=True)]
         except StoreError:
             raise  # the folder's trouble, not the cell's: no row may claim that the cell was run
         except Exception as error:  # a stranger's task or optimizer may raise anything; its rows say what
-            failure = {"status": "error", "reason": f"{type(error).__name__}: {error}"}
-            rows += [common | failure | {"seed": index} for index in range(len(rows), cell.seeds)]
+            failure = as_failure(error)
+            failed = {"status": failure.status, "reason": failure.reason}
+            rows += [common | failed | {"seed": index} for index in range(len(rows), cell.seeds)]
         return rows
 
     def _tuned(self, cell: Cell) -> tuning.Tuning:
@@ -195,13 +225,16 @@ class Runner:
         del description["seeds"]
         if self.force or not self.run.finished("tuning", name, description):
             line = f"{identity_of(cell.task)} {identity_of(cell.optimizer)}: tuning over "
-            result = tuning.tune(
+            found = self.work.do(
+                jobs.tune,
                 cell.task,
-                cell.optimizer,
-                cell.tuning_seeds,
+                [cell.optimizer],
+                lambda what: self.report(f"{line}{what} × {cell.tuning_seeds} seeds"),
+                count=cell.tuning_seeds,
+                halving=cell.halving,
                 device=self.device,
-                on_rollout=lambda what: self.report(f"{line}{what} × {cell.tuning_seeds} seeds"),
             )
+            result = tuning.Tuning(**found)
             self.run.write("tuning", name, description, result.rows)
             return result
         frame = self.run.read_one("tuning", name)
@@ -217,26 +250,6 @@ def hyperparameters(rule: Optimizer) -> str:
 
 def _checkpoint(optimizer: Optimizer) -> str | None:
     return getattr(optimizer, "checkpoint_sha256", None)
-
-
-def _outcome(task: Task, result: Trajectories, k: int, seed: int) -> dict[str, Any]:
-    """What one seed's trajectory adds to its row. Every step costs one forward and one backward pass."""
-    diverged = int(result.diverged_at[k, 0])
-    losses = result.losses[k, 0]
-    heldout = {name: float(value[k, 0]) for name, value in result.heldout.items()}
-    return {
-        "status": "ok" if diverged < 0 else "diverged",
-        "reason": None if diverged < 0 else "the loss was not finite, or beyond 10⁶ times its start",
-        "failed_step": None if diverged < 0 else diverged,
-        "loss": losses.tolist(),
-        "final_loss": float(task.final_loss(losses.double())),
-        "heldout_loss": heldout.get("loss"),
-        "heldout_accuracy": heldout.get("accuracy"),
-        "forward_passes": task.horizon,
-        "backward_passes": task.horizon,
-        "state_bytes": result.state_bytes,
-        "pictures": pictures.to_record(task, result, k, seed),
-    }
 
 
 def _line(cell: Cell, rows: list[dict[str, Any]]) -> str:

@@ -26,6 +26,8 @@ import pyarrow.parquet as pq
 FORMAT = 1
 DESCRIPTION_KEY = b"l2obench"
 Kind = Literal["cells", "tuning", "timing", "pictures"]
+UNEXPECTED = ("error", "timeout")
+"""Statuses of rows without a result; the others are `ok` and `diverged`."""
 
 _TEXT, _FLOAT, _INT = pa.string(), pa.float64(), pa.int64()
 SCHEMAS: dict[Kind, pa.Schema] = {
@@ -201,26 +203,35 @@ class Run:
             StoreError: a file is damaged or has other columns.
         """
         paths = sorted((self.folder / kind).glob("*.parquet"))
-        frames = [self._read_file(path, SCHEMAS[kind]) for path in paths]
+        frames = [read_file(path, kind) for path in paths]
         return pd.concat(frames, ignore_index=True) if frames else SCHEMAS[kind].empty_table().to_pandas()
 
     def read_one(self, kind: Kind, name: str) -> pd.DataFrame:
         """The rows of one finished file."""
-        return self._read_file(self._path(kind, name), SCHEMAS[kind])
-
-    @staticmethod
-    def _read_file(path: Path, schema: pa.Schema) -> pd.DataFrame:
-        try:
-            table = pq.read_table(path)
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise StoreError(f"{path} is damaged: {_first_line(error)}") from error
-        if not table.schema.remove_metadata().equals(schema):
-            raise StoreError(f"{path} does not have the columns of a results file")
-        frame: pd.DataFrame = table.to_pandas()
-        return frame
+        return read_file(self._path(kind, name), kind)
 
     def _path(self, kind: Kind, name: str) -> Path:
         return self.folder / kind / f"{name}.parquet"
+
+
+def read_file(path: Path, kind: Kind) -> pd.DataFrame:
+    """The rows of one Parquet file, inside a run or by itself.
+
+    Raises:
+        StoreError: it cannot be read, has other columns, or another version of l2obench wrote it.
+    """
+    try:
+        table = pq.read_table(path, partitioning=None)
+        metadata = table.schema.metadata or {}
+        written_by = json.loads(metadata.get(DESCRIPTION_KEY, b"{}")).get("format", FORMAT)
+    except (OSError, ValueError, AttributeError, RecursionError, pa.ArrowException) as error:
+        raise StoreError(f"{path} is damaged: {_first_line(error)}") from error
+    if written_by != FORMAT:
+        raise StoreError(f"{path} holds results of format {written_by}; this version reads format {FORMAT}")
+    if not table.schema.remove_metadata().equals(SCHEMAS[kind]):
+        raise StoreError(f"{path} does not have the columns of a results file")
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
 
 
 def cell_name(*identities: str) -> str:

@@ -1,5 +1,6 @@
 """Suites: which optimizers run on which tasks, with how many seeds, as TOML that is checked before anything runs."""
 
+import itertools
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,8 +8,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from bench.identity import canonical, parse_identity
 from bench.registry import identity_of, optimizer_registry, task_registry, unknown
 
 if TYPE_CHECKING:
@@ -36,6 +38,22 @@ class SuiteTask(BaseModel):
     """Tuning seeds on this task; none: the suite's."""
     optimizers: list[str] = []
     """Optimizers that run on this task besides the suite's."""
+    halving: bool = False
+    """Tune by successive halving; for tasks too slow for the whole grid."""
+    grid: dict[str, list[str | bool | int | float]] = {}
+    """Parameters of the task with the values that each takes: one task for every combination."""
+
+    def identities(self) -> list[str]:
+        """The task with every combination of the grid's values.
+
+        Raises:
+            SuiteError: a parameter is given by the task's name as well.
+        """
+        name, parameters = parse_identity(self.task)
+        if both := sorted(parameters.keys() & self.grid.keys()):
+            raise SuiteError(f"{self.task}: {', '.join(both)} is in the task's name and in its grid")
+        combinations = itertools.product(*self.grid.values())
+        return [canonical(name, parameters | dict(zip(self.grid, values, strict=True))) for values in combinations]
 
 
 class Suite(BaseModel):
@@ -49,16 +67,25 @@ class Suite(BaseModel):
     """Functions on which the track `tuned` chooses its learning rate."""
     tracks: list[Track] = Field(default=["default", "tuned"], min_length=1)
     optimizers: list[str] = []
-    tasks: list[SuiteTask] = Field(min_length=1)
+    tasks: list[SuiteTask] = []
+    parts: list["Suite"] = []
+    """Suites that run as parts of this one, each with its own settings: those that `include` names."""
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> "Suite":
+        if not self.tasks and not self.parts:
+            raise ValueError("it has neither tasks nor suites to include")
+        return self
 
     def narrowed(self, tasks: list[str] | None, optimizers: list[str] | None, seeds: int | None) -> "Suite":
         """This suite with other tasks or optimizers in place of its own, or another number of seeds everywhere."""
         kept = [SuiteTask(task=name) for name in tasks] if tasks else self.tasks
+        parts = [] if tasks else [part.narrowed(None, optimizers, seeds) for part in self.parts]
         if optimizers:
             kept = [item.model_copy(update={"optimizers": []}) for item in kept]
         if seeds:
             kept = [item.model_copy(update={"seeds": seeds}) for item in kept]
-        return self.model_copy(update={"tasks": kept, "optimizers": optimizers or self.optimizers})
+        return self.model_copy(update={"tasks": kept, "optimizers": optimizers or self.optimizers, "parts": parts})
 
     def cells(self) -> list["Cell"]:
         """Every cell, in the order of the file; a task or optimizer named twice counts once.
@@ -67,19 +94,27 @@ class Suite(BaseModel):
             IdentityError, UnknownName, BadParameters: a name or parameter in the suite is wrong.
             SuiteError: a task has no optimizer.
         """
-        cells = {cell.key: cell for item in self.tasks for cell in self._cells_of(item)}
+        own = (cell for item in self.tasks for name in item.identities() for cell in self._cells_of(item, name))
+        cells = {cell.key: cell for cell in own}
+        for part in self.parts:
+            cells = {cell.key: cell for cell in part.cells()} | cells
         return list(cells.values())
 
-    def _cells_of(self, item: SuiteTask) -> Iterator["Cell"]:
-        task = task_registry().create(item.task)
+    def _cells_of(self, item: SuiteTask, identity: str) -> Iterator["Cell"]:
+        task = task_registry().create(identity)
         names = [*self.optimizers, *item.optimizers]
         if not names:
-            raise SuiteError(f"task {item.task} has no optimizers; name some in the suite or with -o")
+            raise SuiteError(f"task {identity} has no optimizers; name some in the suite or with -o")
         for name in names:
             optimizer = optimizer_registry().create(name)
             _refuse_untrained(optimizer)
+            try:
+                optimizer = optimizer.for_groups(task.groups)
+            except ValueError as error:
+                raise SuiteError(f"{identity}: {error}") from error
             for track in self.tracks if optimizer.tunable else ["default"]:
-                yield Cell(task, optimizer, track, item.seeds or self.seeds, item.tuning_seeds or self.tuning_seeds)
+                seeds, tuning_seeds = item.seeds or self.seeds, item.tuning_seeds or self.tuning_seeds
+                yield Cell(task, optimizer, track, seeds, tuning_seeds, item.halving)
 
 
 @dataclass(frozen=True)
@@ -91,6 +126,8 @@ class Cell:
     track: str
     seeds: int
     tuning_seeds: int
+    halving: bool = False
+    """Whether its learning rate is tuned by successive halving."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -140,13 +177,19 @@ def make_suite(name: str, values: dict[str, Any]) -> Suite:
     Raises:
         SuiteError: a key is missing, misspelt or of the wrong type.
     """
+    included = values.get("include", [])
+    if not (isinstance(included, list) and all(isinstance(item, str) for item in included)):
+        raise SuiteError(f"suite {name}: include: expected a list of suites' names")
+    parts = [load_suite(item) for item in included]
     try:
-        return Suite(**values)
+        return Suite(**{key: value for key, value in values.items() if key != "include"}, parts=parts)
     except ValidationError as error:
         raise SuiteError(f"suite {name}: " + "; ".join(_finding(item) for item in error.errors())) from error
 
 
 def _finding(item: Any) -> str:
+    if not item["loc"]:
+        return str(item["ctx"]["error"])
     *place, key = [str(part) for part in item["loc"]]
     where = f"{'.'.join(place)}: " if place else ""
     if item["type"] == "missing":

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from bench.failures import reason_of
 from bench.registry import function_family, identity_of
 from bench.rollout import Problems, evaluated, start, updated
 from bench.seeds import derive_seed
@@ -46,11 +47,13 @@ class _Clocked:
 
 
 @torch.no_grad()
-def time_steps(task: Task, optimizers: Sequence[Optimizer], device: str = "cpu") -> list[dict[str, Any]]:
+def time_steps(
+    task: Task, optimizers: Sequence[Optimizer], device: str = "cpu", on_turn: Callable[[str], Any] = lambda _: None
+) -> list[dict[str, Any]]:
     """Seconds a step of one replica, one row for each optimizer: medians and quartiles.
 
     The optimizers take turns step by step, so that whatever else the machine does falls on all alike. One that raises
-    gets a row with the reason and no times.
+    gets a row with the reason and no times. `on_turn` is told whose turn begins, off the clock.
     """
     rows: dict[str, dict[str, Any]] = {}
     clocked: dict[str, _Clocked] = {}
@@ -62,11 +65,13 @@ def time_steps(task: Task, optimizers: Sequence[Optimizer], device: str = "cpu")
             "threads": torch.get_num_threads(),
             "device": device,
         }
+        on_turn(name)
         with _failure_noted(rows[name]):
             clocked[name] = _Clocked(task, optimizer, device)
     for turn in range(WARM_UP_STEPS + TIMED_STEPS):
         for name, clock in clocked.items():
             if "reason" not in rows[name]:
+                on_turn(name)
                 with _failure_noted(rows[name]):
                     clock.step(record=turn >= WARM_UP_STEPS)
     for name, clock in clocked.items():
@@ -82,7 +87,7 @@ def _failure_noted(row: dict[str, Any]) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # a stranger's optimizer may raise anything; its row says what
-        row["reason"] = f"{type(error).__name__}: {error}"
+        row["reason"] = reason_of(error)
 
 
 def _summary(name: str, seconds: list[float]) -> dict[str, float]:

@@ -1,10 +1,14 @@
 """The track `tuned`: a learning-rate grid, chosen by mean final loss on tuning seeds (the paper's protocol, section 3).
 
 The grid has four points a decade. While the best point lies at an edge, the grid grows there by a decade.
+
+With successive halving (Jamieson & Talwalkar 2016), for tasks too slow for that, all points run a ninth of the horizon,
+the best third of them a third of it, and the best third of those all of it. Short runs favour other rates than long
+ones, so both neighbours of the best are then run to the end as well, until the best has none that was not.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +24,10 @@ POINTS_PER_DECADE = 4
 FIRST, LAST = -4 * POINTS_PER_DECADE, 1 * POINTS_PER_DECADE  # 1e-4 … 10
 LIMIT = 8 * POINTS_PER_DECADE  # the grid never leaves 1e-8 … 1e8
 PROTOCOL = "lr grid, 4 a decade, 1e-4 to 10, extended at an edge, by mean final loss"
+HALVING_PROTOCOL = (
+    f"{PROTOCOL}; successive halving over 1/9, 1/3 and all of the horizon, neighbours of the best in full"
+)
+KEPT = 3  # one in so many points survives a rung
 
 
 @dataclass(frozen=True)
@@ -38,8 +46,10 @@ def tune(
     optimizer: Optimizer,
     count: int,
     *,
+    halving: bool = False,
     device: str = "cpu",
     on_rollout: Callable[[str], Any] = lambda _: None,
+    on_step: Callable[[], Any] | None = None,
 ) -> Tuning:
     """Choose the learning rate of `optimizer` on `count` tuning functions of `task.for_tuning()`.
 
@@ -47,29 +57,42 @@ def tune(
     fewest divergences, the smaller one of equals.
     """
     seeds = [derive_seed("tuning", function_family(task.for_tuning()), index) for index in range(count)]
-    tried: dict[int, list[dict[str, Any]]] = {}
     new = list(range(FIRST, LAST + 1))
+    pruned: list[dict[str, Any]] = []
+    for share in (KEPT**2, KEPT) if halving else ():
+        short = task.model_copy(update={"horizon": max(1, task.horizon // share)})
+        on_rollout(f"{len(new)} learning rates, {short.horizon} steps")
+        tried = _try(short, optimizer, seeds, new, device, on_step)
+        pruned += [row for point in new for row in tried[point]]
+        new = sorted(sorted(new, key=lambda point: (*_score(tried[point]), point))[: math.ceil(len(new) / KEPT)])
+    tried = {}
     while new:
         on_rollout(f"{len(new)} learning rates")
-        tried.update(_try(task, optimizer, seeds, new, device))
+        tried.update(_try(task, optimizer, seeds, new, device, on_step))
         best = min(tried, key=lambda point: (*_score(tried[point]), point))
-        new = _beyond(best, min(tried), max(tried))
+        new = _neighbours(best, tried) if halving else _beyond(best, min(tried), max(tried))
     at_edge = best in (min(tried), max(tried))
-    rows = [{**row, "chosen": point == best, "at_edge": at_edge} for point in sorted(tried) for row in tried[point]]
-    return Tuning(rows, _rate(best), at_edge, len(rows) * task.horizon)
+    rows = pruned + [row | {"chosen": point == best} for point in sorted(tried) for row in tried[point]]
+    rows = [row | {"task": identity_of(task), "at_edge": at_edge} for row in rows]
+    return Tuning(rows, _rate(best), at_edge, sum(row["steps"] for row in rows))
 
 
 def _try(
-    task: Task, optimizer: Optimizer, seeds: list[int], points: list[int], device: str
+    task: Task,
+    optimizer: Optimizer,
+    seeds: list[int],
+    points: list[int],
+    device: str,
+    on_step: Callable[[], Any] | None,
 ) -> dict[int, list[dict[str, Any]]]:
     rates = [_rate(point) for point in points]
     stacked = optimizer.stacked({"lr": torch.tensor([rates], device=device)})
-    result = rollout(task.for_tuning(), stacked, seeds, len(points), device=device, evaluate=False)
+    tuned_on = task.for_tuning()
+    result = rollout(tuned_on, stacked, seeds, len(points), device=device, evaluate=False, on_step=on_step)
     final = task.final_loss(result.losses.double())
     return {
         point: [
             {
-                "task": identity_of(task),
                 "optimizer": identity_of(optimizer),
                 "lr": rate,
                 "seed": seed,
@@ -77,6 +100,7 @@ def _try(
                 "failed_step": int(result.diverged_at[seed, k]) if result.diverged_at[seed, k] >= 0 else None,
                 "steps": task.horizon,
                 "final_loss": float(final[seed, k]),
+                "chosen": False,
             }
             for seed in range(len(seeds))
         ]
@@ -100,3 +124,8 @@ def _beyond(best: int, first: int, last: int) -> list[int]:
     if best == last:
         return list(range(last + 1, min(last + POINTS_PER_DECADE, LIMIT) + 1))
     return []
+
+
+def _neighbours(best: int, tried: Container[int]) -> list[int]:
+    """The points beside the best that have not been run to the end."""
+    return [point for point in (best - 1, best + 1) if point not in tried and -LIMIT <= point <= LIMIT]

@@ -48,9 +48,26 @@ class Optimizer(BaseModel, ABC):
         reuse its memory for the state that it returns, so a caller must not use the old one again.
         """
 
+    def for_groups(self, groups: Mapping[str, tuple[str, ...]]) -> Self:
+        """This rule, told which parameters are of which kind (`conv`, `fc`); most rules treat all alike.
+
+        Raises:
+            ValueError: the rule needs kinds that are not there.
+        """
+        return self
+
     def state_bytes(self, state: State) -> int:
         """Memory of a state, in bytes."""
         return tensors_bytes(state)
+
+    def flops_per_coordinate(self) -> float | None:
+        """Arithmetic operations of one update, for each coordinate; None where nobody has counted them.
+
+        Every addition, multiplication, division, square root, exponential, logarithm, sign or absolute value is one;
+        comparisons, selections and copies are none, and neither is what a whole tensor shares (Adam's bias correction).
+        A subclass that changes the formula counts anew.
+        """
+        return None
 
     @property
     def meta_parameters(self) -> Tensors:
@@ -77,11 +94,20 @@ class CoordinatewiseOptimizer(Optimizer):
     def update_tensor(self, grad: Tensor, state: State, param: Tensor) -> tuple[Tensor, State]:
         """The update of one parameter tensor, and its next state; the contract is that of `update`."""
 
+    def kind(self, name: str) -> str:
+        """The kind of the parameter called `name`; all are of one kind, unless the rule has several networks."""
+        return ""
+
+    def of_kind(self, kind: str) -> Self:
+        """The rule for parameters of a kind."""
+        return self
+
     def init(self, params: Tensors) -> State:
-        return {name: self.init_tensor(param) for name, param in params.items()}
+        return {name: self.of_kind(self.kind(name)).init_tensor(param) for name, param in params.items()}
 
     def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
-        results = {name: self.update_tensor(grads[name], state[name], param) for name, param in params.items()}
+        rules = {name: self.of_kind(self.kind(name)) for name in params}
+        results = {name: rules[name].update_tensor(grads[name], state[name], param) for name, param in params.items()}
         return (
             {name: update for name, (update, _) in results.items()},
             {name: new_state for name, (_, new_state) in results.items()},

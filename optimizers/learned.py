@@ -1,13 +1,21 @@
-"""Learned optimizers: rules with meta-parameters, and how a trained one comes out of a checkpoint."""
+"""Learned optimizers: rules with meta-parameters, and how a trained one comes out of a checkpoint.
 
+A rule may have one network for all parameters, or two: the paper's section 3.3 has one for convolution filters and one
+for everything else. Meta-parameters of the two are named `conv/…` and `fc/…`.
+"""
+
+import hashlib
 from abc import abstractmethod
-from typing import Any, ClassVar, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import PrivateAttr, ValidationError, model_validator
 
-from optimizers.base import Optimizer, Tensors
+from optimizers.base import CoordinatewiseOptimizer, Optimizer, Tensors
 from optimizers.checkpoint import Checkpoint, CheckpointError, read_checkpoint
+
+KINDS = ("conv", "fc")
 
 
 class LearnedOptimizer(Optimizer):
@@ -22,16 +30,74 @@ class LearnedOptimizer(Optimizer):
     checkpoint: str | None = None
     """Trained meta-parameters: the name of a shipped checkpoint, or the path of a .safetensors file."""
 
+    networks: Literal["one", "conv-fc"] = "one"
+    """`conv-fc`: a network for convolution filters and one for all other parameters (section 3.3)."""
+    conv: str | None = None
+    """With `fc`: the checkpoint that the network for convolution filters comes from."""
+    fc: str | None = None
+    """With `conv`: the checkpoint that the network for all other parameters comes from."""
+
     _meta_parameters: Tensors = PrivateAttr(default_factory=dict)
     _checkpoint_sha256: str | None = PrivateAttr(default=None)
+    _kinds: dict[str, str] = PrivateAttr(default_factory=dict)
+    _parts: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @abstractmethod
+    def network_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of one network's meta-parameters."""
+
+    @abstractmethod
+    def random_network(self, generator: torch.Generator) -> Tensors:
+        """Meta-parameters of one network, where training begins."""
+
     def meta_shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the meta-parameters φ."""
+        shapes = self.network_shapes()
+        if self.networks == "one":
+            return shapes
+        return {f"{kind}/{name}": shape for kind in KINDS for name, shape in shapes.items()}
 
-    @abstractmethod
     def initialised(self, generator: torch.Generator) -> Self:
         """This architecture with random meta-parameters, where training begins."""
+        if self.networks == "one":
+            return self.with_meta_parameters(self.random_network(generator))
+        networks = {kind: self.random_network(generator) for kind in KINDS}
+        return self.with_meta_parameters(_joined(networks))
+
+    def for_groups(self, groups: Mapping[str, tuple[str, ...]]) -> Self:
+        if self.networks == "one":
+            return self
+        if not issubclass(type(self), CoordinatewiseOptimizer):
+            raise ValueError(f"networks=conv-fc needs a coordinatewise rule; {self.name} is not one")
+        if missing := [kind for kind in KINDS if not groups.get(kind)]:
+            raise ValueError(
+                f"{self.name} with networks=conv-fc needs a task with parameters of the kinds conv and fc; "
+                f"this one has no {' and no '.join(missing)}"
+            )
+        copy = self.model_copy()
+        copy._kinds = {name: kind for kind in KINDS for name in groups[kind]}
+        return copy
+
+    def kind(self, name: str) -> str:
+        """Which network moves the parameter called `name`; the name of a kind stands for itself."""
+        if self.networks == "one":
+            return ""
+        return name if name in KINDS else self._kinds[name]
+
+    def of_kind(self, kind: str) -> Self:
+        """The rule of one network."""
+        if self.networks == "one":
+            return self
+        if kind not in self._parts:
+            part = self.model_copy(update={"networks": "one"})
+            prefix = f"{kind}/"
+            part._meta_parameters = {
+                name.removeprefix(prefix): value
+                for name, value in self._meta_parameters.items()
+                if name.startswith(prefix)
+            }
+            self._parts[kind] = part
+        return self._parts[kind]  # type: ignore[no-any-return]
 
     @property
     def meta_parameters(self) -> Tensors:
@@ -46,13 +112,35 @@ class LearnedOptimizer(Optimizer):
         """This rule with other meta-parameters φ, on which autograd may be recording."""
         copy = self.model_copy()
         copy._meta_parameters = tensors
+        copy._parts = {}
         return copy
 
     @model_validator(mode="after")
     def _load(self) -> Self:
-        if self.checkpoint is not None and not self._meta_parameters:
+        if self._meta_parameters:
+            return self
+        if self.conv is not None or self.fc is not None:
+            self._take_two()
+        elif self.checkpoint is not None:
             self._take(read_checkpoint(self.checkpoint))
         return self
+
+    def _take_two(self) -> None:
+        """A network from each of two checkpoints, which must be of one architecture."""
+        if self.checkpoint is not None or self.conv is None or self.fc is None:
+            raise CheckpointError(f"{self.name}: give conv and fc a checkpoint each, and leave checkpoint out")
+        given = {key: getattr(self, key) for key in self.architecture if key in self.model_fields_set}
+        given.pop("networks", None)
+        rules = {kind: type(self)(checkpoint=getattr(self, kind), **given) for kind in KINDS}
+        networks = {kind: rule.of_kind(kind) for kind, rule in rules.items()}
+        conv, fc = (networks[kind].describe_architecture() for kind in KINDS)
+        if conv != fc:
+            different = ", ".join(f"{key} is {conv[key]} and {fc[key]}" for key in conv if conv[key] != fc[key])
+            raise CheckpointError(f"{self.conv} and {self.fc} are of two architectures: {different}")
+        self.__dict__.update(conv | {"networks": "conv-fc"})
+        self._meta_parameters = _joined({kind: rule.meta_parameters for kind, rule in networks.items()})
+        both = " ".join(str(rules[kind].checkpoint_sha256) for kind in KINDS)
+        self._checkpoint_sha256 = hashlib.sha256(both.encode()).hexdigest()
 
     def _take(self, checkpoint: Checkpoint) -> None:
         """The architecture and φ of a checkpoint. A field that was given and contradicts it is an error."""
@@ -88,3 +176,8 @@ class LearnedOptimizer(Optimizer):
     def describe_architecture(self) -> dict[str, Any]:
         """The values of the architecture's fields, as a checkpoint keeps them."""
         return {key: getattr(self, key) for key in self.architecture}
+
+
+def _joined(networks: Mapping[str, Tensors]) -> Tensors:
+    """The meta-parameters of several networks under one roof, each named `kind/…`."""
+    return {f"{kind}/{name}": tensor for kind, network in networks.items() for name, tensor in network.items()}

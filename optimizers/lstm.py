@@ -1,7 +1,7 @@
 """The paper's learned optimizer: a small LSTM applied to every coordinate, with its own state for each."""
 
 import math
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -27,7 +27,7 @@ class LSTM(LearnedOptimizer, CoordinatewiseOptimizer):
     """
 
     name: ClassVar[str] = "lstm"
-    architecture: ClassVar[tuple[str, ...]] = ("hidden", "layers", "preprocessing", "p", "output_scale")
+    architecture: ClassVar[tuple[str, ...]] = ("hidden", "layers", "preprocessing", "p", "output_scale", "networks")
 
     preset: Literal["paper", "deepmind-release"] | None = None
     """Values for the parameters below that are not given themselves."""
@@ -48,7 +48,7 @@ class LSTM(LearnedOptimizer, CoordinatewiseOptimizer):
         preset = values.get("preset") if isinstance(values, dict) else None
         return {**PRESETS.get(preset, {}), **values} if isinstance(preset, str) else values
 
-    def meta_shapes(self) -> dict[str, tuple[int, ...]]:
+    def network_shapes(self) -> dict[str, tuple[int, ...]]:
         shapes: dict[str, tuple[int, ...]] = {}
         inputs = {"log": 2, "log-linear": 3, "none": 1}[self.preprocessing]
         for k in range(self.layers):
@@ -57,10 +57,10 @@ class LSTM(LearnedOptimizer, CoordinatewiseOptimizer):
             inputs = self.hidden
         return {**shapes, "output.weight": (1, self.hidden), "output.bias": (1,)}
 
-    def initialised(self, generator: torch.Generator) -> Self:
-        """This architecture with random meta-parameters: LeCun normal weights, a small output, forget bias 1."""
+    def random_network(self, generator: torch.Generator) -> Tensors:
+        """LeCun normal weights, a small output, forget bias 1."""
         tensors = {}
-        for name, shape in self.meta_shapes().items():
+        for name, shape in self.network_shapes().items():
             if name.endswith("bias"):
                 tensors[name] = torch.zeros(shape)
                 if name.startswith("lstm"):
@@ -68,7 +68,15 @@ class LSTM(LearnedOptimizer, CoordinatewiseOptimizer):
             else:
                 scale = 0.1 if name.startswith("output") else 1.0
                 tensors[name] = scale * torch.randn(shape, generator=generator) / shape[1] ** 0.5
-        return self.with_meta_parameters(tensors)
+        return tensors
+
+    def flops_per_coordinate(self) -> float | None:
+        inputs, preprocessing = {"log": (2, 5), "log-linear": (3, 6), "none": (1, 0)}[self.preprocessing]
+        widths = [inputs, *[self.hidden] * (self.layers - 1)]
+        # A layer: four gates with their nonlinearities, then f c, i c̃, their sum, its tanh and o times that. A product
+        # of length k that begins at the bias takes 2 k.
+        layers = sum(self.hidden * (8 * (width + self.hidden) + 4 + 5) for width in widths)
+        return preprocessing + layers + 2 * self.hidden + 2  # the output: product, bias, scale
 
     def init_tensor(self, param: Tensor) -> State:
         self.require_trained()

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors, tensors_bytes
 
+SQUARES_OVERFLOW = 1e15  # sums of squares beyond it leave float32
+
 
 class DropIn(torch.optim.Optimizer):
     """A rule as a `torch.optim.Optimizer`: parameter groups, schedulers and `state_dict` work as they do for any other.
@@ -73,7 +75,14 @@ class TorchOptimizer(Optimizer):
             for name, parameter in own.items():
                 parameter.data.copy_(params[name][index])
                 parameter.grad = grads[name][index].clone()
-            optimizer.step()
+            try:
+                optimizer.step()
+            except Exception:
+                if all(bool((parameter.grad.abs() < SQUARES_OVERFLOW).all()) for parameter in own.values()):
+                    raise
+                for name in own:  # a diverged replica, which a decomposition refuses, is no reason to lose the others
+                    updates[name][index] = torch.nan
+                continue
             for name, parameter in own.items():
                 updates[name][index] = parameter.detach() - params[name][index]
         return updates, state

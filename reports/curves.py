@@ -80,9 +80,10 @@ def final_loss_spreads(task: pd.DataFrame) -> list[FinalLosses]:
 
 
 def landscapes(tried: pd.DataFrame) -> list[Landscape]:
-    """Landscapes of the optimizers that were tuned on a task."""
+    """Landscapes of the optimizers that were tuned on a task, of the rates that ran the whole horizon."""
     found = []
-    for key, rows in groups(tried, "optimizer"):
+    for key, every in groups(tried, "optimizer"):
+        rows = every[every["steps"] == every["steps"].max()]
         means = rows.assign(loss=counted_losses(rows)).groupby("lr", sort=True)["loss"].mean()
         chosen = float(rows["lr"][rows["chosen"].eq(True)].max())
         found.append(Landscape(key["optimizer"], means.index.to_numpy(), means.to_numpy(), chosen))

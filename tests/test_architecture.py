@@ -13,7 +13,8 @@ ROOMS = {
     "bench": {"bench", "optimizers", "tasks"},
     "reports": {"reports", "bench.store", "bench.stats"},
 }
-DOORS = {("bench/commands/report.py", "reports.page")}  # the command line is the one place that knows all rooms
+# The command line is the one place that knows all rooms.
+DOORS = {("bench/commands/report.py", "reports.page"), ("bench/commands/check.py", "reports.formats")}
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 
 

@@ -1,29 +1,15 @@
 """The wheel, installed outside the checkout, has all that it needs and runs."""
 
 import subprocess
-import sys
-import sysconfig
-import venv
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new environment with the wheel; the dependencies, gigabytes of them, are borrowed from this one."""
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    subprocess.run(build, check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
-    venv.create(folder / "venv", with_pip=True)
-    interpreter = folder / "venv" / "bin" / "python"
-    subprocess.run([interpreter, "-m", "pip", "install", "--quiet", "--no-deps", wheel], check=True, cwd=folder)
-    site = next((folder / "venv").glob("lib/python*/site-packages"))
-    (site / "borrowed.pth").write_text(sysconfig.get_paths()["purelib"])
-    return interpreter
+def python(new_environment: Callable[[], Path]) -> Path:
+    return new_environment()
 
 
 def test_the_command_runs_outside_the_checkout(python: Path, tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ from typer.exceptions import TyperException
 from bench.commands.options import DataDir
 from bench.commands.process import set_data_dir
 
-KNOWN = ("mnist5k", "mnist", "vgg16")
+DATA_SETS = ("mnist5k", "photos10", "mnist", "cifar10", "vgg16")
 
 
 def prepare(
     data: Annotated[
-        list[str] | None, typer.Argument(help="mnist5k (in a wheel; the default), mnist or vgg16 (downloads).")
+        list[str] | None,
+        typer.Argument(help="mnist5k, photos10 (in wheels; the default), mnist, cifar10 or vgg16 (downloads)."),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -22,18 +23,29 @@ def prepare(
     What is slow to parse is parsed once, so that runs start at once.
     """
     from bench.registry import unknown
-    from tasks.data import data_dir as folder
+    from tasks.cifar10 import fetch_cifar10, read_cifar10
+    from tasks.data import data_dir as data_folder
     from tasks.data import digits, fetch_mnist
+    from tasks.photos10 import crops
     from tasks.vgg import fetch_vgg16
 
     set_data_dir(data_dir)
-    for name in data or ["mnist5k"]:
-        if name not in KNOWN:
-            raise TyperException(unknown("data set", name, KNOWN))
-        if name == "vgg16":
-            print(f"vgg16: convolutions of torchvision's weights, ready in {fetch_vgg16(folder())}")
-            continue
-        if name == "mnist":
-            fetch_mnist(folder())
-        train_split, test_split = digits(name, "train"), digits(name, "test")  # type: ignore[arg-type]
-        print(f"{name}: {len(train_split.labels):,} train, {len(test_split.labels):,} test, ready in {folder()}")
+    folder = data_folder()
+    for name in data or ["mnist5k", "photos10"]:
+        match name:
+            case "mnist5k":
+                train, test = len(digits("mnist5k", "train").labels), len(digits("mnist5k", "test").labels)
+            case "mnist":
+                fetch_mnist(folder)
+                train, test = len(digits("mnist", "train").labels), len(digits("mnist", "test").labels)
+            case "photos10":
+                train, test = len(crops("train")[1]), len(crops("test")[1])
+            case "cifar10":
+                fetch_cifar10(folder)
+                train, test = len(read_cifar10("train", folder)[1]), len(read_cifar10("test", folder)[1])
+            case "vgg16":
+                print(f"vgg16: convolutions of torchvision's weights, ready in {fetch_vgg16(folder)}")
+                continue
+            case _:
+                raise TyperException(unknown("data set", name, DATA_SETS))
+        print(f"{name}: {train:,} train, {test:,} test, ready in {folder}")

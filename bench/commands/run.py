@@ -26,6 +26,12 @@ def run(
     seeds_at_once: Annotated[
         int | None, typer.Option(min=1, help="Seeds in one rollout, to save memory; numbers do not depend on it.")
     ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001, help="Seconds a step may take before its cell is given up; 300 for plugins unless given."
+        ),
+    ] = None,
     device: Device = "cpu",
     data_dir: DataDir = None,
 ) -> None:
@@ -43,7 +49,13 @@ def run(
     folder = out or Path("results") / name
     lines = Lines()
     runner = Runner(
-        Run(folder), plan.cells(), device=device, force=force, seeds_at_once=seeds_at_once, report=lines.show
+        Run(folder),
+        plan.cells(),
+        device=device,
+        force=force,
+        seeds_at_once=seeds_at_once,
+        timeout=timeout,
+        report=lines.show,
     )
     with lines:
         outcome = runner.execute(

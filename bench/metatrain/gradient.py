@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bench.rollout import Carry, Problems, advance
-from optimizers.base import CoordinatewiseOptimizer, State
+from optimizers.base import CoordinatewiseOptimizer, Optimizer, State
 from optimizers.learned import LearnedOptimizer
 from tasks.base import Tensors
 
@@ -54,7 +54,7 @@ def truncated_bptt(
     replicas = carry.losses.numel()
     if coordinates is not None and not isinstance(rule, CoordinatewiseOptimizer):
         raise ValueError(f"coordinates={coordinates} needs a coordinatewise rule, and {rule.name} is not one")
-    tape = _Tape(carry, None if coordinates is None else _choose(carry.params, coordinates, generator))
+    tape = _Tape(rule, carry, None if coordinates is None else _choose(carry.params, coordinates, generator))
 
     losses = []
     with torch.no_grad():
@@ -72,11 +72,13 @@ def truncated_bptt(
 class _Tape:
     """The gradients of a segment, and what is needed to run the rule over them again.
 
-    With `chosen` positions of each parameter, only those are kept, laid end to end in one tensor called `sample`.
+    With `chosen` positions of each parameter, only those are kept, laid end to end in one tensor for each kind of
+    parameter that the rule tells apart.
     """
 
-    def __init__(self, carry: Carry, chosen: Tensors | None) -> None:
+    def __init__(self, rule: LearnedOptimizer, carry: Carry, chosen: Tensors | None) -> None:
         self.chosen = chosen
+        self.kinds = _kinds(rule, carry.params) if chosen is not None else {}
         self.params = self._pick(carry.params)
         if chosen is None:
             self.state = _copied(carry.state)
@@ -84,12 +86,14 @@ class _Tape:
                 carry.params, torch.ones((), dtype=carry.losses.dtype, device=carry.losses.device)
             )
         else:
-            self.state = {"sample": _picked_state(carry, chosen)}
-            rates = [
-                value.new_full((len(chosen[name]),), value.numel() / len(chosen[name]))
+            self.state = {
+                kind: _picked_state(carry, {name: chosen[name] for name in names}) for kind, names in self.kinds.items()
+            }
+            rates = {
+                name: value.new_full((len(chosen[name]),), value.numel() / len(chosen[name]))
                 for name, value in carry.params.items()
-            ]
-            self.scale = {"sample": torch.cat(rates)}
+            }
+            self.scale = {kind: torch.cat([rates[name] for name in names]) for kind, names in self.kinds.items()}
         self.grads = [self._pick(carry.grads)]
 
     def record(self, grads: Tensors) -> None:
@@ -110,7 +114,8 @@ class _Tape:
     def _pick(self, values: Tensors) -> Tensors:
         if self.chosen is None:
             return values
-        return {"sample": torch.cat([values[name].flatten()[index] for name, index in self.chosen.items()])}
+        picked = {name: values[name].flatten()[index] for name, index in self.chosen.items()}
+        return {kind: torch.cat([picked[name] for name in names]) for kind, names in self.kinds.items()}
 
     def _weighted_gradients_to_go(self, weights: Tensor) -> list[Tensors]:
         """G_s = Σ_{t>s} w_t g_t for every step s, over the sampling rate.
@@ -128,6 +133,14 @@ class _Tape:
             {name: torch.where(finite[name], value, 0.0) * self.scale[name] for name, value in item.items()}
             for item in to_go
         ]
+
+
+def _kinds(rule: Optimizer, params: Tensors) -> dict[str, list[str]]:
+    """Names of parameters by the kind that the rule sees in them."""
+    kinds: dict[str, list[str]] = {}
+    for name in params:
+        kinds.setdefault(rule.kind(name) if isinstance(rule, CoordinatewiseOptimizer) else "", []).append(name)
+    return kinds
 
 
 def _choose(params: Tensors, coordinates: int, generator: torch.Generator | None) -> Tensors:

@@ -62,7 +62,10 @@ class Trainer:
             raise RecipeError(f"coordinates={recipe.coordinates} needs a coordinatewise rule; {rule.name} is not one")
         if self.task.horizon < recipe.unroll:
             raise RecipeError(f"the unroll ({recipe.unroll}) is longer than the horizon ({self.task.horizon})")
-        self.rule = rule
+        try:
+            self.rule = rule.for_groups(self.task.groups)
+        except ValueError as error:
+            raise RecipeError(f"{recipe.task}: {error}") from error
         self.weights = step_weights(recipe.weighting, self.task.horizon).to(device)
 
     def begin(self) -> Progress:

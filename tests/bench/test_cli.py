@@ -158,7 +158,7 @@ MISTAKES = [
     (["train", "lstm", "-t", "quadratic", "--unroll", "101"], "longer than the horizon"),
     (["info", "adamm"], "did you mean adam"),
     (["list", "task"], "did you mean tasks"),
-    (["prepare", "cifar"], "known: mnist, mnist5k"),
+    (["prepare", "cifar"], "known: cifar10, mnist, mnist5k, photos10"),
     (["walk"], "walk"),
 ]
 

@@ -124,11 +124,11 @@ class Shared(LearnedOptimizer):
     name = "shared"
     architecture = ()
 
-    def meta_shapes(self) -> dict[str, tuple[int, ...]]:
+    def network_shapes(self) -> dict[str, tuple[int, ...]]:
         return {"rate": (1,)}
 
-    def initialised(self, generator: torch.Generator) -> "Shared":
-        return self.with_meta_parameters({"rate": torch.ones(1, dtype=DOUBLE)})
+    def random_network(self, generator: torch.Generator) -> Tensors:
+        return {"rate": torch.ones(1, dtype=DOUBLE)}
 
     def init(self, params: Tensors) -> State:
         return {}

@@ -50,8 +50,10 @@ def test_shipped_suites_are_sound(name: str) -> None:
     ("text", "message"),
     [
         ("tasks = [", "is not TOML"),
-        ("seeds = 3", "the key 'tasks' is missing"),
-        ("tasks = []", "tasks: .*at least 1"),
+        ("seeds = 3", "neither tasks nor suites to include"),
+        ("tasks = []", "neither tasks nor suites to include"),
+        ("include = 3", "include: expected a list of suites' names"),
+        ('include = ["quik"]', "did you mean quick"),
         ('[[tasks]]\ntaks = "quadratic"', "'task' is missing; .*no key is called 'taks'; did you mean task"),
         ('optimisers = ["sgd"]\n[[tasks]]\ntask = "quadratic"', "did you mean optimizers"),
         ('seeds = "many"\n[[tasks]]\ntask = "quadratic"', "seeds: .*integer"),
@@ -63,6 +65,35 @@ def test_wrong_suites_are_explained(tmp_path: Path, text: str, message: str) -> 
     path.write_text(text)
     with pytest.raises(SuiteError, match=message):
         load_suite(str(path))
+
+
+def test_a_grid_is_every_combination_of_its_values() -> None:
+    task = {"task": "mnist-mlp[horizon=50]", "grid": {"units": [10, 20], "activation": ["relu", "sigmoid"]}}
+    cells = plan({"optimizers": ["sgd"], "tracks": ["default"], "tasks": [task]})
+    assert [name for name, _, _ in cells] == [
+        "mnist-mlp[activation=relu,horizon=50,units=10]",
+        "mnist-mlp[horizon=50,units=10]",
+        "mnist-mlp[activation=relu,horizon=50]",
+        "mnist-mlp[horizon=50]",
+    ]
+
+
+def test_a_parameter_in_name_and_grid_is_refused() -> None:
+    task = {"task": "mnist-mlp[units=5]", "grid": {"units": [10]}}
+    with pytest.raises(SuiteError, match="units is in the task's name and in its grid"):
+        plan({"optimizers": ["sgd"], "tasks": [task]})
+
+
+def test_an_included_suite_keeps_its_own_settings() -> None:
+    whole = make_suite(
+        "test", {"include": ["quick"], "optimizers": ["sgd"], "seeds": 3, "tasks": [{"task": "cifar-cnn"}]}
+    )
+    quick = load_suite("quick")
+    assert [cell.key for cell in whole.cells() if cell.task.name != "cifar-cnn"] == [c.key for c in quick.cells()]
+    assert {cell.seeds for cell in whole.cells() if cell.task.name == "cifar-cnn"} == {3}
+    assert {cell.seeds for cell in whole.narrowed(None, None, 7).cells()} == {7}
+    assert {cell.optimizer.name for cell in whole.narrowed(None, ["adam"], None).cells()} == {"adam"}
+    assert {cell.task.name for cell in whole.narrowed(["quadratic"], None, None).cells()} == {"quadratic"}
 
 
 def test_missing_suites() -> None:

@@ -75,3 +75,19 @@ def test_where_everything_diverges_the_smallest_rate_stands() -> None:
     result = tune(Quadratic(horizon=3), Broken(), 2)
     assert result.at_edge
     assert all(row["status"] == "diverged" for row in result.rows)
+
+
+def test_halving_finds_what_the_whole_grid_finds_at_less_cost() -> None:
+    task = Quadratic(horizon=90)
+    whole, halved = tune(task, Adam(), 8), tune(task, Adam(), 8, halving=True)
+    assert halved.lr == whole.lr
+    assert halved.passes == sum(row["steps"] for row in halved.rows) < whole.passes / 2
+    assert {row["steps"] for row in halved.rows} == {10, 30, 90}
+    assert all(row["steps"] == 90 for row in halved.rows if row["chosen"])
+
+
+@pytest.mark.parametrize(("curvature", "best"), [(5e-4, 1e3), (5e5, 1e-6)])
+def test_halving_walks_beyond_the_grid(curvature: float, best: float) -> None:
+    result = tune(Bowl(curvature=curvature, horizon=9), SGD(), 1, halving=True)
+    assert result.lr == pytest.approx(best)
+    assert not result.at_edge

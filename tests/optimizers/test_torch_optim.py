@@ -2,6 +2,7 @@
 
 import copy
 import io
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,8 @@ from optimizers import RULES, load
 from optimizers.adam import Adam
 from optimizers.base import Optimizer
 from optimizers.lstm import LSTM
-from optimizers.torch_optim import DropIn
+from optimizers.sgd import SGD
+from optimizers.torch_optim import DropIn, bridge
 from tasks.quadratic import Quadratic
 
 HAND_DESIGNED = [name for name in RULES if name != "lstm"]
@@ -149,6 +151,26 @@ def test_torch_class_takes_stacked_rates() -> None:
     result = rollout(Quadratic(horizon=10), bridged, [1, 2], settings=2)
     expected = rollout(Quadratic(horizon=10), Adam().stacked({"lr": rates}), [1, 2], settings=2)
     torch.testing.assert_close(result.losses, expected.losses, rtol=1e-4, atol=1e-4)
+
+
+class Decomposes(torch.optim.SGD):
+    """As preconditioned rules do, it decomposes an outer product; LAPACK refuses one that is not finite."""
+
+    def step(self, closure: Any = None) -> Any:
+        for group in self.param_groups:
+            for param in group["params"]:
+                torch.linalg.eigh(torch.outer(param.grad, param.grad))
+        return super().step(closure)
+
+
+def test_a_diverged_replica_that_a_torch_class_refuses_leaves_the_others() -> None:
+    rates = torch.tensor([[1e6, 0.001]])
+    cls = bridge("decomposes", Decomposes)
+    result = rollout(Quadratic(horizon=20), cls().stacked({"lr": rates}), [1, 2], settings=2)
+    expected = rollout(Quadratic(horizon=20), SGD(lr=0.001), [1, 2])
+    assert (result.diverged_at[:, 0] > 0).all()
+    assert (result.diverged_at[:, 1] == -1).all()
+    torch.testing.assert_close(result.losses[:, 1], expected.losses[:, 0], rtol=1e-4, atol=1e-4)
 
 
 def test_torch_state_is_counted() -> None:

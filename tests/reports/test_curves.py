@@ -75,6 +75,7 @@ def test_landscape_is_infinite_where_a_seed_diverged():
             "optimizer": "adam",
             "lr": [1.0, 1.0, 0.1, 0.1],
             "status": ["diverged", "ok", "ok", "ok"],
+            "steps": 5,
             "final_loss": [INF, 1.0, 2.0, 4.0],
             "chosen": [False, False, True, True],
         }

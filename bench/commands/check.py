@@ -1,0 +1,150 @@
+"""`l2obench check`: the regression gate."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from bench.commands.options import DataDir, Device, Tasks
+from bench.commands.process import set_up
+
+if TYPE_CHECKING:
+    from bench.check.side import Recorded
+    from bench.check.verdict import Check
+
+REFERENCE = Path("results/reference")
+
+
+def check(
+    sides: Annotated[
+        list[Path] | None,
+        typer.Argument(help="[BASE] HEAD: runs, folders of runs or Parquet files; BASE is results/reference."),
+    ] = None,
+    checkpoint: Annotated[str | None, typer.Option(help="Instead of HEAD: a checkpoint, run here.")] = None,
+    against: Annotated[str | None, typer.Option(help="Instead of BASE: the checkpoint it is held against.")] = None,
+    suite: Annotated[str, typer.Option(help="What checkpoints run on: its tasks of their family.")] = "gate",
+    task: Tasks = None,
+    optimizer: Annotated[
+        str | None, typer.Option("-o", "--optimizer", help="What reads the checkpoints, as in mypkg.opt:MyOptimizer.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds on every task, for checkpoints.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Keep the run of the checkpoints here.")] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(min=0.0, help="Growth of the final loss that passes, instead of the tasks' own.")
+    ] = None,
+    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Cells that HEAD lacks do not fail.")] = False,
+    time_limit: Annotated[
+        float | None, typer.Option(min=0.0, help="Fail where a step takes this many times as long; else advisory.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write a summary in Markdown.")] = None,
+    device: Device = "cpu",
+    data_dir: DataDir = None,
+) -> None:
+    """Say whether HEAD got worse than BASE.
+
+    Exit codes: 0 fine, 1 a regression, 2 usage, 4 nothing comparable.
+    """
+    from bench.check import output
+    from bench.check.verdict import Settings, compare
+
+    if (checkpoint is None) != (against is None) or (checkpoint is None) == (not sides):
+        raise TyperException("give [BASE] HEAD, or both --checkpoint NEW and --against OLD")
+    if checkpoint is not None and against is not None:
+        set_up(device, data_dir)
+        base, head = _run(checkpoint, against, suite, task, optimizer, seeds, out, device, quiet=as_json)
+    else:
+        base, head = _read(sides or [])
+    found = compare(base, head, Settings(tolerance, allow_missing, time_limit))
+    if junit is not None:
+        _write(junit, output.to_junit(found))
+    if markdown is not None:
+        _write(markdown, _markdown(found))
+    if as_json:
+        print(output.to_json(found))
+    else:
+        _show(found)
+    raise typer.Exit(found.exit_code)
+
+
+def _read(sides: list[Path]) -> "tuple[list[Recorded], list[Recorded]]":
+    from bench.check.side import read_side
+
+    if len(sides) > 2:
+        raise TyperException(f"{len(sides)} sides were given; expected [BASE] HEAD")
+    base, head = [REFERENCE, *sides][-2:]
+    return read_side(base), read_side(head)
+
+
+def _run(
+    checkpoint: str,
+    against: str,
+    suite: str,
+    tasks: list[str] | None,
+    rule: str | None,
+    seeds: int | None,
+    out: Path | None,
+    device: str,
+    quiet: bool,
+) -> "tuple[list[Recorded], list[Recorded]]":
+    from bench.check.checkpoints import run_checkpoints
+    from bench.progress import Lines
+    from bench.suite import load_suite
+
+    lines = Lines()
+    with tempfile.TemporaryDirectory() as temporary, lines:
+        return run_checkpoints(
+            checkpoint,
+            against,
+            load_suite(suite),
+            out or Path(temporary),
+            tasks=tasks or (),
+            rule=rule,
+            seeds=seeds,
+            device=device,
+            report=(lambda _: None) if quiet else lines.show,
+        )
+
+
+def _show(found: "Check") -> None:
+    """The table for people, then the line that says it all. In a pipe the table is as wide as it needs to be."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from bench.check import output
+    from bench.check.verdict import FAILING
+    from reports.formats import one_line
+
+    rows = output.rows(found)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in rows[0] if rows else ():
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        style = "red" if row["verdict"] in FAILING else ""
+        table.add_row(*(Text(one_line(str(value)), style) for value in row.values()))
+    console = Console(highlight=False)
+    console = console if console.is_terminal else Console(highlight=False, width=400)
+    console.print(table)
+    print(output.summary(found))
+
+
+def _markdown(found: "Check") -> str:
+    import pandas as pd
+
+    from bench.check import output
+    from reports.formats import to_markdown
+
+    return f"### l2obench check\n\n{output.summary(found)}\n\n{to_markdown(pd.DataFrame(output.rows(found)))}"
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise TyperException(f"{path} cannot be written: {error.strerror}") from error

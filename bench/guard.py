@@ -1,0 +1,82 @@
+"""Holds a stranger's task and optimizer to their contracts while they run, at the cost of a few comparisons a step.
+
+Broadcasting would hide an update of another shape, and a rule that writes into its gradients or parameters would change
+what its neighbours see. Both give an error, not a number.
+"""
+
+import torch
+from torch import Tensor
+
+from bench.failures import ContractBroken
+
+Tensors = dict[str, Tensor]
+
+
+class Unchanged:
+    """Tensors that somebody else is given to read: remembered before, checked after.
+
+    Torch counts the writes to a tensor, which costs nothing to look at but misses those through `.data`: `thorough`
+    compares the values as well.
+    """
+
+    def __init__(self, tensors: dict[str, Tensors], thorough: bool) -> None:
+        self._tensors = {(kind, name): tensor for kind, group in tensors.items() for name, tensor in group.items()}
+        self._versions = {key: tensor._version for key, tensor in self._tensors.items()}
+        self._values = {key: tensor.clone() for key, tensor in self._tensors.items()} if thorough else {}
+        self._names = {kind: list(group) for kind, group in tensors.items()}
+        self._groups = tensors
+
+    def check(self, who: str) -> None:
+        """Raise if anything was written to.
+
+        Raises:
+            ContractBroken: it was.
+        """
+        for kind, names in self._names.items():
+            if list(self._groups[kind]) != names:
+                raise ContractBroken(f"{who} added or removed entries of {kind}, which it may only read")
+        for (kind, name), tensor in self._tensors.items():
+            known = self._values.get((kind, name), tensor)
+            if tensor._version != self._versions[kind, name] or not same(tensor, known):
+                raise ContractBroken(f"{who} changed {kind}[{name!r}], which it may only read")
+
+
+def same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same, a value that is no number being the same as another such."""
+    if one is other:
+        return True
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return bool(((one == other) | ((one != one) & (other != other))).all())
+
+
+def require_like(who: str, found: object, expected: Tensors) -> None:
+    """Raise unless `found` is a dict of tensors with the names, shapes and kinds of number of `expected`.
+
+    Raises:
+        ContractBroken: it is not.
+    """
+    if not isinstance(found, dict):
+        raise ContractBroken(f"{who} returned {type(found).__name__}, expected a dict of tensors")
+    if found.keys() != expected.keys():
+        raise ContractBroken(f"{who} returned {_listed(found)}, expected {_listed(expected)}")
+    for name, tensor in expected.items():
+        require_tensor(f"{who} returned {name!r}", found[name], tuple(tensor.shape), tensor.dtype)
+
+
+def require_tensor(what: str, found: object, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    """Raise unless `found` is a tensor of this shape and kind of number.
+
+    Raises:
+        ContractBroken: it is not.
+    """
+    if not isinstance(found, Tensor):
+        raise ContractBroken(f"{what} as {type(found).__name__}, expected a tensor")
+    if found.shape != shape:
+        raise ContractBroken(f"{what} with shape {tuple(found.shape)}, expected {shape}")
+    if found.dtype != dtype:
+        raise ContractBroken(f"{what} as {found.dtype}, expected {dtype}")
+
+
+def _listed(names: object) -> str:
+    return ", ".join(sorted(map(repr, names))) or "nothing"  # type: ignore[call-overload]

@@ -1,0 +1,154 @@
+"""A process of its own for code that may hang or crash: it is asked for jobs by name, and killed when it goes silent.
+
+Requests and answers are JSON: names and plain values, no objects and no code. The process is made by 'spawn', once, and
+again after a kill; what it computes is what this process would have computed.
+"""
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any, Self
+
+from bench.failures import Failure, reason_of
+
+START_SECONDS = 120.0  # for Python, torch and a plugin's imports, on a busy machine
+QUIET_SECONDS = 0.1  # signs of life need not come more often
+
+
+class Worker:
+    """Does jobs in another process.
+
+    Args:
+        timeout: seconds that the process may go without finishing a step, before it is killed.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self.timeout = timeout
+        self._process: Any = None
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def do(
+        self,
+        job: str,
+        task: str | None,
+        optimizers: list[str],
+        arguments: dict[str, Any],
+        on_part: Callable[[str], Any] = lambda _: None,
+    ) -> Any:
+        """The result of a job of `bench.jobs` on a task and optimizers, by their identities.
+
+        Raises:
+            Failure: the job raised; or its process was silent for too long, or ended, and is no more.
+        """
+        request = {"job": job, "task": task, "optimizers": optimizers, "arguments": arguments}
+        connection = self._connected()
+        part: str | None = None
+        limit = max(START_SECONDS, self.timeout)
+        try:
+            connection.send_bytes(json.dumps(request).encode())
+            while connection.poll(limit):
+                answer = json.loads(connection.recv_bytes())
+                if "result" in answer:
+                    return answer["result"]
+                if "error" in answer:
+                    raise Failure("error", answer["error"], part)
+                limit = self.timeout
+                if answer["part"] is not None:
+                    part = answer["part"]
+                    on_part(answer["part"])
+        except (EOFError, OSError, ValueError, KeyError, TypeError) as error:
+            raise Failure("error", f"its process {self._end()}", part) from error
+        except BaseException as error:
+            if not isinstance(error, Failure):
+                self.close()  # an interrupted job's answer must not be taken for the next one's
+            raise
+        self.close()
+        raise Failure("timeout", f"no step was finished within {limit:g} s; its process was killed", part)
+
+    def close(self) -> None:
+        """Kill the process, if there is one."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+        if self._connection is not None:
+            self._connection.close()
+        self._process = self._connection = None
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            context = multiprocessing.get_context("spawn")
+            self._connection, theirs = context.Pipe()
+            self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+            self._process.start()
+            theirs.close()
+        return self._connection
+
+    def _end(self) -> str:
+        """How the process ended, or that it had to be made to."""
+        self._process.join(timeout=1)
+        code = self._process.exitcode
+        self.close()
+        if code is None:
+            return "closed its pipe, and was killed"
+        if code < 0:
+            return f"was ended by signal {signal.Signals(-code).name}"
+        return f"ended itself with exit code {code}"
+
+
+def _serve(connection: Connection) -> None:
+    """The process's side: one request after the other, until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other side decides when to end
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    from bench.process import set_up_process
+
+    set_up_process()
+    while True:
+        try:
+            request = json.loads(connection.recv_bytes())
+        except EOFError:
+            return
+        try:
+            answer = json.dumps({"result": _do(connection, request)})
+        except Exception as error:
+            answer = json.dumps({"error": reason_of(error)})
+        connection.send_bytes(answer.encode())
+
+
+def _do(connection: Connection, request: dict[str, Any]) -> Any:
+    from bench.jobs import JOBS
+    from bench.registry import optimizer_registry, task_registry
+
+    last = -QUIET_SECONDS
+
+    def alive(part: str | None = None) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if part is not None or now - last >= QUIET_SECONDS:
+            connection.send_bytes(json.dumps({"part": part}).encode())
+            last = now
+
+    task = None if request["task"] is None else task_registry().create(request["task"])
+    optimizers = [optimizer_registry().create(name) for name in request["optimizers"]]
+    if task is not None:
+        optimizers = [optimizer.for_groups(task.groups) for optimizer in optimizers]
+    alive()
+    return JOBS[request["job"]](task, optimizers, alive, **request["arguments"])
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed ends as well, even in the middle of a job."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,1 @@
+"""A task and an optimizer for l2obench."""

@@ -1,0 +1,206 @@
+"""A small convolutional network on CIFAR-10: the paper's section 3.3, with its label subsets."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor
+from torch.nn.functional import batch_norm, conv2d, cross_entropy, max_pool2d
+
+from tasks.base import Problem, Task, Tensors
+from tasks.cifar10 import check_cifar10, cifar10_sources, read_cifar10
+from tasks.data import data_dir
+from tasks.photographs import image_source
+from tasks.photos10 import PHOTOS10, crops
+
+CONVOLUTIONS = 3
+HIDDEN = 32
+STATISTICS_IMAGES = 2000
+EVALUATION_BATCH = 500
+
+
+class CifarCnn(Task):
+    """Train a small CNN on 32×32 colour images: cross-entropy on minibatches drawn with replacement.
+
+    Source: Andrychowicz et al. 2016, section 3.3: three convolutions (3×3, each followed by batch norm, ReLU and 2×2
+    max pooling), a fully connected layer of 32 ReLU units, batches of 128. The widths are not stated there.
+    Parameters `conv0.weight [channels, 3, 3, 3]`, `conv0.gain [channels]`, `conv0.shift [channels]`, …,
+    `fc0.weight [32, 16 · channels]`, `fc0.bias [32]`, `fc1.weight [labels, 32]`, `fc1.bias [labels]`.
+
+    Batch norm uses the minibatch's statistics, a function of θ and the minibatch alone, so that replicas stay
+    independent and nothing is carried from step to step. Held-out metrics use the statistics of 2,000 training images
+    at θ_T in place of running averages.
+    """
+
+    name: ClassVar[str] = "cifar-cnn"
+    final_window: ClassVar[int] = 10
+    groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "conv": tuple(f"conv{k}.weight" for k in range(CONVOLUTIONS)),
+        "fc": (
+            *(f"conv{k}.{part}" for k in range(CONVOLUTIONS) for part in ("gain", "shift")),
+            *(f"fc{k}.{part}" for k in range(2) for part in ("weight", "bias")),
+        ),
+    }
+
+    horizon: int = Field(default=1000, ge=1, le=1_000_000)
+    """Number of optimizer steps. The functions and minibatches of a seed do not depend on it."""
+    channels: int = Field(default=16, ge=1, le=512)
+    """Channels of each convolution."""
+    labels: str = "0-9"
+    """Which labels the images have, as in 0-9, 0-4 (CIFAR-5), 0-1 (CIFAR-2), or 5-9, which CIFAR-5 holds out."""
+    batch: int = Field(default=128, ge=2, le=10_000)
+    """Images in a minibatch."""
+    scale: float = Field(default=0.1, ge=0, le=100)
+    """Weights and biases of θ₀ ~ N(0, scale²); batch norm starts at gain 1 and shift 0."""
+    data: Literal["photos10", "cifar10"] = "photos10"
+    """`photos10`: crops of ten photographs that come in wheels. `cifar10`: CIFAR-10, through torchvision."""
+
+    @field_validator("labels")
+    @classmethod
+    def _two_labels_at_least(cls, value: str) -> str:
+        match = re.fullmatch(r"([0-9])-([0-9])", value)
+        if match is None or match[1] >= match[2]:
+            raise ValueError(f"labels={value}: expected a range of at least two of the ten labels, as in 0-4")
+        return value
+
+    def sample(self, generator: torch.Generator) -> Problem:
+        params: Tensors = {}
+        inputs = 3
+        for k in range(CONVOLUTIONS):
+            params[f"conv{k}.weight"] = self.scale * torch.randn(self.channels, inputs, 3, 3, generator=generator)
+            params[f"conv{k}.gain"] = torch.ones(self.channels)
+            params[f"conv{k}.shift"] = torch.zeros(self.channels)
+            inputs = self.channels
+        inputs = self.channels * (32 // 2**CONVOLUTIONS) ** 2
+        for k, outputs in enumerate((HIDDEN, len(_label_range(self.labels)))):
+            params[f"fc{k}.weight"] = self.scale * torch.randn(outputs, inputs, generator=generator)
+            params[f"fc{k}.bias"] = self.scale * torch.randn(outputs, generator=generator)
+            inputs = outputs
+        return Problem(params)
+
+    def draw(self, generator: torch.Generator, steps: int) -> Tensors:
+        count = len(self._split("train").labels)
+        return {"index": torch.randint(count, (steps, self.batch), generator=generator)}
+
+    def minibatch(self, data: Tensors, draw: Tensors) -> Tensors:
+        """`x [seeds, batch, 3, 32, 32]` and labels `y [seeds, batch]`, the same for all settings of a seed."""
+        index = draw["index"]
+        train = self._split("train").to(index.device)
+        x = train.images.index_select(0, index.flatten()).view(*index.shape, 3, 32, 32)
+        return {"x": x, "y": train.labels.index_select(0, index.flatten()).view(index.shape)}
+
+    def loss(self, params: Tensors, batch: Tensors) -> Tensor:
+        return cross_entropy(_logits(params, batch["x"], [None] * CONVOLUTIONS), batch["y"])
+
+    def loss_and_grad(self, params: Tensors, batch: Tensors) -> tuple[Tensor, Tensors]:
+        """Replica by replica, channels last: on a CPU that is faster than batched convolutions under `vmap`."""
+        first = next(iter(params.values()))
+        seeds, settings = first.shape[:2]
+        losses = first.new_empty(seeds, settings)
+        grads = {name: torch.empty_like(value) for name, value in params.items()}
+        for seed in range(seeds):
+            x = batch["x"][seed].contiguous(memory_format=torch.channels_last)
+            for setting in range(settings):
+                replica = {name: value[seed, setting].detach().requires_grad_() for name, value in params.items()}
+                with torch.enable_grad():
+                    loss = self.loss(replica, {"x": x, "y": batch["y"][seed]})
+                    found = torch.autograd.grad(loss, list(replica.values()))
+                losses[seed, setting] = loss.detach()
+                for name, grad in zip(replica, found, strict=True):
+                    grads[name][seed, setting] = grad
+        return losses, grads
+
+    @torch.no_grad()
+    def evaluate(self, params: Tensors) -> Tensors:
+        first = next(iter(params.values()))
+        seeds, settings = first.shape[:2]
+        train, test = self._split("train").to(first.device), self._split("test").to(first.device)
+        every = max(1, len(train.labels) // STATISTICS_IMAGES)
+        measures = first.new_empty(2, seeds, settings)
+        for seed in range(seeds):
+            for setting in range(settings):
+                replica = {name: value[seed, setting] for name, value in params.items()}
+                statistics = _statistics(replica, train.images[::every].to(first.dtype))
+                logits = torch.cat(
+                    [
+                        _logits(replica, x.to(first.dtype), statistics)
+                        for x in torch.split(test.images, EVALUATION_BATCH)
+                    ]
+                )
+                measures[0, seed, setting] = cross_entropy(logits, test.labels)
+                measures[1, seed, setting] = (logits.argmax(1) == test.labels).to(first.dtype).mean()
+        return {"loss": measures[0], "accuracy": measures[1]}
+
+    def require_data(self) -> None:
+        if self.data == "cifar10":
+            check_cifar10(data_dir())
+
+    def sources(self) -> dict[str, Any]:
+        if self.data == "photos10":
+            return {f"photograph {name}": image_source(name) for name in PHOTOS10}
+        return cifar10_sources()
+
+    def _split(self, split: Literal["train", "test"]) -> "Images":
+        return _images(self.data, split, self.labels, str(data_dir()))
+
+
+Statistics = tuple[Tensor, Tensor] | None
+"""Mean and variance of each channel, or nothing: those of the images at hand."""
+
+
+def _logits(params: Tensors, x: Tensor, statistics: list[Statistics]) -> Tensor:
+    """Logits `[batch, labels]` of images `[batch, 3, 32, 32]`."""
+    for k in range(CONVOLUTIONS):
+        z = conv2d(x, params[f"conv{k}.weight"], padding=1)
+        mean, variance = statistics[k] or (None, None)
+        gain, shift = params[f"conv{k}.gain"], params[f"conv{k}.shift"]
+        x = max_pool2d(batch_norm(z, mean, variance, gain, shift, training=mean is None).relu(), 2)
+    h = (x.flatten(1) @ params["fc0.weight"].mT + params["fc0.bias"]).relu()
+    return h @ params["fc1.weight"].mT + params["fc1.bias"]
+
+
+def _statistics(params: Tensors, x: Tensor) -> list[Statistics]:
+    """What batch norm would use in each layer for images `x`, layer by layer."""
+    found: list[Statistics] = []
+    for k in range(CONVOLUTIONS):
+        z = conv2d(x, params[f"conv{k}.weight"], padding=1)
+        mean, variance = z.mean(dim=(0, 2, 3)), z.var(dim=(0, 2, 3), unbiased=False)
+        found.append((mean, variance))
+        normal = batch_norm(z, mean, variance, params[f"conv{k}.gain"], params[f"conv{k}.shift"])
+        x = max_pool2d(normal.relu(), 2)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Labelled images: `images` `[n, 3, 32, 32]` float32 in -1..1, `labels` `[n]` int64 from 0."""
+
+    images: Tensor
+    labels: Tensor
+
+    def to(self, device: torch.device) -> "Images":
+        """These images on `device`, copied there once."""
+        return self if self.images.device == device else _on_device(self, device)
+
+
+@lru_cache(maxsize=4)
+def _on_device(images: Images, device: torch.device) -> Images:
+    return Images(images.images.to(device), images.labels.to(device))
+
+
+@lru_cache(maxsize=8)
+def _images(source: str, split: Literal["train", "test"], labels: str, folder: str) -> Images:
+    pixels, found = crops(split) if source == "photos10" else read_cifar10(split, Path(folder))
+    wanted = _label_range(labels)
+    chosen = (found >= wanted.start) & (found < wanted.stop)
+    return Images(pixels[chosen].float().div_(127.5).sub_(1), found[chosen] - wanted.start)
+
+
+def _label_range(labels: str) -> range:
+    first, last = labels.split("-")
+    return range(int(first), int(last) + 1)

@@ -1,0 +1,77 @@
+"""Two networks, one for convolution filters and one for everything else, and where their checkpoints come from."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.metatrain.gradient import truncated_bptt
+from bench.registry import BadParameters, optimizer_registry
+from bench.rollout import Problems, start
+from bench.suite import SuiteError, make_suite
+from optimizers.checkpoint import encode_checkpoint
+from optimizers.lstm import LSTM
+from tasks.cifar import CifarCnn
+
+GROUPS = {"conv": ("kernel",), "fc": ("weight", "bias")}
+PARAMS = {"kernel": torch.randn(1, 1, 3), "weight": torch.randn(1, 1, 4), "bias": torch.randn(1, 1, 2)}
+
+
+def save(rule: LSTM, path: Path) -> str:
+    path.write_bytes(encode_checkpoint(rule.name, rule.describe_architecture(), {}, rule.meta_parameters))
+    return str(path)
+
+
+def one(seed: int, **parameters: object) -> LSTM:
+    return LSTM(hidden=4, layers=1, **parameters).initialised(torch.Generator().manual_seed(seed))
+
+
+def test_each_kind_of_parameter_moves_as_its_own_network_says(tmp_path: Path) -> None:
+    conv, fc = one(1), one(2)
+    both = LSTM(conv=save(conv, tmp_path / "a.safetensors"), fc=save(fc, tmp_path / "b.safetensors"))
+    rule = both.for_groups(GROUPS)
+    with torch.no_grad():
+        updates, _ = rule.update(PARAMS, rule.init(PARAMS), PARAMS)
+        for name, owner in (("kernel", conv), ("weight", fc), ("bias", fc)):
+            expected, _ = owner.update_tensor(PARAMS[name], owner.init_tensor(PARAMS[name]), PARAMS[name])
+            torch.testing.assert_close(updates[name], expected, msg=name)
+
+
+def test_a_checkpoint_of_two_networks_is_read_whole_or_by_network(tmp_path: Path) -> None:
+    trained = LSTM(hidden=4, networks="conv-fc").initialised(torch.Generator().manual_seed(1))
+    path = save(trained, tmp_path / "two.safetensors")
+    whole, parts = LSTM(checkpoint=path), LSTM(conv=path, fc=path)
+    assert whole.networks == parts.networks == "conv-fc"
+    for name, value in trained.meta_parameters.items():
+        assert torch.equal(whole.meta_parameters[name], value)
+        assert torch.equal(parts.meta_parameters[name], value)
+
+
+@pytest.mark.parametrize("given", ["conv={a}", "checkpoint={a},conv={a},fc={a}", "conv={a},fc={c}"])
+def test_half_a_pair_and_unlike_networks_are_refused(given: str, tmp_path: Path) -> None:
+    paths = {"a": save(one(1), tmp_path / "a.safetensors"), "c": save(one(1, p=5.0), tmp_path / "c.safetensors")}
+    with pytest.raises(BadParameters, match=r"leave checkpoint out|two architectures: p is 10.0 and 5.0"):
+        optimizer_registry().create(f"lstm[{given.format(**paths)}]")
+
+
+def test_a_task_without_convolutions_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = save(one(1), tmp_path / "a.safetensors")
+    suite = make_suite("mine", {"optimizers": [f"lstm[conv={path},fc={path}]"], "tasks": [{"task": "quadratic"}]})
+    with pytest.raises(SuiteError, match=r"quadratic: lstm with .* no conv and no fc"):
+        suite.cells()
+
+
+def test_sampled_coordinates_of_two_networks_give_the_whole_gradient_when_all_are_sampled() -> None:
+    task = CifarCnn(channels=2, batch=4)
+    rule = LSTM(hidden=4, layers=1, networks="conv-fc").initialised(torch.Generator().manual_seed(0))
+    rule = rule.for_groups(task.groups)
+    found = []
+    for coordinates in (None, 10**6):
+        problems = Problems(task, [1])
+        with torch.no_grad():
+            carry = start(problems, rule)
+        found.append(truncated_bptt(problems, rule, carry, torch.ones(3), coordinates, torch.Generator()).meta_grads)
+    assert {name.split("/")[0] for name in found[0]} == {"conv", "fc"}
+    for name, grad in found[0].items():
+        assert grad.abs().max() > 0
+        torch.testing.assert_close(found[1][name], grad, rtol=1e-3, atol=1e-6, msg=name)
