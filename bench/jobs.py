@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from bench import timing, tuning
+from bench import pictures, timing, tuning
 from bench.optimizer_checks import check_optimizer
 from bench.registry import function_family
 from bench.rollout import Trajectories, rollout
@@ -47,8 +47,9 @@ def evaluate(
     (optimizer,) = optimizers
     rule = optimizer if lr is None else optimizer.model_copy(update={"lr": lr})
     derived = [derive_seed("evaluation", function_family(task), index) for index in seeds]
-    result = rollout(task, rule, derived, device=device, on_step=alive)
-    return [_outcome(task, result, k) for k in range(len(seeds))]
+    kept = sum(index < pictures.SEEDS for index in seeds)
+    result = rollout(task, rule, derived, device=device, on_step=alive, snapshots=kept)
+    return [_outcome(task, result, k, seed) for k, seed in enumerate(derived)]
 
 
 def check(task: Task | None, optimizers: Sequence[Optimizer], alive: Alive, *, name: str) -> str | None:
@@ -59,7 +60,7 @@ def check(task: Task | None, optimizers: Sequence[Optimizer], alive: Alive, *, n
 JOBS: dict[str, Job] = {job.__name__: job for job in (time, tune, evaluate, check)}
 
 
-def _outcome(task: Task, result: Trajectories, k: int) -> dict[str, Any]:
+def _outcome(task: Task, result: Trajectories, k: int, seed: int) -> dict[str, Any]:
     """What one seed's trajectory adds to its row. Every step costs one forward and one backward pass."""
     diverged = int(result.diverged_at[k, 0])
     losses = result.losses[k, 0]
@@ -75,4 +76,5 @@ def _outcome(task: Task, result: Trajectories, k: int) -> dict[str, Any]:
         "forward_passes": task.horizon,
         "backward_passes": task.horizon,
         "state_bytes": result.state_bytes,
+        "pictures": pictures.to_record(task, result, k, seed),
     }

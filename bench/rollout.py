@@ -5,7 +5,7 @@ replicas beside it nor the horizon change what it sees.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -131,6 +131,8 @@ class Trajectories:
     """The task's held-out metrics at θ_T, `[seeds, settings]` each."""
     state_bytes: int
     """Memory of the optimizer's state, bytes a replica."""
+    pictures: dict[int, Tensor] = field(default_factory=dict)
+    """By step, `[snapshots, settings, 3, height, width]` uint8; none where the task has no pictures."""
 
 
 @torch.no_grad()
@@ -144,11 +146,12 @@ def rollout(
     dtype: torch.dtype = torch.float32,
     evaluate: bool = True,
     on_step: Callable[[], Any] | None = None,
+    snapshots: int = 0,
 ) -> Trajectories:
     """Run `task.horizon` steps on one function for each seed, times `settings` of a `stacked` optimizer.
 
     A loss that is not finite, or 10⁶ times further from zero than at the start, marks its replica as diverged; the
-    other replicas go on as if it were not there.
+    other replicas go on as if it were not there. Pictures are kept of the first `snapshots` seeds.
 
     Raises:
         ContractBroken: the task or the optimizer changed shapes or inputs.
@@ -157,9 +160,11 @@ def rollout(
     carry = start(problems, optimizer, settings)
     require_evaluation(carry)
     losses = [carry.losses]
+    pictures = _pictures(task, carry, snapshots)
     for _ in range(task.horizon):
         carry = checked_advance(problems, optimizer, carry)
         losses.append(carry.losses)
+        pictures |= _pictures(task, carry, snapshots)
         if on_step is not None:
             on_step()
     trajectories, diverged_at = mark_divergence(torch.stack(losses, dim=-1))
@@ -169,6 +174,7 @@ def rollout(
         diverged_at=diverged_at.cpu(),
         heldout={name: value.cpu() for name, value in heldout.items()},
         state_bytes=int(optimizer.state_bytes(carry.state)) // max(1, trajectories[..., 0].numel()),
+        pictures=pictures,
     )
 
 
@@ -178,6 +184,13 @@ def mark_divergence(losses: Tensor) -> tuple[Tensor, Tensor]:
     bad = ~(losses.abs() <= bound)
     diverged_at = torch.where(bad.any(-1), bad.int().argmax(-1), -1)
     return losses.masked_fill(bad.cumsum(-1) > 0, torch.inf), diverged_at
+
+
+def _pictures(task: Task, carry: Carry, snapshots: int) -> dict[int, Tensor]:
+    """The pictures of a step, if it is one of those that the task names."""
+    if snapshots < 1 or carry.step not in task.snapshot_steps:
+        return {}
+    return {carry.step: task.picture({name: value[:snapshots] for name, value in carry.params.items()}).cpu()}
 
 
 def _fan_out(value: Tensor, settings: int) -> Tensor:

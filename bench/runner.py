@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bench import jobs, timing, tuning
+from bench import jobs, pictures, timing, tuning
 from bench.costs import optimizer_costs, task_costs
 from bench.environment import environment
 from bench.failures import Failure, as_failure
@@ -84,6 +84,8 @@ class Runner:
             if name not in clocks:
                 clocks[name] = self._time(cell.task)
             rows = self._rows(cell, clocks[name].get(identity_of(cell.optimizer), {}))
+            if drawn := pictures.taken_from(rows):
+                self.run.write("pictures", cell_name(*cell.key), self._description(cell), drawn)
             self.run.write("cells", cell_name(*cell.key), self._description(cell), rows)
             failed = [row["reason"] for row in rows if row["status"] in UNEXPECTED]
             errors += [f"{' '.join(cell.key)}: {reason}" for reason in dict.fromkeys(failed)]

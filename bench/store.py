@@ -4,6 +4,7 @@
     RUN/cells/*.parquet     one row for each (task, optimizer, track, hyperparameters, seed)
     RUN/tuning/*.parquet    one row for each learning rate and tuning seed that the track `tuned` tried
     RUN/timing/*.parquet    one row for each optimizer of a task: the serial wall-clock pass
+    RUN/pictures/*.parquet  snapshots of a cell's first seeds as PNG, where the task has pictures
 
 Every file carries a description of what it holds. A file with the same description is never computed again; one with
 another description under the same name is a conflict, and nothing is overwritten unless asked.
@@ -24,7 +25,7 @@ import pyarrow.parquet as pq
 
 FORMAT = 1
 DESCRIPTION_KEY = b"l2obench"
-Kind = Literal["cells", "tuning", "timing"]
+Kind = Literal["cells", "tuning", "timing", "pictures"]
 UNEXPECTED = ("error", "timeout")
 """Statuses of rows without a result; the others are `ok` and `diverged`."""
 
@@ -86,6 +87,17 @@ SCHEMAS: dict[Kind, pa.Schema] = {
             "threads": _INT,
             "device": _TEXT,
             "reason": _TEXT,
+        }
+    ),
+    "pictures": pa.schema(
+        {
+            "task": _TEXT,
+            "optimizer": _TEXT,
+            "track": _TEXT,
+            "seed": _INT,
+            "what": _TEXT,
+            "step": _INT,
+            "png": pa.binary(),
         }
     ),
 }

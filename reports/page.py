@@ -10,6 +10,7 @@ import pandas as pd
 
 from reports import answer, comparison, costs, formats, latex, plots, profile_figure, profiles, tables
 from reports.answer import headline_text
+from reports.pictures import KIND, draw_pictures
 from reports.plots import Drawn
 from reports.publish import publish
 from reports.reading import ReportError, Results, read_results
@@ -67,6 +68,7 @@ def write_report(run_folders: Sequence[str | Path], target: str | Path) -> Repor
         figures = plots.draw_all(results.cells, results.tuning, folder / "figures")
         styles = plots.line_styles(results.cells, results.tuning)
         figures += profile_figure.draw_profiles(results.cells, styles, folder / "figures")
+        figures += draw_pictures(results.cells, results.pictures, folder / "figures")
         (folder / "index.html").write_text(_page(results, frames, figures), encoding="utf-8")
 
     publish(target, build)
@@ -112,7 +114,7 @@ def _page(results: Results, frames: Mapping[str, pd.DataFrame], figures: Sequenc
             },
             figures={
                 kind: [(figure, _data_uri(figure)) for figure in figures if figure.kind == kind]
-                for kind in (*plots.KINDS, profile_figure.KIND)
+                for kind in (*plots.KINDS, profile_figure.KIND, KIND)
             },
             failed=int(frames["failures"]["failures"].sum()),
             unfinished=len(results.unfinished),

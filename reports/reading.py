@@ -30,6 +30,8 @@ class Results:
     timing: pd.DataFrame
     unfinished: pd.DataFrame
     """Cells that a manifest plans and its run does not hold yet: task, optimizer, track, seeds."""
+    pictures: pd.DataFrame
+    """Snapshots of tasks whose parameters are a picture; empty where there is none."""
 
 
 def read_results(folders: Sequence[str | Path]) -> Results:
@@ -43,7 +45,7 @@ def read_results(folders: Sequence[str | Path]) -> Results:
         raise ReportError("no run was named; give at least one results folder")
     runs = {label: Run(folder) for label, folder in _labelled(folders).items()}
     manifests = {label: run.manifest for label, run in runs.items()}
-    frames: dict[Kind, list[pd.DataFrame]] = {"cells": [], "tuning": [], "timing": []}
+    frames: dict[Kind, list[pd.DataFrame]] = {"cells": [], "tuning": [], "timing": [], "pictures": []}
     unfinished = []
     for label, run in runs.items():
         here = {kind: run.read(kind) for kind in frames}
@@ -56,7 +58,9 @@ def read_results(folders: Sequence[str | Path]) -> Results:
             frames[kind].append(_marked(frame, label, len(runs)))
         unfinished.append(_marked(_missing(plan, here["cells"]), label, len(runs)))
     joined = {kind: pd.concat(parts, ignore_index=True) for kind, parts in frames.items()}
-    return Results(manifests, joined["cells"], joined["tuning"], joined["timing"], pd.concat(unfinished))
+    return Results(
+        manifests, joined["cells"], joined["tuning"], joined["timing"], pd.concat(unfinished), joined["pictures"]
+    )
 
 
 def with_timing(cells: pd.DataFrame, timing: pd.DataFrame) -> pd.DataFrame:

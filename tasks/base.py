@@ -52,6 +52,9 @@ class Task(BaseModel, ABC):
     groups: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Names of parameters by kind of layer (`conv`, `fc`), for optimizers that treat the kinds differently."""
 
+    snapshot_steps: ClassVar[tuple[int, ...]] = ()
+    """Steps at which a run keeps pictures of its first seeds. A family that names some gives `picture`."""
+
     horizon: int = Field(default=100, ge=1, le=1_000_000)
     """Number of optimizer steps. The functions and minibatches of a seed do not depend on it."""
 
@@ -80,6 +83,14 @@ class Task(BaseModel, ABC):
 
     def evaluate(self, params: Tensors) -> Tensors:
         """Held-out `loss` and `accuracy`, `[seeds, settings]` each; empty where the family has no test split."""
+        return {}
+
+    def picture(self, params: Tensors) -> Tensor:
+        """What the parameters look like, `[seeds, settings, 3, height, width]` uint8."""
+        raise NotImplementedError(f"{self.name} names snapshot_steps and gives no picture")
+
+    def originals(self, generator: torch.Generator) -> Tensors:
+        """The images that `sample` draws a function from, by what they are, `[3, height, width]` uint8 each."""
         return {}
 
     def for_tuning(self) -> "Task":

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tasks.base import HeldOut, Problem, Task, Tensors
 from tasks.photographs import PHOTOGRAPHS, crop, image_path, image_source, read_image, square
-from tasks.vgg import FeatureSource, Vgg, normalised, vgg, vgg_sources
+from tasks.vgg import FeatureSource, Vgg, normalised, pixels, vgg, vgg_sources
 
 CONTENTS = {
     "train": ("chelsea", "china", "coffee", "motorcycle"),
@@ -40,6 +40,7 @@ class NeuralArt(Task):
     """
 
     name: ClassVar[str] = "neural-art"
+    snapshot_steps: ClassVar[tuple[int, ...]] = (0, 16, 32, 64, 128)
 
     horizon: int = Field(default=128, ge=1, le=1_000_000)
     """Number of optimizer steps. The functions of a seed do not depend on it."""
@@ -90,6 +91,13 @@ class NeuralArt(Task):
                 grads.append(torch.autograd.grad(each.sum(), leaf)[0])
                 losses.append(each.detach())
         return torch.cat(losses).view(images.shape[:2]), {"image": torch.cat(grads).view_as(images)}
+
+    def picture(self, params: Tensors) -> Tensor:
+        return _shown(pixels(params["image"]))
+
+    def originals(self, generator: torch.Generator) -> Tensors:
+        style = square(read_image(self.style), self.resolution)
+        return {"content": _shown(self._draw_content(generator)), "style": _shown(style)}
 
     def for_tuning(self) -> "NeuralArt":
         return self if self.contents == "train" else self.model_copy(update={"contents": "train"})
@@ -147,6 +155,11 @@ class NeuralArt(Task):
         ) / len(STYLE_LAYERS)
         variation = images.diff(dim=2).square().mean((1, 2, 3)) + images.diff(dim=3).square().mean((1, 2, 3))
         return self.alpha * content_loss + self.beta * style_loss + self.gamma * variation
+
+
+def _shown(pixels: Tensor) -> Tensor:
+    """Pixels as bytes, those beyond black and white cut off."""
+    return (pixels.nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def _gram(activations: Tensor) -> Tensor:
