@@ -165,7 +165,8 @@ def _decided(item: Comparison) -> Comparison:
     if worse:
         what = " and ".join(f"{effect.measure} final loss × {effect.ratio:.4g}" for effect in worse)
         return replace(item, verdict="worse", reason=_joined(f"{what}, beyond {tolerance:.1%}", item.reason))
-    if all(effect.high < 1 and effect.ratio < 1 - tolerance for effect in item.effects):
+    fell = any(effect.high < 1 and effect.ratio < 1 - tolerance for effect in item.effects)
+    if fell and all(effect.ratio <= 1 for effect in item.effects):
         return replace(item, verdict="better")
     return item
 
