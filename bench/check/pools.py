@@ -24,7 +24,6 @@ from bench.suite import Cell, load_suite
 from optimizers.checkpoint import Checkpoint, encode_checkpoint, read_checkpoint
 
 NOISE = 0.05
-SEEDS_AT_ONCE = 7
 EARLIER = {"quadratic": 300, "mnist": 40}
 """Trajectories after which the training of a shipped checkpoint is stopped: what there is time to do again."""
 SAVE_EVERY = 10
@@ -87,7 +86,7 @@ def build(name: str, folder: Path, draws: int, most_seeds: int, report: Callable
     Runner(run, cells, report=report).execute(about)
     rounded = Run(here / "rounded")
     again = [cell for cell in cells if identity_of(cell.optimizer) == shipped]
-    Runner(rounded, again, seeds_at_once=SEEDS_AT_ONCE, report=report).execute(about)
+    Runner(rounded, again, seeds_at_once=max(1, min(cell.seeds for cell in again) // 3), report=report).execute(about)
     return Pool(run, rounded, shipped, mistakes)
 
 
