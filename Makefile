@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: bench test test-slow benchmark format clean
+.PHONY: bench test test-slow benchmark gate-error-rates format clean
 
 bench: $(INSTALLED) ## run suite `quick` and make its report
 	$(BIN)/l2obench run quick
@@ -20,6 +20,9 @@ test-slow: $(INSTALLED) ## the tests that take minutes
 
 benchmark: $(INSTALLED) ## speed, as ratios to peers measured in the same run
 	$(BIN)/pytest tests/benchmarks --benchmark-enable --benchmark-columns=median,iqr,rounds -s
+
+gate-error-rates: $(INSTALLED) ## how often 'l2obench check' errs; resumable, more than an hour on 2 cores
+	$(BIN)/python -m bench.check.error_rates
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

@@ -1,8 +1,10 @@
 """The documentation does what it says: its files, its commands and its snippets are run as a reader would."""
 
 import re
+import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pandas as pd
@@ -40,6 +42,26 @@ def test_the_examples_run_as_they_stand(tmp_path: Path, page: str, file: str) ->
 def test_the_readmes_five_lines_train_a_module(tmp_path: Path) -> None:
     (snippet,) = blocks(ROOT / "README.md", "python")
     run([sys.executable, "-c", snippet], tmp_path)
+
+
+@pytest.mark.slow
+def test_the_workflow_gates_a_checkpoint_in_another_repository(tmp_path: Path) -> None:
+    """Its shell steps, in a repository whose pull request changes nothing; then the comparison of two runs."""
+    page = ROOT / "docs" / "ci.md"
+    (workflow,) = blocks(page, "yaml")
+    show = re.findall(r"run: (git show .*)", workflow)
+    check = [textwrap.dedent(block) for block in re.findall(r"run: \|\n((?: {10}.*\n)+)", workflow)]
+    assert len(show) == len(check) == 1
+    shutil.copy(ROOT / "optimizers" / "checkpoints" / "quadratic.safetensors", tmp_path / "model.safetensors")
+    git = "git -c user.name=a -c user.email=a@example.org"
+    script = f"""set -e
+l2obench() {{ "{Path(sys.executable).parent / "l2obench"}" "$@"; }}
+git init --quiet . && git add . && {git} commit --quiet -m model && git update-ref refs/remotes/origin/main HEAD
+export BASE_REF=main RUNNER_TEMP="$PWD" GITHUB_STEP_SUMMARY="$PWD/summary.md"
+"""
+    run(["bash", "-c", script + "\n".join([*show, *check, *blocks(page, "sh")])], tmp_path)
+    assert "2 of 2 cells compared (2 same)" in (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert (tmp_path / "gate.xml").exists()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

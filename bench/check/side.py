@@ -84,7 +84,7 @@ def _cells(frame: pd.DataFrame, manifest: Mapping[str, Any], origin: str, timing
                 key=(str(key[0]), str(key[1]), str(key[2])),
                 suite=suite if isinstance(suite, str) else None,
                 task_version=int(rows["task_version"].iloc[0]),
-                rows=rows.set_index("seed")[["status", "reason", "final_loss"]].sort_index(),
+                rows=rows.set_index("seed")[["status", "reason", "final_loss"]].astype({"status": object}).sort_index(),
                 sources=_sources(manifest, origin),
                 clock=clocks.get(str(key[0]), Clock(origin, {})),
             )

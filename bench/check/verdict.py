@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from bench.check.clock import step_time_ratio
 from bench.check.effect import Effect, effects, smallest_p_value
@@ -97,27 +99,39 @@ def _measured(base: Recorded | None, head: Recorded | None, asked: Settings) -> 
     cell = Comparison(task, optimizer, track, "same", "", tolerance=tolerance)
     if reason := _changed(base, head, about):
         return replace(cell, verdict="not comparable", reason=reason)
-    seeds = base.rows.index.intersection(head.rows.index)
+    same = base.rows.index.equals(head.rows.index)
+    seeds = head.rows.index if same else base.rows.index.intersection(head.rows.index)
     if seeds.empty:
         return replace(cell, verdict="not comparable", reason="the sides have no seed in common")
-    before, after = base.rows.loc[seeds], head.rows.loc[seeds]
-    finished = [(rows["status"] == "ok") & np.isfinite(rows["final_loss"].astype(float)) for rows in (before, after)]
-    cell = replace(cell, step_time_ratio=step_time_ratio(base, head), seeds=int((finished[0] & finished[1]).sum()))
-    failed = seeds[finished[0] & ~finished[1]]
-    if len(failed):
-        first = after.loc[failed[0]]
+    before, after = _on(seeds, base), _on(seeds, head)
+    was, now = _finished(before), _finished(after)
+    both = was & now
+    cell = replace(cell, step_time_ratio=step_time_ratio(base, head), seeds=int(both.sum()))
+    failed = np.flatnonzero(was & ~now)
+    if failed.size:
+        first = after.iloc[failed[0]]
         why = first["reason"] or f"status {first['status']}, final loss {first['final_loss']}"
         return replace(
-            cell, verdict="failed", reason=f"{len(failed)} of {len(seeds)} seeds failed that did not before: {why}"
+            cell, verdict="failed", reason=f"{failed.size} of {len(seeds)} seeds failed that did not before: {why}"
         )
-    both = seeds[finished[0] & finished[1]]
-    if both.empty and finished[1].any():
-        return replace(cell, verdict="better", reason=f"{int(finished[1].sum())} seeds finished, none did before")
-    if both.empty:
+    if not both.any() and now.any():
+        return replace(cell, verdict="better", reason=f"{int(now.sum())} seeds finished, none did before")
+    if not both.any():
         return replace(cell, verdict="not comparable", reason="every seed failed on both sides")
-    losses = [rows.loc[both, "final_loss"].to_numpy(dtype=float) for rows in (before, after)]
+    losses = [rows["final_loss"].to_numpy(dtype=float)[both] for rows in (before, after)]
     note = "" if about.known or asked.tolerance is not None else "the task is not registered here: default tolerance"
     return replace(cell, effects=tuple(effects(*losses)), reason=note)
+
+
+def _on(seeds: pd.Index, cell: Recorded) -> pd.DataFrame:
+    return cell.rows if cell.rows.index.equals(seeds) else cell.rows.loc[seeds]
+
+
+def _finished(rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which seeds `[seeds]` ran to their end, to a finite loss."""
+    losses: NDArray[np.float64] = rows["final_loss"].to_numpy(dtype=float)
+    finished: NDArray[np.bool_] = np.isfinite(losses) & (rows["status"].to_numpy() == "ok")
+    return finished
 
 
 def _alone(cell: Recorded | None, missing: bool, asked: Settings) -> Comparison:
@@ -165,7 +179,8 @@ def _decided(item: Comparison) -> Comparison:
     if worse:
         what = " and ".join(f"{effect.measure} final loss × {effect.ratio:.4g}" for effect in worse)
         return replace(item, verdict="worse", reason=_joined(f"{what}, beyond {tolerance:.1%}", item.reason))
-    if all(effect.high < 1 and effect.ratio < 1 - tolerance for effect in item.effects):
+    fell = any(effect.high < 1 and effect.ratio < 1 - tolerance for effect in item.effects)
+    if fell and all(effect.ratio <= 1 for effect in item.effects):
         return replace(item, verdict="better")
     return item
 
