@@ -17,6 +17,7 @@ from bench.runner import Outcome, Runner
 from bench.store import Run
 from bench.suite import make_suite
 from bench.worker import Worker
+from reports.page import write_report
 
 OPTIMIZERS = '''
 """Rules with defects."""
@@ -271,6 +272,10 @@ def test_a_hang_is_a_timeout_in_both_tracks(tmp_path: Path) -> None:
     assert lost["final_loss"].isna().all()
     assert len(outcome.errors) == 4
     assert (frame.loc[frame["optimizer"] == "sgd", "update_seconds"] > 0).all()
+    write_report([tmp_path / "run"], tmp_path / "report")
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "timeout" in page
+    assert "no step was finished within 5 s" in page
 
 
 def test_a_task_that_hangs_costs_its_own_cells_only(tmp_path: Path) -> None:
