@@ -80,13 +80,17 @@ class Registry:
         name, parameters = parse_identity(identity)
         cls = self._adapt(name, self.resolve(name))
         try:
-            return cls(**parameters)
+            made = cls(**parameters)
         except ValidationError as error:
             raise BadParameters(_explain(self.kind, name, cls, error)) from error
         except Exception as error:
             if not self.foreign(name) or hasattr(error, "exit_code"):
                 raise
             raise BadParameters(f"{self.kind} {name} cannot be made: {reason_of(error)}") from error
+        for number in ("version", "final_window"):  # they stand in every row
+            if not isinstance(value := getattr(made, number, 1), int) or value < 1:
+                raise BadParameters(f"{self.kind} {name}: {number} is {value!r}, expected a whole number from 1 on")
+        return made
 
     def foreign(self, name: str) -> bool:
         """Whether a name leads to code that is not ours: a plugin's, or a dotted path."""

@@ -57,6 +57,8 @@ class Runner:
         self.force = force
         self.seeds_at_once = seeds_at_once
         self.work = Work(timeout)
+        self.sources: dict[str, Any] = {}
+        self.unusable: dict[tuple[str, str, str], Failure] = {}
         self.report = report
 
     def execute(self, about: dict[str, Any]) -> Outcome:
@@ -68,7 +70,7 @@ class Runner:
         """
         self.run.check()
         for cell in self.cells:
-            cell.task.require_data()
+            self._require(cell)
         todo = [cell for cell in self.cells if self.force or not self._finished(cell)]
         if todo:
             self.run.begin(self._manifest(about))
@@ -92,17 +94,32 @@ class Runner:
             self.report(_line(cell, rows))
         return errors
 
+    def _require(self, cell: Cell) -> None:
+        """Ask for what is needed before anything runs. What a plugin raises here goes into its rows, later.
+
+        Raises:
+            FileNotFoundError: the task's data are not on this machine.
+        """
+        try:
+            cell.task.require_data()
+            self.sources |= json.loads(json.dumps(cell.task.sources()))
+            _ = cell.optimizer.meta_parameters
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            if not (is_foreign(cell.task) or is_foreign(cell.optimizer)):
+                raise
+            self.unusable[cell.key] = as_failure(error)
+
     def _finished(self, cell: Cell) -> bool:
         return self.run.finished("cells", cell_name(*cell.key), self._description(cell))
 
     def _manifest(self, about: dict[str, Any]) -> dict[str, Any]:
         """What this start is, and what earlier ones in the folder were: their cells and sources stay in it."""
         earlier = self.run.manifest if self.run.exists() else {}
-        sources = dict(earlier.get("sources", {}))
         plan = {(item["task"], item["optimizer"], item["track"]): item for item in earlier.get("cells", [])}
         costs = {kind: dict(earlier.get("costs", {}).get(kind, {})) for kind in ("tasks", "optimizers")}
         for cell in self.cells:
-            sources |= cell.task.sources()
             task, optimizer, track = cell.key
             plan[cell.key] = {"task": task, "optimizer": optimizer, "track": track, "seeds": cell.seeds}
             if task not in costs["tasks"]:
@@ -111,7 +128,7 @@ class Runner:
         start = {**about, "environment": environment(self.device)}
         return {
             **start,
-            "sources": sources,
+            "sources": earlier.get("sources", {}) | self.sources,
             "cells": list(plan.values()),
             "costs": costs,
             "starts": [*earlier.get("starts", []), start],
@@ -187,7 +204,7 @@ class Runner:
             "optimizer": optimizer,
             "optimizer_version": cell.optimizer.version,
             "checkpoint_sha256": _checkpoint(cell.optimizer),
-            "learned": bool(cell.optimizer.meta_parameters),
+            "learned": cell.key not in self.unusable and bool(cell.optimizer.meta_parameters),
             "track": track,
             "steps": cell.task.horizon,
             "final_window": cell.task.final_window,
@@ -198,6 +215,8 @@ class Runner:
         common |= {"hyperparameters": hyperparameters(cell.optimizer), "tuning_passes": 0}
         lr = None
         try:
+            if cell.key in self.unusable:
+                raise self.unusable[cell.key]
             if track == "tuned":
                 chosen = self._tuned(cell)
                 lr = chosen.lr

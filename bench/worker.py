@@ -52,29 +52,38 @@ class Worker:
             Failure: the job raised; or its process was silent for too long, or ended, and is no more.
         """
         request = {"job": job, "task": task, "optimizers": optimizers, "arguments": arguments}
-        connection = self._connected()
         part: str | None = None
         limit = max(START_SECONDS, self.timeout)
         try:
-            connection.send_bytes(json.dumps(request).encode())
-            while connection.poll(limit):
-                answer = json.loads(connection.recv_bytes())
-                if "result" in answer:
-                    return answer["result"]
-                if "error" in answer:
-                    raise Failure("error", answer["error"], part)
+            self._send(request)
+            while (answer := self._answer(limit, part)).keys() == {"part"}:
                 limit = self.timeout
                 if answer["part"] is not None:
                     part = answer["part"]
                     on_part(answer["part"])
-        except (EOFError, OSError, ValueError, KeyError, TypeError) as error:
-            raise Failure("error", f"its process {self._end()}", part) from error
-        except BaseException as error:
-            if not isinstance(error, Failure):
-                self.close()  # an interrupted job's answer must not be taken for the next one's
+        except BaseException:
+            self.close()  # the answer of a job that was not waited for must not be taken for the next one's
             raise
-        self.close()
-        raise Failure("timeout", f"no step was finished within {limit:g} s; its process was killed", part)
+        if "error" in answer:
+            raise Failure("error", answer["error"], part)
+        return answer.get("result")
+
+    def _send(self, request: dict[str, Any]) -> None:
+        connection = self._connected()
+        try:
+            connection.send_bytes(json.dumps(request).encode())
+        except OSError as error:
+            raise Failure("error", f"its process {self._end()}") from error
+
+    def _answer(self, limit: float, part: str | None) -> dict[str, Any]:
+        """The next message: that the job proceeds, or its end."""
+        connection = self._connected()
+        try:
+            if not connection.poll(limit):
+                raise Failure("timeout", f"no step was finished within {limit:g} s; its process was killed", part)
+            return dict(json.loads(connection.recv_bytes()))
+        except (EOFError, OSError, ValueError, TypeError) as error:
+            raise Failure("error", f"its process {self._end()}", part) from error
 
     def close(self) -> None:
         """Kill the process, if there is one."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
-from bench.commands.options import DataDir, Device, Force, Optimizers, Tasks
+from bench.commands.options import DataDir, Device, Force, Optimizers, Tasks, check_timeout
 from bench.commands.process import EXIT_FAILED, complain, set_up
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def run(
     timeout: Annotated[
         float | None,
         typer.Option(
-            min=0.001, help="Seconds a step may take before its cell is given up; 300 for plugins unless given."
+            callback=check_timeout,
+            help="Seconds a step may take before its cell is given up; 300 for plugins unless given.",
         ),
     ] = None,
     device: Device = "cpu",

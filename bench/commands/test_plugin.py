@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from bench.commands.options import check_timeout
+
 EXIT_BROKEN = 1
 
 
@@ -13,7 +15,7 @@ def check_plugin(
     identity: Annotated[
         str, typer.Argument(metavar="NAME", help="A task or an optimizer: by name, identity or dotted path.")
     ],
-    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that one check may take.")] = 60.0,
+    timeout: Annotated[float, typer.Option(callback=check_timeout, help="Seconds that one check may take.")] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Check a task or an optimizer against the contract.

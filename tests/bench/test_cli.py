@@ -160,6 +160,10 @@ MISTAKES = [
     (["list", "task"], "did you mean tasks"),
     (["prepare", "cifar"], "known: cifar10, mnist, mnist5k, photos10"),
     (["walk"], "walk"),
+    (["test-plugin", "adamm"], "did you mean adam"),
+    (["test-plugin", "pathlib.Path"], "is no optimizer"),
+    (["run", "quick", "--timeout", "nan"], "not a number of seconds"),
+    (["run", "quick", "--timeout", "0"], "not a number of seconds"),
 ]
 
 

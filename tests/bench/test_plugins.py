@@ -17,6 +17,7 @@ from bench.runner import Outcome, Runner
 from bench.store import Run
 from bench.suite import make_suite
 from bench.worker import Worker
+from reports.page import write_report
 
 OPTIMIZERS = '''
 """Rules with defects."""
@@ -157,6 +158,16 @@ class Mutates(Quadratic):
         return super().loss_and_grad(params, batch)
 
 
+class NoData(Quadratic):
+    def require_data(self):
+        raise PermissionError("not for you")
+
+
+class Unwritable(Quadratic):
+    def sources(self):
+        return {"data": object()}
+
+
 class Hangs(Quadratic):
     def loss_and_grad(self, params, batch):
         time.sleep(3600)
@@ -230,6 +241,8 @@ def test_every_defect_of_a_task_is_a_row_with_a_reason(tmp_path: Path) -> None:
         "NotANumber": ("diverged", "the loss was not finite"),
         "OneLoss": ("error", "loss_and_grad returned the losses with shape (), expected (3, 1)"),
         "Mutates": ("error", "loss_and_grad changed params['theta']"),
+        "NoData": ("error", "PermissionError: not for you"),
+        "Unwritable": ("error", "TypeError: Object of type object is not JSON serializable"),
     }
     tasks = [f"bad_tasks.{name}[horizon=6]" for name in expected]
     _, frame = execute(tmp_path / "run", [*tasks, "bad_tasks.Fine[horizon=6]"], ["sgd"])
@@ -259,6 +272,10 @@ def test_a_hang_is_a_timeout_in_both_tracks(tmp_path: Path) -> None:
     assert lost["final_loss"].isna().all()
     assert len(outcome.errors) == 4
     assert (frame.loc[frame["optimizer"] == "sgd", "update_seconds"] > 0).all()
+    write_report([tmp_path / "run"], tmp_path / "report")
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "timeout" in page
+    assert "no step was finished within 5 s" in page
 
 
 def test_a_task_that_hangs_costs_its_own_cells_only(tmp_path: Path) -> None:
@@ -297,6 +314,20 @@ def test_a_worker_is_made_once_and_again_after_a_kill() -> None:
             worker.do("evaluate", "quadratic[horizon=3]", ["sgd"], arguments)
         assert worker.do("evaluate", "quadratic[horizon=3]", ["sgd"], arguments) == first
     assert worker._process is None
+
+
+def test_an_interrupted_job_is_not_taken_for_the_next() -> None:
+    class Interrupted(ValueError):
+        pass
+
+    def interrupt(part: str) -> None:
+        raise Interrupted
+
+    with Worker(timeout=60.0) as worker:
+        with pytest.raises(Interrupted):
+            worker.do("tune", "quadratic[horizon=3]", ["sgd"], {"count": 1, "device": "cpu"}, interrupt)
+        (row,) = worker.do("evaluate", "quadratic[horizon=3]", ["sgd"], {"seeds": [0], "lr": None, "device": "cpu"})
+        assert row["status"] == "ok"
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
