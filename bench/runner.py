@@ -13,6 +13,7 @@ from bench.seeds import derive_seed
 from bench.store import FORMAT, Run, StoreError, cell_name
 from bench.suite import Cell
 from optimizers.base import Optimizer
+from optimizers.checkpoint import CheckpointError, read_checkpoint
 from tasks.base import Task
 
 
@@ -86,16 +87,21 @@ class Runner:
     def _manifest(self, about: dict[str, Any]) -> dict[str, Any]:
         """What this start is, and what earlier ones in the folder were: their cells and sources stay in it."""
         earlier = self.run.manifest if self.run.exists() else {}
-        sources = dict(earlier.get("sources", {}))
+        sources, tasks = dict(earlier.get("sources", {})), dict(earlier.get("tasks", {}))
+        recipes = dict(earlier.get("recipes", {}))
         plan = {(item["task"], item["optimizer"], item["track"]): item for item in earlier.get("cells", [])}
         for cell in self.cells:
             sources |= cell.task.sources()
             task, optimizer, track = cell.key
+            tasks[task] = {"parameters": cell.task.model_dump(mode="json"), "sources": sorted(cell.task.sources())}
+            recipes |= _recipe(cell.optimizer)
             plan[cell.key] = {"task": task, "optimizer": optimizer, "track": track, "seeds": cell.seeds}
         start = {**about, "environment": environment(self.device)}
         return {
             **start,
             "sources": sources,
+            "tasks": tasks,
+            "recipes": recipes,
             "cells": list(plan.values()),
             "starts": [*earlier.get("starts", []), start],
         }
@@ -213,6 +219,15 @@ def hyperparameters(rule: Optimizer) -> str:
 
 def _checkpoint(optimizer: Optimizer) -> str | None:
     return getattr(optimizer, "checkpoint_sha256", None)
+
+
+def _recipe(optimizer: Optimizer) -> dict[str, Any]:
+    """How its meta-parameters were trained, under the SHA-256 of their file; nothing where no file of ours says it."""
+    digest, name = _checkpoint(optimizer), getattr(optimizer, "checkpoint", None)
+    try:
+        return {digest: dict(read_checkpoint(name).recipe)} if digest and name else {}
+    except CheckpointError:
+        return {}
 
 
 def _outcome(task: Task, result: Trajectories, k: int) -> dict[str, Any]:
