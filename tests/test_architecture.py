@@ -11,7 +11,7 @@ ROOMS = {
     "tasks": {"tasks"},
     "optimizers": {"optimizers"},
     "bench": {"bench", "optimizers", "tasks"},
-    "reports": {"reports", "bench.store", "bench.stats"},
+    "reports": {"reports", "bench.identity", "bench.store", "bench.stats"},
 }
 DOORS = {("bench/commands/report.py", "reports.page")}  # the command line is the one place that knows all rooms
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
