@@ -12,7 +12,7 @@ const scaleOf = (values) => (spread(values.filter(Number.isFinite)) ? "log" : "l
 async function draw(id, spec) {
   const place = at(id);
   charts.get(id)?.finalize();
-  const framed = { ...spec, width: Math.max(place.clientWidth, 220), autosize: { type: spec.height.step ? "fit-x" : "fit", contains: "padding" }, config: CONFIG };
+  const framed = { ...spec, width: Math.max(place.clientWidth, 220), autosize: { type: "fit-x", contains: "padding" }, config: CONFIG };
   const made = await vegaEmbed(place, framed, { renderer: "svg", actions: false, tooltip: false, defaultStyle: false, logLevel: 1 });
   charts.set(id, made);
   place.querySelector("svg").setAttribute("aria-hidden", "true");
@@ -34,7 +34,7 @@ function chosen() {
     try {
       return new Set(JSON.parse(view.show));
     } catch {
-      return new Set();
+      view.show = USUAL.show;
     }
   }
   const others = curves.filter((c) => !c.learned).sort((a, b) => number(a.final.mean) - number(b.final.mean));
@@ -222,6 +222,7 @@ async function drawHeat() {
 }
 
 async function start() {
+  window.l2obench = { turn: () => drawing };
   watchAddress();
   index = await part("index");
   at("task").append(...index.tasks.map((task) => element("option", { value: task }, task)));

@@ -66,7 +66,7 @@ function finalsSpec(curves, dots, means, type) {
   };
   const across = axis("x", "final loss", type);
   return {
-    height: { step: 30 },
+    height: 30 * curves.length,
     layer: [
       { data: { values: dots }, mark: { type: "circle", size: 28, opacity: 0.45, aria: false }, encoding: { y: row, x: across, yOffset: { field: "jitter", type: "quantitative", scale: { domain: [-1, 1] } }, color: look.colour } },
       { data: { values: means }, mark: { type: "rule", strokeWidth: 3, aria: false }, encoding: { y: row, x: { ...across, field: "low" }, x2: { field: "high" }, color: look.colour } },
@@ -109,7 +109,7 @@ function heatSpec(cells) {
   const x = side("task", "tested on", { orient: "top", labelAngle: -25, labelOverlap: false });
   const y = side("row", null, { labelOverlap: false });
   return {
-    data: { values: cells }, height: { step: 46 },
+    data: { values: cells }, height: 46 * new Set(cells.map((cell) => cell.row)).size,
     layer: [
       { mark: { type: "rect", stroke: "var(--surface)", strokeWidth: 2, cornerRadius: 4, aria: false }, encoding: { x, y, color: { field: "value", type: "quantitative", legend: null, scale: { type: "threshold", domain: HEAT, range: HEAT.concat(0).map((_, i) => `var(--heat-${i})`) } } } },
       { mark: { type: "text", fontSize: 13, fontWeight: 600, color: ink, aria: false }, encoding: { x, y, text: { field: "shown" } } },
