@@ -1,4 +1,4 @@
-"""The command line: `l2obench run | train | report | list | info | prepare`.
+"""The command line: `l2obench run | train | report | targets | list | info | prepare`.
 
 Exit codes: 0 fine, 2 usage, 3 a run failed unexpectedly, 130 interrupted. Heavy modules are imported by the commands
 that need them, so that help and lists come at once.
@@ -18,6 +18,7 @@ from bench.commands.prepare import prepare
 from bench.commands.process import EXIT_INTERRUPTED, EXIT_USAGE, complain
 from bench.commands.report import report
 from bench.commands.run import run
+from bench.commands.targets import targets
 from bench.commands.train import train
 
 app = typer.Typer(
@@ -40,6 +41,7 @@ def options(
 app.command()(run)
 app.command()(report)
 app.command()(train)
+app.command()(targets)
 app.command("list")(list_)
 app.command()(info)
 app.command()(prepare)

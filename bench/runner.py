@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import timing, tuning
+from bench.costs import optimizer_costs, task_costs
 from bench.environment import environment
 from bench.registry import function_family, identity_of
 from bench.rollout import Trajectories, rollout
@@ -90,12 +91,16 @@ class Runner:
         sources, tasks = dict(earlier.get("sources", {})), dict(earlier.get("tasks", {}))
         recipes = dict(earlier.get("recipes", {}))
         plan = {(item["task"], item["optimizer"], item["track"]): item for item in earlier.get("cells", [])}
+        costs = {kind: dict(earlier.get("costs", {}).get(kind, {})) for kind in ("tasks", "optimizers")}
         for cell in self.cells:
             sources |= cell.task.sources()
             task, optimizer, track = cell.key
             tasks[task] = {"parameters": cell.task.model_dump(mode="json"), "sources": sorted(cell.task.sources())}
             recipes |= _recipe(cell.optimizer)
             plan[cell.key] = {"task": task, "optimizer": optimizer, "track": track, "seeds": cell.seeds}
+            if task not in costs["tasks"]:
+                costs["tasks"][task] = task_costs(cell.task)
+            costs["optimizers"][optimizer] = optimizer_costs(cell.optimizer)
         start = {**about, "environment": environment(self.device)}
         return {
             **start,
@@ -103,6 +108,7 @@ class Runner:
             "tasks": tasks,
             "recipes": recipes,
             "cells": list(plan.values()),
+            "costs": costs,
             "starts": [*earlier.get("starts", []), start],
         }
 

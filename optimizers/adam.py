@@ -35,3 +35,6 @@ class Adam(CoordinatewiseOptimizer):
         update = square.sqrt().add_(per_replica(self.epsilon, grad) * correction)
         rate = per_replica(self.lr, grad) * correction / (1 - beta1**step)
         return torch.div(mean, update, out=update).mul_(-rate), {"mean": mean, "square": square, "step": step}
+
+    def flops_per_coordinate(self) -> float | None:
+        return 11  # m and v are blended by 3 each; g²; √, + ε, m / ( ), · lr

@@ -20,3 +20,6 @@ class AdamW(Adam):
         update, state = super().update_tensor(grad, state, param)
         decay = per_replica(self.lr, grad) * per_replica(self.weight_decay, grad)
         return update - decay * param, state
+
+    def flops_per_coordinate(self) -> float | None:
+        return 13  # Adam, and lr λ · θ subtracted

@@ -52,6 +52,15 @@ class Optimizer(BaseModel, ABC):
         """Memory of a state, in bytes."""
         return tensors_bytes(state)
 
+    def flops_per_coordinate(self) -> float | None:
+        """Arithmetic operations of one update, for each coordinate; None where nobody has counted them.
+
+        Every addition, multiplication, division, square root, exponential, logarithm, sign or absolute value is one;
+        comparisons, selections and copies are none, and neither is what a whole tensor shares (Adam's bias correction).
+        A subclass that changes the formula counts anew.
+        """
+        return None
+
     @property
     def meta_parameters(self) -> Tensors:
         """The trained tensors of a learned optimizer; empty for a hand-designed one."""

@@ -70,6 +70,14 @@ class LSTM(LearnedOptimizer, CoordinatewiseOptimizer):
                 tensors[name] = scale * torch.randn(shape, generator=generator) / shape[1] ** 0.5
         return self.with_meta_parameters(tensors)
 
+    def flops_per_coordinate(self) -> float | None:
+        inputs, preprocessing = {"log": (2, 5), "log-linear": (3, 6), "none": (1, 0)}[self.preprocessing]
+        widths = [inputs, *[self.hidden] * (self.layers - 1)]
+        # A layer: four gates with their nonlinearities, then f c, i c̃, their sum, its tanh and o times that. A product
+        # of length k that begins at the bias takes 2 k.
+        layers = sum(self.hidden * (8 * (width + self.hidden) + 4 + 5) for width in widths)
+        return preprocessing + layers + 2 * self.hidden + 2  # the output: product, bias, scale
+
     def init_tensor(self, param: Tensor) -> State:
         self.require_trained()
         shape = (self.layers, self.hidden, *param.shape)

@@ -23,3 +23,6 @@ class Momentum(CoordinatewiseOptimizer):
     def update_tensor(self, grad: Tensor, state: State, param: Tensor) -> tuple[Tensor, State]:
         velocity = per_replica(self.momentum, grad) * state["velocity"] + grad
         return -per_replica(self.lr, grad) * velocity, {"velocity": velocity}
+
+    def flops_per_coordinate(self) -> float | None:
+        return 3  # μ b, + g, lr · b

@@ -27,3 +27,6 @@ class NAG(CoordinatewiseOptimizer):
         momentum = per_replica(self.momentum, grad)
         velocity = momentum * state["velocity"] + grad
         return -per_replica(self.lr, grad) * (grad + momentum * velocity), {"velocity": velocity}
+
+    def flops_per_coordinate(self) -> float | None:
+        return 5  # μ b, + g; μ b, + g, lr · ( )

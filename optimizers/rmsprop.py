@@ -26,3 +26,6 @@ class RMSprop(CoordinatewiseOptimizer):
         square = blend(state["square"], grad * grad, 1 - alpha)
         denominator = square.sqrt() + per_replica(self.epsilon, grad)
         return grad / denominator * -per_replica(self.lr, grad), {"square": square}
+
+    def flops_per_coordinate(self) -> float | None:
+        return 8  # g²; v + (1 − α)(g² − v); √, + ε, g / ( ), · lr

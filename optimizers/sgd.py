@@ -20,3 +20,6 @@ class SGD(CoordinatewiseOptimizer):
 
     def update_tensor(self, grad: Tensor, state: State, param: Tensor) -> tuple[Tensor, State]:
         return -per_replica(self.lr, grad) * grad, state
+
+    def flops_per_coordinate(self) -> float | None:
+        return 1  # lr · g

@@ -50,7 +50,7 @@ def costs(headline: pd.DataFrame, step_seconds: pd.DataFrame) -> list[str]:
 
 
 def clocks(headline: pd.DataFrame, time_to_target: pd.DataFrame) -> list[str]:
-    """Steps and seconds of each learned optimizer to the best baseline's median final loss, beside the baseline's."""
+    """Steps and seconds of each learned optimizer to the task's target, beside the best baseline's."""
     return [_clock(row) for row in _records(_beside_baseline(headline, time_to_target, ["steps", "seconds"]))]
 
 
@@ -146,9 +146,11 @@ def _beside_baseline(headline: pd.DataFrame, table: pd.DataFrame, columns: list[
 
 def _clock(row: dict[str, Any]) -> str:
     name, baseline, where = row["optimizer"], row["baseline"], f"{row['task']}{_run(row)}"
-    goal = f"the median final loss of {baseline} on {where}"
+    goal = f"the target of {where}"
     if math.isinf(row["steps"]):
         return one_line(f"{name} does not reach {goal} on half of the seeds.")
+    if math.isinf(row["baseline_steps"]):
+        return one_line(f"{name} reaches {goal} in {number(row['steps'])} steps, {baseline} not on half of the seeds.")
     sentence = f"{name} reaches {goal} in {number(row['steps'])} steps, {baseline} in {number(row['baseline_steps'])}"
     if pd.isna(row["seconds"]) or pd.isna(row["baseline_seconds"]):
         return one_line(f"{sentence}.")

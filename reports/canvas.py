@@ -86,8 +86,9 @@ def broken(label: str) -> str:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write `path`.svg and `path`.png, without dates in them."""
+    """Write `path`.svg, `path`.pdf and `path`.png, without dates in them."""
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # laid out once, for both files
+    figure.set_layout_engine("none")  # laid out once, for all files
     figure.savefig(path.with_name(f"{path.name}.svg"), metadata={"Date": None})
+    figure.savefig(path.with_name(f"{path.name}.pdf"), metadata={"CreationDate": None})
     figure.savefig(path.with_name(f"{path.name}.png"), dpi=PNG_DPI)

@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-PERCENTAGES = {"reached", "heldout_accuracy"}
+PERCENTAGES = {"reached", "heldout_accuracy", "failure_rate", "probability", "never_matched", "solved"}
 INTERVALS = {"low": "high", "grad_microseconds_q25": "grad_microseconds_q75"}
 INTERVALS["update_microseconds_q25"] = "update_microseconds_q75"
+INTERVALS["speed_up_low"] = "speed_up_high"
 HEADINGS = {
     "low": "95 % interval",
     "lr": "learning rate",
@@ -35,6 +36,15 @@ HEADINGS = {
     "step_time_ratio": "step time ÷ baseline's",
     "baseline_mean_final_loss": "baseline's mean",
     "state_bytes": "state bytes a replica",
+    "probability": "ends lower than adam",
+    "speed_up": "speed-up over adam",
+    "speed_up_low": "95 % interval of the speed-up",
+    "never_matched": "adam never as low",
+    "target_from": "target from",
+    "flops_per_coordinate": "FLOPs a coordinate",
+    "state_bytes_per_parameter": "state bytes a parameter",
+    "meta_training_seconds": "meta-training s",
+    "meta_training_trajectories": "meta-training trajectories",
 }
 MARKDOWN_SIGNS = re.compile(r"([\\`*_\[\]|~$])")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")

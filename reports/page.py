@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from reports import answer, formats, library, plots, tables, views
+from reports import answer, comparison, costs, formats, latex, library, plots, profile_figure, profiles, tables, views
 from reports.answer import headline_text
 from reports.curves import Scene, scenes
 from reports.generalization import generalization
@@ -21,7 +21,10 @@ __all__ = ["Report", "ReportError", "headline_text", "write_report"]
 CAPTIONS = {
     "headline": "Learned optimizers against the best tuned baseline of each task",
     "final_losses": "Final losses, the lowest mean of a task first",
-    "time_to_target": "Steps and seconds to the median final loss of the best tuned baseline",
+    "time_to_target": "Steps and seconds to the task's target",
+    "against_adam": "Every optimizer against tuned Adam on the same seeds",
+    "profiles": "Share of functions at the target within so many times tuned Adam's cost",
+    "costs": "What one trajectory, tuning and meta-training cost",
     "step_seconds": "Time of one step of one replica, and memory of the optimizer's state",
     "tuning": "Learning rates chosen on the tuning seeds",
     "failures": "Seeds that failed",
@@ -45,7 +48,7 @@ class Report:
 
 
 def write_report(run_folders: Sequence[str | Path], target: str | Path) -> Report:
-    """Write `target`/index.html with its tables (.md, .csv) and figures (.svg, .png).
+    """Write `target`/index.html with its tables (.md, .csv, .tex) and figures (.svg, .pdf, .png).
 
     An earlier report there is replaced once the new one is complete.
 
@@ -65,9 +68,11 @@ def write_report(run_folders: Sequence[str | Path], target: str | Path) -> Repor
         for name, frame in frames.items():
             (folder / "tables" / f"{name}.md").write_text(formats.to_markdown(frame), encoding="utf-8")
             (folder / "tables" / f"{name}.csv").write_text(formats.to_csv(frame), encoding="utf-8")
+            (folder / "tables" / f"{name}.tex").write_text(latex.to_latex(frame, CAPTIONS[name]), encoding="utf-8")
         (folder / "figures").mkdir()
         drawn = scenes(results.cells, results.tuning)
         plots.draw_all(drawn, folder / "figures")
+        profile_figure.draw_profiles(results.cells, plots.line_styles(drawn), folder / "figures")
         (folder / "index.html").write_text(render(results, frames, drawn), encoding="utf-8")
 
     publish(target, build)
@@ -86,7 +91,10 @@ def report_tables(results: Results) -> dict[str, pd.DataFrame]:
         "headline": headline,
         "final_losses": tables.final_losses(results.cells),
         "time_to_target": tables.time_to_target(results.cells),
+        "against_adam": comparison.against_adam(results.cells),
+        "profiles": profiles.profile_table(results.cells),
         "step_seconds": tables.step_seconds(results.timing, results.cells),
+        "costs": costs.costs(results.cells, results.manifests),
         "tuning": tables.tuning(results.tuning),
         "failures": tables.failures(results.cells),
         "unfinished": results.unfinished,
@@ -98,6 +106,7 @@ def report_tables(results: Results) -> dict[str, pd.DataFrame]:
 def render(results: Results, frames: Mapping[str, pd.DataFrame], drawn: Sequence[Scene]) -> str:
     """The page: words and the first rows of tables as HTML, numbers packed for its script, which draws them."""
     headline = frames["headline"]
+    found = profiles.profiles(results.cells)
     fine, tasks = views.detail(drawn), list(views.by_task(drawn).values())
     filled = {name: frame for name, frame in frames.items() if not frame.empty}
     index = {
@@ -105,6 +114,7 @@ def render(results: Results, frames: Mapping[str, pd.DataFrame], drawn: Sequence
         "runs": list(results.manifests),
         "looks": views.looks(drawn),
         "heat": views.heat_view(frames["generalization"]),
+        "profiles": views.profile_views(found, profiles.ALL_TASKS),
         "tables": list(filled),
     }
     return (
@@ -130,7 +140,10 @@ def render(results: Results, frames: Mapping[str, pd.DataFrame], drawn: Sequence
             seeds=len(results.cells),
             packed={
                 "index": views.packed(index),
-                **{f"task-{number}": views.packed(views.task_view(parts, fine)) for number, parts in enumerate(tasks)},
+                **{
+                    f"task-{number}": views.packed(views.task_view(parts, fine, found))
+                    for number, parts in enumerate(tasks)
+                },
                 **{
                     f"table-{name}": views.packed(views.table_view(frame, CAPTIONS[name]))
                     for name, frame in filled.items()

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.stats import Interval, bootstrap, holm, paired_test, ratio_of_means
+from bench.stats import Interval, bootstrap, holm, median, paired_test, ratio_of_means
 from reports.counting import best_baseline, counted_heldout, counted_losses, counted_steps, failed, groups, iqm, seconds
+from reports.reference import goal
 
 Row = dict[str, Any]
 UNKNOWN = Interval(np.nan, np.nan, np.nan)
@@ -52,23 +53,25 @@ def headline(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def time_to_target(cells: pd.DataFrame) -> pd.DataFrame:
-    """Steps and seconds to a fixed target: the MEDIAN final loss of the task's best tuned baseline.
+    """Steps and seconds to the task's fixed target: the MEDIAN final loss of its best tuned baseline.
 
+    `target_from`: `stored` with the task's version, or `this run` where it is not.
     `steps`: the step by which half of the seeds are there, infinite if fewer ever are; a loss is averaged over the
     task's final window, as the final loss is. `seconds`: those steps at the pace of the serial timing pass. The fewest
     steps of a task come first.
     """
     columns = ["task", "optimizer", "track", "learned", "target", "seeds", "failures", "reached", "steps", "seconds"]
+    columns += ["target_from"]
     rows: list[Row] = []
     for _, task in groups(cells, "task"):
-        baseline = best_baseline(task)
-        target = np.nan if baseline is None else float(np.median(counted_losses(baseline)))
+        aim = goal(task)
+        about = {"target": aim.loss, "target_from": aim.source}
         here: list[Row] = []
         for key, seeds in groups(task, "task", "optimizer", "track"):
-            steps = np.sort(counted_steps(seeds, target))
-            half = float(steps[(len(steps) - 1) // 2])
+            steps = counted_steps(seeds, aim.loss)
+            half = median(steps).estimate
             reached = {"reached": float(np.isfinite(steps).mean()), "steps": half, "seconds": half * _clock(seeds)[1]}
-            here.append(key | {"learned": _learned(seeds), "target": target} | _counts(seeds) | reached)
+            here.append(key | about | {"learned": _learned(seeds)} | _counts(seeds) | reached)
         rows += sorted(here, key=lambda row: (row["steps"], -row["reached"], row["optimizer"], row["track"]))
     return _table(cells, columns, rows)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from reports import formats
 from reports.curves import Curve, Scene
 from reports.plots import BASELINE_COLOURS, LEARNED_COLOURS
+from reports.profiles import Profile
 
 DIGITS = 5
 CURVE_NUMBERS = 400_000
@@ -60,11 +61,12 @@ def looks(scenes: Sequence[Scene]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def task_view(scenes: Sequence[Scene], fine: Detail) -> dict[str, Any]:
+def task_view(scenes: Sequence[Scene], fine: Detail, profiles: Sequence[Profile] = ()) -> dict[str, Any]:
     """The scenes of one task, a run each, as the script reads them."""
     return {
         "task": formats.one_line(scenes[0].task),
         "window": scenes[0].window,
+        "profiles": profile_views(profiles, scenes[0].task),
         "curves": [_curve(scene, curve, fine) for scene in scenes for curve in scene.curves],
         "landscapes": [
             {
@@ -79,6 +81,23 @@ def task_view(scenes: Sequence[Scene], fine: Detail) -> dict[str, Any]:
             for landscape in scene.landscapes
         ],
     }
+
+
+def profile_views(found: Sequence[Profile], task: str) -> list[dict[str, Any]]:
+    """The performance profiles of a task, or of all tasks, at every fourth τ."""
+    return [
+        {
+            "run": formats.one_line(profile.run or ""),
+            "optimizer": profile.optimizer,
+            "measure": profile.measure,
+            "taus": _rounded(profile.taus[::4]),
+            "shares": _rounded(profile.shares.estimate[::4], 4),
+            "low": _rounded(profile.shares.low[::4], 4),
+            "high": _rounded(profile.shares.high[::4], 4),
+        }
+        for profile in found
+        if profile.task == task
+    ]
 
 
 def table_view(table: pd.DataFrame, caption: str) -> dict[str, Any]:

@@ -38,9 +38,7 @@ PHOTOGRAPHS = {
     "grass": Photograph("skimage", "data/grass.png", "grass, by Linolafett on OpenGameArt; CC0"),
     "gravel": Photograph("skimage", "data/gravel.png", "gravel, CC0 Textures; CC0"),
     "hubble": Photograph("skimage", "data/hubble_deep_field.jpg", "Hubble deep field, by NASA; public domain"),
-    "ihc": Photograph(
-        "skimage", "data/ihc.png", "stained colon tissue, by Karolinska Institutet; no restrictions"
-    ),
+    "ihc": Photograph("skimage", "data/ihc.png", "stained colon tissue, by Karolinska Institutet; no restrictions"),
     "motorcycle": Photograph("skimage", "data/motorcycle_left.png", "Middlebury stereo 2014; licence not stated"),
     "retina": Photograph("skimage", "data/retina.jpg", "fundus of an eye, by Häggström; CC0"),
     "rocket": Photograph("skimage", "data/rocket.jpg", "Falcon 9, by SpaceX; CC0"),

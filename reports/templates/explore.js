@@ -69,7 +69,7 @@ async function render(turn, began) {
   await drawCurves(visible);
   listValues();
   document.documentElement.dataset.milliseconds = String(Math.round(performance.now() - began));
-  for (const step of [drawFinals, drawCosts, drawLandscape]) {
+  for (const step of [drawFinals, drawCosts, drawLandscape, drawProfiles]) {
     await new Promise((done) => setTimeout(done));
     if (turn !== drawing) return;
     await step(visible);
@@ -212,6 +212,19 @@ async function drawLandscape(visible) {
   await draw("landscape", landscapeSpec(visible, rows, all.filter((row) => !Number.isFinite(row.y)), rows.filter((row) => row.chosen), scaleOf(rows.map((row) => row.y))));
 }
 
+async function drawProfiles(visible) {
+  if (!at("profiles")) return;
+  at("profile").value = view.profile;
+  if (!at("profile").value) at("profile").value = USUAL.profile;
+  const measure = at("profile").value.replace("all-", "");
+  const found = new Map(visible.map((c) => [`${c.run}\n${c.optimizer}`, c.label]));
+  const rows = (at("profile").value.startsWith("all-") ? index.profiles : current.profiles)
+    .filter((p) => p.measure === measure && found.has(`${p.run}\n${p.optimizer}`))
+    .flatMap((p) => p.taus.map((x, i) => ({ label: found.get(`${p.run}\n${p.optimizer}`), x, y: p.shares[i], low: p.low[i], high: p.high[i] })));
+  if (!rows.length) return none("profiles", "Nothing that is shown has such a profile: tuned Adam and a target are needed, and a timing pass for seconds.");
+  await draw("profiles", profilesSpec(visible, rows, `τ: ${measure} over tuned Adam's`));
+}
+
 async function drawHeat() {
   if (!at("heat")) return;
   at("axis").value = view.axis;
@@ -238,6 +251,7 @@ async function start() {
     change({ [name]: type === "checkbox" ? (checked ? "1" : "0") : name === "task" && value === index.tasks[0] ? "" : value });
     show();
   });
+  at("profile")?.addEventListener("change", () => { change({ profile: at("profile").value }); show(); });
   at("cost").addEventListener("change", () => { change({ cost: at("cost").value }); show(); });
   at("at").addEventListener("input", () => { change({ at: at("at").value }); mark(); listValues(); });
   at("values").addEventListener("change", (event) => {

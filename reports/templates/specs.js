@@ -103,6 +103,19 @@ function landscapeSpec(curves, rows, failed, chosen, type) {
   };
 }
 
+function profilesSpec(curves, rows, title) {
+  const look = palette(curves);
+  const across = axis("x", title, "log", { scale: { base: 2, domain: [1 / 32, 32] }, axis: { format: ".3~g", gridColor: line, tickColor: line } });
+  const up = axis("y", "share of functions solved", "linear", { scale: { domain: [0, 1] }, axis: { format: ".0%" } });
+  return {
+    data: { values: rows }, height: 300,
+    layer: [
+      { mark: { type: "area", opacity: 0.13, aria: false }, encoding: { x: across, y: { ...up, field: "low" }, y2: { field: "high" }, color: look.colour } },
+      { mark: { type: "line", aria: false }, encoding: { x: across, y: up, color: look.colour, strokeDash: look.dash, strokeWidth: look.width } },
+    ],
+  };
+}
+
 const HEAT = [0.5, 0.8, 0.95, 1.05, 1.25, 2];
 function heatSpec(cells) {
   const side = (field, title, extra) => ({ field, type: "nominal", sort: null, title, axis: { grid: false, domain: false, ticks: false, labelLimit: 260, ...extra } });

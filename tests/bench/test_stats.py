@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.stats import bootstrap, holm, interquartile_mean, paired_test, ratio_of_means, steps_to_target
+from bench.stats import bootstrap, holm, interquartile_mean, median, paired_test, ratio_of_means, steps_to_target
 
 
 def mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -65,6 +65,33 @@ def test_the_intervals_cover_what_they_claim() -> None:
         found = ratio_of_means(0.8 * difficulty + random.normal(0, 1, 100), difficulty + random.normal(0, 1, 100))
         hits += found.low <= 0.8 <= found.high
     assert 930 <= hits <= 970
+
+
+def test_median_lies_between_order_statistics() -> None:
+    """Of 20 values, the 6th and the 15th hold the median with 1 - 2 P(Binomial(20, ½) ≤ 5) = 95.9 %."""
+    found = median(np.random.default_rng(0).permutation(20) + 1.0)
+    assert (found.estimate, found.low, found.high) == (10, 6, 15)
+
+
+def test_median_with_seeds_that_never_arrive() -> None:
+    assert median([1.0, 2.0, np.inf, np.inf]).estimate == 2
+    assert median([1.0, np.inf, np.inf]).estimate == np.inf
+    found = median([3.0] * 12 + [np.inf] * 8)
+    assert (found.estimate, found.low, found.high) == (3, 3, np.inf)
+
+
+def test_median_of_too_little() -> None:
+    assert median([1.0, 2.0]) == type(median([1.0]))(1.0, -np.inf, np.inf)
+    assert np.isnan(median([]).estimate)
+    assert np.isnan(median([1.0, np.nan]).low)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [20, 100, 500])
+def test_the_intervals_of_medians_cover_what_they_claim(seeds: int) -> None:
+    random = np.random.default_rng(3)
+    intervals = [median(random.lognormal(0, 2, seeds)) for _ in range(2000)]
+    assert 0.93 <= np.mean([found.low <= 1 <= found.high for found in intervals]) <= 0.975
 
 
 def test_steps_to_target() -> None:

@@ -10,11 +10,11 @@ from reports.answer import clocks, held_out
 HEADLINE = {"task": "bowl", "optimizer": "lstm", "track": "default", "baseline": "nag", "baseline_track": "tuned"}
 
 
-def told(steps: float, seconds: float | None, baseline_seconds: float | None = 0.1) -> str:
+def told(steps: float, seconds: float | None, baseline_time: float | None = 0.1, baseline_steps: float = 90.0) -> str:
     reached = pd.DataFrame(
         [
             {"task": "bowl", "optimizer": "nag", "track": "default", "steps": math.inf, "seconds": math.inf},
-            {"task": "bowl", "optimizer": "nag", "track": "tuned", "steps": 90.0, "seconds": baseline_seconds},
+            {"task": "bowl", "optimizer": "nag", "track": "tuned", "steps": baseline_steps, "seconds": baseline_time},
             {"task": "bowl", "optimizer": "lstm", "track": "default", "steps": steps, "seconds": seconds},
         ]
     )
@@ -28,11 +28,16 @@ def told(steps: float, seconds: float | None, baseline_seconds: float | None = 0
         (60.0, 0.5, "in 60 steps, nag in 90: by the clock it is 5 times slower."),
         (60.0, 0.05, "in 60 steps, nag in 90: by the clock it is 2 times faster."),
         (60.0, None, "in 60 steps, nag in 90."),
-        (math.inf, math.inf, "lstm does not reach the median final loss of nag on bowl on half of the seeds."),
+        (math.inf, math.inf, "lstm does not reach the target of bowl on half of the seeds."),
     ],
 )
 def test_the_clock_is_told_plainly(steps: float, seconds: float | None, expected: str) -> None:
     assert told(steps, seconds).endswith(expected)
+
+
+def test_a_baseline_that_does_not_arrive_has_no_clock() -> None:
+    expected = "lstm reaches the target of bowl in 60 steps, nag not on half of the seeds."
+    assert told(60.0, 0.5, math.inf, math.inf) == expected
 
 
 def test_no_learned_optimizer_no_sentence() -> None:

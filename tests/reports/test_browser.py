@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from reports import plots
+from reports import plots, profile_figure
 from reports.formats import number
 from reports.page import write_report
 from reports.reading import read_results
@@ -40,6 +40,7 @@ def browser() -> Iterator[Any]:
 def no_figures() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plots, "draw_all", lambda *_: [])
+        patch.setattr(profile_figure, "draw_profiles", lambda *_: [])
         yield
 
 

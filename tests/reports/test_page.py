@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench.store import Run, StoreError
-from reports import plots
+from reports import plots, profile_figure
 from reports.page import ReportError, headline_text, write_report
 from reports.reading import read_results
 
@@ -70,6 +70,7 @@ def small_run(tmp_path, cell, write_run):
 def no_figures(monkeypatch):
     """Figures take most of a report's time; tests of its place do without."""
     monkeypatch.setattr(plots, "draw_all", lambda *_: [])
+    monkeypatch.setattr(profile_figure, "draw_profiles", lambda *_: [])
 
 
 class TestContent:
@@ -93,19 +94,20 @@ class TestContent:
         for fact in ("AMD EPYC", "0123abcd, with uncommitted changes", "real digits", "ab12", "l2obench run toy"):
             assert fact in page.text
 
-    def test_every_table_is_written_in_both_formats(self, report):
+    def test_every_table_is_written_in_all_formats(self, report):
         names = {"headline", "final_losses", "time_to_target", "step_seconds", "tuning", "failures", "unfinished"}
-        names |= {"generalization", "side_by_side"}
-        assert {path.name for path in report.tables} == {f"{name}.{end}" for name in names for end in ("md", "csv")}
+        names |= {"against_adam", "profiles", "costs", "generalization", "side_by_side"}
+        ends = ("md", "csv", "tex")
+        assert {path.name for path in report.tables} == {f"{name}.{end}" for name in names for end in ends}
 
-    def test_every_figure_is_svg_and_png(self, report):
+    def test_every_figure_is_in_all_formats(self, report):
         kinds = {(path.name.partition("--")[0], path.suffix) for path in report.figures}
-        assert kinds == {(kind, end) for kind in plots.KINDS for end in (".svg", ".png")}
+        assert kinds == {(kind, end) for kind in (*plots.KINDS, "profile") for end in (".svg", ".pdf", ".png")}
         for path in report.figures:
             if path.suffix == ".svg":
                 ElementTree.parse(path)
             else:
-                assert path.read_bytes().startswith(b"\x89PNG")
+                assert path.read_bytes().startswith({".png": b"\x89PNG", ".pdf": b"%PDF"}[path.suffix])
 
     def test_headline_of_the_report_is_that_of_the_terminal(self, report, run_folder):
         assert report.headline == headline_text(read_results([run_folder]).cells)
@@ -148,7 +150,7 @@ class TestAccess:
     def test_charts_have_words_and_tables_captions(self, page):
         ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
         charts = [attributes for _, attributes in page.elements if attributes.get("role") == "figure"]
-        assert len(charts) == 5
+        assert len(charts) == 6
         assert all(set(chart["aria-labelledby"].split()) <= ids for chart in charts)
         assert len(page.all("caption")) == len(page.all("table")) > 0
         assert all("scope" in header for header in page.all("th"))

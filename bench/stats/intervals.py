@@ -1,4 +1,4 @@
-"""Statistics of the comparison: interquartile means and paired bootstrap intervals, by scipy, seeded."""
+"""Estimates with their 95 % intervals: interquartile means, medians, ratios of means. Repeatable to the last bit."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -68,42 +68,20 @@ def _ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64], axi
     return np.asarray(numerator.mean(axis) / denominator.mean(axis))
 
 
-def paired_test(first: ArrayLike, second: ArrayLike) -> float:
-    """Two-sided p-value of Wilcoxon's signed-rank test (Wilcoxon 1945) on paired losses; 1 where all pairs are equal.
+def median(values: ArrayLike) -> Interval:
+    """The least value that half of the seeds do not exceed, with the exact interval between two order statistics.
 
-    An infinite loss differs from a finite one by more than any other pair; two infinite ones are equal.
-    """
-    with np.errstate(invalid="ignore"):
-        differences = np.nan_to_num(np.subtract(first, second, dtype=np.float64), nan=0.0)
-    if not differences.any():
-        return 1.0
-    ranks = stats.rankdata(np.abs(differences)) * np.sign(differences)  # finite, in the order of the differences
-    return float(stats.wilcoxon(ranks).pvalue)
-
-
-def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """p-values adjusted for their number (Holm 1979): the k-th smallest of n times n - k + 1, never falling, at most 1.
-
-    Missing ones stay missing and do not count.
-    """
-    given = np.asarray(p_values, dtype=np.float64)
-    adjusted = np.full_like(given, np.nan)
-    order = np.argsort(given)[: np.isfinite(given).sum()]
-    factors = np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(np.maximum.accumulate(given[order] * factors), 1.0)
-    return adjusted
-
-
-def steps_to_target(losses: ArrayLike, target: float, window: int = 1) -> NDArray[np.float64]:
-    """The first step whose loss, averaged over the last `window` steps, is at most `target`; infinite if none is.
+    The interval is that of scipy's `quantile_test` (Conover 1999, chapter 3): it holds for any distribution, infinite
+    values (never reached) included, and for few seeds it is wider than 95 %.
 
     Args:
-        losses: trajectories `[seeds, steps + 1]`.
-        target: the loss to reach.
-        window: losses averaged, for minibatch noise.
+        values: one a seed, `[seeds]`. Where any is missing (not a number) or there is none, so is the result.
     """
-    trajectories = np.asarray(losses, dtype=np.float64)
-    windows = np.lib.stride_tricks.sliding_window_view(trajectories, window, axis=-1).mean(-1)
-    reached = windows <= target
-    first = reached.argmax(-1) + window - 1
-    return np.where(reached.any(-1), first, np.inf)
+    sample = np.asarray(values, dtype=np.float64)
+    if np.isnan(sample).any() or not sample.size:
+        return Interval(float("nan"), float("nan"), float("nan"))
+    low, high = stats.quantile_test(sample, p=0.5).confidence_interval(CONFIDENCE)
+    unknown = np.isnan([low, high])  # too few values for an order statistic so far out
+    low, high = np.where(unknown, [-np.inf, np.inf], [low, high])
+    estimate = np.quantile(sample, 0.5, method="inverted_cdf")  # interpolates nothing: half of ∞ is no number of steps
+    return Interval(float(estimate), float(low), float(high))

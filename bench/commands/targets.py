@@ -1,0 +1,38 @@
+"""`l2obench targets`: the fixed targets that a run gives."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def targets(
+    run: Annotated[Path, typer.Argument(help="A results folder with tuned baselines.")],
+    to: Annotated[
+        Path | None, typer.Option(help="A file of targets to bring up to date; printed unless given.")
+    ] = None,
+) -> None:
+    """Make fixed targets from a run: each task's best tuned baseline's median final loss.
+
+    In a file, entries of the same task and version are replaced, and all others stay.
+    """
+    from bench.stats.targets import TargetError, format_targets, make_targets, parse_targets
+    from bench.store import Run, StoreError, write_atomically
+
+    results = Run(run)
+    environment = results.manifest.get("environment") or {}
+    commit = str(environment.get("commit") or "unknown") + ("+" if environment.get("dirty") else "")
+    made = make_targets(results.read("cells"), commit)
+    if not made:
+        raise TargetError(f"{run} gives no target: no tuned baseline has a finite median final loss")
+    if to is None:
+        print(format_targets(made), end="")
+        return
+    try:
+        text = to.read_text(encoding="utf-8") if to.exists() else ""
+        kept = parse_targets(text) | {(target.task, target.task_version): target for target in made}
+        heading = "".join(f"{line}\n" for line in text.splitlines() if line.startswith("#"))
+        write_atomically(to.resolve(), (heading + "\n" * bool(heading) + format_targets(kept.values())).encode())
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{to} cannot be read or written: {error}") from error
+    print(f"{to}: {len(made)} of {len(kept)} targets are of {run}")

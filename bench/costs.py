@@ -1,0 +1,51 @@
+"""What optimizers and tasks cost beyond what a row measures; a run's manifest keeps it."""
+
+import math
+from typing import Any
+
+from bench.seeds import derive_seed, generator
+from optimizers.base import Optimizer
+from optimizers.checkpoint import read_checkpoint
+from tasks.base import Task
+
+
+def optimizer_costs(optimizer: Optimizer) -> dict[str, Any]:
+    """FLOPs of an update for each coordinate, and what meta-training took; None where it is not known.
+
+    Returns:
+        `flops_per_coordinate`, and `meta_training`: the recipe's `seconds` of wall-clock, its `trajectories` (each of
+        `functions` functions), and the `task` it trained on.
+    """
+    try:
+        flops = optimizer.flops_per_coordinate()
+    except Exception:  # a stranger's optimizer may raise anything: its count is not known, and that is all
+        flops = None
+    return {"flops_per_coordinate": _number(flops), "meta_training": _meta_training(optimizer)}
+
+
+def task_costs(task: Task) -> dict[str, Any]:
+    """`parameters`: how many an optimizee has; None if the family cannot be sampled (its rows will say why)."""
+    try:
+        params = task.sample(generator(derive_seed("timing", task.name, 0))).params
+    except Exception:  # a stranger's task may raise anything
+        return {"parameters": None}
+    return {"parameters": sum(value.numel() for value in params.values())}
+
+
+def _meta_training(optimizer: Optimizer) -> dict[str, Any] | None:
+    checkpoint = getattr(optimizer, "checkpoint", None)
+    if not isinstance(checkpoint, str):
+        return None
+    recipe = read_checkpoint(checkpoint).recipe
+    return {
+        "seconds": _number(recipe.get("seconds")),
+        "trajectories": _number(recipe.get("trajectories_done")),
+        "functions": _number(recipe.get("functions")),
+        "task": str(recipe.get("task", "unknown")),
+    }
+
+
+def _number(value: Any) -> float | None:
+    """A number that JSON can hold, or None."""
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if plain and math.isfinite(value) else None

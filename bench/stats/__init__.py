@@ -1,0 +1,51 @@
+"""Statistics of the comparison, by scipy: every function pure, seeded, and blind to what other optimizers ran."""
+
+from bench.stats.intervals import (
+    CONFIDENCE,
+    RESAMPLES,
+    SEED,
+    Interval,
+    bootstrap,
+    interquartile_mean,
+    median,
+    ratio_of_means,
+)
+from bench.stats.proportions import (
+    Proportions,
+    mean_over_tasks,
+    performance_profile,
+    probability_of_improvement,
+    wilson,
+    wins,
+)
+from bench.stats.reaching import relative_cost, smoothed, speed_up, steps_to_seconds, steps_to_target
+from bench.stats.significance import holm, paired_test
+from bench.stats.targets import REFERENCE, Target, TargetError, stored_targets
+
+__all__ = [
+    "CONFIDENCE",
+    "REFERENCE",
+    "RESAMPLES",
+    "SEED",
+    "Interval",
+    "Proportions",
+    "Target",
+    "TargetError",
+    "bootstrap",
+    "holm",
+    "interquartile_mean",
+    "mean_over_tasks",
+    "median",
+    "paired_test",
+    "performance_profile",
+    "probability_of_improvement",
+    "ratio_of_means",
+    "relative_cost",
+    "smoothed",
+    "speed_up",
+    "steps_to_seconds",
+    "steps_to_target",
+    "stored_targets",
+    "wilson",
+    "wins",
+]
