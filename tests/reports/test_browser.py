@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from playwright import sync_api as playwright
 
 from reports import plots, profile_figure
 from reports.formats import number
@@ -19,7 +20,6 @@ from reports.page import write_report
 from reports.reading import read_results
 from reports.tables import final_losses
 
-playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None and not os.environ.get("CI"), reason="no chromium on this machine; 'make chromium' installs it"
@@ -295,6 +295,7 @@ def test_runs_are_compared_and_what_cannot_be_says_why(open_page, tmp_path, cell
     assert paths(page, "curves", "line") == 5
 
 
+@pytest.mark.slow
 def test_fifty_by_fifty_is_small_and_answers_at_once(open_page, tmp_path, cell, write_run, no_figures):
     rng = np.random.default_rng(1)
     walk = np.linspace(0, -3, 101)
