@@ -3,13 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: bench test test-slow benchmark gate-error-rates format clean
+.PHONY: bench chromium test test-slow benchmark gate-error-rates format clean
 
 bench: $(INSTALLED) ## run suite `quick` and make its report
 	$(BIN)/l2obench run quick
 	$(BIN)/l2obench report results/quick
 
-test: $(INSTALLED) ## lint, types and tests, in under 10 minutes
+test: $(INSTALLED) chromium ## lint, types and tests, in under 10 minutes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -27,6 +27,10 @@ gate-error-rates: $(INSTALLED) ## how often 'l2obench check' errs; resumable, mo
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+chromium: ## the browser that the report page is tested in; Debian's, where it is missing and may be installed
+	@if ! command -v chromium >/dev/null && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; fi
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import jobs, pictures, timing, tuning
-from bench.costs import optimizer_costs, task_costs
-from bench.environment import environment
 from bench.failures import Failure, as_failure
+from bench.manifest import manifest
 from bench.registry import identity_of
 from bench.store import FORMAT, UNEXPECTED, Run, StoreError, cell_name
 from bench.suite import Cell
@@ -57,7 +56,7 @@ class Runner:
         self.force = force
         self.seeds_at_once = seeds_at_once
         self.work = Work(timeout)
-        self.sources: dict[str, Any] = {}
+        self.sources: dict[str, dict[str, Any]] = {}
         self.unusable: dict[tuple[str, str, str], Failure] = {}
         self.report = report
 
@@ -73,7 +72,7 @@ class Runner:
             self._require(cell)
         todo = [cell for cell in self.cells if self.force or not self._finished(cell)]
         if todo:
-            self.run.begin(self._manifest(about))
+            self.run.begin(manifest(self.run, about, self.cells, self.sources, self.device))
         with self.work:
             errors = self._compute(todo)
         return Outcome(len(todo), len(self.cells) - len(todo), errors)
@@ -102,7 +101,7 @@ class Runner:
         """
         try:
             cell.task.require_data()
-            self.sources |= json.loads(json.dumps(cell.task.sources()))
+            self.sources[cell.key[0]] = json.loads(json.dumps(cell.task.sources()))
             _ = cell.optimizer.meta_parameters
         except FileNotFoundError:
             raise
@@ -113,26 +112,6 @@ class Runner:
 
     def _finished(self, cell: Cell) -> bool:
         return self.run.finished("cells", cell_name(*cell.key), self._description(cell))
-
-    def _manifest(self, about: dict[str, Any]) -> dict[str, Any]:
-        """What this start is, and what earlier ones in the folder were: their cells and sources stay in it."""
-        earlier = self.run.manifest if self.run.exists() else {}
-        plan = {(item["task"], item["optimizer"], item["track"]): item for item in earlier.get("cells", [])}
-        costs = {kind: dict(earlier.get("costs", {}).get(kind, {})) for kind in ("tasks", "optimizers")}
-        for cell in self.cells:
-            task, optimizer, track = cell.key
-            plan[cell.key] = {"task": task, "optimizer": optimizer, "track": track, "seeds": cell.seeds}
-            if task not in costs["tasks"]:
-                costs["tasks"][task] = task_costs(cell.task)
-            costs["optimizers"][optimizer] = optimizer_costs(cell.optimizer)
-        start = {**about, "environment": environment(self.device)}
-        return {
-            **start,
-            "sources": earlier.get("sources", {}) | self.sources,
-            "cells": list(plan.values()),
-            "costs": costs,
-            "starts": [*earlier.get("starts", []), start],
-        }
 
     def _description(self, cell: Cell) -> dict[str, Any]:
         """All that decides a cell's numbers, clocks excepted."""

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.stats import CONFIDENCE, SEED, bootstrap, interquartile_mean
-from reports.counting import counted_losses, failed, groups, seconds
+from reports.counting import counted_losses, failed, groups, iqm, seconds
 
 POINTS = 150
 RESAMPLES = 500
@@ -26,11 +26,20 @@ class Curve:
 
     optimizer: str
     label: str
+    learned: bool
+    track: str
     steps: Floats
     middle: Floats
     low: Floats
     high: Floats
     step_seconds: float
+    update_seconds: float
+    step_gradients: float
+    """Gradients evaluated in a step."""
+    state_bytes: float
+    tuning_passes: float
+    seeds: Floats
+    """The losses behind the mean, `[seeds, points]`."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,8 @@ class FinalLosses:
     mean: float
     low: float
     high: float
+    iqm: float
+    failures: int
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,41 @@ class Landscape:
     rates: Floats
     means: Floats
     chosen: float
+    at_edge: bool
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that is drawn of one task in one run; `title` names both, `run` is empty where there is only one run."""
+
+    task: str
+    run: str
+    title: str
+    window: int
+    curves: list[Curve]
+    spreads: list[FinalLosses]
+    landscapes: list[Landscape]
+
+
+def scenes(cells: pd.DataFrame, tuning: pd.DataFrame) -> list[Scene]:
+    """The scenes of all tasks and runs, in their order: figures and page draw the same numbers."""
+    found = []
+    for key, task in groups(cells, "task"):
+        run, name = key.get("run", ""), key["task"]
+        tried = tuning[tuning["task"] == name]
+        tried = tried if "run" not in key else tried[tried["run"] == run]
+        found.append(
+            Scene(
+                task=name,
+                run=run,
+                title=f"{name} in {run}" if "run" in key else name,
+                window=int(task["final_window"].iloc[0]),
+                curves=learning_curves(task),
+                spreads=final_loss_spreads(task),
+                landscapes=landscapes(tried),
+            )
+        )
+    return found
 
 
 def learning_curves(task: pd.DataFrame) -> list[Curve]:
@@ -74,6 +120,8 @@ def final_loss_spreads(task: pd.DataFrame) -> list[FinalLosses]:
                 mean=mean.estimate,
                 low=mean.low,
                 high=mean.high,
+                iqm=iqm(rows),
+                failures=failed(rows),
             )
         )
     return sorted(spreads, key=lambda spread: spread.mean)
@@ -86,7 +134,8 @@ def landscapes(tried: pd.DataFrame) -> list[Landscape]:
         rows = every[every["steps"] == every["steps"].max()]
         means = rows.assign(loss=counted_losses(rows)).groupby("lr", sort=True)["loss"].mean()
         chosen = float(rows["lr"][rows["chosen"].eq(True)].max())
-        found.append(Landscape(key["optimizer"], means.index.to_numpy(), means.to_numpy(), chosen))
+        at_edge = bool(rows["at_edge"].any()) if "at_edge" in rows else False
+        found.append(Landscape(key["optimizer"], means.index.to_numpy(), means.to_numpy(), chosen, at_edge))
     return found
 
 
@@ -117,12 +166,29 @@ def _curve(rows: pd.DataFrame) -> Curve:
     window, horizon = int(rows["final_window"].iloc[0]), int(rows["steps"].iloc[0])
     steps = np.unique(np.linspace(0, horizon, min(horizon + 1, POINTS)).round().astype(np.int64))
     middle = low = high = np.full(len(steps), np.nan)
+    losses = np.empty((0, len(steps)))
     if len(ok):
         losses = running_mean(np.stack(ok["loss"].to_list()).astype(np.float64), window, steps)
         middle = interquartile_mean(losses, axis=0)
         low, high = band(losses) if len(ok) > 1 else (middle, middle)
-    pace = seconds(rows, "grad_seconds") + seconds(rows, "update_seconds")
-    return Curve(rows["optimizer"].iloc[0], _label(rows), steps.astype(np.float64), middle, low, high, pace)
+    update = seconds(rows, "update_seconds")
+    cost = {name: float(rows[name].astype(float).max()) for name in ("state_bytes", "tuning_passes", "backward_passes")}
+    return Curve(
+        optimizer=rows["optimizer"].iloc[0],
+        label=_label(rows),
+        learned=bool(rows["learned"].eq(True).any()),
+        track=str(rows["track"].iloc[0]),
+        steps=steps.astype(np.float64),
+        middle=middle,
+        low=low,
+        high=high,
+        step_seconds=seconds(rows, "grad_seconds") + update,
+        update_seconds=update,
+        step_gradients=cost["backward_passes"] / horizon if horizon else np.nan,
+        state_bytes=cost["state_bytes"],
+        tuning_passes=cost["tuning_passes"],
+        seeds=losses,
+    )
 
 
 def _label(rows: pd.DataFrame) -> str:

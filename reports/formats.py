@@ -57,6 +57,7 @@ class Column:
     title: str
     numeric: bool
     cells: list[str]
+    name: str
 
 
 def number(value: float) -> str:
@@ -81,7 +82,7 @@ def readable(table: pd.DataFrame) -> list[Column]:
             cells = ["—" if pair == ("—", "—") else " – ".join(pair) for pair in ends]
         if name not in INTERVALS.values():
             numeric = kinds.is_numeric_dtype(values.dtype) and not kinds.is_bool_dtype(values.dtype)
-            columns.append(Column(HEADINGS.get(str(name), str(name).replace("_", " ")), numeric, cells))
+            columns.append(Column(HEADINGS.get(str(name), str(name).replace("_", " ")), numeric, cells, str(name)))
     return columns
 
 
@@ -114,8 +115,11 @@ def to_csv(table: pd.DataFrame) -> str:
     return stream.getvalue()
 
 
-def to_html(table: pd.DataFrame, caption: str) -> Markup:
-    """A table in its own scrolling region, every name escaped; `learned` marks rows, it is no column."""
+def to_html(table: pd.DataFrame, caption: str, name: str = "", rows: int | None = None) -> Markup:
+    """A table in its own scrolling region, every name escaped; `learned` marks rows, it is no column.
+
+    Where `table` is the start of a longer one, `rows` says how many that has. A `name` lets the page's script find it.
+    """
     columns = readable(table.drop(columns="learned", errors="ignore"))
     learned = table["learned"] if "learned" in table else [False] * len(table)
     html = (
@@ -123,6 +127,8 @@ def to_html(table: pd.DataFrame, caption: str) -> Markup:
         .get_template("table.html.j2")
         .render(
             caption=caption,
+            name=name,
+            missing=0 if rows is None else rows - len(table),
             columns=columns,
             rows=list(zip(learned, zip(*(column.cells for column in columns), strict=True), strict=True)),
         )

@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
-from reports import answer, comparison, costs, formats, latex, plots, profile_figure, profiles, tables
+from reports import answer, comparison, costs, formats, latex, library, plots, profile_figure, profiles, tables, views
 from reports.answer import headline_text
-from reports.pictures import KIND, draw_pictures
+from reports.curves import Scene, scenes
+from reports.generalization import generalization
+from reports.pictures import draw_pictures
 from reports.plots import Drawn
 from reports.publish import publish
 from reports.reading import ReportError, Results, read_results
+from reports.sides import side_by_side
 
 __all__ = ["Report", "ReportError", "headline_text", "write_report"]
 
@@ -28,7 +32,11 @@ CAPTIONS = {
     "tuning": "Learning rates chosen on the tuning seeds",
     "failures": "Seeds that failed",
     "unfinished": "Cells planned and not finished",
+    "generalization": "Learned optimizers by the task they were trained on, against the best tuned baseline",
+    "side_by_side": "Runs side by side: each against the first that has the cell, on common seeds",
 }
+ROWS_WITHOUT_SCRIPT = 100
+"""Rows of a table that stand in the page as they are; its script has the others."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ def write_report(run_folders: Sequence[str | Path], target: str | Path) -> Repor
         StoreError: a folder is no run, or is damaged.
     """
     results, target = read_results(run_folders), Path(target)
-    frames = _frames(results)
+    frames = report_tables(results)
 
     def build(folder: Path) -> None:
         (folder / "tables").mkdir()
@@ -65,11 +73,11 @@ def write_report(run_folders: Sequence[str | Path], target: str | Path) -> Repor
             (folder / "tables" / f"{name}.csv").write_text(formats.to_csv(frame), encoding="utf-8")
             (folder / "tables" / f"{name}.tex").write_text(latex.to_latex(frame, CAPTIONS[name]), encoding="utf-8")
         (folder / "figures").mkdir()
-        figures = plots.draw_all(results.cells, results.tuning, folder / "figures")
-        styles = plots.line_styles(results.cells, results.tuning)
-        figures += profile_figure.draw_profiles(results.cells, styles, folder / "figures")
-        figures += draw_pictures(results.cells, results.pictures, folder / "figures")
-        (folder / "index.html").write_text(_page(results, frames, figures), encoding="utf-8")
+        drawn = scenes(results.cells, results.tuning)
+        plots.draw_all(drawn, folder / "figures")
+        profile_figure.draw_profiles(results.cells, plots.line_styles(drawn), folder / "figures")
+        painted = draw_pictures(results.cells, results.pictures, folder / "figures")
+        (folder / "index.html").write_text(render(results, frames, drawn, painted), encoding="utf-8")
 
     publish(target, build)
     return Report(
@@ -80,9 +88,11 @@ def write_report(run_folders: Sequence[str | Path], target: str | Path) -> Repor
     )
 
 
-def _frames(results: Results) -> dict[str, pd.DataFrame]:
+def report_tables(results: Results) -> dict[str, pd.DataFrame]:
+    """All tables by name."""
+    headline = tables.headline(results.cells)
     return {
-        "headline": tables.headline(results.cells),
+        "headline": headline,
         "final_losses": tables.final_losses(results.cells),
         "time_to_target": tables.time_to_target(results.cells),
         "against_adam": comparison.against_adam(results.cells),
@@ -92,11 +102,30 @@ def _frames(results: Results) -> dict[str, pd.DataFrame]:
         "tuning": tables.tuning(results.tuning),
         "failures": tables.failures(results.cells),
         "unfinished": results.unfinished,
+        "generalization": generalization(results.cells, headline, results.manifests),
+        "side_by_side": side_by_side(results.cells, results.manifests),
     }
 
 
-def _page(results: Results, frames: Mapping[str, pd.DataFrame], figures: Sequence[Drawn]) -> str:
+def render(
+    results: Results, frames: Mapping[str, pd.DataFrame], drawn: Sequence[Scene], painted: Sequence[Drawn] = ()
+) -> str:
+    """The page: words and the first rows of tables as HTML, numbers packed for its script, which draws them.
+
+    Pictures that optimizers painted are images inside it.
+    """
     headline = frames["headline"]
+    found = profiles.profiles(results.cells)
+    fine, tasks = views.detail(drawn), list(views.by_task(drawn).values())
+    filled = {name: frame for name, frame in frames.items() if not frame.empty}
+    index = {
+        "tasks": [formats.one_line(parts[0].task) for parts in tasks],
+        "runs": list(results.manifests),
+        "looks": views.looks(drawn),
+        "heat": views.heat_view(frames["generalization"]),
+        "profiles": views.profile_views(found, profiles.ALL_TASKS),
+        "tables": list(filled),
+    }
     return (
         formats.environment()
         .get_template("report.html.j2")
@@ -110,17 +139,36 @@ def _page(results: Results, frames: Mapping[str, pd.DataFrame], figures: Sequenc
             costs=answer.costs(headline, frames["step_seconds"]) + answer.clocks(headline, frames["time_to_target"]),
             caveats=answer.held_out(headline, frames["final_losses"]) + answer.caveats(frames["tuning"]),
             tables={
-                name: None if frame.empty else formats.to_html(frame, CAPTIONS[name]) for name, frame in frames.items()
+                name: formats.to_html(frame.head(ROWS_WITHOUT_SCRIPT), CAPTIONS[name], name, len(frame))
+                if name in filled
+                else None
+                for name, frame in frames.items()
             },
-            figures={
-                kind: [(figure, _data_uri(figure)) for figure in figures if figure.kind == kind]
-                for kind in (*plots.KINDS, profile_figure.KIND, KIND)
-            },
+            pictures=[(figure, _data_uri(figure)) for figure in painted],
             failed=int(frames["failures"]["failures"].sum()),
             unfinished=len(results.unfinished),
             seeds=len(results.cells),
+            packed={
+                "index": views.packed(index),
+                **{
+                    f"task-{number}": views.packed(views.task_view(parts, fine, found))
+                    for number, parts in enumerate(tasks)
+                },
+                **{
+                    f"table-{name}": views.packed(views.table_view(frame, CAPTIONS[name]))
+                    for name, frame in filled.items()
+                },
+            },
+            library=Markup(library.charting_library()),
+            library_versions=library.versions(),
         )
     )
+
+
+def _data_uri(figure: Drawn) -> str:
+    """The figure as an image: inside one, names that a figure shows cannot become markup of the page."""
+    svg = figure.path.with_name(f"{figure.path.name}.svg").read_bytes()
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 
 def _about(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,7 +190,7 @@ def _about(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "description": _one(manifest.get("description") or ""),
         "facts": {_one(name): _one("—" if value is None else value) for name, value in facts.items()},
-        "command": str(manifest.get("command") or ""),
+        "commands": _commands(manifest),
         "sources": {
             _one(name): (_one(source.get("description", "—")), _one(source.get("sha256", "—")))
             for name, source in (manifest.get("sources") or {}).items()
@@ -154,7 +202,7 @@ def _one(value: object) -> str:
     return formats.one_line(str(value))
 
 
-def _data_uri(figure: Drawn) -> str:
-    """The figure as an image: inside one, names that a figure shows cannot become markup of the page."""
-    svg = figure.path.with_name(f"{figure.path.name}.svg").read_bytes()
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+def _commands(manifest: Mapping[str, Any]) -> list[str]:
+    """Every command that wrote into the run, in order; a start that only went on with an earlier one is told once."""
+    starts = manifest.get("starts") or [manifest]
+    return list(dict.fromkeys(_one(start["command"]) for start in starts if start.get("command")))

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from bench.store import cell_name
 from reports.canvas import TITLE_SIGNS, Style, broken, legend, literal, new_figure, save, scale, theme
-from reports.counting import groups
-from reports.curves import Curve, FinalLosses, Landscape, final_loss_spreads, landscapes, learning_curves
+from reports.curves import Curve, FinalLosses, Landscape, Scene
 from reports.formats import one_line
 
 # Okabe and Ito's palette, made for all kinds of colour vision; its strongest hue is kept for learned optimizers.
@@ -32,38 +30,36 @@ class Drawn:
     description: str
 
 
-def draw_all(cells: pd.DataFrame, tuning: pd.DataFrame, folder: Path) -> list[Drawn]:
+def draw_all(scenes: Sequence[Scene], folder: Path) -> list[Drawn]:
     """Draw every task's figures into a folder: `curves`, `final`, `seconds`; `landscape` where something was tuned."""
-    styles = line_styles(cells, tuning)
+    styles = line_styles(scenes)
     drawn = []
-    for key, task in groups(cells, "task"):
-        run, name = key.get("run"), key["task"]
-        title = name if run is None else f"{name} in {run}"
-        curves, window = learning_curves(task), int(task["final_window"].iloc[0])
-        tried = tuning[tuning["task"] == name]
-        tried = tried if run is None else tried[tried["run"] == run]
+    for scene in scenes:
         with theme():
             figures = {
-                "curves": curves_figure(title, curves, styles, window),
-                "final": final_losses_figure(title, final_loss_spreads(task), styles),
-                "seconds": seconds_figure(title, curves, styles, window),
-                **({} if tried.empty else {"landscape": landscape_figure(title, landscapes(tried), styles)}),
+                "curves": curves_figure(scene.title, scene.curves, styles, scene.window),
+                "final": final_losses_figure(scene.title, scene.spreads, styles),
+                "seconds": seconds_figure(scene.title, scene.curves, styles, scene.window),
             }
+            if scene.landscapes:
+                figures["landscape"] = landscape_figure(scene.title, scene.landscapes, styles)
             for kind, figure in figures.items():
-                path = folder / cell_name(kind, *([] if run is None else [run]), name)
+                path = folder / cell_name(kind, *([scene.run] if scene.run else []), scene.task)
                 save(figure, path)
-                drawn.append(Drawn(kind, path, _description(kind, title, curves)))
+                drawn.append(Drawn(kind, path, _description(kind, scene.title, scene.curves)))
     return drawn
 
 
-def line_styles(cells: pd.DataFrame, tuning: pd.DataFrame) -> dict[str, Style]:
+def line_styles(scenes: Sequence[Scene]) -> dict[str, Style]:
     """One look for each optimizer, the same in all figures: learned ones thick and in colours of their own."""
-    learned = set(cells["optimizer"][cells["learned"].eq(True)])
+    learned = {curve.optimizer: curve.learned for scene in scenes for curve in scene.curves}
+    tried = {landscape.optimizer for scene in scenes for landscape in scene.landscapes}
+    learned |= dict.fromkeys(tried - learned.keys(), False)
     looks = {
         True: _looks(LEARNED_COLOURS, linewidth=3.0, zorder=4),
         False: _looks(BASELINE_COLOURS, linewidth=1.6, zorder=3),
     }
-    return {name: next(looks[name in learned]) for name in sorted({*cells["optimizer"], *tuning["optimizer"]})}
+    return {name: next(looks[learned[name]]) for name in sorted(learned)}
 
 
 def curves_figure(title: str, curves: Sequence[Curve], styles: dict[str, Style], window: int) -> Figure:

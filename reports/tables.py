@@ -167,7 +167,7 @@ def _comparison(rows: pd.DataFrame, baseline: pd.DataFrame | None) -> Row:
         return own | {"verdict": "not comparable: no baseline ran"}
     common = sorted({*rows["seed"]} & {*baseline["seed"]})
     losses, baseline_losses = (counted_losses(frame.set_index("seed").loc[common]) for frame in (rows, baseline))
-    ratio, verdict = _ratio(losses, baseline_losses)
+    ratio, verdict = compare(losses, baseline_losses)
     for name, frame in (("", rows), ("baseline ", baseline)):
         if failed(frame):
             verdict += f"; {failed(frame)} of {len(frame)} {name}seeds failed"
@@ -188,7 +188,8 @@ def _comparison(rows: pd.DataFrame, baseline: pd.DataFrame | None) -> Row:
     }
 
 
-def _ratio(losses: NDArray[np.float64], baseline: NDArray[np.float64]) -> tuple[Interval, str]:
+def compare(losses: NDArray[np.float64], baseline: NDArray[np.float64]) -> tuple[Interval, str]:
+    """The ratio of two means over the same seeds with its paired interval, and what it says: `better` is lower."""
     if not losses.size:
         return UNKNOWN, "not comparable: no common seeds"
     if losses.mean() < 0 or baseline.mean() <= 0:

@@ -11,7 +11,7 @@ ROOMS = {
     "tasks": {"tasks"},
     "optimizers": {"optimizers"},
     "bench": {"bench", "optimizers", "tasks"},
-    "reports": {"reports", "bench.store", "bench.stats"},
+    "reports": {"reports", "bench.identity", "bench.store", "bench.stats"},
 }
 # The command line is the one place that knows all rooms.
 DOORS = {("bench/commands/report.py", "reports.page"), ("bench/commands/check.py", "reports.formats")}

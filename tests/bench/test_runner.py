@@ -236,3 +236,12 @@ def test_the_manifest_says_on_what_and_with_what(finished: Path) -> None:
     assert {"processor", "commit", "dirty", "device"} <= manifest["environment"].keys()
     assert len(manifest["sources"]["mnist5k"]["sha256"]) == 64
     assert len(manifest["cells"]) == 10
+
+
+def test_manifest_says_what_tasks_are_and_what_checkpoints_were_trained_on(finished: Path) -> None:
+    manifest = Run(finished).manifest
+    digits = manifest["tasks"]["mnist-mlp[batch=8,horizon=12,units=4]"]
+    assert (digits["parameters"]["units"], digits["sources"]) == (4, ["mnist5k"])
+    assert digits["parameters"]["activation"] == "sigmoid"  # a default is written out
+    (trained,) = set(rows(finished)["checkpoint_sha256"].dropna())
+    assert manifest["recipes"][trained]["task"] == "quadratic"

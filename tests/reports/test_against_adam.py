@@ -13,6 +13,7 @@ from bench.stats import Target, stored_targets
 from reports import reference
 from reports.comparison import against_adam
 from reports.costs import costs
+from reports.curves import scenes
 from reports.plots import line_styles
 from reports.profile_figure import draw_profiles
 from reports.profiles import ALL_TASKS, profile_table, profiles
@@ -119,7 +120,7 @@ class TestProfiles:
 
     def test_figures_are_written_in_three_formats_twice_the_same(self, cell, frame, tmp_path):
         cells = frame(cell("adam", [1.0, 2.0]), cell("$a_b$", [0.5, INF], learned=True))
-        styles = line_styles(cells, pd.DataFrame({"optimizer": []}))
+        styles = line_styles(scenes(cells, pd.DataFrame({"task": [], "optimizer": []})))
         for folder in (tmp_path / "a", tmp_path / "b"):
             folder.mkdir()
             drawn = draw_profiles(cells, styles, folder)

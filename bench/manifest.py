@@ -1,0 +1,58 @@
+"""The manifest of a run: what was asked, of what, on which machine, with which data and at what cost to train."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.costs import optimizer_costs, task_costs
+from bench.environment import environment
+from bench.store import Run
+from bench.suite import Cell
+from optimizers.base import Optimizer
+from optimizers.checkpoint import CheckpointError, read_checkpoint
+
+
+def manifest(
+    run: Run, about: Mapping[str, Any], cells: Sequence[Cell], sources: Mapping[str, dict[str, Any]], device: str
+) -> dict[str, Any]:
+    """What this start is, and what earlier ones in the folder were: their cells and sources stay in it.
+
+    Args:
+        run: the folder, with the manifest of an earlier start or without.
+        about: the suite and the command.
+        cells: what is to run.
+        sources: for each task, where its data come from.
+        device: the torch device.
+    """
+    earlier = run.manifest if run.exists() else {}
+    plan = {(item["task"], item["optimizer"], item["track"]): item for item in earlier.get("cells", [])}
+    tasks, recipes = dict(earlier.get("tasks", {})), dict(earlier.get("recipes", {}))
+    costs = {kind: dict(earlier.get("costs", {}).get(kind, {})) for kind in ("tasks", "optimizers")}
+    files = dict(earlier.get("sources", {}))
+    for cell in cells:
+        task, optimizer, track = cell.key
+        files |= sources.get(task, {})
+        tasks[task] = {"parameters": cell.task.model_dump(mode="json"), "sources": sorted(sources.get(task, {}))}
+        recipes |= _recipe(cell.optimizer)
+        plan[cell.key] = {"task": task, "optimizer": optimizer, "track": track, "seeds": cell.seeds}
+        if task not in costs["tasks"]:
+            costs["tasks"][task] = task_costs(cell.task)
+        costs["optimizers"][optimizer] = optimizer_costs(cell.optimizer)
+    start = {**about, "environment": environment(device)}
+    return {
+        **start,
+        "sources": files,
+        "tasks": tasks,
+        "recipes": recipes,
+        "cells": list(plan.values()),
+        "costs": costs,
+        "starts": [*earlier.get("starts", []), start],
+    }
+
+
+def _recipe(optimizer: Optimizer) -> dict[str, Any]:
+    """How its meta-parameters were trained, under the SHA-256 of their file; nothing where no file of ours says it."""
+    digest, name = getattr(optimizer, "checkpoint_sha256", None), getattr(optimizer, "checkpoint", None)
+    try:
+        return {digest: dict(read_checkpoint(name).recipe)} if digest and name else {}
+    except CheckpointError:
+        return {}

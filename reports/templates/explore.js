@@ -1,0 +1,281 @@
+// The explorer: one task's charts, drawn when it is chosen, from choices that the address keeps.
+const FEW = 8;
+const UNITS = { steps: "step", seconds: "seconds of one replica", gradients: "gradient evaluations" };
+const charts = new Map();
+let index, current, drawing = 0, queue = Promise.resolve();
+
+const at = (id) => document.getElementById(id);
+const factor = (curve) => (view.x === "steps" ? 1 : number(curve.perStep[view.x]));
+const spread = (values) => values.length > 0 && Math.min(...values) > 0 && Math.max(...values) / Math.min(...values) > 10;
+const scaleOf = (values) => (spread(values.filter(Number.isFinite)) ? "log" : "linear");
+
+async function draw(id, spec) {
+  const place = at(id);
+  charts.get(id)?.finalize();
+  const framed = { ...spec, width: Math.max(place.clientWidth, 220), autosize: { type: "fit-x", contains: "padding" }, config: CONFIG };
+  const made = await vegaEmbed(place, framed, { renderer: "svg", actions: false, tooltip: false, defaultStyle: false, logLevel: 1 });
+  charts.set(id, made);
+  place.querySelector("svg").setAttribute("aria-hidden", "true");
+  return made.view;
+}
+
+function none(id, words) {
+  charts.get(id)?.finalize();
+  charts.delete(id);
+  at(id).replaceChildren(element("p", { class: "quiet" }, words));
+}
+
+// Shown are the learned optimizers and the best others, all, none, or a list of labels chosen by hand.
+function chosen() {
+  const { curves } = current;
+  if (view.show === "all") return new Set(curves.map((c) => c.label));
+  if (view.show === "none") return new Set();
+  if (view.show.startsWith("[")) {
+    try {
+      return new Set(JSON.parse(view.show));
+    } catch {
+      view.show = USUAL.show;
+    }
+  }
+  const others = curves.filter((c) => !c.learned).sort((a, b) => number(a.final.mean) - number(b.final.mean));
+  const learned = curves.filter((c) => c.learned).slice(0, FEW);
+  return new Set([...learned, ...others.slice(0, Math.max(FEW - learned.length, 3))].map((c) => c.label));
+}
+
+// One drawing after the other; one that a newer choice has overtaken is left out.
+function show() {
+  const turn = ++drawing;
+  queue = queue.then(() => turn === drawing && render(turn, performance.now()));
+  return queue;
+}
+
+async function render(turn, began) {
+  const place = Math.max(index.tasks.indexOf(view.task), 0);
+  current = await part(`task-${place}`);
+  for (const curve of current.curves) {
+    const look = index.looks[curve.optimizer];
+    curve.look ??= { ...look, dash: Math.max(index.runs.indexOf(curve.run), 0) || look.dash };
+  }
+  at("task").value = index.tasks[place];
+  for (const name of ["bands", "seeds"]) at("controls").elements[name].checked = view[name] === "1";
+  if (!(view.x in UNITS)) view.x = USUAL.x;
+  if (!["auto", "log", "linear"].includes(view.y)) view.y = USUAL.y;
+  if (![...at("cost").options].some((option) => option.value === view.cost)) view.cost = USUAL.cost;
+  if (!(Number(view.at) >= 0 && Number(view.at) <= 100)) view.at = USUAL.at;
+  at("controls").elements.x.value = view.x;
+  at("at").value = view.at;
+  at("cost").value = view.cost;
+  const visible = current.curves.filter((curve) => chosen().has(curve.label));
+  await drawCurves(visible);
+  listValues();
+  document.documentElement.dataset.milliseconds = String(Math.round(performance.now() - began));
+  for (const step of [drawFinals, drawCosts, drawLandscape, drawProfiles]) {
+    await new Promise((done) => setTimeout(done));
+    if (turn !== drawing) return;
+    await step(visible);
+  }
+  document.documentElement.dataset.drawn = String(turn);
+}
+
+async function drawCurves(visible) {
+  const timed = visible.filter((curve) => Number.isFinite(factor(curve)));
+  const positions = [...timed.entries()];
+  const values = positions.flatMap(([, curve]) => [...curve.middle, ...curve.low].map(number).filter(Number.isFinite));
+  const y = view.y === "auto" ? scaleOf(values) : view.y;
+  at("controls").elements.y.value = y;
+  const fits = (value) => Number.isFinite(value) && (y !== "log" || value > 0);
+  const skipStart = view.x === "seconds";
+  const rows = [], seeds = [];
+  let below = 0;
+  for (const curve of timed) {
+    curve.steps.forEach((step, i) => {
+      const middle = number(curve.middle[i]);
+      if (skipStart && step === 0) return;
+      if (!fits(middle)) {
+        if (Number.isFinite(middle)) below += 1;
+        return;
+      }
+      const low = number(curve.low[i]), high = number(curve.high[i]);
+      rows.push({ label: curve.label, x: step * factor(curve), y: middle, low: fits(low) ? low : middle, high: fits(high) ? high : middle });
+    });
+    if (view.seeds === "1") {
+      (curve.seeds ?? []).forEach((losses, seed) => losses.forEach((loss, i) => {
+        const x = curve.seedSteps[i] * factor(curve);
+        if (fits(number(loss)) && !(skipStart && x === 0)) seeds.push({ label: curve.label, seed, x, y: number(loss) });
+      }));
+    }
+  }
+  const remarks = [];
+  if (below) remarks.push(`${below} points at or below zero have no place on a logarithmic axis.`);
+  const untimed = visible.length - timed.length;
+  if (untimed) remarks.push(`${untimed} not timed.`);
+  if (view.seeds === "1") remarks.push("At most 20 seeds of each are drawn.");
+  at("curves-remark").textContent = remarks.join(" ");
+  at("curves-title").textContent = `Learning curves on ${current.task}`;
+  if (!rows.length) return none("curves", "No optimizer is chosen, or none has losses to draw.");
+  const title = current.window === 1 ? "loss" : `loss (mean of the last ${current.window} minibatches)`;
+  const chart = await draw("curves", curvesSpec(timed, rows, seeds, { x: view.x, y, bands: view.bands === "1", title, xTitle: UNITS[view.x] }));
+  chart.addEventListener("pointermove", (event) => {
+    const left = event.clientX - at("curves").querySelector("svg").getBoundingClientRect().left;
+    moveTo(chart.scale("x").invert(left - chart.origin()[0]));
+  });
+  mark();
+}
+
+// Where the curves are read: a part, in hundredths, of the axis.
+function range() {
+  const timed = current.curves.filter((c) => chosen().has(c.label) && Number.isFinite(factor(c)));
+  const ends = timed.map((c) => c.steps[c.steps.length - 1] * factor(c));
+  const starts = timed.map((c) => (view.x === "seconds" ? c.steps[1] * factor(c) : 0));
+  return [Math.min(...starts), Math.max(...ends)];
+}
+function position() {
+  const [low, high] = range(), part = Number(view.at) / 100;
+  const x = view.x === "seconds" ? low * (high / low) ** part : low + (high - low) * part;
+  return view.x === "steps" ? Math.round(x) : x;
+}
+function moveTo(x) {
+  const [low, high] = range();
+  const part = view.x === "seconds" ? Math.log(x / low) / Math.log(high / low) : (x - low) / (high - low);
+  const value = String(Math.min(100, Math.max(0, Math.round(part * 100))));
+  if (value === view.at) return;
+  change({ at: value });
+  at("at").value = value;
+  mark();
+  listValues();
+}
+function mark() {
+  const x = position();
+  const text = Number.isFinite(x) ? `${shown(x)} ${view.x}` : "";
+  at("at-text").textContent = text;
+  at("at").setAttribute("aria-valuetext", text);
+  if (Number.isFinite(x)) charts.get("curves")?.view.signal("at", x).runAsync();
+}
+
+// Each curve's last point at or before a place on the axis.
+function reading(curve, x) {
+  const pace = factor(curve);
+  let found = -1;
+  while (found + 1 < curve.steps.length && curve.steps[found + 1] * pace <= x * (1 + 1e-9)) found += 1;
+  return found < 0 ? [NaN, NaN, NaN] : [curve.middle[found], curve.low[found], curve.high[found]].map(number);
+}
+
+function listValues() {
+  const visible = chosen(), x = position();
+  const lines = current.curves.map((curve) => {
+    const box = element("input", { type: "checkbox", value: curve.label });
+    box.checked = visible.has(curve.label);
+    const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
+    swatch.style.borderTop = `${curve.look.learned ? 4 : 2}px ${curve.look.dash ? "dashed" : "solid"} ${colour(curve.look)}`;
+    const [middle, low, high] = box.checked ? reading(curve, x) : [NaN, NaN, NaN];
+    const band = Number.isNaN(low) ? "—" : `${shown(low)} – ${shown(high)}`;
+    return element("tr", { class: curve.learned ? "learned" : "" },
+      element("th", { scope: "row" }, element("label", {}, box, swatch, curve.label)),
+      element("td", { class: "number" }, shown(middle)), element("td", { class: "number" }, band),
+      element("td", { class: "number" }, curve.final.shown));
+  });
+  const focused = document.activeElement?.closest?.("#values") ? document.activeElement.value : null;
+  at("values").tBodies[0].replaceChildren(...lines);
+  if (focused) at("values").querySelectorAll("input").forEach((box) => box.value === focused && box.focus());
+}
+
+async function drawFinals(visible) {
+  const sorted = [...visible].sort((a, b) => number(a.final.mean) - number(b.final.mean));
+  const dots = sorted.flatMap((c) => c.final.dots.map((x, i) => ({ label: c.label, x: number(x), jitter: ((i * 0.618034) % 1) * 1.2 - 0.6 })));
+  const means = sorted.filter((c) => finite(c.final.mean)).map((c) => ({ label: c.label, mean: c.final.mean, low: c.final.low, high: c.final.high }));
+  const failed = sorted.filter((c) => !finite(c.final.mean));
+  at("finals-remark").textContent = failed.length ? `No mean, because seeds failed: ${failed.map((c) => `${c.label}`).join(", ")}.` : "";
+  if (!dots.length) return none("finals", "Nothing to draw.");
+  await draw("finals", finalsSpec(sorted, dots, means, scaleOf(dots.map((d) => d.x))));
+}
+
+async function drawCosts(visible) {
+  const points = visible.filter((c) => finite(c.final.mean) && finite(c.cost[view.cost])).map((c) => ({ label: c.label, x: number(c.cost[view.cost]), ...c.final, dots: 0 }));
+  const left = visible.length - points.length;
+  at("cost-remark").textContent = left ? `${left} of ${visible.length} have no finite loss or no such cost.` : "";
+  if (!points.length) return none("costs", "Nothing to draw.");
+  const xs = points.map((p) => p.x), xType = scaleOf(xs);
+  const along = (x) => (xType === "log" ? Math.log(x) : x);
+  const middle = (along(Math.min(...xs)) + along(Math.max(...xs))) / 2;
+  for (const point of points) point.right = along(point.x) > middle;
+  await draw("costs", costSpec(visible, points, { title: at("cost").selectedOptions[0].textContent, xType, yType: scaleOf(points.map((p) => p.low)) }));
+}
+
+async function drawLandscape(visible) {
+  const found = new Map(visible.map((c) => [`${c.run}\n${c.optimizer}`, c]));
+  const tried = current.landscapes.filter((l) => found.has(`${l.run}\n${l.optimizer}`));
+  const all = tried.flatMap((l) => l.rates.map((x, i) => ({ label: found.get(`${l.run}\n${l.optimizer}`).label, x, y: number(l.means[i]), chosen: x === l.chosen })));
+  const edges = tried.filter((l) => l.edge).map((l) => l.optimizer);
+  at("landscape-remark").textContent = edges.length ? `At the edge of its grid, where a better rate may lie beyond: ${edges.join(", ")}.` : "";
+  const rows = all.filter((row) => Number.isFinite(row.y));
+  if (!all.length) return none("landscape", "Nothing that is shown was tuned.");
+  await draw("landscape", landscapeSpec(visible, rows, all.filter((row) => !Number.isFinite(row.y)), rows.filter((row) => row.chosen), scaleOf(rows.map((row) => row.y))));
+}
+
+async function drawProfiles(visible) {
+  if (!at("profiles")) return;
+  at("profile").value = view.profile;
+  if (!at("profile").value) at("profile").value = USUAL.profile;
+  const measure = at("profile").value.replace("all-", "");
+  const found = new Map(visible.map((c) => [`${c.run}\n${c.optimizer}`, c.label]));
+  const rows = (at("profile").value.startsWith("all-") ? index.profiles : current.profiles)
+    .filter((p) => p.measure === measure && found.has(`${p.run}\n${p.optimizer}`))
+    .flatMap((p) => p.taus.map((x, i) => ({ label: found.get(`${p.run}\n${p.optimizer}`), x, y: p.shares[i], low: p.low[i], high: p.high[i] })));
+  if (!rows.length) return none("profiles", "Nothing that is shown has such a profile: tuned Adam and a target are needed, and a timing pass for seconds.");
+  await draw("profiles", profilesSpec(visible, rows, `τ: ${measure} over tuned Adam's`));
+}
+
+async function drawHeat() {
+  if (!at("heat")) return;
+  at("axis").value = view.axis;
+  const cells = index.heat.filter((cell) => view.axis === "all" || cell.axis === view.axis || cell.axis === "none")
+    .map((cell) => ({ ...cell, row: [`trained on ${cell.trained_on}`, cell.optimizer, ...(cell.run ? [cell.run] : [])].join(" · "), value: number(cell.ratio) }));
+  if (!cells.length) return none("heat", "Nothing to draw.");
+  await draw("heat", heatSpec(cells.map((cell) => ({ ...cell, value: Number.isNaN(cell.value) ? 1 : cell.value }))));
+}
+
+async function start() {
+  window.l2obench = { turn: () => drawing };
+  watchAddress();
+  index = await part("index");
+  at("task").append(...index.tasks.map((task) => element("option", { value: task }, task)));
+  if (at("axis")) {
+    const axes = [...new Set(index.heat.map((cell) => cell.axis))].filter((axis) => axis !== "none");
+    at("axis").append(...["all", ...axes].map((axis) => element("option", { value: axis }, axis)));
+    at("axis").addEventListener("change", () => { change({ axis: at("axis").value }); drawHeat(); });
+  }
+  const form = at("controls");
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("change", (event) => {
+    const { name, type, value, checked } = event.target;
+    change({ [name]: type === "checkbox" ? (checked ? "1" : "0") : name === "task" && value === index.tasks[0] ? "" : value });
+    show();
+  });
+  at("profile")?.addEventListener("change", () => { change({ profile: at("profile").value }); show(); });
+  at("cost").addEventListener("change", () => { change({ cost: at("cost").value }); show(); });
+  at("at").addEventListener("input", () => { change({ at: at("at").value }); mark(); listValues(); });
+  at("values").addEventListener("change", (event) => {
+    const now = chosen();
+    now[event.target.checked ? "add" : "delete"](event.target.value);
+    change({ show: JSON.stringify([...now]) });
+    show();
+  });
+  for (const button of document.querySelectorAll("[data-choose]")) {
+    button.addEventListener("click", () => { change({ show: button.dataset.choose }); show(); });
+  }
+  listeners.push(show, drawHeat);
+  let width = document.documentElement.clientWidth, timer;
+  window.addEventListener("resize", () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      if (width === document.documentElement.clientWidth) return;
+      width = document.documentElement.clientWidth;
+      show();
+      drawHeat();
+    }, 150);
+  });
+  dressTables(index.tables);
+  await show();
+  drawHeat();
+  goTo(section);
+}

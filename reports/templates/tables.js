@@ -1,0 +1,88 @@
+// Tables: sorted by a click on a heading, filtered by words, handed out as CSV. Their rows come from the packed part.
+const PAGE = 100;
+
+function dressTables(names) {
+  for (const name of names) {
+    const place = document.getElementById(`table-${name}`);
+    if (place) dressTable(name, place);
+  }
+}
+
+function dressTable(name, place) {
+  const head = place.querySelector("thead tr");
+  const caption = place.querySelector("caption").textContent;
+  const count = element("span", { class: "quiet", role: "status" });
+  const filter = element("input", { type: "search", placeholder: "every word must occur", id: `filter-${name}` });
+  const label = element("label", { for: `filter-${name}` }, "Filter ", element("span", { class: "hidden" }, caption));
+  const csv = element("button", { type: "button" }, "Download CSV");
+  csv.setAttribute("aria-label", `Download as CSV: ${caption}`);
+  place.prepend(element("p", { class: "tools" }, label, filter, count, csv));
+  const heads = [...head.children];
+  heads.forEach((cell, column) => {
+    const button = element("button", { type: "button", class: "sort" }, cell.textContent);
+    cell.replaceChildren(button);
+    button.addEventListener("click", () => {
+      const [by, down] = order(name);
+      change({ [`sort-${name}`]: `${by === column && !down ? "-" : ""}${column}` });
+      fill(name, place, heads, count, filter);
+    });
+  });
+  filter.addEventListener("input", () => {
+    change({ [`filter-${name}`]: filter.value });
+    fill(name, place, heads, count, filter);
+  });
+  csv.addEventListener("click", async () => {
+    const url = URL.createObjectURL(new Blob([(await part(`table-${name}`)).csv], { type: "text/csv" }));
+    element("a", { href: url, download: `${name}.csv` }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 1000);
+  });
+  const refresh = () => {
+    filter.value = view[`filter-${name}`] ?? "";
+    fill(name, place, heads, count, filter);
+  };
+  listeners.push(refresh);
+  if (view[`sort-${name}`] || view[`filter-${name}`] || place.querySelector(".more")) refresh();
+}
+
+function order(name) {
+  const text = view[`sort-${name}`] ?? "";
+  return text === "" ? [-1, false] : [Math.abs(parseInt(text, 10)), text.startsWith("-")];
+}
+
+async function fill(name, place, heads, count, filter, limit = PAGE) {
+  const { columns, cells, ranks, learned } = await part(`table-${name}`);
+  const [by, down] = order(name);
+  const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+  let rows = learned.map((_, row) => row);
+  if (words.length) {
+    rows = rows.filter((row) => {
+      const text = cells.map((column) => column[row]).join("\n").toLowerCase();
+      return words.every((word) => text.includes(word));
+    });
+  }
+  if (ranks[by]) rows.sort((a, b) => (down ? ranks[by][b] - ranks[by][a] : ranks[by][a] - ranks[by][b]));
+  heads.forEach((cell, column) => {
+    if (column === by) cell.setAttribute("aria-sort", down ? "descending" : "ascending");
+    else cell.removeAttribute("aria-sort");
+  });
+  const body = document.createDocumentFragment();
+  for (const row of rows.slice(0, limit)) {
+    const line = element("tr", { class: learned[row] ? "learned" : "" });
+    columns.forEach((column, place) => {
+      const cell = place ? element("td") : element("th", { scope: "row" });
+      if (column.numeric) cell.className = "number";
+      cell.textContent = cells[place][row];
+      line.append(cell);
+    });
+    body.append(line);
+  }
+  place.querySelector("tbody").replaceChildren(body);
+  count.textContent = words.length ? `${rows.length} of ${learned.length} rows` : "";
+  let more = place.querySelector(".more");
+  if (more) more.remove();
+  if (rows.length > limit) {
+    more = element("button", { type: "button" }, `Show all ${rows.length} rows`);
+    more.addEventListener("click", () => fill(name, place, heads, count, filter, Infinity));
+    place.append(element("p", { class: "more" }, more));
+  }
+}
