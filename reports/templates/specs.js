@@ -118,11 +118,11 @@ function profilesSpec(curves, rows, title) {
 
 const HEAT = [0.5, 0.8, 0.95, 1.05, 1.25, 2];
 function heatSpec(cells) {
-  const side = (field, title, extra) => ({ field, type: "nominal", sort: null, title, axis: { grid: false, domain: false, ticks: false, labelLimit: 260, ...extra } });
+  const side = (field, title, extra) => ({ field, type: "nominal", sort: null, title, axis: { grid: false, domain: false, ticks: false, labelLimit: 330, ...extra } });
   const x = side("task", "tested on", { orient: "top", labelAngle: -25, labelOverlap: false });
   const y = side("row", null, { labelOverlap: false });
   return {
-    data: { values: cells }, height: 46 * new Set(cells.map((cell) => cell.row)).size,
+    data: { values: cells }, padding: { left: 5, top: 5, bottom: 5, right: 70 }, height: 46 * new Set(cells.map((cell) => cell.row)).size,
     layer: [
       { mark: { type: "rect", stroke: "var(--surface)", strokeWidth: 2, cornerRadius: 4, aria: false }, encoding: { x, y, color: { field: "value", type: "quantitative", legend: null, scale: { type: "threshold", domain: HEAT, range: HEAT.concat(0).map((_, i) => `var(--heat-${i})`) } } } },
       { mark: { type: "text", fontSize: 13, fontWeight: 600, color: ink, aria: false }, encoding: { x, y, text: { field: "shown" } } },
