@@ -26,7 +26,6 @@ function palette(curves) {
   return {
     colour: { ...quoted("label"), legend: null, scale: { domain: curves.map((c) => c.label), range: curves.map((c) => colour(c.look)) } },
     dash: { ...quoted("label"), legend: null, scale: { domain: curves.map((c) => c.label), range: curves.map((c) => DASHES[c.look.dash]) } },
-    width: { field: "label", type: "ordinal", legend: null, scale: { domain: curves.map((c) => c.label), range: curves.map((c) => (c.look.learned ? 3 : 1.6)) } },
   };
 }
 
@@ -47,10 +46,15 @@ function curvesSpec(curves, rows, seeds, { x, y, bands, title, xTitle }) {
       encoding: { x: across, y: up, color: look.colour, detail: { field: "seed" } },
     });
   }
-  layers.push({
-    data: { values: rows }, mark: { type: "line", aria: false, strokeCap: "butt" },
-    encoding: { x: across, y: up, color: look.colour, strokeDash: look.dash, strokeWidth: look.width },
-  });
+  const learned = new Set(curves.filter((c) => c.look.learned).map((c) => c.label));
+  for (const thick of [false, true]) {
+    const values = rows.filter((row) => learned.has(row.label) === thick);
+    if (!values.length) continue;
+    layers.push({
+      data: { values }, mark: { type: "line", aria: false, strokeCap: "butt", strokeWidth: thick ? 3 : 1.6 },
+      encoding: { x: across, y: up, color: look.colour, strokeDash: look.dash },
+    });
+  }
   layers.push({
     data: { values: [{ here: true }] }, mark: { type: "rule", color: quiet, strokeDash: [3, 3], aria: false },
     encoding: { x: { datum: { expr: "at" }, type: "quantitative" } },
@@ -111,7 +115,7 @@ function profilesSpec(curves, rows, title) {
     data: { values: rows }, height: 300,
     layer: [
       { mark: { type: "area", opacity: 0.13, aria: false }, encoding: { x: across, y: { ...up, field: "low" }, y2: { field: "high" }, color: look.colour } },
-      { mark: { type: "line", aria: false }, encoding: { x: across, y: up, color: look.colour, strokeDash: look.dash, strokeWidth: look.width } },
+      { mark: { type: "line", aria: false }, encoding: { x: across, y: up, color: look.colour, strokeDash: look.dash } },
     ],
   };
 }
