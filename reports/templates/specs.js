@@ -26,7 +26,6 @@ function palette(curves) {
   return {
     colour: { ...quoted("label"), legend: null, scale: { domain: curves.map((c) => c.label), range: curves.map((c) => colour(c.look)) } },
     dash: { ...quoted("label"), legend: null, scale: { domain: curves.map((c) => c.label), range: curves.map((c) => DASHES[c.look.dash]) } },
-    width: { field: "label", type: "ordinal", legend: null, scale: { domain: curves.map((c) => c.label), range: curves.map((c) => (c.look.learned ? 3 : 1.6)) } },
   };
 }
 
@@ -47,10 +46,15 @@ function curvesSpec(curves, rows, seeds, { x, y, bands, title, xTitle }) {
       encoding: { x: across, y: up, color: look.colour, detail: { field: "seed" } },
     });
   }
-  layers.push({
-    data: { values: rows }, mark: { type: "line", aria: false, strokeCap: "butt" },
-    encoding: { x: across, y: up, color: look.colour, strokeDash: look.dash, strokeWidth: look.width },
-  });
+  const learned = new Set(curves.filter((c) => c.look.learned).map((c) => c.label));
+  for (const thick of [false, true]) {
+    const values = rows.filter((row) => learned.has(row.label) === thick);
+    if (!values.length) continue;
+    layers.push({
+      data: { values }, mark: { type: "line", aria: false, strokeCap: "butt", strokeWidth: thick ? 3 : 1.6 },
+      encoding: { x: across, y: up, color: look.colour, strokeDash: look.dash },
+    });
+  }
   layers.push({
     data: { values: [{ here: true }] }, mark: { type: "rule", color: quiet, strokeDash: [3, 3], aria: false },
     encoding: { x: { datum: { expr: "at" }, type: "quantitative" } },
@@ -111,18 +115,18 @@ function profilesSpec(curves, rows, title) {
     data: { values: rows }, height: 300,
     layer: [
       { mark: { type: "area", opacity: 0.13, aria: false }, encoding: { x: across, y: { ...up, field: "low" }, y2: { field: "high" }, color: look.colour } },
-      { mark: { type: "line", aria: false }, encoding: { x: across, y: up, color: look.colour, strokeDash: look.dash, strokeWidth: look.width } },
+      { mark: { type: "line", aria: false }, encoding: { x: across, y: up, color: look.colour, strokeDash: look.dash } },
     ],
   };
 }
 
 const HEAT = [0.5, 0.8, 0.95, 1.05, 1.25, 2];
 function heatSpec(cells) {
-  const side = (field, title, extra) => ({ field, type: "nominal", sort: null, title, axis: { grid: false, domain: false, ticks: false, labelLimit: 260, ...extra } });
+  const side = (field, title, extra) => ({ field, type: "nominal", sort: null, title, axis: { grid: false, domain: false, ticks: false, labelLimit: 330, ...extra } });
   const x = side("task", "tested on", { orient: "top", labelAngle: -25, labelOverlap: false });
   const y = side("row", null, { labelOverlap: false });
   return {
-    data: { values: cells }, height: 46 * new Set(cells.map((cell) => cell.row)).size,
+    data: { values: cells }, padding: { left: 5, top: 5, bottom: 5, right: 70 }, height: 46 * new Set(cells.map((cell) => cell.row)).size,
     layer: [
       { mark: { type: "rect", stroke: "var(--surface)", strokeWidth: 2, cornerRadius: 4, aria: false }, encoding: { x, y, color: { field: "value", type: "quantitative", legend: null, scale: { type: "threshold", domain: HEAT, range: HEAT.concat(0).map((_, i) => `var(--heat-${i})`) } } } },
       { mark: { type: "text", fontSize: 13, fontWeight: 600, color: ink, aria: false }, encoding: { x, y, text: { field: "shown" } } },
