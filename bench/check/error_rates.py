@@ -12,6 +12,7 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 import typer
+from numpy.typing import NDArray
 from scipy import stats
 
 from bench.check.pools import Pool, build
@@ -34,10 +35,8 @@ class Measured:
         self.pool = pool
         self.seeds = {cell.key[0]: cell.seeds for cell in load_suite("gate").cells()}
         self.cells: dict[str, list[Recorded]] = {}
-        for cell in [
-            *read_side(pool.run.folder),
-            *(replace(at, key=_again(at)) for at in read_side(pool.rounded.folder)),
-        ]:
+        again = [replace(cell, key=(cell.key[0], _AGAIN, cell.key[2])) for cell in read_side(pool.rounded.folder)]
+        for cell in sorted([*read_side(pool.run.folder), *again], key=lambda cell: cell.key):
             self.cells.setdefault(cell.key[1], []).append(cell)
         self.noisy = next(pairs for what, pairs in pool.mistakes.items() if "noise" in what)
 
@@ -59,8 +58,8 @@ class Measured:
         base, head = self.pair(*self.noisy[random.integers(len(self.noisy))], random)
         coins = [random.random(len(cell.rows)) < 0.5 for cell in base]
         return (
-            [_with(a, a.rows.where(~coin, b.rows)) for a, b, coin in zip(base, head, coins, strict=True)],
-            [_with(b, b.rows.where(~coin, a.rows)) for a, b, coin in zip(base, head, coins, strict=True)],
+            [_mixed(a, b, coin) for a, b, coin in zip(base, head, coins, strict=True)],
+            [_mixed(b, a, coin) for a, b, coin in zip(base, head, coins, strict=True)],
         )
 
     def other_functions(self, random: np.random.Generator) -> Pair:
@@ -99,8 +98,11 @@ class Measured:
 _AGAIN = "the shipped checkpoint, batched otherwise"
 
 
-def _again(cell: Recorded) -> tuple[str, str, str]:
-    return cell.key[0], _AGAIN, cell.key[2]
+def _mixed(first: Recorded, second: Recorded, coin: NDArray[np.bool_]) -> Recorded:
+    """The seeds of the first cell, and those of the second where the coin says so."""
+    return _with(
+        first, pd.DataFrame({name: np.where(coin, second.rows[name], first.rows[name]) for name in first.rows})
+    )
 
 
 def _with(cell: Recorded, rows: pd.DataFrame) -> Recorded:
@@ -131,9 +133,7 @@ def main(
     folder: Annotated[Path, typer.Option(help="Where the trajectories are kept.")] = Path("results/error-rates"),
     checkpoint: Annotated[list[str] | None, typer.Option(help="Shipped checkpoints; all unless given.")] = None,
     draws: Annotated[int, typer.Option(min=1, help="How often the weights are perturbed anew.")] = 20,
-    most_seeds: Annotated[
-        int, typer.Option(min=2, help="Seeds of a task that are run; others are drawn again.")
-    ] = 4000,
+    most_seeds: Annotated[int, typer.Option(min=2, help="Seeds of a task that are really run.")] = 4000,
     comparisons: Annotated[int, typer.Option(min=1, help="Comparisons of each kind without a fault.")] = 1000,
     faults: Annotated[int, typer.Option(min=1, help="Comparisons of each kind with a fault.")] = 200,
 ) -> None:
