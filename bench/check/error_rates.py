@@ -17,6 +17,7 @@ from scipy import stats
 
 from bench.check.pools import Pool, build
 from bench.check.side import Clock, Recorded, read_side
+from bench.check.stated import stated
 from bench.check.verdict import compare
 from bench.process import set_up_process
 from bench.suite import load_suite
@@ -89,6 +90,18 @@ class Measured:
 
         return resampled
 
+    def really_worse(self) -> list[tuple[str, str]]:
+        """The draws of noise that are a fault: over all seeds of the pool, a task's mean loss rose beyond tolerance."""
+        return [pair for pair in self.noisy if any(self._rose(*cells) for cells in self._tasks(*pair))]
+
+    def _tasks(self, base: str, head: str) -> Iterator[tuple[Recorded, Recorded]]:
+        return zip(self.cells[base], self.cells[head], strict=True)
+
+    @staticmethod
+    def _rose(before: Recorded, after: Recorded) -> bool:
+        means = [float(cell.rows["final_loss"].mean()) for cell in (before, after)]
+        return means[1] > means[0] * (1 + stated(before.key[0]).tolerance)
+
     def step_time_ratios(self) -> list[float]:
         """Step times of perturbed weights over those of the shipped ones: the same code, in the same pass."""
         clocks = [cell.clock.step_seconds for cell in self.cells[self.pool.shipped]]
@@ -123,6 +136,11 @@ def measure(measured: Measured, comparisons: int, faults: int) -> Iterator[tuple
         ("caught", "divergence in 1 of 20 seeds", measured.one_of_twenty_diverges),
         *(("caught", what, measured.mistake(pairs)) for what, pairs in measured.pool.mistakes.items()),
     ]
+    if worse := measured.really_worse():
+        what = (
+            f"such noise, the {len(worse)} of {len(measured.noisy)} draws that made a mean loss worse beyond tolerance"
+        )
+        kinds.append(("caught", what, measured.mistake(worse)))
     for kind, what, resampled in kinds:
         random = np.random.default_rng(SEED)
         aim, count = (0.01, comparisons) if kind == "false alarms" else (0.95, faults)
