@@ -36,3 +36,6 @@ def test_the_command_runs_outside_the_checkout(python: Path, tmp_path: Path) -> 
     listed = subprocess.run([command, "list"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     for name in ("quick", "shipped", "deepmind-release", "mnist"):
         assert name in listed
+    compared = subprocess.run([command, "check", "it"], cwd=tmp_path, capture_output=True, text=True)
+    assert compared.returncode != 2, compared.stderr  # the reference results came with the package
+    assert "quadratic" in compared.stdout

@@ -1,6 +1,7 @@
 """`l2obench check`: the regression gate."""
 
 import tempfile
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
     from bench.check.verdict import Check
 
 REFERENCE = Path("results/reference")
+"""In a checkout; an installed package brings a copy of its own."""
 
 
 def check(
     sides: Annotated[
         list[Path] | None,
-        typer.Argument(help="[BASE] HEAD: runs, folders of runs or Parquet files; BASE is results/reference."),
+        typer.Argument(help="[BASE] HEAD: runs, folders of runs or Parquet files; BASE is the reference results."),
     ] = None,
     checkpoint: Annotated[str | None, typer.Option(help="Instead of HEAD: a checkpoint, run here.")] = None,
     against: Annotated[str | None, typer.Option(help="Instead of BASE: the checkpoint it is held against.")] = None,
@@ -75,8 +77,13 @@ def _read(sides: list[Path]) -> "tuple[list[Recorded], list[Recorded]]":
 
     if len(sides) > 2:
         raise TyperException(f"{len(sides)} sides were given; expected [BASE] HEAD")
-    base, head = [REFERENCE, *sides][-2:]
+    base, head = [_reference(), *sides][-2:]
     return read_side(base), read_side(head)
+
+
+def _reference() -> Path:
+    packaged = Path(str(resources.files("bench") / "reference"))
+    return packaged if packaged.is_dir() and not REFERENCE.is_dir() else REFERENCE
 
 
 def _run(
