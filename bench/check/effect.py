@@ -79,7 +79,10 @@ def _paired(differences: NDArray[np.float64]) -> tuple[float, float, float, floa
         return 0.0, 0.0, 0.0, 1.0
     if differences.size < 2:
         return estimate, -math.inf, math.inf, smallest_p_value(1) if estimate > 0 else 1.0
-    spread = float(differences.std(ddof=1))
+    with np.errstate(over="ignore"):  # losses near the largest number: an infinite spread shows nothing
+        spread = float(differences.std(ddof=1))
+    if math.isinf(spread):
+        return estimate, -math.inf, math.inf, 1.0
     if spread <= 1e-12 * abs(estimate):  # all alike: t is infinite, or noise
         return estimate, estimate, estimate, smallest_p_value(changed) if estimate > 0 else 1.0
     test = stats.ttest_1samp(differences, 0.0, alternative="greater")

@@ -325,7 +325,9 @@ def test_an_interrupted_job_is_not_taken_for_the_next() -> None:
 
     with Worker(timeout=60.0) as worker:
         with pytest.raises(Interrupted):
-            worker.do("tune", "quadratic[horizon=3]", ["sgd"], {"count": 1, "device": "cpu"}, interrupt)
+            worker.do(
+                "tune", "quadratic[horizon=3]", ["sgd"], {"count": 1, "halving": False, "device": "cpu"}, interrupt
+            )
         (row,) = worker.do("evaluate", "quadratic[horizon=3]", ["sgd"], {"seeds": [0], "lr": None, "device": "cpu"})
         assert row["status"] == "ok"
 
