@@ -100,8 +100,9 @@ class Runner:
             FileNotFoundError: the task's data are not on this machine.
         """
         try:
-            cell.task.require_data()
-            self.sources[cell.key[0]] = json.loads(json.dumps(cell.task.sources()))
+            if cell.key[0] not in self.sources:  # once a task: data may be large, and are hashed
+                cell.task.require_data()
+                self.sources[cell.key[0]] = json.loads(json.dumps(cell.task.sources()))
             _ = cell.optimizer.meta_parameters
         except FileNotFoundError:
             raise

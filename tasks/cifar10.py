@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.data import DataMissing, file_sha256
+from tasks.data import DataMissing, file_sha256, reason_of
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
@@ -39,10 +39,9 @@ def fetch_cifar10(folder: Path) -> None:
         try:
             download_url(URL, str(folder), archive(folder).name)
         except (OSError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise DataMissing(
-                f"CIFAR-10 could not be downloaded ({reason}); put {archive(folder).name} into {folder} by hand, or "
-                "use data=photos10, which needs no download"
+                f"CIFAR-10 could not be downloaded ({reason_of(error)}); put {archive(folder).name} into {folder} "
+                "by hand, or use data=photos10, which needs no download"
             ) from error
     check_cifar10(folder)
 

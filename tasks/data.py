@@ -98,9 +98,8 @@ def fetch_mnist(folder: Path) -> None:
     try:
         MNIST(str(folder), download=True)
     except (OSError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataMissing(
-            f"MNIST could not be downloaded to {folder} ({reason}); copy the four .gz files into "
+            f"MNIST could not be downloaded to {folder} ({reason_of(error)}); copy the four .gz files into "
             f"{_raw(folder)} by hand, or use data=mnist5k, which needs no download"
         ) from error
     _check_mnist(folder)
@@ -170,6 +169,11 @@ def _save_if_writable(tensors: dict[str, Tensor], path: Path) -> None:
             os.replace(Path(folder) / path.name, path)
     except OSError:
         return
+
+
+def reason_of(error: Exception) -> str:
+    """Why a download failed: the first line of the error's message, or its kind where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def file_sha256(path: Path) -> str:

@@ -3,7 +3,6 @@
 An image from outside is untrusted: what is no image, is too large or too small, is refused in one line.
 """
 
-import hashlib
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+
+from tasks.data import file_sha256
 
 MAX_PIXELS = 64_000_000
 MIN_SIDE = 16
@@ -102,8 +103,7 @@ def image_source(name: str) -> dict[str, str]:
     """Where an image comes from: a description and its SHA-256, for a run's manifest."""
     known = PHOTOGRAPHS.get(name)
     about = f"{known.credit} (in the {known.package} wheel)" if known else "the user's file"
-    with image_path(name).open("rb") as file:
-        return {"description": about, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    return {"description": about, "sha256": file_sha256(image_path(name))}
 
 
 def square(image: Tensor, side: int) -> Tensor:

@@ -4,7 +4,6 @@
 the weights of torchvision, trained on ImageNet; downloaded once by `l2obench prepare vgg16`.
 """
 
-import hashlib
 import math
 import os
 import tempfile
@@ -20,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tasks.base import Tensors
-from tasks.data import DataMissing, data_dir
+from tasks.data import DataMissing, data_dir, file_sha256, reason_of
 from tasks.photographs import image_source, read_image, square
 
 FeatureSource = Literal["random", "vgg16"]
@@ -152,14 +151,11 @@ def fetch_vgg16(folder: Path) -> Path:
         if not archive.is_file():
             download_url_to_file(VGG16_URL, str(archive), progress=False)
     except (OSError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataMissing(
-            f"VGG16's weights could not be downloaded to {archive} ({reason}); copy {VGG16_URL} there by hand, "
-            "or use features=random, which needs no download"
+            f"VGG16's weights could not be downloaded to {archive} ({reason_of(error)}); copy {VGG16_URL} there "
+            "by hand, or use features=random, which needs no download"
         ) from error
-    with archive.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != VGG16_SHA256:
+    if (found := file_sha256(archive)) != VGG16_SHA256:
         raise DataMissing(
             f"{archive} is not torchvision's file (SHA-256 {found[:12]}…, expected {VGG16_SHA256[:12]}…); delete it "
             "and run 'l2obench prepare vgg16'"
@@ -178,8 +174,7 @@ def vgg_sources(source: FeatureSource) -> dict[str, Any]:
     """Where the features come from, for a run's manifest."""
     if source == "random":
         return {f"calibration/{name}": image_source(name) for name in CALIBRATION}
-    with (data_dir() / VGG16_FILE).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_sha256(data_dir() / VGG16_FILE)
     return {"vgg16": {"description": "torchvision's VGG16_Weights.IMAGENET1K_V1, convolutions", "sha256": digest}}
 
 
