@@ -79,15 +79,17 @@ class Runner:
 
         Raises:
             StoreError: the folder holds something else, or cannot be written. Nothing has been run then.
+            ExecutorError: the executor cannot be reached, or is lost; what it did until then is kept.
             FileNotFoundError: a task's data are not on this machine.
         """
         self.run.check()
         for cell in self.cells:
             self._require(cell)
         todo = [cell for cell in self.cells if self.force or not self._finished(cell)]
-        if todo:
-            self.run.begin(manifest(self.run, about, self.cells, self.sources, self.device))
+        if not todo:
+            return Outcome(0, len(self.cells), [])
         with self.executor:
+            self.run.begin(manifest(self.run, about, self.cells, self.sources, self.device))
             errors = self._compute(todo)
         return Outcome(len(todo), len(self.cells) - len(todo), errors)
 

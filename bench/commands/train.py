@@ -63,7 +63,7 @@ def train(
     session = Session(out or Path("results/training") / cell_name(rule, task, recipe), made, device, force)
     if session.resumed:
         print(f"going on at trajectory {session.progress.trajectory} of {made.trajectories}")
-    lines = Lines(total=made.trajectories, completed=session.progress.trajectory)
+    lines = Lines("training", total=made.trajectories, completed=session.progress.trajectory)
     try:
         with lines:
             session.run(lambda progress: lines.advance(*training_line(progress, made.trajectories)))

@@ -1,31 +1,35 @@
 """The executor that is a Dask cluster: one given by its scheduler's address, or worker processes on this machine.
 
-Requests and answers are JSON, and travel through Dask: workers share neither a file system nor a folder with this
-process. What a worker needs once, the checkpoints among it, goes to each by a plugin of Dask's, to late ones too.
+Requests and answers are JSON and travel through Dask: workers need share no file system with this process. What a
+worker needs once, checkpoints among it, reaches each by a plugin of Dask's, late ones too (`dask_worker.py`).
 
-Dask runs the jobs of a dead worker again and gives up a job whose workers keep dying. It counts a death against all that
-its worker held, so a job that was given up is tried once more while nothing else runs: none is blamed for its neighbour.
+Dask runs the jobs of a dead worker again, and gives up a job whose workers keep dying. It counts a death against all
+that the worker held, so a job that was given up is tried again while nothing else runs: none is blamed for another.
 """
 
+import contextlib
 import json
+import logging
+import math
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
+
+import dask
+import distributed
 
 from bench.executors.base import Executor, ExecutorError
+from bench.executors.dask_worker import TOPIC, NotReady, Place, do_request, to_request
 from bench.executors.local import cores
-from bench.executors.place import Place, do_request, to_request
-from bench.failures import Failure
+from bench.failures import Failure, reason_of
 from bench.work import Answer, Assignment
 
-if TYPE_CHECKING:
-    from distributed import Client, Future
-
-AHEAD = 2  # assignments under way for each that can run at once: no worker waits, and few are lost with one
+AHEAD = 2  # assignments under way for each that can run: no worker waits for this process, and few go down with one
 LOOK_SECONDS = 1.0  # how often workers are counted
 CONNECT_SECONDS = 20
-TOPIC = "l2obench"
+LOCAL_TRIES = 2  # deaths after which a job is given up, on workers that we start; other clusters have a setting
 
 
 class DaskExecutor(Executor):
@@ -35,12 +39,12 @@ class DaskExecutor(Executor):
         scheduler: its address, or the path of its scheduler file; none: workers are started on this machine.
         processes: how many are started; none: one for each core.
         timeout: seconds that a step may take; none: plugins have the default, ours as long as they need.
-        resources: what a worker must offer for any assignment, besides what that asks for itself.
+        resources: what a worker must offer for any assignment, unless that says otherwise itself.
         files: checkpoints by the path that identities give them.
         report: called with a line for each part of a job that begins.
 
     Raises:
-        ExecutorError: on entering: Dask is not installed, or nothing answers at the address.
+        ExecutorError: on entering: nothing answers at the address, or its workers are not fit.
     """
 
     def __init__(
@@ -56,65 +60,132 @@ class DaskExecutor(Executor):
         self.scheduler = scheduler
         self.processes = processes or cores()
         self.resources = dict(resources or {})
-        self._place = Place(timeout, dict(files or {}))
-        self._client: Client | None = None
+        self._place = Place(f"l2obench-{uuid.uuid4().hex}", timeout, files or {})
         self._cluster: Any = None
-        self._under_way: dict[Future, Assignment] = {}
+        self._client: Any = None
+        self._completed: Any = None
+        self._under_way: dict[str, Assignment] = {}
         self._suspects: list[Assignment] = []
         self._alone: Assignment | None = None
-        self._seen: tuple[float, dict[str, Any]] = (-LOOK_SECONDS, {})
+        self._looked, self._workers = -math.inf, dict[str, Any]()
+        self._warned = False
 
-    def __enter__(self) -> "DaskExecutor":
-        try:
-            import distributed  # noqa: F401
-        except ImportError as error:
-            raise ExecutorError("--executor dask needs Dask: pip install 'l2obench[dask]'") from error
+    def __enter__(self) -> Self:
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it becomes one line of ours
         if self.scheduler is not None:
-            self._client = _connected(self.scheduler)
+            self._connect()
         return self
 
     def submit(self, assignment: Assignment) -> None:
-        client = self._connect()
-        future = client.submit(
-            do_request,
-            to_request(assignment),
-            key=f"{assignment.job.__name__}-{id(assignment):x}-{time.monotonic_ns():x}",
-            resources={**self.resources, **assignment.resources} or None,
-            pure=False,
-        )
-        self._under_way[future] = assignment
+        needed = {**self.resources, **assignment.resources}
+        request = to_request(assignment)
+        future = self._connect().submit(do_request, self._place.name, request, resources=needed or None, pure=False)
+        self._under_way[future.key] = assignment
+        self._completed.add(future)
 
     def finished(self) -> Answer:
-        from distributed import wait
-
         while True:
             if not self._under_way:
                 self._alone = self._suspects.pop(0)
                 self.submit(self._alone)
-            for future in wait(list(self._under_way), return_when="FIRST_COMPLETED").done:
-                if (answer := self._taken(future)) is not None:
-                    return answer
+            future, result = next(self._completed)
+            if (answer := self._answer(future, result)) is not None:
+                return answer
 
     def room(self, needed: Mapping[str, float]) -> int:
         needed = {**self.resources, **needed}
-        return AHEAD * sum(_places(worker, needed) for worker in self._workers().values())
+        places = sum(_places(worker, needed) for worker in self._look().values())
+        if not places and not self._warned:
+            self._warned = True
+            lacking = " with " + ", ".join(f"{name}={value:g}" for name, value in needed.items()) if needed else ""
+            self.report(f"waiting: none of {len(self._workers)} workers is one{lacking}")
+        return AHEAD * places
 
     def places(self) -> str:
-        workers = self._workers()
-        return f"{len(workers)} workers, {sum(worker['nthreads'] for worker in workers.values())} threads"
+        workers = self._look().values()
+        return f"{len(workers)} workers, {sum(worker['nthreads'] for worker in workers)} threads"
 
     def close(self) -> None:
         if self._client is not None:
-            if self._client.status == "running":
-                self._client.cancel(list(self._under_way), force=True)
+            with contextlib.suppress(Exception):  # a scheduler that is gone needs no goodbye
+                if self._client.status == "running":
+                    self._client.unregister_worker_plugin(self._place.name)
             self._client.close()
         if self._cluster is not None:
             self._cluster.close()
-        self._client = self._cluster = None
-        self._under_way = {}
+        self._cluster = self._client = None
 
-    def _connect(self) -> "Client":
-        if self._client is None:
-            self._cluster = _local_cluster(self.processes)
-            self._client = _connected(self._cluster)
+    def _connect(self) -> Any:
+        """The client. Workers of ours are started when the first assignment is: nothing runs beside the timing pass."""
+        if self._client is not None:
+            return self._client
+        if self.scheduler is None:
+            with dask.config.set({"distributed.scheduler.allowed-failures": LOCAL_TRIES - 1}):
+                self._cluster = distributed.LocalCluster(
+                    n_workers=self.processes,
+                    threads_per_worker=1,
+                    dashboard_address=None,
+                    silence_logs=logging.CRITICAL,
+                )
+        try:
+            if self.scheduler is not None and Path(self.scheduler).is_file():
+                self._client = distributed.Client(scheduler_file=self.scheduler, timeout=CONNECT_SECONDS)
+            else:
+                self._client = distributed.Client(self._cluster or self.scheduler, timeout=CONNECT_SECONDS)
+        except (OSError, ValueError, TypeError) as error:
+            raise ExecutorError(
+                f"--scheduler {self.scheduler} cannot be reached: {reason_of(error)}; "
+                "expected an address such as tcp://host:8786, or a scheduler file"
+            ) from error
+        self._completed = distributed.as_completed(loop=self._client.loop, with_results=True, raise_errors=False)
+        self._client.subscribe_topic(TOPIC, lambda event: self.report(event[1]))
+        try:
+            self._client.register_plugin(self._place)
+        except Exception as error:  # whatever keeps a worker from taking it
+            raise ExecutorError(f"the workers of {self._where()} are not fit: {reason_of(error)}") from error
         return self._client
+
+    def _where(self) -> str:
+        return self.scheduler or "the cluster on this machine"
+
+    def _look(self) -> dict[str, Any]:
+        """The workers as they were at most a second ago."""
+        if self._client is None:
+            return {str(number): {"nthreads": 1, "resources": {}} for number in range(self.processes)}
+        now = time.monotonic()
+        if now - self._looked > LOOK_SECONDS:
+            with contextlib.suppress(OSError):  # a scheduler that is gone shows in what is under way
+                self._workers = dict(self._client.scheduler_info()["workers"])
+            self._looked = now
+        return self._workers
+
+    def _answer(self, future: Any, result: Any) -> Answer | None:
+        """What a future came to; nothing if it is to be tried again.
+
+        Raises:
+            ExecutorError: it came to nothing, and not by its own fault.
+        """
+        assignment = self._under_way.pop(future.key)
+        if future.status == "finished":
+            answer = json.loads(result)
+            failure = Failure(*answer["failure"]) if "failure" in answer else None
+            return Answer(assignment, answer.get("result"), failure)
+        if future.status != "error":
+            raise ExecutorError(
+                f"{self._where()} went away; what is finished is kept, and the same command goes on from there", 3
+            )
+        error = result[1]
+        if not isinstance(error, distributed.KilledWorker):
+            what = str(error) if isinstance(error, NotReady) else reason_of(error)
+            raise ExecutorError(f"a worker of {self._where()} cannot do its work: {what}")
+        if assignment is not self._alone:
+            self._suspects.append(assignment)
+            return None
+        deaths = 2 * (error.allowed_failures + 1)
+        return Answer(assignment, failure=Failure("error", f"its worker's process ended, {deaths} times"))
+
+
+def _places(worker: Mapping[str, Any], needed: Mapping[str, float]) -> int:
+    """How many assignments a worker can do at once."""
+    offered = worker["resources"]
+    return min([int(worker["nthreads"]), *(int(offered.get(name, 0) // amount) for name, amount in needed.items())])

@@ -164,6 +164,10 @@ MISTAKES = [
     (["test-plugin", "pathlib.Path"], "is no optimizer"),
     (["run", "quick", "--timeout", "nan"], "not a number of seconds"),
     (["run", "quick", "--timeout", "0"], "not a number of seconds"),
+    (["run", "quick", "--workers", "2"], "--workers needs --executor"),
+    (["run", "quick", "--executor", "slurm"], "slurm"),
+    (["run", "quick", "--executor", "dask", "--resources", "GPU"], "'GPU' is not NAME=AMOUNT"),
+    (["run", "quick", "--scheduler", "nowhere://1"], "expected an address such as tcp://host:8786"),
 ]
 
 
