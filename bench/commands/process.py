@@ -10,7 +10,9 @@ EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED = 2, 3, 130
 
 
 def complain(message: str) -> None:
-    print(f"l2obench: {' '.join(message.split())}", file=sys.stderr)
+    """One line on stderr; of several processes that torchrun started, the first speaks for all."""
+    if os.environ.get("RANK", "0") == "0":
+        print(f"l2obench: {' '.join(message.split())}", file=sys.stderr)
 
 
 def set_up(device: str, data_dir: Path | None) -> None:
