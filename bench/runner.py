@@ -89,7 +89,7 @@ class Runner:
         if not todo:
             return Outcome(0, len(self.cells), [])
         with self.executor:
-            self.run.begin(manifest(self.run, about, self.cells, self.sources, self.device))
+            self.run.begin(lambda: manifest(self.run, about, self.cells, self.sources, self.device))
             errors = self._compute(todo)
         return Outcome(len(todo), len(self.cells) - len(todo), errors)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bench.commands.options import DataDir, Device
-from bench.commands.process import set_up
+from bench.commands.process import Terminated, set_up
 
 
 def train(
@@ -82,7 +82,7 @@ def train(
         try:
             with lines:
                 session.run(lambda progress: lines.advance(*training_line(progress, made.trajectories)))
-        except (KeyboardInterrupt, RankLost):
+        except (KeyboardInterrupt, Terminated, RankLost):
             session.save()
             raise
     print(f"best validation loss {session.progress.best_validation:.5g}: {session.folder / 'checkpoint.safetensors'}")

@@ -71,6 +71,8 @@ class Ranks:
             return content
         size = torch.tensor([len(content)])
         self._broadcast(size)
+        if not int(size):
+            return b""
         data = torch.frombuffer(bytearray(content), dtype=torch.uint8) if self.leads else None
         data = torch.empty(int(size), dtype=torch.uint8) if data is None else data
         self._broadcast(data)
