@@ -33,6 +33,10 @@ def train(
     coordinates: Annotated[
         int | None, typer.Option(help="Coordinates of each tensor and function that carry a graph.")
     ] = None,
+    second_order: Annotated[
+        bool | None,
+        typer.Option("--second-order/--first-order", help="Keep second derivatives, which the paper drops."),
+    ] = None,
     validate_every: Annotated[int | None, typer.Option(help="Trajectories between validations.")] = None,
     validation_functions: Annotated[int | None, typer.Option(help="Functions of a validation.")] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed trains on other functions.")] = None,
@@ -63,6 +67,7 @@ def train(
         "average": average,
         "clip": clip,
         "coordinates": coordinates,
+        "second_order": second_order,
         "validate_every": validate_every,
         "validation_functions": validation_functions,
         "seed": seed,

@@ -48,6 +48,8 @@ class Recipe(BaseModel):
     """Bound on the norm of the meta-gradient."""
     coordinates: int | None = Field(default=None, ge=1)
     """Coordinates of each parameter tensor and function that carry a graph, drawn at random; none: all."""
+    second_order: bool = False
+    """Keep ∂∇f/∂φ, which the paper drops: an exact meta-gradient of each truncation, for small functions."""
     init_std: float | None = Field(default=None, gt=0)
     """Standard deviation of the initial weights with zero biases; none: the rule's own initialisation."""
     boundary_losses: Literal["once", "twice"] = "once"

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bench.metatrain.gradient import truncated_bptt
 from bench.metatrain.recipe import Recipe, RecipeError
+from bench.metatrain.second_order import second_order_bptt
 from bench.metatrain.weighting import step_weights
 from bench.registry import function_family, optimizer_registry, task_registry
 from bench.rollout import Problems, rollout, start
@@ -63,6 +64,8 @@ class Trainer:
             raise RecipeError(f"{recipe.optimizer} is trained already; leave its checkpoint out")
         if recipe.coordinates is not None and not isinstance(rule, CoordinatewiseOptimizer):
             raise RecipeError(f"coordinates={recipe.coordinates} needs a coordinatewise rule; {rule.name} is not one")
+        if recipe.second_order and recipe.coordinates is not None:
+            raise RecipeError("second_order follows all coordinates; leave coordinates out")
         if self.task.horizon < recipe.unroll:
             raise RecipeError(f"the unroll ({recipe.unroll}) is longer than the horizon ({self.task.horizon})")
         if recipe.first_horizon is not None and not recipe.unroll <= recipe.first_horizon <= self.task.horizon:
@@ -131,7 +134,11 @@ class Trainer:
             if self.recipe.boundary_losses == "twice":
                 met.append(carry.losses.unsqueeze(-1))
             rule = self.rule.with_meta_parameters(progress.phi)
-            segment = truncated_bptt(problems, rule, carry, weights / len(weights), self.recipe.coordinates, draws)
+            weights = weights / len(weights)
+            if self.recipe.second_order:
+                segment = second_order_bptt(problems, rule, carry, weights)
+            else:
+                segment = truncated_bptt(problems, rule, carry, weights, self.recipe.coordinates, draws)
             carry = segment.carry
             met.append(segment.losses)
             progress, norm = self._meta_step(progress, segment.meta_grads)
