@@ -21,6 +21,8 @@ RULES = {
     "adam": ("optimizers.adam:Adam", "Adam"),
     "adamw": ("optimizers.adamw:AdamW", "Adam with decoupled weight decay"),
     "lstm": ("optimizers.lstm:LSTM", "the paper's learned optimizer, a coordinatewise LSTM"),
+    "gac": ("optimizers.gac:GAC", "the paper's LSTM+GAC, some cells averaged over all coordinates"),
+    "ntm-bfgs": ("optimizers.ntm_bfgs:NTMBFGS", "the paper's NTM-BFGS, an LSTM+GAC with a shared low-rank memory"),
 }
 """Name → (module:class, summary). Modules are imported when a rule is asked for."""
 

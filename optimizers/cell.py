@@ -1,6 +1,7 @@
 """The LSTM cell of the learned optimizers, once as a graph and once in place.
 
-All tensors are feature-major, `[units, coordinates]`. Gates are ordered input, forget, output, candidate; one bias a gate.
+All tensors are feature-major, `[units, coordinates]`. Gates are ordered input, forget, output, candidate, with one bias
+each.
 """
 
 from collections.abc import Iterator

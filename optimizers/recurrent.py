@@ -18,7 +18,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class RecurrentOptimizer(LearnedOptimizer):
-    """Layers of LSTM cells, their weights shared over coordinates, under one linear output; a state for each coordinate.
+    """Layers of LSTM cells under a linear output: weights shared over coordinates, a state for each of them.
 
     Source: Andrychowicz et al. 2016, section 2.1 (two layers of 20 units) and appendix A (preprocessing).
     """
