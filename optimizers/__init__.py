@@ -35,6 +35,11 @@ def shipped_checkpoints() -> list[str]:
     return sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
 
 
+def rule_of_checkpoint(name: str) -> str:
+    """The rule that a shipped checkpoint belongs to: the one that its name begins with, `lstm` where none does."""
+    return max((rule for rule in RULES if name.startswith(f"{rule}-")), key=len, default="lstm")
+
+
 def load(name: str, params: "Iterable[Tensor] | Iterable[dict[str, Any]]", **hyperparameters: Any) -> "DropIn":
     """A rule as a drop-in `torch.optim.Optimizer`, as in `load("lstm", model.parameters(), checkpoint="mnist")`.
 

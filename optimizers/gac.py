@@ -82,8 +82,8 @@ class GAC(RecurrentOptimizer, Optimizer):
 
     def _means(self, x: Tensor, coordinates: int) -> Tensor:
         """What the averaging units of `[units, replicas · coordinates]` put out: every coordinate the same."""
-        own = x[: self.averaging].view(self.averaging, -1, coordinates)
-        return own.mean(-1, keepdim=True).expand_as(own).reshape(self.averaging, -1)
+        own = x[: self.averaging].view(self.averaging, x.shape[1] // coordinates, coordinates)
+        return own.mean(-1, keepdim=True).expand_as(own).flatten(1)
 
 
 def end_to_end(tensors: Tensors) -> Tensor:

@@ -7,8 +7,10 @@ from bench.metatrain.gradient import truncated_bptt
 from bench.metatrain.weighting import step_weights
 from bench.rollout import Problems, start
 from optimizers.base import State
+from optimizers.gac import GAC
 from optimizers.learned import LearnedOptimizer
 from optimizers.lstm import LSTM
+from optimizers.ntm_bfgs import NTMBFGS
 from tasks.base import Task, Tensors
 from tasks.mnist import MnistMlp
 from tasks.quadratic import Quadratic
@@ -21,12 +23,19 @@ CASES: list[tuple[Task, LSTM]] = [
 ]
 
 
-def trained(rule: LSTM) -> LSTM:
+NAMES = ["quadratic", "mnist", "mnist-relu"]
+SHARING: list[tuple[Task, LearnedOptimizer]] = [
+    (Quadratic(dim=4), GAC(hidden=5, averaging=2, preprocessing="none", output_scale=1)),
+    (MnistMlp(units=3, batch=4), NTMBFGS(hidden=4, averaging=2, memory=3)),
+]
+
+
+def trained(rule: LearnedOptimizer) -> LearnedOptimizer:
     random = rule.initialised(torch.Generator().manual_seed(1)).meta_parameters
     return rule.with_meta_parameters({name: value.to(DOUBLE) for name, value in random.items()})
 
 
-def kept_graph(problems: Problems, rule: LSTM, weights: torch.Tensor) -> Tensors:
+def kept_graph(problems: Problems, rule: LearnedOptimizer, weights: torch.Tensor) -> Tensors:
     """Autograd through Σ w_t f(θ_t) with the graph kept, ∇f detached: the paper's own recipe, one task at a time."""
     phi = {name: value.clone().requires_grad_() for name, value in rule.meta_parameters.items()}
     learner = rule.with_meta_parameters(phi)
@@ -53,9 +62,12 @@ def kept_graph(problems: Problems, rule: LSTM, weights: torch.Tensor) -> Tensors
     return dict(zip(phi, torch.autograd.grad(total, list(phi.values())), strict=True))
 
 
-@pytest.mark.parametrize(("task", "rule"), CASES, ids=["quadratic", "mnist", "mnist-relu"])
-@pytest.mark.parametrize("coordinates", [None, 10**6], ids=["all", "sampled all"])
-def test_meta_gradient_equals_the_kept_graph(task: Task, rule: LSTM, coordinates: int | None) -> None:
+@pytest.mark.parametrize(
+    ("task", "rule", "coordinates"),
+    [*((*case, None) for case in [*CASES, *SHARING]), *((*case, 10**6) for case in CASES)],
+    ids=[*NAMES, "gac", "ntm-bfgs", *(f"{name}, sampled all" for name in NAMES)],
+)
+def test_meta_gradient_equals_the_kept_graph(task: Task, rule: LearnedOptimizer, coordinates: int | None) -> None:
     rule = trained(rule)
     weights = torch.linspace(0.5, 2, 7, dtype=DOUBLE)
     expected = kept_graph(Problems(task, [1, 2, 3], dtype=DOUBLE), rule, weights)

@@ -30,6 +30,7 @@ SMALL = {
     "validation_functions": 16,
     "lr": 0.01,
 }
+SHARING = "ntm-bfgs[averaging=2,hidden=6,memory=4,output_scale=1,preprocessing=none]"
 
 
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
@@ -69,8 +70,10 @@ def test_log_is_a_table_and_a_picture(tmp_path: Path) -> None:
     assert (tmp_path / "meta-loss.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_stopped_and_resumed_equals_undisturbed(tmp_path: Path) -> None:
-    undisturbed = Session(tmp_path / "one", make_recipe(SMALL))
+@pytest.mark.parametrize("rule", [SMALL["optimizer"], SHARING])
+def test_stopped_and_resumed_equals_undisturbed(tmp_path: Path, rule: str) -> None:
+    recipe = make_recipe(SMALL | {"optimizer": rule})
+    undisturbed = Session(tmp_path / "one", recipe)
     undisturbed.run()
 
     class Killed(Exception):
@@ -80,10 +83,10 @@ def test_stopped_and_resumed_equals_undisturbed(tmp_path: Path) -> None:
         if progress.trajectory == 7:
             raise Killed
 
-    first = Session(tmp_path / "two", make_recipe(SMALL))
+    first = Session(tmp_path / "two", recipe)
     with pytest.raises(Killed):
         first.run(die)  # saved for the last time at an earlier best
-    second = Session(tmp_path / "two", make_recipe(SMALL))
+    second = Session(tmp_path / "two", recipe)
     assert second.resumed
     assert 0 < second.progress.trajectory < 7
     second.run()
