@@ -21,8 +21,14 @@ def train(
     trajectories: Annotated[int | None, typer.Option(help="Trajectories in all.")] = None,
     functions: Annotated[int | None, typer.Option(help="Functions in a meta-batch.")] = None,
     unroll: Annotated[int | None, typer.Option(help="Steps of a truncation.")] = None,
+    first_horizon: Annotated[
+        int | None, typer.Option(help="Steps of the first trajectory; they grow to the task's horizon.")
+    ] = None,
     weighting: Annotated[str | None, typer.Option(help="uniform, linear or final.")] = None,
     lr: Annotated[float | None, typer.Option(help="Adam's learning rate on the meta-parameters.")] = None,
+    average: Annotated[
+        float | None, typer.Option(help="Decay of a moving average of the meta-parameters, which is then what is kept.")
+    ] = None,
     clip: Annotated[float | None, typer.Option(help="Bound on the norm of the meta-gradient.")] = None,
     coordinates: Annotated[
         int | None, typer.Option(help="Coordinates of each tensor and function that carry a graph.")
@@ -51,8 +57,10 @@ def train(
         "trajectories": trajectories,
         "functions": functions,
         "unroll": unroll,
+        "first_horizon": first_horizon,
         "weighting": weighting,
         "lr": lr,
+        "average": average,
         "clip": clip,
         "coordinates": coordinates,
         "validate_every": validate_every,

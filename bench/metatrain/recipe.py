@@ -32,12 +32,18 @@ class Recipe(BaseModel):
     """Functions whose meta-gradients are averaged in a meta-step."""
     unroll: int = Field(default=20, ge=1)
     """Steps of a truncation."""
+    first_horizon: int | None = Field(default=None, ge=1)
+    """Steps of the first trajectory; they grow geometrically, and reach the task's horizon after half of the
+    trajectories. None: all trajectories are as long as the task says."""
     weighting: Weighting = "uniform"
     """w_t of the meta-objective Σ w_t f(θ_t): all equal, growing linearly with t, or the final step only."""
     lr: float = Field(default=3e-3, gt=0)
     """Adam's learning rate on φ at the start."""
     final_lr: float = Field(default=0.02, gt=0, le=1)
     """Fraction of `lr` reached at the end, by cosine decay; 1 for a constant rate."""
+    average: float | None = Field(default=None, gt=0, lt=1)
+    """Decay of a moving average of φ over meta-steps (Polyak & Juditsky 1992), which is what is validated and kept;
+    none: φ itself."""
     clip: float = Field(default=1.0, gt=0)
     """Bound on the norm of the meta-gradient."""
     coordinates: int | None = Field(default=None, ge=1)

@@ -26,7 +26,7 @@ from bench.store import StoreError, write_atomically
 from optimizers.checkpoint import encode_checkpoint
 
 SAVE_SECONDS = 20.0
-PARTS = ("phi", "mean", "square", "best")
+PARTS = ("phi", "mean", "square", "average", "best")
 
 
 class Session:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bench.metatrain.gradient import truncated_bptt
 from bench.metatrain.recipe import Recipe, RecipeError
@@ -34,6 +35,8 @@ class Progress:
     phi: Tensors
     mean: Tensors
     square: Tensors
+    average: Tensors
+    """What is validated and kept: a moving average of φ, or φ itself."""
     best: Tensors
     best_validation: float = math.inf
     trajectory: int = 0
@@ -62,11 +65,15 @@ class Trainer:
             raise RecipeError(f"coordinates={recipe.coordinates} needs a coordinatewise rule; {rule.name} is not one")
         if self.task.horizon < recipe.unroll:
             raise RecipeError(f"the unroll ({recipe.unroll}) is longer than the horizon ({self.task.horizon})")
+        if recipe.first_horizon is not None and not recipe.unroll <= recipe.first_horizon <= self.task.horizon:
+            raise RecipeError(
+                f"first_horizon={recipe.first_horizon}: expected the unroll ({recipe.unroll}) at least, the horizon "
+                f"({self.task.horizon}) at most"
+            )
         try:
             self.rule = rule.for_groups(self.task.groups)
         except ValueError as error:
             raise RecipeError(f"{recipe.task}: {error}") from error
-        self.weights = step_weights(recipe.weighting, self.task.horizon).to(device)
 
     def begin(self) -> Progress:
         """Random meta-parameters, from the recipe's seed."""
@@ -77,7 +84,7 @@ class Trainer:
                 std = 0.0 if name.endswith("bias") else self.recipe.init_std
                 tensor.normal_(0, std, generator=random)
         zeros = {name: torch.zeros_like(tensor) for name, tensor in phi.items()}
-        return Progress(phi, zeros, dict(zeros), dict(phi))
+        return Progress(phi, zeros, dict(zeros), dict(phi), dict(phi))
 
     def run_trajectory(self, progress: Progress) -> Progress:
         """Progress after one trajectory. Where its meta-gradient is not finite, φ stays what it was before.
@@ -97,9 +104,9 @@ class Trainer:
                 ) from error
         stepped = replace(stepped, trajectory=progress.trajectory + 1)
         if stepped.trajectory % self.recipe.validate_every == 0 or stepped.trajectory == self.recipe.trajectories:
-            row["validation"] = self.validate(stepped.phi)
+            row["validation"] = self.validate(stepped.average)
             if row["validation"] < stepped.best_validation:
-                stepped = replace(stepped, best=stepped.phi, best_validation=row["validation"])
+                stepped = replace(stepped, best=stepped.average, best_validation=row["validation"])
         seconds = time.perf_counter() - began
         log = [*progress.log, {"trajectory": progress.trajectory, "seconds": seconds, **row}]
         return replace(stepped, seconds=progress.seconds + seconds, log=log)
@@ -120,7 +127,7 @@ class Trainer:
         with torch.no_grad():
             carry = start(problems, self.rule.with_meta_parameters(progress.phi))
         met, norms = [], []
-        for weights in torch.split(self.weights, self.recipe.unroll):
+        for weights in torch.split(self.weights(number), self.recipe.unroll):
             if self.recipe.boundary_losses == "twice":
                 met.append(carry.losses.unsqueeze(-1))
             rule = self.rule.with_meta_parameters(progress.phi)
@@ -150,7 +157,15 @@ class Trainer:
         clipped = {name: grad * clip for name, grad in grads.items()}
         step, lr = progress.meta_steps + 1, self._lr(progress.trajectory)
         phi, mean, square = adam(progress.phi, clipped, progress.mean, progress.square, step, lr)
-        return replace(progress, phi=phi, mean=mean, square=square, meta_steps=step), float(norm)
+        average = phi if self.recipe.average is None else averaged(progress.average, phi, self.recipe.average, step)
+        return replace(progress, phi=phi, mean=mean, square=square, average=average, meta_steps=step), float(norm)
+
+    def weights(self, trajectory: int) -> Tensor:
+        """w_1 … w_T of a trajectory, `[T]`: T grows from the recipe's first horizon to the task's."""
+        horizon, first = self.task.horizon, self.recipe.first_horizon or self.task.horizon
+        share = min(1.0, 2 * trajectory / self.recipe.trajectories)
+        steps = round(first * (horizon / first) ** share)
+        return step_weights(self.recipe.weighting, steps).to(self.device)
 
     def _lr(self, trajectory: int) -> float:
         """Cosine decay from `lr` to `lr · final_lr` over the recipe's trajectories."""
@@ -176,6 +191,12 @@ def adam(
         {name: state[name]["mean"] for name in phi},
         {name: state[name]["square"] for name in phi},
     )
+
+
+def averaged(average: Tensors, phi: Tensors, decay: float, step: int) -> Tensors:
+    """The moving average after one more φ. Early on its memory is short, so that the start is soon forgotten."""
+    weight = 1 - min(decay, step / (step + 10))
+    return {name: torch.lerp(average[name], phi[name], weight) for name in phi}
 
 
 def train(trainer: Trainer, progress: Progress, on_trajectory: Callable[[Progress], None]) -> Progress:

@@ -95,6 +95,50 @@ def test_stopped_and_resumed_equals_undisturbed(tmp_path: Path, rule: str) -> No
     assert second.progress.best_validation == undisturbed.progress.best_validation
 
 
+def test_the_average_is_what_is_kept(tmp_path: Path) -> None:
+    session = Session(tmp_path, make_recipe(SMALL | {"average": 0.9, "validate_every": 12}))
+    seen = [session.progress.phi]
+    real = trainer_module.adam
+
+    def noted(*args: object) -> tuple[dict[str, torch.Tensor], ...]:
+        result = real(*args)  # type: ignore[arg-type]
+        seen.append(result[0])
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer_module, "adam", noted)
+        session.run()
+    expected = {name: value.double() for name, value in seen[0].items()}
+    for step, phi in enumerate(seen[1:], 1):
+        decay = min(0.9, step / (step + 10))
+        expected = {name: decay * expected[name] + (1 - decay) * phi[name] for name in phi}
+    for name, value in session.progress.best.items():
+        torch.testing.assert_close(value.double(), expected[name], rtol=1e-4, atol=1e-6)
+
+
+def test_without_an_average_phi_itself_is_kept(tmp_path: Path) -> None:
+    session = Session(tmp_path, make_recipe(SMALL | {"validate_every": 12}))
+    session.run()
+    assert same(session.progress.best, session.progress.phi)
+
+
+def test_trajectories_grow_to_the_horizon_of_the_task(tmp_path: Path) -> None:
+    session = Session(tmp_path, make_recipe(SMALL | {"task": "quadratic[dim=3,horizon=80]", "first_horizon": 20}))
+    lengths = [len(session.trainer.weights(number)) for number in range(12)]
+    assert lengths[0] == 20
+    assert lengths == sorted(lengths)
+    assert lengths[3] == 40, "a geometric mean, after a quarter of the trajectories"
+    assert lengths[6:] == [80] * 6, "from half of the trajectories on"
+    steps = [-(-length // 10) for length in lengths]
+    assert session.run().meta_steps == sum(steps)
+
+
+@pytest.mark.parametrize("first", [9, 21])
+def test_a_first_horizon_outside_unroll_and_horizon_is_refused(first: int) -> None:
+    with pytest.raises(RecipeError, match=f"first_horizon={first}: expected the unroll \\(10\\) at least"):
+        Trainer(make_recipe(SMALL | {"first_horizon": first}))
+
+
 def test_another_recipe_does_not_overwrite_a_training(tmp_path: Path) -> None:
     Session(tmp_path, make_recipe(SMALL | {"trajectories": 3})).run()
     with pytest.raises(StoreError, match=r"lr was 0\.01, now 0\.1"):
