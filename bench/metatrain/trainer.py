@@ -62,7 +62,10 @@ class Trainer:
         if rule.meta_parameters:
             raise RecipeError(f"{recipe.optimizer} is trained already; leave its checkpoint out")
         if recipe.coordinates is not None and not isinstance(rule, CoordinatewiseOptimizer):
-            raise RecipeError(f"coordinates={recipe.coordinates} needs a coordinatewise rule; {rule.name} is not one")
+            raise RecipeError(
+                f"coordinates={recipe.coordinates} needs a coordinatewise rule, and {rule.name} is not one: use a "
+                "recipe without, such as sharing"
+            )
         if self.task.horizon < recipe.unroll:
             raise RecipeError(f"the unroll ({recipe.unroll}) is longer than the horizon ({self.task.horizon})")
         if recipe.first_horizon is not None and not recipe.unroll <= recipe.first_horizon <= self.task.horizon:
