@@ -23,6 +23,9 @@ RULES = {
     "lstm": ("optimizers.lstm:LSTM", "the paper's learned optimizer, a coordinatewise LSTM"),
     "gac": ("optimizers.gac:GAC", "the paper's LSTM+GAC, some cells averaged over all coordinates"),
     "ntm-bfgs": ("optimizers.ntm_bfgs:NTMBFGS", "the paper's NTM-BFGS, an LSTM+GAC with a shared low-rank memory"),
+    "rnnprop": ("optimizers.rnnprop:RNNprop", "an LSTM on Adam's and RMSprop's directions, its steps bounded"),
+    "mlp": ("optimizers.mlp:MLP", "a perceptron on 19 features of each coordinate"),
+    "learned-adam": ("optimizers.learned_adam:LearnedAdam", "Adam with learned hyperparameters"),
 }
 """Name → (module:class, summary). Modules are imported when a rule is asked for."""
 

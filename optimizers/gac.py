@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from optimizers.base import Optimizer, State, Tensors, per_replica
-from optimizers.cell import blocks, cell_step, cell_step_in_place, folded
+from optimizers.cell import blocks, cell_step, cell_step_in_place, folded, layers_of
 from optimizers.recurrent import RecurrentOptimizer
 
 
@@ -63,17 +63,17 @@ class GAC(RecurrentOptimizer, Optimizer):
         """
         shape = state["hidden"].shape
         hidden, cell = (state[part].view(self.layers, self.hidden, -1) for part in ("hidden", "cell"))
+        layers = layers_of(phi, self.layers)
         if torch.is_grad_enabled():
             new_hidden, new_cell = [], []
-            for k in range(self.layers):
-                x, c = cell_step(phi[f"lstm{k}.weight"], phi[f"lstm{k}.bias"], x, hidden[k], cell[k])
+            for k, (weight, bias) in enumerate(layers):
+                x, c = cell_step(weight, bias, x, hidden[k], cell[k])
                 x = torch.cat([self._means(x, shape[-1]), x[self.averaging :]])
                 new_hidden.append(x)
                 new_cell.append(c)
             hidden, cell = torch.stack(new_hidden), torch.stack(new_cell)
         else:
-            for k in range(self.layers):
-                weight, bias = folded(phi[f"lstm{k}.weight"]), folded(phi[f"lstm{k}.bias"])
+            for k, (weight, bias) in enumerate(folded(layers)):
                 for block in blocks(x.shape[1]):
                     cell_step_in_place(weight, bias, x[:, block], hidden[k, :, block], cell[k, :, block])
                 x = hidden[k]

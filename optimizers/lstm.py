@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from optimizers.base import CoordinatewiseOptimizer, State, Tensors, per_replica
-from optimizers.cell import blocks, cell_step, cell_step_in_place, folded
+from optimizers.cell import blocks, folded, layers_of, layers_step, layers_step_in_place
 from optimizers.recurrent import RecurrentOptimizer
 
 
@@ -41,23 +41,14 @@ class LSTM(RecurrentOptimizer, CoordinatewiseOptimizer):
 
     def _step(self, phi: Tensors, grad: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One step as a graph: output `[coordinates]`, next hidden and cell `[layers, units, coordinates]`."""
-        x = self.preprocess(grad)
-        new_hidden, new_cell = [], []
-        for k in range(self.layers):
-            x, c = cell_step(phi[f"lstm{k}.weight"], phi[f"lstm{k}.bias"], x, hidden[k], cell[k])
-            new_hidden.append(x)
-            new_cell.append(c)
-        output = phi["output.weight"] @ x + phi["output.bias"]
-        return output[0], torch.stack(new_hidden), torch.stack(new_cell)
+        x, hidden, cell = layers_step(layers_of(phi, self.layers), self.preprocess(grad), hidden, cell)
+        return (phi["output.weight"] @ x + phi["output.bias"])[0], hidden, cell
 
     def _step_in_place(self, phi: Tensors, grad: Tensor, hidden: Tensor, cell: Tensor) -> Tensor:
         """The same step without a graph: blocks of coordinates that stay in the cache, state overwritten."""
-        weights = [folded(phi[f"lstm{k}.weight"]) for k in range(self.layers)]
-        biases = [folded(phi[f"lstm{k}.bias"]) for k in range(self.layers)]
+        layers = folded(layers_of(phi, self.layers))
         output = torch.empty_like(grad)
         for block in blocks(len(grad)):
-            x = self.preprocess(grad[block])
-            for k in range(self.layers):
-                x = cell_step_in_place(weights[k], biases[k], x, hidden[k, :, block], cell[k, :, block])
+            x = layers_step_in_place(layers, self.preprocess(grad[block]), hidden[:, :, block], cell[:, :, block])
             torch.addmm(phi["output.bias"].unsqueeze(1), phi["output.weight"], x, out=output[None, block])
         return output

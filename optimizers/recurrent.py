@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from optimizers.base import Tensors
+from optimizers.cell import random_network
 from optimizers.learned import LearnedOptimizer
 
 # What the paper and DeepMind's release set outside quadratics; on quadratics both use no preprocessing and scale 1.
@@ -59,17 +60,7 @@ class RecurrentOptimizer(LearnedOptimizer):
         return {**shapes, "output.weight": (1, self.hidden), "output.bias": (1,)}
 
     def random_network(self, generator: torch.Generator) -> Tensors:
-        """LeCun normal weights, a small output, forget bias 1."""
-        tensors = {}
-        for name, shape in self.network_shapes().items():
-            if name.endswith("bias"):
-                tensors[name] = torch.zeros(shape)
-                if name.startswith("lstm"):
-                    tensors[name][self.hidden : 2 * self.hidden] = 1.0
-            else:
-                scale = 0.1 if name.startswith("output") else 1.0
-                tensors[name] = scale * torch.randn(shape, generator=generator) / shape[1] ** 0.5
-        return tensors
+        return random_network(self.network_shapes(), generator)
 
     def flops_per_coordinate(self) -> float | None:
         preprocessing = {"log": 5, "log-linear": 6, "none": 0}[self.preprocessing]

@@ -9,8 +9,11 @@ from bench.rollout import Problems, start
 from optimizers.base import State
 from optimizers.gac import GAC
 from optimizers.learned import LearnedOptimizer
+from optimizers.learned_adam import LearnedAdam
 from optimizers.lstm import LSTM
+from optimizers.mlp import MLP
 from optimizers.ntm_bfgs import NTMBFGS
+from optimizers.rnnprop import RNNprop
 from tasks.base import Task, Tensors
 from tasks.mnist import MnistMlp
 from tasks.quadratic import Quadratic
@@ -24,9 +27,12 @@ CASES: list[tuple[Task, LSTM]] = [
 
 
 NAMES = ["quadratic", "mnist", "mnist-relu"]
-SHARING: list[tuple[Task, LearnedOptimizer]] = [
+OTHERS: list[tuple[Task, LearnedOptimizer]] = [
     (Quadratic(dim=4), GAC(hidden=5, averaging=2, preprocessing="none", output_scale=1)),
     (MnistMlp(units=3, batch=4), NTMBFGS(hidden=4, averaging=2, memory=3)),
+    (MnistMlp(units=3, batch=4), RNNprop(hidden=4)),
+    (MnistMlp(units=3, batch=4), MLP(hidden=4, step_size=0.1)),
+    (MnistMlp(units=3, batch=4), LearnedAdam()),
 ]
 
 
@@ -64,8 +70,8 @@ def kept_graph(problems: Problems, rule: LearnedOptimizer, weights: torch.Tensor
 
 @pytest.mark.parametrize(
     ("task", "rule", "coordinates"),
-    [*((*case, None) for case in [*CASES, *SHARING]), *((*case, 10**6) for case in CASES)],
-    ids=[*NAMES, "gac", "ntm-bfgs", *(f"{name}, sampled all" for name in NAMES)],
+    [*((*case, None) for case in [*CASES, *OTHERS]), *((*case, 10**6) for case in [*CASES, OTHERS[2]])],
+    ids=[*NAMES, *(rule.name for _, rule in OTHERS), *(f"{name}, sampled all" for name in [*NAMES, "rnnprop"])],
 )
 def test_meta_gradient_equals_the_kept_graph(task: Task, rule: LearnedOptimizer, coordinates: int | None) -> None:
     rule = trained(rule)

@@ -13,18 +13,22 @@ from optimizers.adamw import AdamW
 from optimizers.base import Optimizer
 from optimizers.gac import GAC
 from optimizers.learned import LearnedOptimizer
+from optimizers.learned_adam import LearnedAdam
 from optimizers.lstm import LSTM
+from optimizers.mlp import MLP
 from optimizers.momentum import Momentum
 from optimizers.nag import NAG
 from optimizers.ntm_bfgs import NTMBFGS
 from optimizers.rmsprop import RMSprop
+from optimizers.rnnprop import RNNprop
 from optimizers.sgd import SGD
 
 COORDINATES = 8
 ONE = {"mul", "add", "add_", "sub", "div", "sqrt", "neg", "abs", "log", "sign", "sigmoid", "tanh", "mul_", "div_"}
+ONE |= {"exp", "elu", "rsqrt", "pow"}
 THREE = {"lerp", "lerp_"}  # v + w (g - v)
 NONE = {"zeros_like", "new_zeros", "view", "reshape", "_unsafe_view", "unsqueeze", "stack", "cat", "split", "slice"}
-NONE |= {"expand", "clone", "permute", "transpose", "unbind", "split_with_sizes"}
+NONE |= {"relu", "alias", "expand", "clone", "permute", "transpose", "unbind", "split_with_sizes"}
 NONE |= {"select", "where", "ge", "clamp_min", "full_like", "scalar_tensor", "detach", "_to_copy", "t", "lift_fresh"}
 
 
@@ -46,9 +50,10 @@ class Operations(TorchDispatchMode):
             self.count += 2 * args[0].numel() * args[1].shape[2]
         elif name == "mean":
             self.count += args[0].numel()  # its additions
+        elif not isinstance(result, torch.Tensor) or result.shape[-1:] != (COORDINATES,):
+            return result  # cut in pieces, or shared by all coordinates
         elif name in ONE or name in THREE:
-            if result.shape[-1:] == (COORDINATES,):  # others are shared by all coordinates
-                self.count += result.numel() * (3 if name in THREE else 1)
+            self.count += result.numel() * (3 if name in THREE else 1)
         elif name not in NONE:
             self.unknown[name] += 1
         return result
@@ -74,6 +79,9 @@ RULES = [
     lstm(preprocessing="none", hidden=7, layers=1),
     trained(GAC()),
     trained(NTMBFGS(preprocessing="log-linear", reads=2, memory=7, writes=3)),
+    trained(RNNprop(layers=3)),
+    trained(MLP(hidden=10, layers=3)),
+    trained(LearnedAdam()),
 ]
 
 

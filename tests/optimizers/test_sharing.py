@@ -1,7 +1,5 @@
 """The rules that share information between coordinates, LSTM+GAC and NTM-BFGS: formulas, and who hears of whom."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given
@@ -9,10 +7,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
-from bench.optimizer_checks import CHECKS, check_optimizer
 from optimizers.base import Optimizer, Tensors
 from optimizers.cell import BLOCK
-from optimizers.checkpoint import encode_checkpoint
 from optimizers.gac import GAC
 from optimizers.learned import LearnedOptimizer
 from optimizers.lstm import LSTM
@@ -166,22 +162,6 @@ def test_blocks_do_not_show(rule: GAC) -> None:
     steps = gradients(seeds=3, sizes={"x": (BLOCK // 2 + 5,)})[:2]
     for found, expected in zip(run(learned, steps), run(learned, steps, graph=True), strict=True):
         torch.testing.assert_close(found["x"], expected["x"], rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_the_contract_is_kept(rule: GAC, check: str) -> None:
-    check_optimizer(rule, check)
-
-
-@pytest.mark.parametrize("rule", [GAC(hidden=4, averaging=2), NTMBFGS(hidden=6, reads=2, memory=7)], ids=repr)
-def test_checkpoints_keep_architecture_and_weights(rule: GAC, tmp_path: Path) -> None:
-    learned = rule.initialised(torch.Generator().manual_seed(0))
-    path = tmp_path / "it.safetensors"
-    path.write_bytes(encode_checkpoint(rule.name, rule.describe_architecture(), {}, learned.meta_parameters))
-    loaded = type(rule)(checkpoint=str(path))
-    assert loaded.describe_architecture() == rule.describe_architecture()
-    assert all(torch.equal(loaded.meta_parameters[name], value) for name, value in learned.meta_parameters.items())
 
 
 def test_no_more_units_are_averaged_than_there_are() -> None:
