@@ -38,6 +38,9 @@ class SuiteTask(BaseModel):
     """Tuning seeds on this task; none: the suite's."""
     optimizers: list[str] = []
     """Optimizers that run on this task besides the suite's."""
+    unseen: list[str] = []
+    """Parameters of the task that are held out from the learned optimizers named beside it: one that was trained on an
+    overlapping value (some of the labels) is refused."""
     halving: bool = False
     """Tune by successive halving; for tasks too slow for the whole grid."""
     grid: dict[str, list[str | bool | int | float]] = {}
@@ -108,6 +111,8 @@ class Suite(BaseModel):
         for name in names:
             optimizer = optimizer_registry().create(name)
             _refuse_untrained(optimizer)
+            if name in item.optimizers:
+                _refuse_seen(task, item.unseen, optimizer)
             try:
                 optimizer = optimizer.for_groups(task.groups)
             except ValueError as error:
@@ -142,6 +147,29 @@ def _refuse_untrained(optimizer: "Optimizer") -> None:
             optimizer.require_trained()
         except ValueError as error:
             raise SuiteError(str(error)) from error
+
+
+def _refuse_seen(task: "Task", unseen: list[str], optimizer: "Optimizer") -> None:
+    """Refuse a learned optimizer that was trained on what the suite says it never saw."""
+    from optimizers.learned import LearnedOptimizer
+
+    if missing := [name for name in unseen if name not in type(task).model_fields]:
+        raise SuiteError("unseen: " + unknown(f"parameter of {task.name}", missing[0], type(task).model_fields))
+    if not unseen or not isinstance(optimizer, LearnedOptimizer):
+        return
+    trained_on = str(optimizer.recipe.get("task", ""))
+    if parse_identity(trained_on or "unknown")[0] != task.name:
+        raise SuiteError(
+            f"{identity_of(task)}: unseen={','.join(unseen)} needs optimizers trained on {task.name}; "
+            f"{identity_of(optimizer)} was trained on {trained_on or 'what its checkpoint does not say'}"
+        )
+    other = task_registry().create(trained_on)
+    for name in unseen:
+        if task.overlaps(other, name):
+            raise SuiteError(
+                f"{identity_of(task)}: {name}={getattr(task, name)} is to be unseen, but {identity_of(optimizer)} was "
+                f"trained on {name}={getattr(other, name)}; take a checkpoint trained on others, or leave unseen out"
+            )
 
 
 def suite_names() -> list[str]:
