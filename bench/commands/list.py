@@ -27,7 +27,7 @@ def list_(
             name: f"as in {optimizers.rule_of_checkpoint(name)}[checkpoint={name}]"
             for name in optimizers.shipped_checkpoints()
         },
-        "recipes": dict.fromkeys(recipe_names(), "as in l2obench train lstm -t TASK --recipe NAME"),
+        "recipes": dict.fromkeys(recipe_names(), "as in l2obench train RULE -t TASK --recipe NAME"),
     }
     if what is not None and what not in found:
         raise TyperException(unknown("list", what, found))

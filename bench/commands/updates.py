@@ -37,7 +37,7 @@ def updates(
 
     family = task_registry().create(task)
     family.require_data()
-    rules = [optimizer_registry().create(identity).for_groups(family.groups) for identity in optimizer]
+    rules = [optimizer_registry().create(identity).for_groups(family.groups) for identity in dict.fromkeys(optimizer)]
     found = proposals(family, rules, step, coordinate, seed)
     title = f"{found.place} of {identity_of(family)}, on the trajectory of {identity_of(rules[0])}"
     try:
