@@ -10,7 +10,10 @@ from bench.commands.process import Terminated, set_up
 
 
 def train(
-    rule: Annotated[str, typer.Argument(help="The learned optimizer, as in lstm or 'lstm[p=5]'.")],
+    rule: Annotated[
+        str,
+        typer.Argument(help="The learned optimizer, as in lstm or 'lstm[p=5]'; without parameters, with the recipe's."),
+    ],
     task: Annotated[str, typer.Option("-t", "--task", help="The family to train on.")],
     recipe: Annotated[
         str, typer.Option(help="Where values not given here come from; see 'l2obench list recipes'.")
@@ -33,6 +36,10 @@ def train(
     coordinates: Annotated[
         int | None, typer.Option(help="Coordinates of each tensor and function that carry a graph.")
     ] = None,
+    second_order: Annotated[
+        bool | None,
+        typer.Option("--second-order/--first-order", help="Keep second derivatives, which the paper drops."),
+    ] = None,
     validate_every: Annotated[int | None, typer.Option(help="Trajectories between validations.")] = None,
     validation_functions: Annotated[int | None, typer.Option(help="Functions of a validation.")] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed trains on other functions.")] = None,
@@ -46,15 +53,14 @@ def train(
     result: torchrun --nproc-per-node 2 -m bench train …
     """
     from bench.metatrain.ranks import RankLost, joined
-    from bench.metatrain.recipe import make_recipe, named_recipe
+    from bench.metatrain.recipe import make_recipe, named_recipe, optimizer_for
     from bench.metatrain.session import Session
     from bench.progress import Lines, training_line
     from bench.store import cell_name
 
     set_up(device, data_dir)
     values = named_recipe(recipe, task) | {"task": task}
-    if "[" in rule or values.get("optimizer", rule).partition("[")[0] != rule:
-        values["optimizer"] = rule
+    values["optimizer"] = optimizer_for(rule, values.get("optimizer", rule))
     given = {
         "trajectories": trajectories,
         "functions": functions,
@@ -65,6 +71,7 @@ def train(
         "average": average,
         "clip": clip,
         "coordinates": coordinates,
+        "second_order": second_order,
         "validate_every": validate_every,
         "validation_functions": validation_functions,
         "seed": seed,

@@ -12,6 +12,7 @@ from torch import Tensor
 from bench.metatrain.gradient import truncated_bptt
 from bench.metatrain.ranks import Ranks
 from bench.metatrain.recipe import Recipe, RecipeError
+from bench.metatrain.second_order import second_order_bptt
 from bench.metatrain.weighting import step_weights
 from bench.registry import function_family, optimizer_registry, task_registry
 from bench.rollout import Problems, rollout, start
@@ -68,7 +69,12 @@ class Trainer:
         if rule.meta_parameters:
             raise RecipeError(f"{recipe.optimizer} is trained already; leave its checkpoint out")
         if recipe.coordinates is not None and not isinstance(rule, CoordinatewiseOptimizer):
-            raise RecipeError(f"coordinates={recipe.coordinates} needs a coordinatewise rule; {rule.name} is not one")
+            raise RecipeError(
+                f"coordinates={recipe.coordinates} needs a coordinatewise rule, and {rule.name} is not one: use a "
+                "recipe without, such as sharing"
+            )
+        if recipe.second_order and recipe.coordinates is not None:
+            raise RecipeError("second_order follows all coordinates; leave coordinates out")
         if ranks.count > min(recipe.functions, recipe.validation_functions):
             raise RecipeError(
                 f"{ranks.count} processes for {recipe.functions} functions and {recipe.validation_functions} of "
@@ -146,7 +152,10 @@ class Trainer:
                 met.append(carry.losses.unsqueeze(-1))
             rule = self.rule.with_meta_parameters(progress.phi)
             weights = weights / len(weights)
-            segment = truncated_bptt(problems, rule, carry, weights, self.recipe.coordinates, draws, share)
+            if self.recipe.second_order:
+                segment = second_order_bptt(problems, rule, carry, weights)
+            else:
+                segment = truncated_bptt(problems, rule, carry, weights, self.recipe.coordinates, draws, share)
             carry = segment.carry
             met.append(segment.losses)
             progress, norm = self._meta_step(progress, self.ranks.averaged(segment.meta_grads, share))
