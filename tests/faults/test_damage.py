@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from bench.manifest import manifest
 from bench.metatrain.recipe import make_recipe
 from bench.metatrain.session import Session
+from bench.registry import optimizer_registry
 from bench.runner import Runner
 from bench.store import SCHEMAS, Run, read_file
 from bench.suite import load_suite, make_suite
-from optimizers.lstm import LSTM
 from reports.page import _about
 from reports.reading import _plan
 from tests.faults.processes import command
@@ -174,7 +174,7 @@ def test_checkpoint(good: Path, tmp_path: Path) -> None:
     @thorough
     @given(changed=damaged(content) | exchanged(inside).map(put))
     def check(changed: bytes) -> None:
-        survives(path, changed, lambda: LSTM(checkpoint=str(path)))
+        survives(path, changed, lambda: optimizer_registry().create(f"lstm[checkpoint={path}]"))
 
     check()
 
