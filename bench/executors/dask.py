@@ -29,6 +29,7 @@ from bench.work import Answer, Assignment
 AHEAD = 2  # assignments under way for each that can run: no worker waits for this process, and few go down with one
 LOOK_SECONDS = 1.0  # how often workers are counted
 CONNECT_SECONDS = 20
+PLACE_TRIES = 5  # in each of which a worker may die
 LOCAL_TRIES = 2  # deaths after which a job is given up, on workers that we start; other clusters have a setting
 
 
@@ -143,11 +144,21 @@ class DaskExecutor(Executor):
         self._completed = distributed.as_completed(loop=self._client.loop, with_results=True, raise_errors=False)
         self._client.subscribe_topic(self._place.name, lambda event: self.report(event[1]))
         try:
-            self._client.register_plugin(self._place)
+            self._take_place(self._client)
         except Exception as error:  # whatever keeps a worker from taking it
             self.close()
             raise ExecutorError(f"the workers of {self._where()} are not fit: {reason_of(error)}") from error
         return self._client
+
+    def _take_place(self, client: Any) -> None:
+        """Give every worker, and those that come later, what the run has on a worker."""
+        for left in reversed(range(PLACE_TRIES)):
+            try:
+                client.register_plugin(self._place)
+                return
+            except OSError:  # one of them ended meanwhile
+                if not left:
+                    raise
 
     def _where(self) -> str:
         return self.scheduler or "the cluster on this machine"
