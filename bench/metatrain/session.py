@@ -20,7 +20,7 @@ from safetensors.torch import load, save
 
 from bench.environment import commit, versions
 from bench.metatrain.ranks import Ranks
-from bench.metatrain.recipe import Recipe
+from bench.metatrain.recipe import Recipe, make_recipe
 from bench.metatrain.trainer import ALONE, Progress, Trainer, train
 from bench.registry import identity_of
 from bench.store import StoreError, write_atomically
@@ -138,7 +138,7 @@ class Session:
             # In the order of the rule: sums over the meta-parameters round by it, and resuming is exact.
             names = list(self.trainer.rule.meta_shapes())
             parts = {part: {n: tensors[f"{part}/{n}"].to(self.trainer.device) for n in names} for part in PARTS}
-            recipe = counters.pop("recipe")
+            recipe = make_recipe(counters.pop("recipe"))  # what an earlier version did not know keeps its default
             version = counters.pop("task_version")
             best = counters.pop("best_validation")
             values: dict[str, Any] = {**parts, **counters, "best_validation": math.inf if best is None else best}
@@ -146,7 +146,7 @@ class Session:
         except (ValueError, KeyError, TypeError, SafetensorError, RecursionError) as error:
             raise StoreError(f"{path} is damaged ({error}); --force begins anew") from error
         now = {**self.recipe.model_dump(), "task_version": self.trainer.task.version}
-        then = {**recipe, "task_version": version}
+        then = {**recipe.model_dump(), "task_version": version}
         if now != then:
             different = sorted(key for key in {*now, *then} if now.get(key) != then.get(key))
             changes = ", ".join(f"{key} was {then.get(key)!r}, now {now.get(key)!r}" for key in different)
