@@ -1,4 +1,4 @@
-"""The command line: `l2obench run | report | check | train | targets | list | info | prepare | test-plugin`.
+"""The command line: `l2obench run | report | check | train | updates | targets | list | info | prepare | test-plugin`.
 
 Exit codes: 0 fine, 1 a regression or a plugin that breaks its contract, 2 usage, 3 a run failed unexpectedly, 4 nothing
 comparable, 130 interrupted. Heavy modules are imported by the commands that need them, so that help and lists come at
@@ -23,6 +23,7 @@ from bench.commands.run import run
 from bench.commands.targets import targets
 from bench.commands.test_plugin import check_plugin
 from bench.commands.train import train
+from bench.commands.updates import updates
 
 app = typer.Typer(
     name="l2obench",
@@ -45,6 +46,7 @@ app.command()(run)
 app.command()(report)
 app.command()(train)
 app.command()(check)
+app.command()(updates)
 app.command()(targets)
 app.command("list")(list_)
 app.command()(info)

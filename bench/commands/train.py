@@ -10,7 +10,10 @@ from bench.commands.process import set_up
 
 
 def train(
-    rule: Annotated[str, typer.Argument(help="The learned optimizer, as in lstm or 'lstm[p=5]'.")],
+    rule: Annotated[
+        str,
+        typer.Argument(help="The learned optimizer, as in lstm or 'lstm[p=5]'; without parameters, with the recipe's."),
+    ],
     task: Annotated[str, typer.Option("-t", "--task", help="The family to train on.")],
     recipe: Annotated[
         str, typer.Option(help="Where values not given here come from; see 'l2obench list recipes'.")
@@ -48,15 +51,14 @@ def train(
 
     The best by validation is kept. The same command goes on where it was stopped.
     """
-    from bench.metatrain.recipe import make_recipe, named_recipe
+    from bench.metatrain.recipe import make_recipe, named_recipe, optimizer_for
     from bench.metatrain.session import Session
     from bench.progress import Lines, training_line
     from bench.store import cell_name
 
     set_up(device, data_dir)
     values = named_recipe(recipe, task) | {"task": task}
-    if "[" in rule or values.get("optimizer", rule).partition("[")[0] != rule:
-        values["optimizer"] = rule
+    values["optimizer"] = optimizer_for(rule, values.get("optimizer", rule))
     given = {
         "trajectories": trajectories,
         "functions": functions,

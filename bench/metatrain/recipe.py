@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.registry import unknown
+from bench.identity import canonical, parse_identity
+from bench.registry import optimizer_registry, unknown
 
 Weighting = Literal["uniform", "linear", "final"]
 
@@ -79,6 +80,18 @@ def named_recipe(name: str, task: str) -> dict[str, Any]:
     values = tomllib.loads((_folder() / f"{name}.toml").read_text(encoding="utf-8"))
     by_task = values.pop("tasks", {})
     return {**values, **by_task.get(task.partition("[")[0], {})}
+
+
+def optimizer_for(rule: str, recipe: str) -> str:
+    """What to train: a rule named without parameters takes those of the recipe's optimizer that are its own too.
+
+    Raises:
+        IdentityError, UnknownName: the rule is no optimizer.
+    """
+    name, given = parse_identity(rule)
+    fields = getattr(optimizer_registry().resolve(name), "model_fields", {})
+    taken = {key: value for key, value in parse_identity(recipe)[1].items() if key in fields}
+    return rule if given else canonical(name, taken)
 
 
 def make_recipe(values: dict[str, Any]) -> Recipe:

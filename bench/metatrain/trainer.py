@@ -63,7 +63,10 @@ class Trainer:
         if rule.meta_parameters:
             raise RecipeError(f"{recipe.optimizer} is trained already; leave its checkpoint out")
         if recipe.coordinates is not None and not isinstance(rule, CoordinatewiseOptimizer):
-            raise RecipeError(f"coordinates={recipe.coordinates} needs a coordinatewise rule; {rule.name} is not one")
+            raise RecipeError(
+                f"coordinates={recipe.coordinates} needs a coordinatewise rule, and {rule.name} is not one: use a "
+                "recipe without, such as sharing"
+            )
         if recipe.second_order and recipe.coordinates is not None:
             raise RecipeError("second_order follows all coordinates; leave coordinates out")
         if self.task.horizon < recipe.unroll:

@@ -10,7 +10,7 @@ import torch
 
 from bench.metatrain import trainer as trainer_module
 from bench.metatrain.gradient import Segment
-from bench.metatrain.recipe import RecipeError, make_recipe, named_recipe, recipe_names
+from bench.metatrain.recipe import RecipeError, make_recipe, named_recipe, optimizer_for, recipe_names
 from bench.metatrain.session import Session
 from bench.metatrain.trainer import MetaTrainingDiverged, Trainer, adam, train
 from bench.rollout import rollout
@@ -30,6 +30,7 @@ SMALL = {
     "validation_functions": 16,
     "lr": 0.01,
 }
+SHARING = "ntm-bfgs[averaging=2,hidden=6,memory=4,output_scale=1,preprocessing=none]"
 
 
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
@@ -69,8 +70,10 @@ def test_log_is_a_table_and_a_picture(tmp_path: Path) -> None:
     assert (tmp_path / "meta-loss.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_stopped_and_resumed_equals_undisturbed(tmp_path: Path) -> None:
-    undisturbed = Session(tmp_path / "one", make_recipe(SMALL))
+@pytest.mark.parametrize("rule", [SMALL["optimizer"], SHARING])
+def test_stopped_and_resumed_equals_undisturbed(tmp_path: Path, rule: str) -> None:
+    recipe = make_recipe(SMALL | {"optimizer": rule})
+    undisturbed = Session(tmp_path / "one", recipe)
     undisturbed.run()
 
     class Killed(Exception):
@@ -80,10 +83,10 @@ def test_stopped_and_resumed_equals_undisturbed(tmp_path: Path) -> None:
         if progress.trajectory == 7:
             raise Killed
 
-    first = Session(tmp_path / "two", make_recipe(SMALL))
+    first = Session(tmp_path / "two", recipe)
     with pytest.raises(Killed):
         first.run(die)  # saved for the last time at an earlier best
-    second = Session(tmp_path / "two", make_recipe(SMALL))
+    second = Session(tmp_path / "two", recipe)
     assert second.resumed
     assert 0 < second.progress.trajectory < 7
     second.run()
@@ -208,6 +211,7 @@ def test_adam_on_the_meta_parameters_is_torchs() -> None:
     [
         ({"optimizer": "adam"}, "not a learned optimizer"),
         ({"optimizer": "lstm[checkpoint=quadratic]"}, "trained already"),
+        ({"optimizer": "gac", "coordinates": 8}, "gac is not one: use a recipe without, such as sharing"),
         ({"unroll": 50}, r"unroll \(50\) is longer than the horizon \(20\)"),
     ],
 )
@@ -229,6 +233,19 @@ def test_shipped_recipes_make_trainers(name: str, task: str) -> None:
     recipe = make_recipe(named_recipe(name, task) | {"task": task})
     rule = Trainer(recipe).rule
     assert getattr(rule, "preprocessing") == ("none" if task.startswith("quadratic") else rule.preprocessing)  # noqa: B009
+
+
+@pytest.mark.parametrize(
+    ("rule", "trained"),
+    [
+        ("lstm", "lstm[output_scale=1,preprocessing=none]"),
+        ("ntm-bfgs", "ntm-bfgs[output_scale=1,preprocessing=none]"),
+        ("gac[averaging=2]", "gac[averaging=2]"),
+        ("torch.optim.SGD", "torch.optim.SGD"),
+    ],
+)
+def test_a_bare_rule_takes_the_recipes_parameters(rule: str, trained: str) -> None:
+    assert optimizer_for(rule, named_recipe("shipped", "quadratic")["optimizer"]) == trained
 
 
 def test_presets_are_the_published_values() -> None:
