@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bench.metatrain.gradient import truncated_bptt
+from bench.metatrain.ranks import Ranks
 from bench.metatrain.recipe import Recipe, RecipeError
 from bench.metatrain.second_order import second_order_bptt
 from bench.metatrain.weighting import step_weights
@@ -21,6 +22,7 @@ from optimizers.base import CoordinatewiseOptimizer, State, Tensors
 from optimizers.learned import LearnedOptimizer
 
 MAX_SETBACKS = 5
+ALONE = Ranks()
 
 
 class MetaTrainingDiverged(RuntimeError):
@@ -48,11 +50,15 @@ class Progress:
 
 
 class Trainer:
-    """Meta-trains one rule on one task by one recipe. Every trajectory's randomness derives from its number."""
+    """Meta-trains one rule on one task by one recipe. Every trajectory's randomness derives from its number.
 
-    def __init__(self, recipe: Recipe, device: str = "cpu") -> None:
+    The functions of a meta-step and of a validation are split between the ranks; all else is the same on each.
+    """
+
+    def __init__(self, recipe: Recipe, device: str = "cpu", ranks: Ranks = ALONE) -> None:
         self.recipe = recipe
         self.device = device
+        self.ranks = ranks
         self.task = task_registry().create(recipe.task)
         self.task.require_data()
         self.task.require_trainable()
@@ -69,6 +75,11 @@ class Trainer:
             )
         if recipe.second_order and recipe.coordinates is not None:
             raise RecipeError("second_order follows all coordinates; leave coordinates out")
+        if ranks.count > min(recipe.functions, recipe.validation_functions):
+            raise RecipeError(
+                f"{ranks.count} processes for {recipe.functions} functions and {recipe.validation_functions} of "
+                "validation: expected one for each process at least"
+            )
         if self.task.horizon < recipe.unroll:
             raise RecipeError(f"the unroll ({recipe.unroll}) is longer than the horizon ({self.task.horizon})")
         if recipe.first_horizon is not None and not recipe.unroll <= recipe.first_horizon <= self.task.horizon:
@@ -121,14 +132,17 @@ class Trainer:
     def validate(self, phi: Tensors) -> float:
         """Mean final loss on the validation functions; infinite if one of them diverges."""
         seeds = self._seeds("meta-validation", 0, self.recipe.validation_functions)
+        share = self.ranks.share(len(seeds))
         rule = self.rule.with_meta_parameters(phi)
-        result = rollout(self.task, rule, seeds, device=self.device, evaluate=False)
-        return float(self.task.final_loss(result.losses).mean())
+        result = rollout(self.task, rule, seeds[share.first : share.stop], device=self.device, evaluate=False)
+        return self.ranks.mean(self.task.final_loss(result.losses))
 
     def _descend(self, progress: Progress) -> tuple[Progress, dict[str, Any]]:
         """The meta-steps of one trajectory, and its row of the log."""
         number = progress.trajectory
-        problems = Problems(self.task, self._seeds("meta-training", number, self.recipe.functions), self.device)
+        seeds = self._seeds("meta-training", number, self.recipe.functions)
+        share = self.ranks.share(len(seeds))
+        problems = Problems(self.task, seeds[share.first : share.stop], self.device)
         draws = generator(derive_seed("meta-training", f"{self.family}/coordinates", self._unit(number, 1)))
         with torch.no_grad():
             carry = start(problems, self.rule.with_meta_parameters(progress.phi))
@@ -141,15 +155,15 @@ class Trainer:
             if self.recipe.second_order:
                 segment = second_order_bptt(problems, rule, carry, weights)
             else:
-                segment = truncated_bptt(problems, rule, carry, weights, self.recipe.coordinates, draws)
+                segment = truncated_bptt(problems, rule, carry, weights, self.recipe.coordinates, draws, share)
             carry = segment.carry
             met.append(segment.losses)
-            progress, norm = self._meta_step(progress, segment.meta_grads)
+            progress, norm = self._meta_step(progress, self.ranks.averaged(segment.meta_grads, share))
             norms.append(norm)
         losses = torch.cat(met, dim=-1)
         return replace(progress, setbacks=0), {
-            "meta_loss": float(losses.mean()),
-            "final_loss": float(self.task.final_loss(losses).mean()),
+            "meta_loss": self.ranks.mean(losses),
+            "final_loss": self.ranks.mean(self.task.final_loss(losses)),
             "gradient_norm": sum(norms) / len(norms),
             "lr": self._lr(number),
         }
