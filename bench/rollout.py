@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.compiled import Program
 from bench.guard import Unchanged, require_like, require_tensor
 from bench.seeds import generator
 from optimizers.base import Optimizer, State
@@ -102,6 +103,13 @@ def checked_advance(problems: Problems, optimizer: Optimizer, carry: Carry) -> C
     return following
 
 
+def compiled_advance(problems: Problems, program: Program, carry: Carry) -> tuple[Carry, Tensor]:
+    """As many steps as the program takes at once, and the losses met, `[seeds, settings, steps]`."""
+    batches = [problems.minibatch() for _ in range(program.steps)]
+    params, state, grads, met = program(carry.params, carry.state, carry.grads, batches)
+    return Carry(params, state, met[..., -1], grads, carry.step + program.steps), met
+
+
 def require_evaluation(carry: Carry) -> None:
     """Raise unless losses and gradients have the shapes that the parameters imply.
 
@@ -147,11 +155,13 @@ def rollout(
     evaluate: bool = True,
     on_step: Callable[[], Any] | None = None,
     snapshots: int = 0,
+    compile: bool = False,
 ) -> Trajectories:
     """Run `task.horizon` steps on one function for each seed, times `settings` of a `stacked` optimizer.
 
     A loss that is not finite, or 10⁶ times further from zero than at the start, marks its replica as diverged; the
-    other replicas go on as if it were not there. Pictures are kept of the first `snapshots` seeds.
+    other replicas go on as if it were not there. Pictures are kept of the first `snapshots` seeds. With `compile`, the
+    steps after the first run as one program (`bench/compiled.py`).
 
     Raises:
         ContractBroken: the task or the optimizer changed shapes or inputs.
@@ -161,9 +171,16 @@ def rollout(
     require_evaluation(carry)
     losses = [carry.losses]
     pictures = _pictures(task, carry, snapshots)
-    for _ in range(task.horizon):
-        carry = checked_advance(problems, optimizer, carry)
-        losses.append(carry.losses)
+    program = Program(task, optimizer, carry.params) if compile else None
+    stops = {*(task.snapshot_steps if snapshots else ()), task.horizon}
+    while carry.step < task.horizon:
+        ahead = min(stop for stop in stops if stop > carry.step) - carry.step
+        if program is None or carry.step == 0 or ahead < program.steps:
+            carry = checked_advance(problems, optimizer, carry)
+            losses.append(carry.losses)
+        else:
+            carry, met = compiled_advance(problems, program, carry)
+            losses += met.unbind(-1)
         pictures |= _pictures(task, carry, snapshots)
         if on_step is not None:
             on_step()

@@ -48,6 +48,7 @@ class Runner:
         force: bool = False,
         seeds_at_once: int | None = None,
         timeout: float | None = None,
+        compile: bool = False,
         report: Callable[[str], Any] = lambda _: None,
     ) -> None:
         self.run = run
@@ -55,6 +56,7 @@ class Runner:
         self.device = device
         self.force = force
         self.seeds_at_once = seeds_at_once
+        self.compile = compile
         self.work = Work(timeout)
         self.sources: dict[str, dict[str, Any]] = {}
         self.unusable: dict[tuple[str, str, str], Failure] = {}
@@ -111,6 +113,10 @@ class Runner:
                 raise
             self.unusable[cell.key] = as_failure(error)
 
+    def _compiled(self, cell: Cell) -> bool:
+        """Strangers' code runs as it stands."""
+        return self.compile and not (is_foreign(cell.task) or is_foreign(cell.optimizer))
+
     def _finished(self, cell: Cell) -> bool:
         return self.run.finished("cells", cell_name(*cell.key), self._description(cell))
 
@@ -128,6 +134,8 @@ class Runner:
             "seeds": cell.seeds,
             "device": self.device,
         }
+        if self._compiled(cell):
+            description |= {"compiled": True}
         if track == "tuned":
             protocol = tuning.HALVING_PROTOCOL if cell.halving else tuning.PROTOCOL
             description |= {"tuning": protocol, "tuning_seeds": cell.tuning_seeds}
@@ -206,7 +214,13 @@ class Runner:
             for first in range(0, cell.seeds, batch):
                 seeds = list(range(first, min(first + batch, cell.seeds)))
                 outcomes = self.work.do(
-                    jobs.evaluate, cell.task, [cell.optimizer], seeds=seeds, lr=lr, device=self.device
+                    jobs.evaluate,
+                    cell.task,
+                    [cell.optimizer],
+                    seeds=seeds,
+                    lr=lr,
+                    device=self.device,
+                    compile=self._compiled(cell),
                 )
                 rows += [common | {"seed": seed} | outcome for seed, outcome in zip(seeds, outcomes, strict=True)]
         except StoreError:
@@ -232,6 +246,7 @@ class Runner:
                 count=cell.tuning_seeds,
                 halving=cell.halving,
                 device=self.device,
+                compile=self._compiled(cell),
             )
             result = tuning.Tuning(**found)
             self.run.write("tuning", name, description, result.rows)

@@ -48,6 +48,7 @@ def tune(
     *,
     halving: bool = False,
     device: str = "cpu",
+    compile: bool = False,
     on_rollout: Callable[[str], Any] = lambda _: None,
     on_step: Callable[[], Any] | None = None,
 ) -> Tuning:
@@ -62,13 +63,13 @@ def tune(
     for share in (KEPT**2, KEPT) if halving else ():
         short = task.model_copy(update={"horizon": max(1, task.horizon // share)})
         on_rollout(f"{len(new)} learning rates, {short.horizon} steps")
-        tried = _try(short, optimizer, seeds, new, device, on_step)
+        tried = _try(short, optimizer, seeds, new, device, compile, on_step)
         pruned += [row for point in new for row in tried[point]]
         new = sorted(sorted(new, key=lambda point: (*_score(tried[point]), point))[: math.ceil(len(new) / KEPT)])
     tried = {}
     while new:
         on_rollout(f"{len(new)} learning rates")
-        tried.update(_try(task, optimizer, seeds, new, device, on_step))
+        tried.update(_try(task, optimizer, seeds, new, device, compile, on_step))
         best = min(tried, key=lambda point: (*_score(tried[point]), point))
         new = _neighbours(best, tried) if halving else _beyond(best, min(tried), max(tried))
     at_edge = best in (min(tried), max(tried))
@@ -83,12 +84,15 @@ def _try(
     seeds: list[int],
     points: list[int],
     device: str,
+    compile: bool,
     on_step: Callable[[], Any] | None,
 ) -> dict[int, list[dict[str, Any]]]:
     rates = [_rate(point) for point in points]
     stacked = optimizer.stacked({"lr": torch.tensor([rates], device=device)})
     tuned_on = task.for_tuning()
-    result = rollout(tuned_on, stacked, seeds, len(points), device=device, evaluate=False, on_step=on_step)
+    result = rollout(
+        tuned_on, stacked, seeds, len(points), device=device, evaluate=False, on_step=on_step, compile=compile
+    )
     final = task.final_loss(result.losses.double())
     return {
         point: [

@@ -33,6 +33,10 @@ def run(
             help="Seconds a step may take before its cell is given up; 300 for plugins unless given.",
         ),
     ] = None,
+    compile: Annotated[
+        bool,
+        typer.Option("--compile", help="Make one program of whole steps: a minute first, worth it for long runs."),
+    ] = False,
     device: Device = "cpu",
     data_dir: DataDir = None,
 ) -> None:
@@ -56,6 +60,7 @@ def run(
         force=force,
         seeds_at_once=seeds_at_once,
         timeout=timeout,
+        compile=compile,
         report=lines.show,
     )
     with lines:
