@@ -36,6 +36,8 @@ class Runner:
         seeds_at_once: replicas in one rollout; none: all seeds of a cell together. Numbers do not depend on it.
         timeout: seconds that a step may take, all replicas together, before its cell is given up; none: plugins have
             the default, ours as long as they need.
+        memory: bytes that replicas may take; those that do not fit run later. None: half of what is free.
+        compile: run whole steps of our own tasks and optimizers as one program; clocks are of plain steps all the same.
         report: called with a line for each thing done.
     """
 
@@ -48,6 +50,7 @@ class Runner:
         force: bool = False,
         seeds_at_once: int | None = None,
         timeout: float | None = None,
+        memory: float | None = None,
         compile: bool = False,
         report: Callable[[str], Any] = lambda _: None,
     ) -> None:
@@ -56,6 +59,7 @@ class Runner:
         self.device = device
         self.force = force
         self.seeds_at_once = seeds_at_once
+        self.memory = memory
         self.compile = compile
         self.work = Work(timeout)
         self.sources: dict[str, dict[str, Any]] = {}
@@ -221,6 +225,7 @@ class Runner:
                     lr=lr,
                     device=self.device,
                     compile=self._compiled(cell),
+                    memory=self.memory,
                 )
                 rows += [common | {"seed": seed} | outcome for seed, outcome in zip(seeds, outcomes, strict=True)]
         except StoreError:
@@ -247,6 +252,7 @@ class Runner:
                 halving=cell.halving,
                 device=self.device,
                 compile=self._compiled(cell),
+                memory=self.memory,
             )
             result = tuning.Tuning(**found)
             self.run.write("tuning", name, description, result.rows)

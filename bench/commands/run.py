@@ -33,6 +33,10 @@ def run(
             help="Seconds a step may take before its cell is given up; 300 for plugins unless given.",
         ),
     ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="GiB for replicas, half of what is free unless given; numbers do not depend on it."),
+    ] = None,
     compile: Annotated[
         bool,
         typer.Option("--compile", help="Make one program of whole steps: a minute first, worth it for long runs."),
@@ -47,6 +51,7 @@ def run(
     name, plan = _plan(suite, task, optimizer, seeds)
     set_up(device, data_dir)
 
+    from bench.memory import GIB
     from bench.progress import Lines
     from bench.runner import Runner
     from bench.store import Run
@@ -60,6 +65,7 @@ def run(
         force=force,
         seeds_at_once=seeds_at_once,
         timeout=timeout,
+        memory=None if memory is None else memory * GIB,
         compile=compile,
         report=lines.show,
     )

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import optax
 import torch
 
-from bench.rollout import DRAW_STEPS
-from bench.seeds import generator
+from bench.seeds import DRAW_STEPS, generator
 from tasks.base import Task
 from tasks.data import digits
 from tasks.mnist import MnistMlp

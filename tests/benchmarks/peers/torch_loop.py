@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from bench.rollout import DRAW_STEPS
-from bench.seeds import generator
+from bench.seeds import DRAW_STEPS, generator
 from tasks.base import Task
 from tasks.cifar import CifarCnn
 from tasks.data import digits
