@@ -98,6 +98,13 @@ def race(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Iterato
     gc.collect()
 
 
+@pytest.fixture
+def note(request: pytest.FixtureRequest) -> Callable[[Row], None]:
+    """Puts a row into the table that was measured otherwise than by a race."""
+    enabled = request.config.getoption("benchmark_enable")
+    return lambda row: request.config.stash[ROWS].append(row) if enabled else None
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     rows = config.stash[ROWS]
     if not rows:

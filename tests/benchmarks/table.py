@@ -1,4 +1,4 @@
-"""The rows of `make benchmark`: a table to print, a Parquet file, and the part of docs/performance.md between marks."""
+"""The rows of `make benchmark`: a table to print, a Parquet file, and a part of docs/performance.md."""
 
 import datetime
 import platform
@@ -10,8 +10,6 @@ import pandas as pd
 from bench.environment import environment
 from reports.formats import to_markdown
 from tests.benchmarks.floor import Floor
-
-BEGIN, END = "<!-- begin: make benchmark -->", "<!-- end: make benchmark -->"
 
 
 @dataclass(frozen=True)
@@ -65,12 +63,16 @@ def about(floor: Floor) -> str:
 
 
 def write(page: Path, rows: list[Row], floor: Floor) -> None:
-    """Put the table between the marks of `page`, and its numbers beside it as Parquet."""
-    text = page.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    table = f"{to_markdown(to_table(rows))}\n{about(floor)}"
-    page.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+    """Put the table into `page`, and its numbers beside it as Parquet."""
+    put_between(page, "rows", f"{to_markdown(to_table(rows))}\n{about(floor)}")
     to_frame(rows).assign(**{f"floor_{key}_per_second": value for key, value in asdict(floor).items()}).to_parquet(
         page.with_suffix(".parquet"), index=False
     )
+
+
+def put_between(page: Path, mark: str, text: str) -> None:
+    """Replace what stands in `page` between the two comments of this name; the prose around it stays."""
+    begin, end = f"<!-- begin: {mark} -->", f"<!-- end: {mark} -->"
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
