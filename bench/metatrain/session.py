@@ -25,7 +25,7 @@ from bench.environment import commit, versions
 from bench.failures import LONGEST_REASON
 from bench.files import write_atomically
 from bench.metatrain.ranks import Ranks
-from bench.metatrain.recipe import Recipe
+from bench.metatrain.recipe import Recipe, make_recipe
 from bench.metatrain.trainer import ALONE, Progress, Trainer, train
 from bench.registry import identity_of
 from bench.store import StoreError
@@ -148,11 +148,12 @@ class Session:
                 part: {name: _checked(tensors[f"{part}/{name}"], shape) for name, shape in shapes.items()}
                 for part in PARTS
             }
+            recipe = make_recipe(saved.recipe)  # what an earlier version did not know keeps its default
         except (ValueError, KeyError, TypeError, SafetensorError, RecursionError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise StoreError(f"{path} is damaged ({reason[:LONGEST_REASON]}); --force begins anew") from error
         now = {**self.recipe.model_dump(), "task_version": self.trainer.task.version}
-        then = {**saved.recipe, "task_version": saved.task_version}
+        then = {**recipe.model_dump(), "task_version": saved.task_version}
         if now != then:
             different = sorted(key for key in {*now, *then} if now.get(key) != then.get(key))
             changes = ", ".join(f"{key} was {then.get(key)!r}, now {now.get(key)!r}" for key in different)
