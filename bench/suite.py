@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from optimizers.base import Optimizer
     from tasks.base import Task
 
+MAX_BYTES = 2**20
 Track = Literal["default", "tuned"]
 
 
@@ -189,6 +190,8 @@ def load_suite(name: str) -> Suite:
     """
     if name.endswith(".toml"):
         try:
+            if (size := Path(name).stat().st_size) > MAX_BYTES:
+                raise SuiteError(f"suite {name} has {size:,} bytes; a suite has at most {MAX_BYTES:,}")
             text = Path(name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise SuiteError(f"suite {name} cannot be read: {error}") from error
