@@ -3,9 +3,10 @@
 import math
 from typing import Any
 
+from bench.registry import task_registry
 from bench.seeds import derive_seed, generator
 from optimizers.base import Optimizer
-from optimizers.checkpoint import read_checkpoint
+from optimizers.learned import LearnedOptimizer
 from tasks.base import Task
 
 
@@ -14,7 +15,7 @@ def optimizer_costs(optimizer: Optimizer) -> dict[str, Any]:
 
     Returns:
         `flops_per_coordinate`, and `meta_training`: the recipe's `seconds` of wall-clock, its `trajectories` (each of
-        `functions` functions), and the `task` it trained on.
+        `functions` functions), the `task` it trained on, and that task's `horizon`.
     """
     try:
         flops = optimizer.flops_per_coordinate()
@@ -33,16 +34,23 @@ def task_costs(task: Task) -> dict[str, Any]:
 
 
 def _meta_training(optimizer: Optimizer) -> dict[str, Any] | None:
-    checkpoint = getattr(optimizer, "checkpoint", None)
-    if not isinstance(checkpoint, str):
+    if not isinstance(optimizer, LearnedOptimizer) or not (recipe := optimizer.recipe):
         return None
-    recipe = read_checkpoint(checkpoint).recipe
     return {
         "seconds": _number(recipe.get("seconds")),
         "trajectories": _number(recipe.get("trajectories_done")),
         "functions": _number(recipe.get("functions")),
         "task": str(recipe.get("task", "unknown")),
+        "horizon": _horizon(recipe.get("task")),
     }
+
+
+def _horizon(task: Any) -> int | None:
+    """The horizon of a task by its identity, which a checkpoint from outside may give at will."""
+    try:
+        return int(task_registry().create(task).horizon)
+    except Exception:
+        return None
 
 
 def _number(value: Any) -> float | None:

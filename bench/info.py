@@ -7,7 +7,7 @@ from typing import Any
 from bench.environment import environment
 from bench.identity import parse_identity
 from bench.registry import UnknownName, identity_of, optimizer_registry, task_registry, unknown
-from optimizers.checkpoint import read_checkpoint
+from optimizers.learned import LearnedOptimizer
 
 
 def describe(identity: str) -> dict[str, Any]:
@@ -33,8 +33,8 @@ def describe(identity: str) -> dict[str, Any]:
             for key, field in type(subject).model_fields.items()
         },
     }
-    if getattr(subject, "checkpoint", None):
-        facts["recipe"] = dict(read_checkpoint(subject.checkpoint).recipe)
+    if isinstance(subject, LearnedOptimizer) and subject.recipe:
+        facts["recipe"] = dict(subject.recipe)
         facts["checkpoint_sha256"] = subject.checkpoint_sha256
     return facts
 

@@ -7,8 +7,7 @@ from bench.costs import optimizer_costs, task_costs
 from bench.environment import environment
 from bench.store import Run
 from bench.suite import Cell
-from optimizers.base import Optimizer
-from optimizers.checkpoint import CheckpointError, read_checkpoint
+from optimizers.learned import LearnedOptimizer
 
 
 def manifest(
@@ -32,7 +31,8 @@ def manifest(
         task, optimizer, track = cell.key
         files |= sources.get(task, {})
         tasks[task] = {"parameters": cell.task.model_dump(mode="json"), "sources": sorted(sources.get(task, {}))}
-        recipes |= _recipe(cell.optimizer)
+        if isinstance(cell.optimizer, LearnedOptimizer) and cell.optimizer.checkpoint_sha256:
+            recipes[cell.optimizer.checkpoint_sha256] = cell.optimizer.recipe
         plan[cell.key] = {"task": task, "optimizer": optimizer, "track": track, "seeds": cell.seeds}
         if task not in costs["tasks"]:
             costs["tasks"][task] = task_costs(cell.task)
@@ -47,12 +47,3 @@ def manifest(
         "costs": costs,
         "starts": [*earlier.get("starts", []), start],
     }
-
-
-def _recipe(optimizer: Optimizer) -> dict[str, Any]:
-    """How its meta-parameters were trained, under the SHA-256 of their file; nothing where no file of ours says it."""
-    digest, name = getattr(optimizer, "checkpoint_sha256", None), getattr(optimizer, "checkpoint", None)
-    try:
-        return {digest: dict(read_checkpoint(name).recipe)} if digest and name else {}
-    except CheckpointError:
-        return {}

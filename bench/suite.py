@@ -2,13 +2,13 @@
 
 import itertools
 import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
 
 from bench.identity import canonical, parse_identity
 from bench.registry import identity_of, optimizer_registry, task_registry, unknown
@@ -38,8 +38,13 @@ class SuiteTask(BaseModel):
     """Tuning seeds on this task; none: the suite's."""
     optimizers: list[str] = []
     """Optimizers that run on this task besides the suite's."""
+    unseen: list[str] = []
+    """Parameters of the task that are held out from the learned optimizers named beside it: one that was trained on an
+    overlapping value (some of the labels) is refused."""
     halving: bool = False
     """Tune by successive halving; for tasks too slow for the whole grid."""
+    resources: dict[str, PositiveFloat] = {}
+    """What a worker of a Dask cluster must offer for a cell of this task, by Dask's names, besides `--resources`."""
     grid: dict[str, list[str | bool | int | float]] = {}
     """Parameters of the task with the values that each takes: one task for every combination."""
 
@@ -108,13 +113,15 @@ class Suite(BaseModel):
         for name in names:
             optimizer = optimizer_registry().create(name)
             _refuse_untrained(optimizer)
+            if name in item.optimizers:
+                _refuse_seen(task, item.unseen, optimizer)
             try:
                 optimizer = optimizer.for_groups(task.groups)
             except ValueError as error:
                 raise SuiteError(f"{identity}: {error}") from error
             for track in self.tracks if optimizer.tunable else ["default"]:
                 seeds, tuning_seeds = item.seeds or self.seeds, item.tuning_seeds or self.tuning_seeds
-                yield Cell(task, optimizer, track, seeds, tuning_seeds, item.halving)
+                yield Cell(task, optimizer, track, seeds, tuning_seeds, item.halving, item.resources)
 
 
 @dataclass(frozen=True)
@@ -128,6 +135,8 @@ class Cell:
     tuning_seeds: int
     halving: bool = False
     """Whether its learning rate is tuned by successive halving."""
+    resources: Mapping[str, float] = field(default_factory=dict)
+    """What a worker of a cluster must offer to compute it."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -142,6 +151,29 @@ def _refuse_untrained(optimizer: "Optimizer") -> None:
             optimizer.require_trained()
         except ValueError as error:
             raise SuiteError(str(error)) from error
+
+
+def _refuse_seen(task: "Task", unseen: list[str], optimizer: "Optimizer") -> None:
+    """Refuse a learned optimizer that was trained on what the suite says it never saw."""
+    from optimizers.learned import LearnedOptimizer
+
+    if missing := [name for name in unseen if name not in type(task).model_fields]:
+        raise SuiteError("unseen: " + unknown(f"parameter of {task.name}", missing[0], type(task).model_fields))
+    if not unseen or not isinstance(optimizer, LearnedOptimizer):
+        return
+    trained_on = str(optimizer.recipe.get("task", ""))
+    if parse_identity(trained_on or "unknown")[0] != task.name:
+        raise SuiteError(
+            f"{identity_of(task)}: unseen={','.join(unseen)} needs optimizers trained on {task.name}; "
+            f"{identity_of(optimizer)} was trained on {trained_on or 'what its checkpoint does not say'}"
+        )
+    other = task_registry().create(trained_on)
+    for name in unseen:
+        if task.overlaps(other, name):
+            raise SuiteError(
+                f"{identity_of(task)}: {name}={getattr(task, name)} is to be unseen, but {identity_of(optimizer)} was "
+                f"trained on {name}={getattr(other, name)}; take a checkpoint trained on others, or leave unseen out"
+            )
 
 
 def suite_names() -> list[str]:

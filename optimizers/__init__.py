@@ -21,6 +21,11 @@ RULES = {
     "adam": ("optimizers.adam:Adam", "Adam"),
     "adamw": ("optimizers.adamw:AdamW", "Adam with decoupled weight decay"),
     "lstm": ("optimizers.lstm:LSTM", "the paper's learned optimizer, a coordinatewise LSTM"),
+    "gac": ("optimizers.gac:GAC", "the paper's LSTM+GAC, some cells averaged over all coordinates"),
+    "ntm-bfgs": ("optimizers.ntm_bfgs:NTMBFGS", "the paper's NTM-BFGS, an LSTM+GAC with a shared low-rank memory"),
+    "rnnprop": ("optimizers.rnnprop:RNNprop", "an LSTM on Adam's and RMSprop's directions, its steps bounded"),
+    "mlp": ("optimizers.mlp:MLP", "a perceptron on 19 features of each coordinate"),
+    "learned-adam": ("optimizers.learned_adam:LearnedAdam", "Adam with learned hyperparameters"),
 }
 """Name → (module:class, summary). Modules are imported when a rule is asked for."""
 
@@ -31,6 +36,11 @@ def shipped_checkpoints() -> list[str]:
     """Names of the checkpoints that come with the package."""
     names = (item.name for item in (resources.files("optimizers") / "checkpoints").iterdir())
     return sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
+
+
+def rule_of_checkpoint(name: str) -> str:
+    """The rule that a shipped checkpoint belongs to: the one that its name begins with, `lstm` where none does."""
+    return max((rule for rule in RULES if name.startswith(f"{rule}-")), key=len, default="lstm")
 
 
 def load(name: str, params: "Iterable[Tensor] | Iterable[dict[str, Any]]", **hyperparameters: Any) -> "DropIn":

@@ -39,6 +39,7 @@ class LearnedOptimizer(Optimizer):
 
     _meta_parameters: Tensors = PrivateAttr(default_factory=dict)
     _checkpoint_sha256: str | None = PrivateAttr(default=None)
+    _recipe: Mapping[str, Any] = PrivateAttr(default_factory=dict)
     _kinds: dict[str, str] = PrivateAttr(default_factory=dict)
     _parts: dict[str, Any] = PrivateAttr(default_factory=dict)
 
@@ -108,6 +109,14 @@ class LearnedOptimizer(Optimizer):
         """SHA-256 of the checkpoint file that the meta-parameters came from."""
         return self._checkpoint_sha256
 
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """How the meta-parameters were trained, as their checkpoint says; empty without one.
+
+        Of two checkpoints: both recipes, under `conv` and `fc`, and what they have in common.
+        """
+        return self._recipe
+
     def with_meta_parameters(self, tensors: Tensors) -> Self:
         """This rule with other meta-parameters φ, on which autograd may be recording."""
         copy = self.model_copy()
@@ -141,6 +150,9 @@ class LearnedOptimizer(Optimizer):
         self._meta_parameters = _joined({kind: rule.meta_parameters for kind, rule in networks.items()})
         both = " ".join(str(rules[kind].checkpoint_sha256) for kind in KINDS)
         self._checkpoint_sha256 = hashlib.sha256(both.encode()).hexdigest()
+        first, second = (rules[kind].recipe for kind in KINDS)
+        common = {key: value for key, value in first.items() if key in second and second[key] == value}
+        self._recipe = {**common, "conv": first, "fc": second}
 
     def _take(self, checkpoint: Checkpoint) -> None:
         """The architecture and φ of a checkpoint. A field that was given and contradicts it is an error."""
@@ -161,6 +173,7 @@ class LearnedOptimizer(Optimizer):
             self.__dict__[key] = value
         self._meta_parameters = checkpoint.checked(trained.meta_shapes())
         self._checkpoint_sha256 = checkpoint.sha256
+        self._recipe = checkpoint.recipe
 
     def require_trained(self) -> None:
         """Refuse to run without meta-parameters.

@@ -9,7 +9,20 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from reports import answer, comparison, costs, formats, latex, library, plots, profile_figure, profiles, tables, views
+from reports import (
+    answer,
+    comparison,
+    costs,
+    formats,
+    horizon,
+    latex,
+    library,
+    plots,
+    profile_figure,
+    profiles,
+    tables,
+    views,
+)
 from reports.answer import headline_text
 from reports.curves import Scene, scenes
 from reports.generalization import generalization
@@ -33,6 +46,7 @@ CAPTIONS = {
     "failures": "Seeds that failed",
     "unfinished": "Cells planned and not finished",
     "generalization": "Learned optimizers by the task they were trained on, against the best tuned baseline",
+    "past_the_horizon": "Learned optimizers beyond the number of steps they were trained for",
     "side_by_side": "Runs side by side: each against the first that has the cell, on common seeds",
 }
 ROWS_WITHOUT_SCRIPT = 100
@@ -103,6 +117,7 @@ def report_tables(results: Results) -> dict[str, pd.DataFrame]:
         "failures": tables.failures(results.cells),
         "unfinished": results.unfinished,
         "generalization": generalization(results.cells, headline, results.manifests),
+        "past_the_horizon": horizon.past_the_horizon(results.cells, results.manifests),
         "side_by_side": side_by_side(results.cells, results.manifests),
     }
 
@@ -137,6 +152,7 @@ def render(
             answers=answer.answers(headline),
             leaders=answer.leaders(frames["final_losses"]),
             costs=answer.costs(headline, frames["step_seconds"]) + answer.clocks(headline, frames["time_to_target"]),
+            beyond=horizon.sentences(frames["past_the_horizon"]),
             caveats=answer.held_out(headline, frames["final_losses"]) + answer.caveats(frames["tuning"]),
             tables={
                 name: formats.to_html(frame.head(ROWS_WITHOUT_SCRIPT), CAPTIONS[name], name, len(frame))

@@ -117,6 +117,13 @@ class Task(BaseModel, ABC):
             HeldOut: it holds something that is kept for tests; the message says what to train on instead.
         """
 
+    def overlaps(self, other: "Task", parameter: str) -> bool:
+        """Whether what `parameter` picks out of the data for this family is, in part or whole, in the other's too.
+
+        By default two values overlap if they are equal; a family whose values are sets says more.
+        """
+        return bool(getattr(self, parameter) == getattr(other, parameter))
+
     def require_data(self) -> None:
         """Make sure that the data are on this machine; called before anything runs.
 

@@ -135,6 +135,11 @@ class CifarCnn(Task):
                 measures[1, seed, setting] = (logits.argmax(1) == test.labels).to(first.dtype).mean()
         return {"loss": measures[0], "accuracy": measures[1]}
 
+    def overlaps(self, other: Task, parameter: str) -> bool:
+        if parameter != "labels" or not isinstance(other, CifarCnn):
+            return super().overlaps(other, parameter)
+        return bool({*_label_range(self.labels)} & {*_label_range(other.labels)})
+
     def require_data(self) -> None:
         if self.data == "cifar10":
             check_cifar10(data_dir())

@@ -14,7 +14,11 @@ ROOMS = {
     "reports": {"reports", "bench.identity", "bench.store", "bench.stats"},
 }
 # The command line is the one place that knows all rooms.
-DOORS = {("bench/commands/report.py", "reports.page"), ("bench/commands/check.py", "reports.formats")}
+DOORS = {
+    ("bench/commands/report.py", "reports.page"),
+    ("bench/commands/check.py", "reports.formats"),
+    ("bench/commands/updates.py", "reports.updates"),
+}
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 
 

@@ -21,7 +21,7 @@ from bench.check.stated import stated
 from bench.check.verdict import compare
 from bench.process import set_up_process
 from bench.suite import load_suite
-from optimizers import shipped_checkpoints
+from optimizers import rule_of_checkpoint, shipped_checkpoints
 
 SEED = 20161130
 Pair = tuple[list[Recorded], list[Recorded]]
@@ -149,7 +149,9 @@ def measure(measured: Measured, comparisons: int, faults: int) -> Iterator[tuple
 
 def main(
     folder: Annotated[Path, typer.Option(help="Where the trajectories are kept.")] = Path("results/error-rates"),
-    checkpoint: Annotated[list[str] | None, typer.Option(help="Shipped checkpoints; all unless given.")] = None,
+    checkpoint: Annotated[
+        list[str] | None, typer.Option(help="Shipped checkpoints of the LSTM; all unless given.")
+    ] = None,
     draws: Annotated[int, typer.Option(min=1, help="How often the weights are perturbed anew.")] = 20,
     most_seeds: Annotated[int, typer.Option(min=2, help="Seeds of a task that are really run.")] = 4000,
     comparisons: Annotated[int, typer.Option(min=1, help="Comparisons of each kind without a fault.")] = 1000,
@@ -157,7 +159,7 @@ def main(
 ) -> None:
     """Print how often the gate fails where nothing got worse, and where something did."""
     set_up_process()
-    for name in checkpoint or shipped_checkpoints():
+    for name in checkpoint or [name for name in shipped_checkpoints() if rule_of_checkpoint(name) == "lstm"]:
         measured = Measured(build(name, folder, draws, most_seeds, lambda line: typer.echo(line, err=True)))
         typer.echo(f"\n{name}\n\n| | | aim | measured | of | 95 % interval |\n| --- | --- | --- | ---: | ---: | ---: |")
         for kind, what, aim, failed, count in measure(measured, comparisons, faults):

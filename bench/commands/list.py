@@ -23,8 +23,11 @@ def list_(
         "tasks": {name: entry.summary for name, entry in task_registry().entries.items()},
         "optimizers": {name: entry.summary for name, entry in optimizer_registry().entries.items()},
         "suites": {name: load_suite(name).description for name in suite_names()},
-        "checkpoints": dict.fromkeys(optimizers.shipped_checkpoints(), "as in lstm[checkpoint=NAME]"),
-        "recipes": dict.fromkeys(recipe_names(), "as in l2obench train lstm -t TASK --recipe NAME"),
+        "checkpoints": {
+            name: f"as in {optimizers.rule_of_checkpoint(name)}[checkpoint={name}]"
+            for name in optimizers.shipped_checkpoints()
+        },
+        "recipes": dict.fromkeys(recipe_names(), "as in l2obench train RULE -t TASK --recipe NAME"),
     }
     if what is not None and what not in found:
         raise TyperException(unknown("list", what, found))

@@ -6,11 +6,14 @@ from typing import Annotated
 import typer
 
 from bench.commands.options import DataDir, Device
-from bench.commands.process import set_up
+from bench.commands.process import Terminated, set_up
 
 
 def train(
-    rule: Annotated[str, typer.Argument(help="The learned optimizer, as in lstm or 'lstm[p=5]'.")],
+    rule: Annotated[
+        str,
+        typer.Argument(help="The learned optimizer, as in lstm or 'lstm[p=5]'; without parameters, with the recipe's."),
+    ],
     task: Annotated[str, typer.Option("-t", "--task", help="The family to train on.")],
     recipe: Annotated[
         str, typer.Option(help="Where values not given here come from; see 'l2obench list recipes'.")
@@ -21,11 +24,21 @@ def train(
     trajectories: Annotated[int | None, typer.Option(help="Trajectories in all.")] = None,
     functions: Annotated[int | None, typer.Option(help="Functions in a meta-batch.")] = None,
     unroll: Annotated[int | None, typer.Option(help="Steps of a truncation.")] = None,
+    first_horizon: Annotated[
+        int | None, typer.Option(help="Steps of the first trajectory; they grow to the task's horizon.")
+    ] = None,
     weighting: Annotated[str | None, typer.Option(help="uniform, linear or final.")] = None,
     lr: Annotated[float | None, typer.Option(help="Adam's learning rate on the meta-parameters.")] = None,
+    average: Annotated[
+        float | None, typer.Option(help="Decay of a moving average of the meta-parameters, which is then what is kept.")
+    ] = None,
     clip: Annotated[float | None, typer.Option(help="Bound on the norm of the meta-gradient.")] = None,
     coordinates: Annotated[
         int | None, typer.Option(help="Coordinates of each tensor and function that carry a graph.")
+    ] = None,
+    second_order: Annotated[
+        bool | None,
+        typer.Option("--second-order/--first-order", help="Keep second derivatives, which the paper drops."),
     ] = None,
     validate_every: Annotated[int | None, typer.Option(help="Trajectories between validations.")] = None,
     validation_functions: Annotated[int | None, typer.Option(help="Functions of a validation.")] = None,
@@ -36,38 +49,47 @@ def train(
 ) -> None:
     """Meta-train a learned optimizer.
 
-    The best by validation is kept. The same command goes on where it was stopped.
+    The best by validation is kept. The same command goes on where it was stopped. On several processes, with the same
+    result: torchrun --nproc-per-node 2 -m bench train …
     """
-    from bench.metatrain.recipe import make_recipe, named_recipe
+    from bench.metatrain.ranks import RankLost, joined
+    from bench.metatrain.recipe import make_recipe, named_recipe, optimizer_for
     from bench.metatrain.session import Session
     from bench.progress import Lines, training_line
     from bench.store import cell_name
 
     set_up(device, data_dir)
     values = named_recipe(recipe, task) | {"task": task}
-    if "[" in rule or values.get("optimizer", rule).partition("[")[0] != rule:
-        values["optimizer"] = rule
+    values["optimizer"] = optimizer_for(rule, values.get("optimizer", rule))
     given = {
         "trajectories": trajectories,
         "functions": functions,
         "unroll": unroll,
+        "first_horizon": first_horizon,
         "weighting": weighting,
         "lr": lr,
+        "average": average,
         "clip": clip,
         "coordinates": coordinates,
+        "second_order": second_order,
         "validate_every": validate_every,
         "validation_functions": validation_functions,
         "seed": seed,
     }
     made = make_recipe(values | {key: value for key, value in given.items() if value is not None})
-    session = Session(out or Path("results/training") / cell_name(rule, task, recipe), made, device, force)
-    if session.resumed:
-        print(f"going on at trajectory {session.progress.trajectory} of {made.trajectories}")
-    lines = Lines(total=made.trajectories, completed=session.progress.trajectory)
-    try:
-        with lines:
-            session.run(lambda progress: lines.advance(*training_line(progress, made.trajectories)))
-    except KeyboardInterrupt:
-        session.save()
-        raise
+    folder = out or Path("results/training") / cell_name(rule, task, recipe)
+    with joined() as ranks:
+        session = Session(folder, made, device, force, ranks)
+        if not ranks.leads:
+            session.run()
+            return
+        if session.resumed:
+            print(f"going on at trajectory {session.progress.trajectory} of {made.trajectories}")
+        lines = Lines("training", total=made.trajectories, completed=session.progress.trajectory)
+        try:
+            with lines:
+                session.run(lambda progress: lines.advance(*training_line(progress, made.trajectories)))
+        except (KeyboardInterrupt, Terminated, RankLost):
+            session.save()
+            raise
     print(f"best validation loss {session.progress.best_validation:.5g}: {session.folder / 'checkpoint.safetensors'}")

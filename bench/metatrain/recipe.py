@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.registry import unknown
+from bench.identity import canonical, parse_identity
+from bench.registry import optimizer_registry, unknown
 
 Weighting = Literal["uniform", "linear", "final"]
 
@@ -32,16 +33,24 @@ class Recipe(BaseModel):
     """Functions whose meta-gradients are averaged in a meta-step."""
     unroll: int = Field(default=20, ge=1)
     """Steps of a truncation."""
+    first_horizon: int | None = Field(default=None, ge=1)
+    """Steps of the first trajectory; they grow geometrically, and reach the task's horizon after half of the
+    trajectories. None: all trajectories are as long as the task says."""
     weighting: Weighting = "uniform"
     """w_t of the meta-objective Σ w_t f(θ_t): all equal, growing linearly with t, or the final step only."""
     lr: float = Field(default=3e-3, gt=0)
     """Adam's learning rate on φ at the start."""
     final_lr: float = Field(default=0.02, gt=0, le=1)
     """Fraction of `lr` reached at the end, by cosine decay; 1 for a constant rate."""
+    average: float | None = Field(default=None, gt=0, lt=1)
+    """Decay of a moving average of φ over meta-steps (Polyak & Juditsky 1992), which is what is validated and kept;
+    none: φ itself."""
     clip: float = Field(default=1.0, gt=0)
     """Bound on the norm of the meta-gradient."""
     coordinates: int | None = Field(default=None, ge=1)
     """Coordinates of each parameter tensor and function that carry a graph, drawn at random; none: all."""
+    second_order: bool = False
+    """Keep ∂∇f/∂φ, which the paper drops: an exact meta-gradient of each truncation, for small functions."""
     init_std: float | None = Field(default=None, gt=0)
     """Standard deviation of the initial weights with zero biases; none: the rule's own initialisation."""
     boundary_losses: Literal["once", "twice"] = "once"
@@ -71,6 +80,18 @@ def named_recipe(name: str, task: str) -> dict[str, Any]:
     values = tomllib.loads((_folder() / f"{name}.toml").read_text(encoding="utf-8"))
     by_task = values.pop("tasks", {})
     return {**values, **by_task.get(task.partition("[")[0], {})}
+
+
+def optimizer_for(rule: str, recipe: str) -> str:
+    """What to train: a rule named without parameters takes those of the recipe's optimizer that are its own too.
+
+    Raises:
+        IdentityError, UnknownName: the rule is no optimizer.
+    """
+    name, given = parse_identity(rule)
+    fields = getattr(optimizer_registry().resolve(name), "model_fields", {})
+    taken = {key: value for key, value in parse_identity(recipe)[1].items() if key in fields}
+    return rule if given else canonical(name, taken)
 
 
 def make_recipe(values: dict[str, Any]) -> Recipe:

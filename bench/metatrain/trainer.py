@@ -7,9 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bench.metatrain.gradient import truncated_bptt
+from bench.metatrain.ranks import Ranks
 from bench.metatrain.recipe import Recipe, RecipeError
+from bench.metatrain.second_order import second_order_bptt
 from bench.metatrain.weighting import step_weights
 from bench.registry import function_family, optimizer_registry, task_registry
 from bench.rollout import Problems, rollout, start
@@ -19,6 +22,7 @@ from optimizers.base import CoordinatewiseOptimizer, State, Tensors
 from optimizers.learned import LearnedOptimizer
 
 MAX_SETBACKS = 5
+ALONE = Ranks()
 
 
 class MetaTrainingDiverged(RuntimeError):
@@ -34,6 +38,8 @@ class Progress:
     phi: Tensors
     mean: Tensors
     square: Tensors
+    average: Tensors
+    """What is validated and kept: a moving average of φ, or φ itself."""
     best: Tensors
     best_validation: float = math.inf
     trajectory: int = 0
@@ -44,11 +50,15 @@ class Progress:
 
 
 class Trainer:
-    """Meta-trains one rule on one task by one recipe. Every trajectory's randomness derives from its number."""
+    """Meta-trains one rule on one task by one recipe. Every trajectory's randomness derives from its number.
 
-    def __init__(self, recipe: Recipe, device: str = "cpu") -> None:
+    The functions of a meta-step and of a validation are split between the ranks; all else is the same on each.
+    """
+
+    def __init__(self, recipe: Recipe, device: str = "cpu", ranks: Ranks = ALONE) -> None:
         self.recipe = recipe
         self.device = device
+        self.ranks = ranks
         self.task = task_registry().create(recipe.task)
         self.task.require_data()
         self.task.require_trainable()
@@ -59,14 +69,28 @@ class Trainer:
         if rule.meta_parameters:
             raise RecipeError(f"{recipe.optimizer} is trained already; leave its checkpoint out")
         if recipe.coordinates is not None and not isinstance(rule, CoordinatewiseOptimizer):
-            raise RecipeError(f"coordinates={recipe.coordinates} needs a coordinatewise rule; {rule.name} is not one")
+            raise RecipeError(
+                f"coordinates={recipe.coordinates} needs a coordinatewise rule, and {rule.name} is not one: use a "
+                "recipe without, such as sharing"
+            )
+        if recipe.second_order and recipe.coordinates is not None:
+            raise RecipeError("second_order follows all coordinates; leave coordinates out")
+        if ranks.count > min(recipe.functions, recipe.validation_functions):
+            raise RecipeError(
+                f"{ranks.count} processes for {recipe.functions} functions and {recipe.validation_functions} of "
+                "validation: expected one for each process at least"
+            )
         if self.task.horizon < recipe.unroll:
             raise RecipeError(f"the unroll ({recipe.unroll}) is longer than the horizon ({self.task.horizon})")
+        if recipe.first_horizon is not None and not recipe.unroll <= recipe.first_horizon <= self.task.horizon:
+            raise RecipeError(
+                f"first_horizon={recipe.first_horizon}: expected the unroll ({recipe.unroll}) at least, the horizon "
+                f"({self.task.horizon}) at most"
+            )
         try:
             self.rule = rule.for_groups(self.task.groups)
         except ValueError as error:
             raise RecipeError(f"{recipe.task}: {error}") from error
-        self.weights = step_weights(recipe.weighting, self.task.horizon).to(device)
 
     def begin(self) -> Progress:
         """Random meta-parameters, from the recipe's seed."""
@@ -77,7 +101,7 @@ class Trainer:
                 std = 0.0 if name.endswith("bias") else self.recipe.init_std
                 tensor.normal_(0, std, generator=random)
         zeros = {name: torch.zeros_like(tensor) for name, tensor in phi.items()}
-        return Progress(phi, zeros, dict(zeros), dict(phi))
+        return Progress(phi, zeros, dict(zeros), dict(phi), dict(phi))
 
     def run_trajectory(self, progress: Progress) -> Progress:
         """Progress after one trajectory. Where its meta-gradient is not finite, φ stays what it was before.
@@ -97,9 +121,9 @@ class Trainer:
                 ) from error
         stepped = replace(stepped, trajectory=progress.trajectory + 1)
         if stepped.trajectory % self.recipe.validate_every == 0 or stepped.trajectory == self.recipe.trajectories:
-            row["validation"] = self.validate(stepped.phi)
+            row["validation"] = self.validate(stepped.average)
             if row["validation"] < stepped.best_validation:
-                stepped = replace(stepped, best=stepped.phi, best_validation=row["validation"])
+                stepped = replace(stepped, best=stepped.average, best_validation=row["validation"])
         seconds = time.perf_counter() - began
         log = [*progress.log, {"trajectory": progress.trajectory, "seconds": seconds, **row}]
         return replace(stepped, seconds=progress.seconds + seconds, log=log)
@@ -108,31 +132,38 @@ class Trainer:
     def validate(self, phi: Tensors) -> float:
         """Mean final loss on the validation functions; infinite if one of them diverges."""
         seeds = self._seeds("meta-validation", 0, self.recipe.validation_functions)
+        share = self.ranks.share(len(seeds))
         rule = self.rule.with_meta_parameters(phi)
-        result = rollout(self.task, rule, seeds, device=self.device, evaluate=False)
-        return float(self.task.final_loss(result.losses).mean())
+        result = rollout(self.task, rule, seeds[share.first : share.stop], device=self.device, evaluate=False)
+        return self.ranks.mean(self.task.final_loss(result.losses))
 
     def _descend(self, progress: Progress) -> tuple[Progress, dict[str, Any]]:
         """The meta-steps of one trajectory, and its row of the log."""
         number = progress.trajectory
-        problems = Problems(self.task, self._seeds("meta-training", number, self.recipe.functions), self.device)
+        seeds = self._seeds("meta-training", number, self.recipe.functions)
+        share = self.ranks.share(len(seeds))
+        problems = Problems(self.task, seeds[share.first : share.stop], self.device)
         draws = generator(derive_seed("meta-training", f"{self.family}/coordinates", self._unit(number, 1)))
         with torch.no_grad():
             carry = start(problems, self.rule.with_meta_parameters(progress.phi))
         met, norms = [], []
-        for weights in torch.split(self.weights, self.recipe.unroll):
+        for weights in torch.split(self.weights(number), self.recipe.unroll):
             if self.recipe.boundary_losses == "twice":
                 met.append(carry.losses.unsqueeze(-1))
             rule = self.rule.with_meta_parameters(progress.phi)
-            segment = truncated_bptt(problems, rule, carry, weights / len(weights), self.recipe.coordinates, draws)
+            weights = weights / len(weights)
+            if self.recipe.second_order:
+                segment = second_order_bptt(problems, rule, carry, weights)
+            else:
+                segment = truncated_bptt(problems, rule, carry, weights, self.recipe.coordinates, draws, share)
             carry = segment.carry
             met.append(segment.losses)
-            progress, norm = self._meta_step(progress, segment.meta_grads)
+            progress, norm = self._meta_step(progress, self.ranks.averaged(segment.meta_grads, share))
             norms.append(norm)
         losses = torch.cat(met, dim=-1)
         return replace(progress, setbacks=0), {
-            "meta_loss": float(losses.mean()),
-            "final_loss": float(self.task.final_loss(losses).mean()),
+            "meta_loss": self.ranks.mean(losses),
+            "final_loss": self.ranks.mean(self.task.final_loss(losses)),
             "gradient_norm": sum(norms) / len(norms),
             "lr": self._lr(number),
         }
@@ -150,7 +181,15 @@ class Trainer:
         clipped = {name: grad * clip for name, grad in grads.items()}
         step, lr = progress.meta_steps + 1, self._lr(progress.trajectory)
         phi, mean, square = adam(progress.phi, clipped, progress.mean, progress.square, step, lr)
-        return replace(progress, phi=phi, mean=mean, square=square, meta_steps=step), float(norm)
+        average = phi if self.recipe.average is None else averaged(progress.average, phi, self.recipe.average, step)
+        return replace(progress, phi=phi, mean=mean, square=square, average=average, meta_steps=step), float(norm)
+
+    def weights(self, trajectory: int) -> Tensor:
+        """w_1 … w_T of a trajectory, `[T]`: T grows from the recipe's first horizon to the task's."""
+        horizon, first = self.task.horizon, self.recipe.first_horizon or self.task.horizon
+        share = min(1.0, 2 * trajectory / self.recipe.trajectories)
+        steps = round(first * (horizon / first) ** share)
+        return step_weights(self.recipe.weighting, steps).to(self.device)
 
     def _lr(self, trajectory: int) -> float:
         """Cosine decay from `lr` to `lr · final_lr` over the recipe's trajectories."""
@@ -176,6 +215,12 @@ def adam(
         {name: state[name]["mean"] for name in phi},
         {name: state[name]["square"] for name in phi},
     )
+
+
+def averaged(average: Tensors, phi: Tensors, decay: float, step: int) -> Tensors:
+    """The moving average after one more φ. Early on its memory is short, so that the start is soon forgotten."""
+    weight = 1 - min(decay, step / (step + 10))
+    return {name: torch.lerp(average[name], phi[name], weight) for name in phi}
 
 
 def train(trainer: Trainer, progress: Progress, on_trajectory: Callable[[Progress], None]) -> Progress:

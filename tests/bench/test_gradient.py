@@ -7,8 +7,13 @@ from bench.metatrain.gradient import truncated_bptt
 from bench.metatrain.weighting import step_weights
 from bench.rollout import Problems, start
 from optimizers.base import State
+from optimizers.gac import GAC
 from optimizers.learned import LearnedOptimizer
+from optimizers.learned_adam import LearnedAdam
 from optimizers.lstm import LSTM
+from optimizers.mlp import MLP
+from optimizers.ntm_bfgs import NTMBFGS
+from optimizers.rnnprop import RNNprop
 from tasks.base import Task, Tensors
 from tasks.mnist import MnistMlp
 from tasks.quadratic import Quadratic
@@ -21,12 +26,22 @@ CASES: list[tuple[Task, LSTM]] = [
 ]
 
 
-def trained(rule: LSTM) -> LSTM:
+NAMES = ["quadratic", "mnist", "mnist-relu"]
+OTHERS: list[tuple[Task, LearnedOptimizer]] = [
+    (Quadratic(dim=4), GAC(hidden=5, averaging=2, preprocessing="none", output_scale=1)),
+    (MnistMlp(units=3, batch=4), NTMBFGS(hidden=4, averaging=2, memory=3)),
+    (MnistMlp(units=3, batch=4), RNNprop(hidden=4)),
+    (MnistMlp(units=3, batch=4), MLP(hidden=4, step_size=0.1)),
+    (MnistMlp(units=3, batch=4), LearnedAdam()),
+]
+
+
+def trained(rule: LearnedOptimizer) -> LearnedOptimizer:
     random = rule.initialised(torch.Generator().manual_seed(1)).meta_parameters
     return rule.with_meta_parameters({name: value.to(DOUBLE) for name, value in random.items()})
 
 
-def kept_graph(problems: Problems, rule: LSTM, weights: torch.Tensor) -> Tensors:
+def kept_graph(problems: Problems, rule: LearnedOptimizer, weights: torch.Tensor) -> Tensors:
     """Autograd through Σ w_t f(θ_t) with the graph kept, ∇f detached: the paper's own recipe, one task at a time."""
     phi = {name: value.clone().requires_grad_() for name, value in rule.meta_parameters.items()}
     learner = rule.with_meta_parameters(phi)
@@ -53,9 +68,12 @@ def kept_graph(problems: Problems, rule: LSTM, weights: torch.Tensor) -> Tensors
     return dict(zip(phi, torch.autograd.grad(total, list(phi.values())), strict=True))
 
 
-@pytest.mark.parametrize(("task", "rule"), CASES, ids=["quadratic", "mnist", "mnist-relu"])
-@pytest.mark.parametrize("coordinates", [None, 10**6], ids=["all", "sampled all"])
-def test_meta_gradient_equals_the_kept_graph(task: Task, rule: LSTM, coordinates: int | None) -> None:
+@pytest.mark.parametrize(
+    ("task", "rule", "coordinates"),
+    [*((*case, None) for case in [*CASES, *OTHERS]), *((*case, 10**6) for case in [*CASES, OTHERS[2]])],
+    ids=[*NAMES, *(rule.name for _, rule in OTHERS), *(f"{name}, sampled all" for name in [*NAMES, "rnnprop"])],
+)
+def test_meta_gradient_equals_the_kept_graph(task: Task, rule: LearnedOptimizer, coordinates: int | None) -> None:
     rule = trained(rule)
     weights = torch.linspace(0.5, 2, 7, dtype=DOUBLE)
     expected = kept_graph(Problems(task, [1, 2, 3], dtype=DOUBLE), rule, weights)

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench.registry import BadParameters, UnknownName
-from bench.suite import Suite, SuiteError, load_suite, make_suite, suite_names
+from bench.suite import Cell, Suite, SuiteError, load_suite, make_suite, suite_names
+from optimizers.checkpoint import encode_checkpoint
+from optimizers.lstm import LSTM
 
 
 def plan(values: dict[str, object]) -> list[tuple[str, str, str]]:
@@ -115,3 +118,53 @@ def test_wrong_names_inside_a_suite() -> None:
         suite(optimizers=[]).cells()
     with pytest.raises(SuiteError, match="no meta-parameters"):
         suite(optimizers=["lstm"]).cells()
+
+
+def trained_on(task: str, folder: Path) -> str:
+    rule = LSTM(hidden=2, layers=1).initialised(torch.Generator().manual_seed(0))
+    path = folder / "trained.safetensors"
+    recipe = {"task": task} if task else {}
+    path.write_bytes(encode_checkpoint(rule.name, rule.describe_architecture(), recipe, rule.meta_parameters))
+    return f"lstm[checkpoint={path}]"
+
+
+def unseen(folder: Path, trained: str, tested: str, parameter: str = "labels") -> list[Cell]:
+    item = {"task": tested, "unseen": [parameter], "optimizers": ["adam", trained_on(trained, folder)]}
+    return make_suite("test", {"tracks": ["default"], "tasks": [item]}).cells()
+
+
+def test_labels_that_training_held_out_may_be_tested_as_unseen(tmp_path: Path) -> None:
+    assert len(unseen(tmp_path, "cifar-cnn[labels=5-9]", "cifar-cnn[labels=0-4]")) == 2
+
+
+@pytest.mark.parametrize("trained", ["cifar-cnn", "cifar-cnn[labels=0-4]", "cifar-cnn[labels=4-6]"])
+def test_a_learned_optimizer_that_saw_what_is_to_be_unseen_is_refused(tmp_path: Path, trained: str) -> None:
+    with pytest.raises(SuiteError, match=r"labels=0-4 is to be unseen, but lstm.* was trained on labels="):
+        unseen(tmp_path, trained, "cifar-cnn[labels=0-4]")
+
+
+def test_values_that_are_no_sets_overlap_where_they_are_equal(tmp_path: Path) -> None:
+    assert unseen(tmp_path, "mnist-mlp", "mnist-mlp[activation=relu]", "activation")
+    with pytest.raises(SuiteError, match="activation=sigmoid is to be unseen"):
+        unseen(tmp_path, "mnist-mlp", "mnist-mlp[units=40]", "activation")
+
+
+@pytest.mark.parametrize(
+    ("trained", "parameter", "message"),
+    [
+        ("quadratic", "labels", "needs optimizers trained on cifar-cnn; .* was trained on quadratic"),
+        ("", "labels", "was trained on what its checkpoint does not say"),
+        ("cifar-cnn", "label", "no parameter of cifar-cnn is called 'label'; did you mean labels"),
+    ],
+)
+def test_what_cannot_be_known_to_be_unseen_is_refused(
+    tmp_path: Path, trained: str, parameter: str, message: str
+) -> None:
+    with pytest.raises(SuiteError, match=message):
+        unseen(tmp_path, trained, "cifar-cnn[labels=0-4]", parameter)
+
+
+def test_optimizers_of_the_whole_suite_may_have_seen_it(tmp_path: Path) -> None:
+    item = {"task": "cifar-cnn[labels=0-4]", "unseen": ["labels"]}
+    values = {"tracks": ["default"], "optimizers": [trained_on("cifar-cnn", tmp_path)], "tasks": [item]}
+    assert len(make_suite("test", values).cells()) == 1

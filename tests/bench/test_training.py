@@ -10,7 +10,7 @@ import torch
 
 from bench.metatrain import trainer as trainer_module
 from bench.metatrain.gradient import Segment
-from bench.metatrain.recipe import RecipeError, make_recipe, named_recipe, recipe_names
+from bench.metatrain.recipe import RecipeError, make_recipe, named_recipe, optimizer_for, recipe_names
 from bench.metatrain.session import Session
 from bench.metatrain.trainer import MetaTrainingDiverged, Trainer, adam, train
 from bench.rollout import rollout
@@ -30,6 +30,7 @@ SMALL = {
     "validation_functions": 16,
     "lr": 0.01,
 }
+SHARING = "ntm-bfgs[averaging=2,hidden=6,memory=4,output_scale=1,preprocessing=none]"
 
 
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
@@ -69,8 +70,10 @@ def test_log_is_a_table_and_a_picture(tmp_path: Path) -> None:
     assert (tmp_path / "meta-loss.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_stopped_and_resumed_equals_undisturbed(tmp_path: Path) -> None:
-    undisturbed = Session(tmp_path / "one", make_recipe(SMALL))
+@pytest.mark.parametrize("rule", [SMALL["optimizer"], SHARING])
+def test_stopped_and_resumed_equals_undisturbed(tmp_path: Path, rule: str) -> None:
+    recipe = make_recipe(SMALL | {"optimizer": rule})
+    undisturbed = Session(tmp_path / "one", recipe)
     undisturbed.run()
 
     class Killed(Exception):
@@ -80,16 +83,74 @@ def test_stopped_and_resumed_equals_undisturbed(tmp_path: Path) -> None:
         if progress.trajectory == 7:
             raise Killed
 
-    first = Session(tmp_path / "two", make_recipe(SMALL))
+    first = Session(tmp_path / "two", recipe)
     with pytest.raises(Killed):
         first.run(die)  # saved for the last time at an earlier best
-    second = Session(tmp_path / "two", make_recipe(SMALL))
+    second = Session(tmp_path / "two", recipe)
     assert second.resumed
     assert 0 < second.progress.trajectory < 7
     second.run()
     assert same(second.progress.phi, undisturbed.progress.phi)
     assert same(second.progress.best, undisturbed.progress.best)
     assert second.progress.best_validation == undisturbed.progress.best_validation
+
+
+def test_the_average_is_what_is_kept(tmp_path: Path) -> None:
+    session = Session(tmp_path, make_recipe(SMALL | {"average": 0.9, "validate_every": 12}))
+    seen = [session.progress.phi]
+    real = trainer_module.adam
+
+    def noted(*args: object) -> tuple[dict[str, torch.Tensor], ...]:
+        result = real(*args)  # type: ignore[arg-type]
+        seen.append(result[0])
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer_module, "adam", noted)
+        session.run()
+    expected = {name: value.double() for name, value in seen[0].items()}
+    for step, phi in enumerate(seen[1:], 1):
+        decay = min(0.9, step / (step + 10))
+        expected = {name: decay * expected[name] + (1 - decay) * phi[name] for name in phi}
+    for name, value in session.progress.best.items():
+        torch.testing.assert_close(value.double(), expected[name], rtol=1e-4, atol=1e-6)
+
+
+def test_without_an_average_phi_itself_is_kept(tmp_path: Path) -> None:
+    session = Session(tmp_path, make_recipe(SMALL | {"validate_every": 12}))
+    session.run()
+    assert same(session.progress.best, session.progress.phi)
+
+
+def test_trajectories_grow_to_the_horizon_of_the_task(tmp_path: Path) -> None:
+    session = Session(tmp_path, make_recipe(SMALL | {"task": "quadratic[dim=3,horizon=80]", "first_horizon": 20}))
+    lengths = [len(session.trainer.weights(number)) for number in range(12)]
+    assert lengths[0] == 20
+    assert lengths == sorted(lengths)
+    assert lengths[3] == 40, "a geometric mean, after a quarter of the trajectories"
+    assert lengths[6:] == [80] * 6, "from half of the trajectories on"
+    steps = [-(-length // 10) for length in lengths]
+    assert session.run().meta_steps == sum(steps)
+
+
+@pytest.mark.parametrize("first", [9, 21])
+def test_a_first_horizon_outside_unroll_and_horizon_is_refused(first: int) -> None:
+    with pytest.raises(RecipeError, match=f"first_horizon={first}: expected the unroll \\(10\\) at least"):
+        Trainer(make_recipe(SMALL | {"first_horizon": first}))
+
+
+def test_a_training_begun_before_a_field_was_known_goes_on(tmp_path: Path) -> None:
+    Session(tmp_path, make_recipe(SMALL | {"trajectories": 3})).run()
+    state = tmp_path / "state.safetensors"
+    content = state.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    counters = json.loads(header["__metadata__"]["l2obench-training"])
+    del counters["recipe"]["first_horizon"]
+    header["__metadata__"]["l2obench-training"] = json.dumps(counters)
+    older = json.dumps(header).encode()
+    state.write_bytes(len(older).to_bytes(8, "little") + older + content[8 + length :])
+    assert Session(tmp_path, make_recipe(SMALL | {"trajectories": 3})).progress.trajectory == 3
 
 
 def test_another_recipe_does_not_overwrite_a_training(tmp_path: Path) -> None:
@@ -164,6 +225,7 @@ def test_adam_on_the_meta_parameters_is_torchs() -> None:
     [
         ({"optimizer": "adam"}, "not a learned optimizer"),
         ({"optimizer": "lstm[checkpoint=quadratic]"}, "trained already"),
+        ({"optimizer": "gac", "coordinates": 8}, "gac is not one: use a recipe without, such as sharing"),
         ({"unroll": 50}, r"unroll \(50\) is longer than the horizon \(20\)"),
     ],
 )
@@ -185,6 +247,19 @@ def test_shipped_recipes_make_trainers(name: str, task: str) -> None:
     recipe = make_recipe(named_recipe(name, task) | {"task": task})
     rule = Trainer(recipe).rule
     assert getattr(rule, "preprocessing") == ("none" if task.startswith("quadratic") else rule.preprocessing)  # noqa: B009
+
+
+@pytest.mark.parametrize(
+    ("rule", "trained"),
+    [
+        ("lstm", "lstm[output_scale=1,preprocessing=none]"),
+        ("ntm-bfgs", "ntm-bfgs[output_scale=1,preprocessing=none]"),
+        ("gac[averaging=2]", "gac[averaging=2]"),
+        ("torch.optim.SGD", "torch.optim.SGD"),
+    ],
+)
+def test_a_bare_rule_takes_the_recipes_parameters(rule: str, trained: str) -> None:
+    assert optimizer_for(rule, named_recipe("shipped", "quadratic")["optimizer"]) == trained
 
 
 def test_presets_are_the_published_values() -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from safetensors.torch import save
 
-from optimizers import shipped_checkpoints
+from bench.registry import optimizer_registry
+from optimizers import rule_of_checkpoint, shipped_checkpoints
 from optimizers.checkpoint import MAX_BYTES, CheckpointError, encode_checkpoint, read_checkpoint
 from optimizers.lstm import LSTM
 
@@ -132,6 +133,7 @@ def test_wrong_optimizer_architecture_shape_type_and_values(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", shipped_checkpoints())
 def test_shipped_checkpoints_load_and_carry_their_recipe(name: str) -> None:
     checkpoint = read_checkpoint(name)
-    assert LSTM(checkpoint=name).meta_parameters
+    assert checkpoint.optimizer == rule_of_checkpoint(name)
+    assert optimizer_registry().create(f"{checkpoint.optimizer}[checkpoint={name}]").meta_parameters
     assert {"task", "trajectories", "seed", "versions", "commit", "validation_loss"} <= checkpoint.recipe.keys()
     assert checkpoint.recipe["dirty"] is False

@@ -11,16 +11,24 @@ from torch.utils.flop_counter import FlopCounterMode
 from optimizers.adam import Adam
 from optimizers.adamw import AdamW
 from optimizers.base import Optimizer
+from optimizers.gac import GAC
+from optimizers.learned import LearnedOptimizer
+from optimizers.learned_adam import LearnedAdam
 from optimizers.lstm import LSTM
+from optimizers.mlp import MLP
 from optimizers.momentum import Momentum
 from optimizers.nag import NAG
+from optimizers.ntm_bfgs import NTMBFGS
 from optimizers.rmsprop import RMSprop
+from optimizers.rnnprop import RNNprop
 from optimizers.sgd import SGD
 
 COORDINATES = 8
 ONE = {"mul", "add", "add_", "sub", "div", "sqrt", "neg", "abs", "log", "sign", "sigmoid", "tanh", "mul_", "div_"}
+ONE |= {"exp", "elu", "rsqrt", "pow"}
 THREE = {"lerp", "lerp_"}  # v + w (g - v)
 NONE = {"zeros_like", "new_zeros", "view", "reshape", "_unsafe_view", "unsqueeze", "stack", "cat", "split", "slice"}
+NONE |= {"relu", "alias", "expand", "clone", "permute", "transpose", "unbind", "split_with_sizes"}
 NONE |= {"select", "where", "ge", "clamp_min", "full_like", "scalar_tensor", "detach", "_to_copy", "t", "lift_fresh"}
 
 
@@ -38,6 +46,12 @@ class Operations(TorchDispatchMode):
         if name in ("addmm", "mm"):
             left, right = args[-2:]
             self.count += 2 * left.shape[0] * left.shape[1] * right.shape[1]
+        elif name == "bmm":
+            self.count += 2 * args[0].numel() * args[1].shape[2]
+        elif name == "mean":
+            self.count += args[0].numel()  # its additions
+        elif not isinstance(result, torch.Tensor) or result.shape[-1:] != (COORDINATES,):
+            return result  # cut in pieces, or shared by all coordinates
         elif name in ONE or name in THREE:
             self.count += result.numel() * (3 if name in THREE else 1)
         elif name not in NONE:
@@ -45,8 +59,12 @@ class Operations(TorchDispatchMode):
         return result
 
 
-def lstm(**parameters: Any) -> LSTM:
-    return LSTM(**parameters).initialised(torch.Generator().manual_seed(0))
+def trained(rule: LearnedOptimizer) -> LearnedOptimizer:
+    return rule.initialised(torch.Generator().manual_seed(0))
+
+
+def lstm(**parameters: Any) -> LearnedOptimizer:
+    return trained(LSTM(**parameters))
 
 
 RULES = [
@@ -59,15 +77,20 @@ RULES = [
     lstm(),
     lstm(preprocessing="log-linear", hidden=5, layers=3),
     lstm(preprocessing="none", hidden=7, layers=1),
+    trained(GAC()),
+    trained(NTMBFGS(preprocessing="log-linear", reads=2, memory=7, writes=3)),
+    trained(RNNprop(layers=3)),
+    trained(MLP(hidden=10, layers=3)),
+    trained(LearnedAdam()),
 ]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=repr)
 def test_stated_operations_are_those_executed(rule: Optimizer) -> None:
-    params, grads = {"x": torch.ones(COORDINATES)}, {"x": torch.linspace(-1, 1, COORDINATES)}
+    params, grads = {"x": torch.ones(1, 1, COORDINATES)}, {"x": torch.linspace(-1, 1, COORDINATES)[None, None]}
     state = rule.init(params)
     # A graph makes the LSTM take its plain path; the fast one does the same with other operators.
-    with torch.set_grad_enabled(isinstance(rule, LSTM)), Operations() as executed:
+    with torch.set_grad_enabled(isinstance(rule, LearnedOptimizer)), Operations() as executed:
         rule.update(grads, state, params)
     assert not executed.unknown
     assert rule.flops_per_coordinate() == executed.count / COORDINATES

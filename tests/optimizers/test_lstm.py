@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from optimizers.lstm import BLOCK, LSTM
+from optimizers.cell import BLOCK
+from optimizers.lstm import LSTM
 
 
 def trained(**parameters: object) -> LSTM:

@@ -17,8 +17,8 @@ GROUPS = {"conv": ("kernel",), "fc": ("weight", "bias")}
 PARAMS = {"kernel": torch.randn(1, 1, 3), "weight": torch.randn(1, 1, 4), "bias": torch.randn(1, 1, 2)}
 
 
-def save(rule: LSTM, path: Path) -> str:
-    path.write_bytes(encode_checkpoint(rule.name, rule.describe_architecture(), {}, rule.meta_parameters))
+def save(rule: LSTM, path: Path, **recipe: object) -> str:
+    path.write_bytes(encode_checkpoint(rule.name, rule.describe_architecture(), recipe, rule.meta_parameters))
     return str(path)
 
 
@@ -45,6 +45,17 @@ def test_a_checkpoint_of_two_networks_is_read_whole_or_by_network(tmp_path: Path
     for name, value in trained.meta_parameters.items():
         assert torch.equal(whole.meta_parameters[name], value)
         assert torch.equal(parts.meta_parameters[name], value)
+
+
+def test_two_checkpoints_tell_both_recipes_and_what_they_share(tmp_path: Path) -> None:
+    conv = save(one(1), tmp_path / "a.safetensors", task="cifar-cnn", seed=1)
+    fc = save(one(2), tmp_path / "b.safetensors", task="cifar-cnn", seed=2)
+    recipe = LSTM(conv=conv, fc=fc).recipe
+    assert recipe["task"] == "cifar-cnn"
+    assert "seed" not in recipe
+    assert (recipe["conv"]["seed"], recipe["fc"]["seed"]) == (1, 2)
+    assert LSTM(checkpoint=conv).recipe == {"task": "cifar-cnn", "seed": 1}
+    assert LSTM().recipe == {}
 
 
 @pytest.mark.parametrize("given", ["conv={a}", "checkpoint={a},conv={a},fc={a}", "conv={a},fc={c}"])

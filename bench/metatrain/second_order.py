@@ -1,0 +1,61 @@
+"""Backpropagation through time with nothing dropped: the optimizee's gradients depend on φ as well.
+
+Andrychowicz et al. 2016 (section 2) hold ∇f constant, which saves second derivatives and leaves out that another θ
+meets other gradients. Small functions can afford them: the whole graph of a segment is kept, Hessians and all. With
+the unroll as long as the horizon, this is the exact gradient of the meta-objective.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.metatrain.gradient import Segment
+from bench.rollout import Carry, Problems, updated
+from optimizers.base import State
+from optimizers.learned import LearnedOptimizer
+from tasks.base import Task, Tensors
+
+
+def second_order_bptt(problems: Problems, rule: LearnedOptimizer, carry: Carry, weights: Tensor) -> Segment:
+    """Advance by `len(weights)` steps; exact meta-gradient of the mean over replicas of Σ_t weights[t] · f(θ_t).
+
+    The gradient of a task is here the one that `torch.func` makes of its loss: those written by hand may not be
+    differentiable. A replica that is not finite makes the meta-gradient so.
+
+    Args:
+        problems: the functions, `[seeds]`.
+        rule: the learned optimizer; its meta-parameters need not require a gradient.
+        carry: where the segment begins; no gradient flows into it.
+        weights: `[steps]`, the weight of the loss after each step.
+    """
+    phi = {name: tensor.detach().requires_grad_() for name, tensor in rule.meta_parameters.items()}
+    learner = rule.with_meta_parameters(phi)
+    met = []
+    with torch.enable_grad():
+        for _ in weights:
+            params, state = updated(learner, carry)
+            losses, grads = Task.loss_and_grad(problems.task, params, problems.minibatch())
+            carry = Carry(params, state, losses, grads, carry.step + 1)
+            met.append(losses)
+        losses = torch.stack(met, dim=-1)
+        grads_of_phi = torch.autograd.grad((losses * weights).sum(-1).mean(), list(phi.values()))
+    return Segment(_detached(carry), losses.detach(), dict(zip(phi, grads_of_phi, strict=True)))
+
+
+def _detached(carry: Carry) -> Carry:
+    return Carry(
+        _without_graph(carry.params),
+        _without_graph(carry.state),
+        carry.losses.detach(),
+        _without_graph(carry.grads),
+        carry.step,
+    )
+
+
+def _without_graph(tensors: Tensors | State) -> State:
+    return {key: _without_graph(value) if isinstance(value, dict) else _leaf(value) for key, value in tensors.items()}
+
+
+def _leaf(value: Any) -> Any:
+    return value.detach() if isinstance(value, Tensor) else value

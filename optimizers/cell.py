@@ -1,0 +1,102 @@
+"""The LSTM cell of the learned optimizers, and layers of it: once as a graph and once in place.
+
+All tensors are feature-major, `[units, coordinates]`. Gates are ordered input, forget, output, candidate, with one bias
+each.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+BLOCK = 2048  # coordinates whose gates stay in a core's cache
+Layer = tuple[Tensor, Tensor]
+"""Weight and bias of a layer of cells."""
+
+
+def cell_step(weight: Tensor, bias: Tensor, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """One step as a graph: the next hidden state and cell.
+
+    Args:
+        weight: `[4 units, inputs + units]`.
+        bias: `[4 units]`.
+        x: `[inputs, coordinates]`.
+        hidden: `[units, coordinates]`.
+        cell: `[units, coordinates]`.
+    """
+    units = len(hidden)
+    gates = torch.addmm(bias.unsqueeze(1), weight, torch.cat([x, hidden]))
+    i, f, o = gates[: 3 * units].sigmoid().chunk(3)
+    c = f * cell + i * gates[3 * units :].tanh()
+    return o * c.tanh(), c
+
+
+def cell_step_in_place(weight: Tensor, bias: Tensor, x: Tensor, hidden: Tensor, cell: Tensor) -> Tensor:
+    """The same step without a graph, for `folded` weight and bias: hidden state and cell are overwritten.
+
+    tanh(z) = 1 - 2σ(-2z) turns every nonlinearity into the sigmoid, which is several times cheaper here; the factor -2
+    of the candidate gate is folded into its weights.
+    """
+    gates = torch.addmm(bias.unsqueeze(1), weight, torch.cat([x, hidden])).sigmoid_()
+    i, f, o, candidate = gates.view(4, len(hidden), -1).unbind()
+    cell.mul_(f).add_(i).addcmul_(i, candidate, value=-2)
+    return torch.addcmul(o, o, torch.mul(cell, -2, out=candidate).sigmoid_(), value=-2, out=hidden)
+
+
+def layers_step(layers: Sequence[Layer], x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """One step of all layers as a graph: the last one's activations, then hidden state and cell.
+
+    Args:
+        layers: weights and biases.
+        x: `[inputs, coordinates]`.
+        hidden: `[layers, units, coordinates]`.
+        cell: `[layers, units, coordinates]`.
+    """
+    new_hidden, new_cell = [], []
+    for k, (weight, bias) in enumerate(layers):
+        x, c = cell_step(weight, bias, x, hidden[k], cell[k])
+        new_hidden.append(x)
+        new_cell.append(c)
+    return x, torch.stack(new_hidden), torch.stack(new_cell)
+
+
+def layers_step_in_place(layers: Sequence[Layer], x: Tensor, hidden: Tensor, cell: Tensor) -> Tensor:
+    """The same without a graph, for `folded` layers: the last one's activations; hidden and cell are overwritten."""
+    for k, (weight, bias) in enumerate(layers):
+        x = cell_step_in_place(weight, bias, x, hidden[k], cell[k])
+    return x
+
+
+def layers_of(phi: Mapping[str, Tensor], count: int) -> list[Layer]:
+    """The layers among the meta-parameters of a network."""
+    return [(phi[f"lstm{k}.weight"], phi[f"lstm{k}.bias"]) for k in range(count)]
+
+
+def folded(layers: Sequence[Layer]) -> list[Layer]:
+    """Layers as `cell_step_in_place` takes them: weights and biases of the candidate times -2."""
+    return [(_folded(weight), _folded(bias)) for weight, bias in layers]
+
+
+def random_network(shapes: Mapping[str, tuple[int, ...]], generator: torch.Generator) -> dict[str, Tensor]:
+    """LeCun normal weights, a small output, zero biases but for the forget gates', which are 1."""
+    tensors = {}
+    for name, shape in shapes.items():
+        if name.endswith("bias"):
+            tensors[name] = torch.zeros(shape)
+            if name.startswith("lstm"):
+                units = shape[0] // 4
+                tensors[name][units : 2 * units] = 1.0
+        else:
+            scale = 0.1 if name.startswith("output") else 1.0
+            tensors[name] = scale * torch.randn(shape, generator=generator) / shape[1] ** 0.5
+    return tensors
+
+
+def blocks(coordinates: int) -> Iterator[slice]:
+    """Blocks that together are all of the coordinates."""
+    return (slice(start, start + BLOCK) for start in range(0, coordinates, BLOCK))
+
+
+def _folded(parameter: Tensor) -> Tensor:
+    units = len(parameter) // 4
+    return torch.cat([parameter[: 3 * units], -2 * parameter[3 * units :]])

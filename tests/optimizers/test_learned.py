@@ -1,0 +1,56 @@
+"""What holds for every learned rule of ours: the contract, checkpoints, what an untrained one says."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.optimizer_checks import CHECKS, check_optimizer
+from bench.registry import optimizer_registry
+from optimizers import RULES
+from optimizers.base import CoordinatewiseOptimizer
+from optimizers.checkpoint import encode_checkpoint
+from optimizers.learned import LearnedOptimizer
+
+NAMES = [name for name in RULES if issubclass(optimizer_registry().resolve(name), LearnedOptimizer)]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_contract_is_kept(name: str, check: str) -> None:
+    check_optimizer(optimizer_registry().create(name), check)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_checkpoints_keep_architecture_and_weights(name: str, tmp_path: Path) -> None:
+    fields = optimizer_registry().resolve(name).model_fields
+    rule = optimizer_registry().create(f"{name}[hidden=9]" if "hidden" in fields else name)
+    learned = rule.initialised(torch.Generator().manual_seed(0))
+    path = tmp_path / "it.safetensors"
+    path.write_bytes(encode_checkpoint(name, rule.describe_architecture(), {}, learned.meta_parameters))
+    loaded = type(rule)(checkpoint=str(path))
+    assert loaded.describe_architecture() == rule.describe_architecture()
+    assert loaded.meta_parameters.keys() == learned.meta_parameters.keys()
+    assert all(torch.equal(loaded.meta_parameters[name], value) for name, value in learned.meta_parameters.items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_untrained_one_says_how_to_train_it(name: str) -> None:
+    with pytest.raises(ValueError, match=f"l2obench train {name}"):
+        optimizer_registry().create(name).init({"x": torch.zeros(1, 1, 2)})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_networks_are_for_coordinatewise_rules(name: str) -> None:
+    """Those have one for convolutions and one for the rest; of the others it is an error to ask for two."""
+    rule = optimizer_registry().create(f"{name}[networks=conv-fc]").initialised(torch.Generator().manual_seed(0))
+    if not isinstance(rule, CoordinatewiseOptimizer):
+        with pytest.raises(ValueError, match=f"needs a coordinatewise rule; {name} is not one"):
+            rule.for_groups({"conv": ("a",), "fc": ("b",)})
+        return
+    told = rule.for_groups({"conv": ("a",), "fc": ("b",)})
+    params = {"a": torch.zeros(1, 1, 2), "b": torch.zeros(1, 1, 2)}
+    phi = {key: value + 0.3 if key.startswith("fc/") else value for key, value in told.meta_parameters.items()}
+    told = told.with_meta_parameters(phi)
+    updates, _ = told.update({key: torch.ones(1, 1, 2) for key in params}, told.init(params), params)
+    assert not torch.equal(updates["a"], updates["b"])
