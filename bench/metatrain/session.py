@@ -21,6 +21,7 @@ from safetensors.torch import load, save
 from bench.environment import commit, versions
 from bench.metatrain.recipe import Recipe
 from bench.metatrain.trainer import Progress, Trainer, train
+from bench.metatrain.validation import ONE, SEVERAL
 from bench.registry import identity_of
 from bench.store import StoreError, write_atomically
 from optimizers.checkpoint import encode_checkpoint
@@ -76,6 +77,7 @@ class Session:
         counters = {
             "recipe": self.recipe.model_dump(),
             "task_version": self.trainer.task.version,
+            "family_versions": self._family_versions(),
             "best_validation": None if math.isinf(progress.best_validation) else progress.best_validation,
             "trajectory": progress.trajectory,
             "meta_steps": progress.meta_steps,
@@ -100,17 +102,21 @@ class Session:
         recipe = {
             **self.recipe.model_dump(),
             "task": identity_of(self.trainer.task),
+            "mixture": [family.identity for family in self.trainer.families] if self.recipe.mixture else None,
             "task_version": self.trainer.task.version,
             "optimizer_version": rule.version,
             "validation_loss": progress.best_validation,
-            "validation_criterion": "mean final loss on the validation functions",
+            "validation_criterion": ONE if len(self.trainer.validated) == 1 else SEVERAL,
             "trajectories_done": progress.trajectory,
             "meta_steps": progress.meta_steps,
             "seconds": round(progress.seconds, 1),
-            "sources": self.trainer.task.sources(),
+            "sources": {key: value for family in self.trainer.families for key, value in family.task.sources().items()},
             **self.origin,
         }
         return encode_checkpoint(rule.name, rule.describe_architecture(), recipe, progress.best)
+
+    def _family_versions(self) -> dict[str, int]:
+        return {family.identity: family.task.version for family in [*self.trainer.families, *self.trainer.validated]}
 
     def _restored(self) -> Progress:
         path = self.folder / "state.safetensors"
@@ -123,15 +129,20 @@ class Session:
             # In the order of the rule: sums over the meta-parameters round by it, and resuming is exact.
             names = list(self.trainer.rule.meta_shapes())
             parts = {part: {n: tensors[f"{part}/{n}"].to(self.trainer.device) for n in names} for part in PARTS}
-            recipe = counters.pop("recipe")
+            recipe = Recipe(**counters.pop("recipe")).model_dump()  # fields younger than the training: their defaults
             version = counters.pop("task_version")
+            versions_then = counters.pop("family_versions", self._family_versions())
             best = counters.pop("best_validation")
             values: dict[str, Any] = {**parts, **counters, "best_validation": math.inf if best is None else best}
             progress = Progress(**values)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError, RecursionError) as error:
             raise StoreError(f"{path} is damaged ({error}); --force begins anew") from error
-        now = {**self.recipe.model_dump(), "task_version": self.trainer.task.version}
-        then = {**recipe, "task_version": version}
+        now = {
+            **self.recipe.model_dump(),
+            "task_version": self.trainer.task.version,
+            "family_versions": self._family_versions(),
+        }
+        then = {**recipe, "task_version": version, "family_versions": versions_then}
         if now != then:
             different = sorted(key for key in {*now, *then} if now.get(key) != then.get(key))
             changes = ", ".join(f"{key} was {then.get(key)!r}, now {now.get(key)!r}" for key in different)
