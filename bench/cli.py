@@ -1,11 +1,12 @@
 """The command line: `l2obench run | report | check | train | updates | targets | list | info | prepare | test-plugin`.
 
 Exit codes: 0 fine, 1 a regression or a plugin that breaks its contract, 2 usage, 3 a run failed unexpectedly, 4 nothing
-comparable, 130 interrupted. Heavy modules are imported by the commands that need them, so that help and lists come at
-once.
+comparable, 130 interrupted, 143 terminated. Heavy modules are imported by the commands that need them, so that help and
+lists come at once.
 """
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from bench.commands.info import info
 from bench.commands.list import list_
 from bench.commands.options import show_version
 from bench.commands.prepare import prepare
-from bench.commands.process import EXIT_INTERRUPTED, EXIT_USAGE, complain
+from bench.commands.process import EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_USAGE, Terminated, complain, terminate
 from bench.commands.report import report
 from bench.commands.run import run
 from bench.commands.targets import targets
@@ -56,12 +57,15 @@ app.command("test-plugin")(check_plugin)
 
 def main() -> None:
     """Run the command line; every error that a user can cause ends in one line and an exit code."""
+    signal.signal(signal.SIGTERM, terminate)
     sys.path.append(os.getcwd())  # where a dotted path such as `-o mine.MyRule` is looked for last
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except TyperException as error:
         complain(error.format_message())
         code = EXIT_USAGE
+    except Terminated:
+        code = EXIT_TERMINATED
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     except Exception as error:
@@ -70,6 +74,7 @@ def main() -> None:
         if code is None:
             raise
         complain(str(error))
-    if code == EXIT_INTERRUPTED:
-        complain("interrupted; what is finished is kept, and the same command goes on from there")
+    if code in (EXIT_INTERRUPTED, EXIT_TERMINATED):
+        word = "interrupted" if code == EXIT_INTERRUPTED else "terminated"
+        complain(f"{word}; what is finished is kept, and the same command goes on from there")
     sys.exit(code or 0)

@@ -25,6 +25,14 @@ class Failure(Exception):
         self.at = at
 
 
+class ProcessLost(Failure):
+    """The process that did it was ended, by itself or from outside."""
+
+
+class Stopped(BaseException):
+    """A piece of work was given up, because the run ends."""
+
+
 def reason_of(error: Exception) -> str:
     """An error's kind and message, in one line that a table can show; a stranger's message may fail or be endless."""
     try:

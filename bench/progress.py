@@ -1,5 +1,6 @@
 """Progress on a terminal: lines under a bar; in a pipe: plain lines."""
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -12,11 +13,12 @@ if TYPE_CHECKING:
 class Lines:
     """Lines of progress: below a bar on a terminal, plain in a pipe."""
 
-    def __init__(self, total: int | None = None, completed: int = 0) -> None:
+    def __init__(self, name: str, total: int | None = None, completed: int = 0) -> None:
+        self.name = name
         self.console = Console(stderr=True, highlight=False)
         columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
         self.bar = Progress(*columns, TimeRemainingColumn(), console=self.console, disable=not self.console.is_terminal)
-        self.item = self.bar.add_task("training" if total else "running", total=total, completed=completed)
+        self.item = self.bar.add_task(name, total=total, completed=completed)
 
     def __enter__(self) -> "Lines":
         self.bar.start()
@@ -29,8 +31,15 @@ class Lines:
         """A line of its own; on a terminal it stands above the bar."""
         if self.console.is_terminal:
             self.console.print(line, markup=False)
-        else:
+            return
+        with contextlib.suppress(BrokenPipeError):  # nobody reads on; the work goes on
             print(line, flush=True)
+
+    def count(self, completed: int, total: int, where: str) -> None:
+        """Move the bar to so many of a total, and say where the work is done."""
+        self.bar.update(
+            self.item, completed=completed, total=total, description=" ".join(filter(None, [self.name, where]))
+        )
 
     def advance(self, completed: int, line: str | None) -> None:
         """Move the bar, and show a line if there is one."""

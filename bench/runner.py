@@ -1,19 +1,27 @@
-"""The runner: turns a suite into results on disk, cell by cell, and goes on where an earlier start ended."""
+"""The runner: turns a suite into results on disk, cell by cell, and goes on where an earlier start ended.
+
+It asks for what is needed, times every task alone, has the cells computed by an executor, and writes all files.
+"""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bench import jobs, pictures, timing, tuning
+from bench import jobs, pictures, timing
+from bench.chain import Chain, chain, describe
+from bench.executors.base import Executor, drive
+from bench.executors.serial import SerialExecutor
 from bench.failures import Failure, as_failure
 from bench.manifest import manifest
 from bench.registry import identity_of
 from bench.store import FORMAT, UNEXPECTED, Run, StoreError, cell_name
 from bench.suite import Cell
-from bench.work import Work, is_foreign
+from bench.work import Assignment, Work, is_foreign
 from optimizers.base import Optimizer
 from tasks.base import Task
+
+Clocks = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,9 @@ class Runner:
         seeds_at_once: replicas in one rollout; none: all seeds of a cell together. Numbers do not depend on it.
         timeout: seconds that a step may take, all replicas together, before its cell is given up; none: plugins have
             the default, ours as long as they need.
+        executor: where cells are computed; none: in this process, one after the other.
         report: called with a line for each thing done.
+        progress: called with the number of cells computed and to compute.
     """
 
     def __init__(
@@ -48,50 +58,70 @@ class Runner:
         force: bool = False,
         seeds_at_once: int | None = None,
         timeout: float | None = None,
+        executor: Executor | None = None,
         report: Callable[[str], Any] = lambda _: None,
+        progress: Callable[[int, int], Any] = lambda done, planned: None,
     ) -> None:
         self.run = run
         self.cells = cells
         self.device = device
         self.force = force
         self.seeds_at_once = seeds_at_once
-        self.work = Work(timeout)
+        self.timeout = timeout
+        self.executor = executor or SerialExecutor(timeout, report)
         self.sources: dict[str, dict[str, Any]] = {}
         self.unusable: dict[tuple[str, str, str], Failure] = {}
         self.report = report
+        self.progress = progress
 
     def execute(self, about: dict[str, Any]) -> Outcome:
         """Run every cell that is not finished. `about` goes into the manifest: the suite and the command.
 
         Raises:
             StoreError: the folder holds something else, or cannot be written. Nothing has been run then.
+            ExecutorError: the executor cannot be reached, or is lost; what it did until then is kept.
             FileNotFoundError: a task's data are not on this machine.
         """
         self.run.check()
         for cell in self.cells:
             self._require(cell)
         todo = [cell for cell in self.cells if self.force or not self._finished(cell)]
-        if todo:
-            self.run.begin(manifest(self.run, about, self.cells, self.sources, self.device))
-        with self.work:
+        if not todo:
+            return Outcome(0, len(self.cells), [])
+        with self.executor:
+            self.run.begin(lambda: manifest(self.run, about, self.cells, self.sources, self.device))
             errors = self._compute(todo)
         return Outcome(len(todo), len(self.cells) - len(todo), errors)
 
     def _compute(self, todo: list[Cell]) -> list[str]:
         errors: list[str] = []
-        clocks: dict[str, dict[str, Any]] = {}
-        for cell in todo:
-            name = identity_of(cell.task)
-            if name not in clocks:
-                clocks[name] = self._time(cell.task)
-            rows = self._rows(cell, clocks[name].get(identity_of(cell.optimizer), {}))
+        clocks = self._clocks(todo)  # all of them before anything runs in parallel
+        self.progress(0, len(todo))
+        for done, (cell, rows) in enumerate(drive(self.executor, self._chains(todo, clocks)), start=1):
             if drawn := pictures.taken_from(rows):
-                self.run.write("pictures", cell_name(*cell.key), self._description(cell), drawn)
-            self.run.write("cells", cell_name(*cell.key), self._description(cell), rows)
+                self.run.write("pictures", cell_name(*cell.key), describe(cell, self.device), drawn)
+            self.run.write("cells", cell_name(*cell.key), describe(cell, self.device), rows)
             failed = [row["reason"] for row in rows if row["status"] in UNEXPECTED]
             errors += [f"{' '.join(cell.key)}: {reason}" for reason in dict.fromkeys(failed)]
             self.report(_line(cell, rows))
+            self.progress(done, len(todo))
         return errors
+
+    def _chains(self, todo: list[Cell], clocks: dict[str, Clocks]) -> Iterator[tuple[Cell, Chain]]:
+        for cell in todo:
+            task, optimizer, _ = cell.key
+            yield (
+                cell,
+                chain(
+                    cell,
+                    self.run,
+                    clocks[task].get(optimizer, {}),
+                    device=self.device,
+                    force=self.force,
+                    seeds_at_once=self.seeds_at_once,
+                    unusable=self.unusable.get(cell.key),
+                ),
+            )
 
     def _require(self, cell: Cell) -> None:
         """Ask for what is needed before anything runs. What a plugin raises here goes into its rows, later.
@@ -112,28 +142,14 @@ class Runner:
             self.unusable[cell.key] = as_failure(error)
 
     def _finished(self, cell: Cell) -> bool:
-        return self.run.finished("cells", cell_name(*cell.key), self._description(cell))
+        return self.run.finished("cells", cell_name(*cell.key), describe(cell, self.device))
 
-    def _description(self, cell: Cell) -> dict[str, Any]:
-        """All that decides a cell's numbers, clocks excepted."""
-        task, optimizer, track = cell.key
-        description = {
-            "format": FORMAT,
-            "task": task,
-            "task_version": cell.task.version,
-            "optimizer": optimizer,
-            "optimizer_version": cell.optimizer.version,
-            "checkpoint_sha256": _checkpoint(cell.optimizer),
-            "track": track,
-            "seeds": cell.seeds,
-            "device": self.device,
-        }
-        if track == "tuned":
-            protocol = tuning.HALVING_PROTOCOL if cell.halving else tuning.PROTOCOL
-            description |= {"tuning": protocol, "tuning_seeds": cell.tuning_seeds}
-        return description
+    def _clocks(self, todo: list[Cell]) -> dict[str, Clocks]:
+        """For each task, what the serial pass says of each optimizer. Nothing else runs meanwhile."""
+        with Work(self.timeout) as work:
+            return {name: self._time(work, task) for name, task in {cell.key[0]: cell.task for cell in todo}.items()}
 
-    def _time(self, task: Task) -> dict[str, dict[str, Any]]:
+    def _time(self, work: Work, task: Task) -> Clocks:
         """The serial pass of all the suite's optimizers on a task, done once."""
         members = {
             identity_of(c.optimizer): c.optimizer for c in self.cells if identity_of(c.task) == identity_of(task)
@@ -147,20 +163,21 @@ class Runner:
         }
         if self.force or not self._same_timing(name, description):
             self.report(f"{identity_of(task)}: timing {len(members)} optimizers, one replica, serially")
-            self.run.write("timing", name, description, self._timed(task, members))
+            self.run.write("timing", name, description, self._timed(work, task, members))
         frame = self.run.read_one("timing", name).astype(object)
         frame = frame.where(frame.notna(), None)
         return {
             str(row["optimizer"]): {str(key): value for key, value in row.items()} for row in frame.to_dict("records")
         }
 
-    def _timed(self, task: Task, members: dict[str, Optimizer]) -> list[dict[str, Any]]:
+    def _timed(self, work: Work, task: Task, members: dict[str, Optimizer]) -> list[dict[str, Any]]:
         """The rows of a timing. An optimizer in whose turn the process was lost is left out of the next attempt."""
         left = dict(members)
         rows: list[dict[str, Any]] = []
         while left:
             try:
-                return rows + list(self.work.do(jobs.time, task, list(left.values()), device=self.device))
+                assignment = Assignment(jobs.time, task, list(left.values()), {"device": self.device})
+                return rows + list(work.do(assignment))
             except Failure as failure:
                 alone = failure.at in left and not is_foreign(task)
                 for name in [failure.at or ""] if alone else list(left):
@@ -174,81 +191,6 @@ class Runner:
             return self.run.finished("timing", name, description)
         except StoreError:
             return False
-
-    def _rows(self, cell: Cell, clock: dict[str, Any]) -> list[dict[str, Any]]:
-        """The rows of a cell, one a seed; if its code raises, rows that say so."""
-        task, optimizer, track = cell.key
-        common = {
-            "task": task,
-            "task_version": cell.task.version,
-            "optimizer": optimizer,
-            "optimizer_version": cell.optimizer.version,
-            "checkpoint_sha256": _checkpoint(cell.optimizer),
-            "learned": cell.key not in self.unusable and bool(cell.optimizer.meta_parameters),
-            "track": track,
-            "steps": cell.task.horizon,
-            "final_window": cell.task.final_window,
-            "grad_seconds": clock.get("grad_seconds"),
-            "update_seconds": clock.get("update_seconds"),
-        }
-        rows: list[dict[str, Any]] = []
-        common |= {"hyperparameters": hyperparameters(cell.optimizer), "tuning_passes": 0}
-        lr = None
-        try:
-            if cell.key in self.unusable:
-                raise self.unusable[cell.key]
-            if track == "tuned":
-                chosen = self._tuned(cell)
-                lr = chosen.lr
-                rule = cell.optimizer.model_copy(update={"lr": lr})
-                common |= {"hyperparameters": hyperparameters(rule), "tuning_passes": chosen.passes}
-            batch = self.seeds_at_once or cell.seeds
-            for first in range(0, cell.seeds, batch):
-                seeds = list(range(first, min(first + batch, cell.seeds)))
-                outcomes = self.work.do(
-                    jobs.evaluate, cell.task, [cell.optimizer], seeds=seeds, lr=lr, device=self.device
-                )
-                rows += [common | {"seed": seed} | outcome for seed, outcome in zip(seeds, outcomes, strict=True)]
-        except StoreError:
-            raise  # the folder's trouble, not the cell's: no row may claim that the cell was run
-        except Exception as error:  # a stranger's task or optimizer may raise anything; its rows say what
-            failure = as_failure(error)
-            failed = {"status": failure.status, "reason": failure.reason}
-            rows += [common | failed | {"seed": index} for index in range(len(rows), cell.seeds)]
-        return rows
-
-    def _tuned(self, cell: Cell) -> tuning.Tuning:
-        """The tuning of a cell, from its file if it is finished."""
-        name = cell_name(*cell.key)
-        description = self._description(cell)
-        del description["seeds"]
-        if self.force or not self.run.finished("tuning", name, description):
-            line = f"{identity_of(cell.task)} {identity_of(cell.optimizer)}: tuning over "
-            found = self.work.do(
-                jobs.tune,
-                cell.task,
-                [cell.optimizer],
-                lambda what: self.report(f"{line}{what} × {cell.tuning_seeds} seeds"),
-                count=cell.tuning_seeds,
-                halving=cell.halving,
-                device=self.device,
-            )
-            result = tuning.Tuning(**found)
-            self.run.write("tuning", name, description, result.rows)
-            return result
-        frame = self.run.read_one("tuning", name)
-        chosen = frame[frame["chosen"]].iloc[0]
-        return tuning.Tuning([], float(chosen["lr"]), bool(chosen["at_edge"]), int(frame["steps"].sum()))
-
-
-def hyperparameters(rule: Optimizer) -> str:
-    """All hyperparameters of a rule as JSON, sorted, without the checkpoint."""
-    values = {name: getattr(rule, name) for name in type(rule).model_fields if name != "checkpoint"}
-    return json.dumps(values, sort_keys=True, default=str)
-
-
-def _checkpoint(optimizer: Optimizer) -> str | None:
-    return getattr(optimizer, "checkpoint_sha256", None)
 
 
 def _line(cell: Cell, rows: list[dict[str, Any]]) -> str:

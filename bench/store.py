@@ -10,12 +10,14 @@ Every file carries a description of what it holds. A file with the same descript
 another description under the same name is a conflict, and nothing is overwritten unless asked.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -138,8 +140,11 @@ class Run:
         """Whether the folder holds a run."""
         return (self.folder / "manifest.json").is_file()
 
-    def begin(self, manifest: Mapping[str, Any]) -> None:
+    def begin(self, manifest: Mapping[str, Any] | Callable[[], Mapping[str, Any]]) -> None:
         """Make the folder, or go on in one whose run has the same format; write the manifest.
+
+        Args:
+            manifest: what it says, or what makes it from the one that is there while no other process can change that.
 
         Raises:
             StoreError: the folder holds something else, or cannot be written.
@@ -147,9 +152,9 @@ class Run:
         try:
             for kind in SCHEMAS:
                 (self.folder / kind).mkdir(parents=True, exist_ok=True)
-            write_atomically(
-                self.folder / "manifest.json", json.dumps({"format": FORMAT, **manifest}, indent=2).encode()
-            )
+            with _locked(self.folder):
+                content = {"format": FORMAT, **(manifest() if callable(manifest) else manifest)}
+                write_atomically(self.folder / "manifest.json", json.dumps(content, indent=2).encode())
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be written: {error.strerror}; choose another --out") from error
 
@@ -258,6 +263,18 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """The only process here that has the folder locked; where its file system knows no locks, one of several."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _description(path: Path) -> dict[str, Any]:

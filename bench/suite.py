@@ -2,13 +2,13 @@
 
 import itertools
 import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
 
 from bench.identity import canonical, parse_identity
 from bench.registry import identity_of, optimizer_registry, task_registry, unknown
@@ -43,6 +43,8 @@ class SuiteTask(BaseModel):
     overlapping value (some of the labels) is refused."""
     halving: bool = False
     """Tune by successive halving; for tasks too slow for the whole grid."""
+    resources: dict[str, PositiveFloat] = {}
+    """What a worker of a Dask cluster must offer for a cell of this task, by Dask's names, besides `--resources`."""
     grid: dict[str, list[str | bool | int | float]] = {}
     """Parameters of the task with the values that each takes: one task for every combination."""
 
@@ -119,7 +121,7 @@ class Suite(BaseModel):
                 raise SuiteError(f"{identity}: {error}") from error
             for track in self.tracks if optimizer.tunable else ["default"]:
                 seeds, tuning_seeds = item.seeds or self.seeds, item.tuning_seeds or self.tuning_seeds
-                yield Cell(task, optimizer, track, seeds, tuning_seeds, item.halving)
+                yield Cell(task, optimizer, track, seeds, tuning_seeds, item.halving, item.resources)
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,8 @@ class Cell:
     tuning_seeds: int
     halving: bool = False
     """Whether its learning rate is tuned by successive halving."""
+    resources: Mapping[str, float] = field(default_factory=dict)
+    """What a worker of a cluster must offer to compute it."""
 
     @property
     def key(self) -> tuple[str, str, str]:

@@ -61,13 +61,13 @@ def tune(
     pruned: list[dict[str, Any]] = []
     for share in (KEPT**2, KEPT) if halving else ():
         short = task.model_copy(update={"horizon": max(1, task.horizon // share)})
-        on_rollout(f"{len(new)} learning rates, {short.horizon} steps")
+        on_rollout(f"tuning over {len(new)} learning rates × {count} seeds, {short.horizon} steps")
         tried = _try(short, optimizer, seeds, new, device, on_step)
         pruned += [row for point in new for row in tried[point]]
         new = sorted(sorted(new, key=lambda point: (*_score(tried[point]), point))[: math.ceil(len(new) / KEPT)])
     tried = {}
     while new:
-        on_rollout(f"{len(new)} learning rates")
+        on_rollout(f"tuning over {len(new)} learning rates × {count} seeds")
         tried.update(_try(task, optimizer, seeds, new, device, on_step))
         best = min(tried, key=lambda point: (*_score(tried[point]), point))
         new = _neighbours(best, tried) if halving else _beyond(best, min(tried), max(tried))

@@ -11,10 +11,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import Any, Self
 
-from bench.failures import Failure, reason_of
+from bench.failures import Failure, ProcessLost, Stopped, reason_of
 
 START_SECONDS = 120.0  # for Python, torch and a plugin's imports, on a busy machine
 QUIET_SECONDS = 0.1  # signs of life need not come more often
@@ -24,11 +24,13 @@ class Worker:
     """Does jobs in another process.
 
     Args:
-        timeout: seconds that the process may go without finishing a step, before it is killed.
+        timeout: seconds that the process may go without finishing a step, before it is killed; none: for ever.
+        stop: once its other end is closed, the job is given up and the process killed.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float | None, stop: Connection | None = None) -> None:
         self.timeout = timeout
+        self._stop = stop
         self._process: Any = None
         self._connection: Connection | None = None
 
@@ -50,10 +52,11 @@ class Worker:
 
         Raises:
             Failure: the job raised; or its process was silent for too long, or ended, and is no more.
+            Stopped: it was given up.
         """
         request = {"job": job, "task": task, "optimizers": optimizers, "arguments": arguments}
         part: str | None = None
-        limit = max(START_SECONDS, self.timeout)
+        limit = None if self.timeout is None else max(START_SECONDS, self.timeout)
         try:
             self._send(request)
             while (answer := self._answer(limit, part)).keys() == {"part"}:
@@ -73,17 +76,20 @@ class Worker:
         try:
             connection.send_bytes(json.dumps(request).encode())
         except OSError as error:
-            raise Failure("error", f"its process {self._end()}") from error
+            raise ProcessLost("error", f"its process {self._end()}") from error
 
-    def _answer(self, limit: float, part: str | None) -> dict[str, Any]:
+    def _answer(self, limit: float | None, part: str | None) -> dict[str, Any]:
         """The next message: that the job proceeds, or its end."""
         connection = self._connected()
         try:
-            if not connection.poll(limit):
+            ready = wait([connection, self._stop] if self._stop else [connection], limit)
+            if self._stop in ready:
+                raise Stopped
+            if not ready:
                 raise Failure("timeout", f"no step was finished within {limit:g} s; its process was killed", part)
             return dict(json.loads(connection.recv_bytes()))
         except (EOFError, OSError, ValueError, TypeError) as error:
-            raise Failure("error", f"its process {self._end()}", part) from error
+            raise ProcessLost("error", f"its process {self._end()}", part) from error
 
     def close(self) -> None:
         """Kill the process, if there is one."""

@@ -101,7 +101,7 @@ def _run(
     from bench.progress import Lines
     from bench.suite import load_suite
 
-    lines = Lines()
+    lines = Lines("running")
     with tempfile.TemporaryDirectory() as temporary, lines:
         return run_checkpoints(
             checkpoint,

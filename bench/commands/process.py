@@ -6,11 +6,22 @@ from pathlib import Path
 
 from typer.exceptions import TyperException
 
-EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED = 2, 3, 130
+EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED = 2, 3, 130, 143
+
+
+class Terminated(BaseException):
+    """SIGTERM came: a batch system's way to say that the time is over. It ends a command as Ctrl-C does."""
+
+
+def terminate(*_: object) -> None:
+    """A handler of SIGTERM."""
+    raise Terminated
 
 
 def complain(message: str) -> None:
-    print(f"l2obench: {' '.join(message.split())}", file=sys.stderr)
+    """One line on stderr; of several processes that torchrun started, the first speaks for all."""
+    if os.environ.get("RANK", "0") == "0":
+        print(f"l2obench: {' '.join(message.split())}", file=sys.stderr)
 
 
 def set_up(device: str, data_dir: Path | None) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
+from bench.commands.executors import ExecutorName, chosen
 from bench.commands.options import DataDir, Device, Force, Optimizers, Tasks, check_timeout
 from bench.commands.process import EXIT_FAILED, complain, set_up
 
@@ -33,14 +34,28 @@ def run(
             help="Seconds a step may take before its cell is given up; 300 for plugins unless given.",
         ),
     ] = None,
+    executor: Annotated[
+        ExecutorName, typer.Option(help="Where cells run: in this process, on this machine's cores, or on Dask.")
+    ] = ExecutorName.serial,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes for 'local', or for 'dask' without --scheduler; one a core.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="A running Dask: tcp://HOST:8786, or its scheduler file. Implies 'dask'.")
+    ] = None,
+    resources: Annotated[
+        str | None, typer.Option(help="What a Dask worker must offer for a cell, as in GPU=1,MEMORY=8e9.")
+    ] = None,
     device: Device = "cpu",
     data_dir: DataDir = None,
 ) -> None:
     """Run the matrix of a suite, or one of -t and -o.
 
-    With a suite, -t replaces its tasks and -o its optimizers. The same command goes on where it was stopped.
+    With a suite, -t replaces its tasks and -o its optimizers. The same command goes on where it was stopped, whichever
+    executor it names.
     """
     name, plan = _plan(suite, task, optimizer, seeds)
+    choice = chosen(executor, workers, scheduler, resources)
     set_up(device, data_dir)
 
     from bench.progress import Lines
@@ -48,15 +63,19 @@ def run(
     from bench.store import Run
 
     folder = out or Path("results") / name
-    lines = Lines()
+    lines = Lines("running")
+    cells = plan.cells()
+    place = choice.executor(cells, timeout, lines.show)
     runner = Runner(
         Run(folder),
-        plan.cells(),
+        cells,
         device=device,
         force=force,
         seeds_at_once=seeds_at_once,
         timeout=timeout,
+        executor=place,
         report=lines.show,
+        progress=lambda done, planned: lines.count(done, planned, place.places()),
     )
     with lines:
         outcome = runner.execute(

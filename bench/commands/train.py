@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bench.commands.options import DataDir, Device
-from bench.commands.process import set_up
+from bench.commands.process import Terminated, set_up
 
 
 def train(
@@ -72,9 +72,11 @@ def train(
 ) -> None:
     """Meta-train a learned optimizer.
 
-    The best by validation is kept. The same command goes on where it was stopped.
+    The best by validation is kept. The same command goes on where it was stopped. On several processes, with the same
+    result: torchrun --nproc-per-node 2 -m bench train …
     """
     from bench.identity import alternatives
+    from bench.metatrain.ranks import RankLost, joined
     from bench.metatrain.recipe import make_recipe, named_recipe, optimizer_for
     from bench.metatrain.session import Session
     from bench.progress import Lines, training_line
@@ -111,16 +113,19 @@ def train(
         "seed": seed,
     }
     made = make_recipe(values | {key: value for key, value in given.items() if value is not None})
-    session = Session(
-        out or Path("results/training") / cell_name(rule, " + ".join(families), recipe), made, device, force
-    )
-    if session.resumed:
-        print(f"going on at trajectory {session.progress.trajectory} of {made.trajectories}")
-    lines = Lines(total=made.trajectories, completed=session.progress.trajectory)
-    try:
-        with lines:
-            session.run(lambda progress: lines.advance(*training_line(progress, made.trajectories)))
-    except KeyboardInterrupt:
-        session.save()
-        raise
+    folder = out or Path("results/training") / cell_name(rule, " + ".join(families), recipe)
+    with joined() as ranks:
+        session = Session(folder, made, device, force, ranks)
+        if not ranks.leads:
+            session.run()
+            return
+        if session.resumed:
+            print(f"going on at trajectory {session.progress.trajectory} of {made.trajectories}")
+        lines = Lines("training", total=made.trajectories, completed=session.progress.trajectory)
+        try:
+            with lines:
+                session.run(lambda progress: lines.advance(*training_line(progress, made.trajectories)))
+        except (KeyboardInterrupt, Terminated, RankLost):
+            session.save()
+            raise
     print(f"best validation loss {session.progress.best_validation:.5g}: {session.folder / 'checkpoint.safetensors'}")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bench.metatrain.ranks import Share
 from bench.metatrain.recipe import RecipeError
 from bench.rollout import Carry, Problems, advance
 from optimizers.base import CoordinatewiseOptimizer, Optimizer, State
@@ -39,6 +40,7 @@ def truncated_bptt(
     weights: Tensor,
     coordinates: int | None = None,
     generator: torch.Generator | None = None,
+    share: Share | None = None,
     slopes: Callable[[Tensor], Tensor] | None = None,
 ) -> Segment:
     """Advance by `len(weights)` steps; meta-gradient of the mean over replicas of Σ_t weights[t] · f(θ_t).
@@ -49,7 +51,8 @@ def truncated_bptt(
         carry: where the segment begins; consumed. No gradient flows into it: this is the truncation.
         weights: `[steps]`, the weight of the loss after each step.
         coordinates: at most so many coordinates of each parameter tensor and replica carry a graph; None: all.
-        generator: draws those coordinates.
+        generator: draws those coordinates, among those of all functions of a meta-batch, whichever are here.
+        share: which functions of the meta-batch `problems` are; none: all.
         slopes: from the losses met, `[seeds, settings, steps]`, to what takes the place of the weights: ∂J/∂f(θ_t) of
             an objective J, `[steps]` or of the losses' shape. None: the weights.
 
@@ -58,9 +61,10 @@ def truncated_bptt(
         RecipeError: the rule gives no gradient.
     """
     replicas = carry.losses.numel()
+    share = share or Share(0, len(carry.losses), len(carry.losses))
     if coordinates is not None and not isinstance(rule, CoordinatewiseOptimizer):
         raise ValueError(f"coordinates={coordinates} needs a coordinatewise rule, and {rule.name} is not one")
-    tape = _Tape(rule, carry, None if coordinates is None else _choose(carry.params, coordinates, generator))
+    tape = _Tape(rule, carry, None if coordinates is None else _choose(carry.params, coordinates, generator, share))
 
     losses = []
     with torch.no_grad():
@@ -93,6 +97,14 @@ def require_gradients(rule: Optimizer, objective: Tensor, phi: Tensors) -> Tenso
     return grads
 
 
+@dataclass(frozen=True)
+class _Sample:
+    """Flat positions in each stacked parameter `[seeds, settings, ...]`, and what each of them stands for."""
+
+    chosen: Tensors
+    weights: dict[str, float]
+
+
 class _Tape:
     """The gradients of a segment, and what is needed to run the rule over them again.
 
@@ -100,12 +112,12 @@ class _Tape:
     parameter that the rule tells apart.
     """
 
-    def __init__(self, rule: LearnedOptimizer, carry: Carry, chosen: Tensors | None) -> None:
-        self.chosen = chosen
+    def __init__(self, rule: LearnedOptimizer, carry: Carry, sample: _Sample | None) -> None:
+        self.chosen = chosen = None if sample is None else sample.chosen
         self.whole = carry.params
         self.kinds = _kinds(rule, carry.params) if chosen is not None else {}
         self.params = self._pick(carry.params)
-        if chosen is None:
+        if sample is None or chosen is None:
             self.state = copied(carry.state)
             self.scale = dict.fromkeys(
                 carry.params, torch.ones((), dtype=carry.losses.dtype, device=carry.losses.device)
@@ -115,8 +127,7 @@ class _Tape:
                 kind: _picked_state(carry, {name: chosen[name] for name in names}) for kind, names in self.kinds.items()
             }
             rates = {
-                name: value.new_full((len(chosen[name]),), value.numel() / len(chosen[name]))
-                for name, value in carry.params.items()
+                name: value.new_full((len(chosen[name]),), sample.weights[name]) for name, value in carry.params.items()
             }
             self.scale = {kind: torch.cat([rates[name] for name in names]) for kind, names in self.kinds.items()}
         self.grads = [self._pick(carry.grads)]
@@ -179,15 +190,19 @@ def _kinds(rule: Optimizer, params: Tensors) -> dict[str, list[str]]:
     return kinds
 
 
-def _choose(params: Tensors, coordinates: int, generator: torch.Generator | None) -> Tensors:
-    """Flat positions in each stacked parameter `[seeds, settings, ...]`: all, or a sample without replacement."""
-    chosen = {}
+def _choose(params: Tensors, coordinates: int, generator: torch.Generator | None, share: Share) -> _Sample:
+    """A sample without replacement, or all, of the coordinates of all functions; those that are here are kept."""
+    sample = _Sample({}, {})
     for name, value in params.items():
-        count = min(value.numel(), coordinates * value.shape[0] * value.shape[1])
-        everything = count == value.numel()
-        order = torch.arange(count) if everything else torch.randperm(value.numel(), generator=generator)[:count]
-        chosen[name] = order.to(value.device)
-    return chosen
+        each = value[0].numel()
+        everything, wanted = each * share.total, coordinates * share.total * value.shape[1]
+        count = min(everything, wanted)
+        order = torch.arange(count) if count == everything else torch.randperm(everything, generator=generator)[:count]
+        if share.stop - share.first < share.total:
+            order = order[(order >= each * share.first) & (order < each * share.stop)] - each * share.first
+        sample.chosen[name] = order.to(value.device)
+        sample.weights[name] = everything / count
+    return sample
 
 
 def _picked_state(carry: Carry, chosen: Tensors) -> State:

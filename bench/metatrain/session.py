@@ -19,8 +19,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from bench.environment import commit, versions
-from bench.metatrain.recipe import Recipe
-from bench.metatrain.trainer import Progress, Trainer, train
+from bench.metatrain.ranks import Ranks
+from bench.metatrain.recipe import Recipe, make_recipe
+from bench.metatrain.trainer import ALONE, Progress, Trainer, train
 from bench.metatrain.validation import ONE, SEVERAL
 from bench.registry import identity_of
 from bench.store import StoreError, write_atomically
@@ -37,17 +38,16 @@ class Session:
         StoreError: the folder holds another recipe's training, is damaged, or cannot be written.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, device: str = "cpu", force: bool = False) -> None:
+    def __init__(
+        self, folder: Path, recipe: Recipe, device: str = "cpu", force: bool = False, ranks: Ranks = ALONE
+    ) -> None:
         self.folder = folder
         self.recipe = recipe
-        self.trainer = Trainer(recipe, device)
+        self.trainer = Trainer(recipe, device, ranks)
         self.origin = {"versions": versions(), **commit()}
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"{folder} cannot be written: {error.strerror}; choose another --out") from error
-        self.resumed = (folder / "state.safetensors").exists() and not force
-        self.progress = self._restored() if self.resumed else self.trainer.begin()
+        state = ranks.from_first(self._opened(force) if ranks.leads else b"")
+        self.resumed = bool(state)
+        self.progress = self._restored(state) if state else self.trainer.begin()
 
     def run(self, on_trajectory: Callable[[Progress], Any] = lambda _: None) -> Progress:
         """Train to the end of the recipe, saving every few seconds and at every new best."""
@@ -66,11 +66,13 @@ class Session:
         return self.progress
 
     def save(self) -> None:
-        """Write the state, the log, its picture and the best checkpoint; each one atomically.
+        """Write the state, the log, its picture and the best checkpoint; each one atomically, by rank 0.
 
         Raises:
             StoreError: the folder cannot be written.
         """
+        if not self.trainer.ranks.leads:
+            return
         progress = self.progress
         parts = {part: getattr(progress, part) for part in PARTS}
         tensors = {f"{part}/{name}": tensor.clone() for part in PARTS for name, tensor in parts[part].items()}
@@ -118,10 +120,23 @@ class Session:
     def _family_versions(self) -> dict[str, int]:
         return {family.identity: family.task.version for family in [*self.trainer.families, *self.trainer.validated]}
 
-    def _restored(self) -> Progress:
+    def _opened(self, force: bool) -> bytes:
+        """Make the folder; the state that is in it, nothing where a training begins."""
         path = self.folder / "state.safetensors"
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if force or not path.exists():
+                return b""
             content = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{self.folder} cannot be written: {error.strerror}; choose another --out") from error
+        if not content:
+            raise StoreError(f"{path} is damaged (it is empty); --force begins anew")
+        return content
+
+    def _restored(self, content: bytes) -> Progress:
+        path = self.folder / "state.safetensors"
+        try:
             length = int.from_bytes(content[:8], "little")
             header = json.loads(content[8 : 8 + length])
             counters = json.loads(header["__metadata__"]["l2obench-training"])
@@ -129,20 +144,20 @@ class Session:
             # In the order of the rule: sums over the meta-parameters round by it, and resuming is exact.
             names = list(self.trainer.rule.meta_shapes())
             parts = {part: {n: tensors[f"{part}/{n}"].to(self.trainer.device) for n in names} for part in PARTS}
-            recipe = Recipe(**counters.pop("recipe")).model_dump()  # fields younger than the training: their defaults
+            recipe = make_recipe(counters.pop("recipe"))  # what an earlier version did not know keeps its default
             version = counters.pop("task_version")
             versions_then = counters.pop("family_versions", self._family_versions())
             best = counters.pop("best_validation")
             values: dict[str, Any] = {**parts, **counters, "best_validation": math.inf if best is None else best}
             progress = Progress(**values)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, SafetensorError, RecursionError) as error:
             raise StoreError(f"{path} is damaged ({error}); --force begins anew") from error
         now = {
             **self.recipe.model_dump(),
             "task_version": self.trainer.task.version,
             "family_versions": self._family_versions(),
         }
-        then = {**recipe, "task_version": version, "family_versions": versions_then}
+        then = {**recipe.model_dump(), "task_version": version, "family_versions": versions_then}
         if now != then:
             different = sorted(key for key in {*now, *then} if now.get(key) != then.get(key))
             changes = ", ".join(f"{key} was {then.get(key)!r}, now {now.get(key)!r}" for key in different)

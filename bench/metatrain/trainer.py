@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bench.metatrain.estimators import make_estimator
 from bench.metatrain.families import Family, make_family
+from bench.metatrain.ranks import Ranks, Share
 from bench.metatrain.recipe import Recipe, RecipeError
 from bench.metatrain.scaling import ScaledProblems
 from bench.metatrain.validation import criterion
@@ -23,6 +24,7 @@ from optimizers.base import CoordinatewiseOptimizer, State, Tensors
 from optimizers.learned import LearnedOptimizer
 
 MAX_SETBACKS = 5
+ALONE = Ranks()
 
 
 class MetaTrainingDiverged(RuntimeError):
@@ -50,11 +52,15 @@ class Progress:
 
 
 class Trainer:
-    """Meta-trains one rule by one recipe. Every trajectory's randomness derives from its number."""
+    """Meta-trains one rule by one recipe. Every trajectory's randomness derives from its number.
 
-    def __init__(self, recipe: Recipe, device: str = "cpu") -> None:
+    The functions of a meta-step and of a validation are split between the ranks; all else is the same on each.
+    """
+
+    def __init__(self, recipe: Recipe, device: str = "cpu", ranks: Ranks = ALONE) -> None:
         self.recipe = recipe
         self.device = device
+        self.ranks = ranks
         self.task = task_registry().create(recipe.task)
         self.family = function_family(self.task)
         rule = optimizer_registry().create(recipe.optimizer)
@@ -69,6 +75,11 @@ class Trainer:
             )
         if recipe.second_order and recipe.coordinates is not None:
             raise RecipeError("second_order follows all coordinates; leave coordinates out")
+        if ranks.count > min(recipe.functions, recipe.validation_functions):
+            raise RecipeError(
+                f"{ranks.count} processes for {recipe.functions} functions and {recipe.validation_functions} of "
+                "validation: expected one for each process at least"
+            )
         self.estimator = make_estimator(recipe)
         self.families = [make_family(identity, rule) for identity in recipe.mixture or (recipe.task,)]
         names = recipe.validation or recipe.mixture or (recipe.task,)
@@ -127,20 +138,22 @@ class Trainer:
     def validate(self, phi: Tensors) -> float:
         """The criterion on the validation functions; infinite if one of them diverges."""
         count, finals, starts = self.recipe.validation_functions, [], []
+        share = self.ranks.share(count)
         for family in self.validated:
-            seeds = family.seeds("meta-validation", self._unit(0, count), count)
+            seeds = family.seeds("meta-validation", self._unit(0, count), count)[share.first : share.stop]
             rule = family.rule.with_meta_parameters(phi)
             losses = rollout(family.task, rule, seeds, device=self.device, evaluate=False).losses
-            finals.append(float(family.task.final_loss(losses).mean()))
-            starts.append(float(losses[..., 0].mean()))
+            finals.append(self.ranks.mean(family.task.final_loss(losses)))
+            starts.append(self.ranks.mean(losses[..., 0]))
         return criterion(finals, starts)
 
     def _descend(self, progress: Progress) -> tuple[Progress, dict[str, Any]]:
         """The meta-steps of one trajectory, and its row of the log."""
         number = progress.trajectory
-        family = self.family_of(number)
-        problems, draws = self.functions(number), self._random("coordinates", number)
+        family, share = self.family_of(number), self.ranks.share(self.recipe.functions)
+        problems, draws = self.functions(number, share), self._random("coordinates", number)
         walk = self.estimator.begin(problems, family.rule.with_meta_parameters(progress.phi), draws)
+        walk = replace(walk, share=share)
         met, norms = [], []
         for weights in self.segments(number):
             if self.recipe.boundary_losses == "twice":
@@ -149,13 +162,13 @@ class Trainer:
             estimate = self.estimator.advance(problems, rule, walk, weights / len(weights), draws)
             walk = estimate.walk
             met.append(estimate.losses)
-            progress, norm = self._meta_step(progress, estimate.meta_grads)
+            progress, norm = self._meta_step(progress, self.ranks.averaged(estimate.meta_grads, share))
             norms.append(norm)
         losses = torch.cat(met, dim=-1)
         return replace(progress, setbacks=0), {
             **({"family": family.identity} if len(self.families) > 1 else {}),
-            "meta_loss": float(losses.mean()),
-            "final_loss": float(family.task.final_loss(losses).mean()),
+            "meta_loss": self.ranks.mean(losses),
+            "final_loss": self.ranks.mean(family.task.final_loss(losses)),
             "gradient_norm": sum(norms) / len(norms),
             "lr": self._lr(number),
         }
@@ -182,10 +195,11 @@ class Trainer:
             return self.families[0]
         return self.families[int(torch.randint(len(self.families), (), generator=self._random("mixture", trajectory)))]
 
-    def functions(self, trajectory: int) -> Problems:
-        """The functions of a trajectory."""
+    def functions(self, trajectory: int, share: Share) -> Problems:
+        """This rank's functions of a trajectory."""
         family, recipe = self.family_of(trajectory), self.recipe
         seeds = family.seeds("meta-training", self._unit(trajectory, recipe.functions), recipe.functions)
+        seeds = seeds[share.first : share.stop]
         if recipe.coordinate_scaling is None and recipe.loss_scaling is None:
             return Problems(family.task, seeds, self.device)
         coordinates, loss = recipe.coordinate_scaling or 0.0, recipe.loss_scaling or 0.0

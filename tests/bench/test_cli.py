@@ -86,13 +86,23 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(tmp_path: Path
     np.testing.assert_array_equal(found[0], found[1])
 
 
-@pytest.mark.parametrize(("command", "sign"), [(RUN, "manifest.json"), (TRAIN, "checkpoint.safetensors")])
-def test_interrupt_keeps_what_is_finished(tmp_path: Path, command: list[str], sign: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "sign", "sent", "code"),
+    [
+        (RUN, "manifest.json", signal.SIGINT, 130),
+        (TRAIN, "checkpoint.safetensors", signal.SIGINT, 130),
+        (RUN, "manifest.json", signal.SIGTERM, 143),
+        (TRAIN, "checkpoint.safetensors", signal.SIGTERM, 143),
+    ],
+)
+def test_interrupt_keeps_what_is_finished(
+    tmp_path: Path, command: list[str], sign: str, sent: signal.Signals, code: int
+) -> None:
     process = start(*command, "--out", "it", folder=tmp_path)
     wait_until((tmp_path / "it" / sign).exists)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert errors.count("\n") == 1
     assert "the same command goes on" in errors
     l2obench(*command, "--out", "it", folder=tmp_path)
@@ -164,6 +174,10 @@ MISTAKES = [
     (["test-plugin", "pathlib.Path"], "is no optimizer"),
     (["run", "quick", "--timeout", "nan"], "not a number of seconds"),
     (["run", "quick", "--timeout", "0"], "not a number of seconds"),
+    (["run", "quick", "--workers", "2"], "--workers needs --executor"),
+    (["run", "quick", "--executor", "slurm"], "slurm"),
+    (["run", "quick", "--executor", "dask", "--resources", "GPU"], "'GPU' is not NAME=AMOUNT"),
+    (["run", "quick", "--scheduler", "nowhere://1"], "expected an address such as tcp://host:8786"),
 ]
 
 

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from bench.cli import app
 from bench.identity import alternatives
+from bench.metatrain.ranks import Share
 from bench.metatrain.recipe import RecipeError, make_recipe
 from bench.metatrain.scaling import ScaledProblems
 from bench.metatrain.session import Session
@@ -60,7 +63,7 @@ def test_every_trajectory_is_on_one_family_drawn_alike(tmp_path: Path) -> None:
         assert len(trainer.weights(number)) == family.task.horizon
         seeds = [derive_seed("meta-training", function_family(family.task), number * 2 + k) for k in range(2)]
         expected = Problems(family.task, seeds).start
-        assert torch.equal(trainer.functions(number).start["theta"], expected["theta"])
+        assert torch.equal(trainer.functions(number, Share(0, 2, 2)).start["theta"], expected["theta"])
 
 
 def test_a_mixture_trains_is_validated_on_its_families_and_goes_on_exactly(tmp_path: Path) -> None:
@@ -185,3 +188,38 @@ def test_random_offsets_move_the_boundaries_and_lose_no_step() -> None:
     assert [len(weights) for weights in plain.segments(0)] == [5, 5, 2]
     whole = Trainer(make_recipe(SMALL | {"unroll": 12, "random_offset": True}))
     assert all(sum(map(len, whole.segments(number))) == 12 for number in range(30))
+
+
+def test_the_command_line_says_it_all(tmp_path: Path) -> None:
+    """A mixture by bars, another family to validate on, an estimator, points as weights."""
+    words = ["train", str(SMALL["optimizer"]), "-t", "quadratic[dim=2|3,horizon=12]", "--out", str(tmp_path)]
+    words += [
+        "--validation",
+        "bench.metatrain.known.Bowl[horizon=7]",
+        "--estimator",
+        "pes",
+        "--pairs",
+        "2",
+        "--sigma",
+        "0.1",
+    ]
+    words += ["--weighting", "0,0.5,1", "--objective", "log-ratio", "--random-offset", "--coordinate-scaling", "1"]
+    words += ["--loss-scaling", "0.5", "--unroll", "5", "--trajectories", "2", "--functions", "2"]
+    words += ["--validate-every", "2", "--validation-functions", "2"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    recipe = read_checkpoint(str(tmp_path / "checkpoint.safetensors")).recipe
+    expected = {
+        "task": "quadratic[dim=2,horizon=12]",
+        "mixture": ["quadratic[dim=2,horizon=12]", "quadratic[dim=3,horizon=12]"],
+        "validation": ["bench.metatrain.known.Bowl[horizon=7]"],
+        "estimator": "pes",
+        "pairs": 2,
+        "sigma": 0.1,
+        "weighting": [0, 0.5, 1],
+        "objective": "log-ratio",
+        "random_offset": True,
+        "coordinate_scaling": 1,
+        "loss_scaling": 0.5,
+    }
+    assert {key: recipe[key] for key in expected} == expected

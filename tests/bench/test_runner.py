@@ -111,7 +111,7 @@ def test_the_same_values_again_however_they_are_batched(
 def test_an_interrupted_run_goes_on_to_the_same_numbers(finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
 
-    class Killed(Exception):
+    class Killed(BaseException):
         pass
 
     lines = []

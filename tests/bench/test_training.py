@@ -140,6 +140,20 @@ def test_a_first_horizon_outside_unroll_and_horizon_is_refused(first: int) -> No
         Trainer(make_recipe(SMALL | {"first_horizon": first}))
 
 
+def test_a_training_begun_before_a_field_was_known_goes_on(tmp_path: Path) -> None:
+    Session(tmp_path, make_recipe(SMALL | {"trajectories": 3})).run()
+    state = tmp_path / "state.safetensors"
+    content = state.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    counters = json.loads(header["__metadata__"]["l2obench-training"])
+    del counters["recipe"]["first_horizon"]
+    header["__metadata__"]["l2obench-training"] = json.dumps(counters)
+    older = json.dumps(header).encode()
+    state.write_bytes(len(older).to_bytes(8, "little") + older + content[8 + length :])
+    assert Session(tmp_path, make_recipe(SMALL | {"trajectories": 3})).progress.trajectory == 3
+
+
 def test_another_recipe_does_not_overwrite_a_training(tmp_path: Path) -> None:
     Session(tmp_path, make_recipe(SMALL | {"trajectories": 3})).run()
     with pytest.raises(StoreError, match=r"lr was 0\.01, now 0\.1"):

@@ -10,12 +10,13 @@ outlives the trajectory: a training that goes on at the next trajectory goes on 
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from bench.metatrain.objective import Met, Objective
+from bench.metatrain.ranks import Share
 from bench.rollout import Carry, Problems
 from optimizers.learned import LearnedOptimizer
 from tasks.base import Tensors
@@ -29,6 +30,12 @@ class Walk:
     met: Met
     noise: Tensors = field(default_factory=dict)
     """Perturbations that later segments need, `[pairs, ...]` for each meta-parameter; empty where there are none."""
+    share: Share | None = None
+    """Which functions of the meta-batch these are; None: all."""
+
+    def after(self, carry: Carry, losses: Tensor) -> "Walk":
+        """The walk after a segment that ended at `carry` and met `losses [seeds, settings, steps]`."""
+        return replace(self, carry=carry, met=self.met.after(losses))
 
 
 @dataclass(frozen=True)

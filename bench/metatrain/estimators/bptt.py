@@ -34,5 +34,5 @@ class BPTT(Estimator):
         def slopes(losses: Tensor) -> Tensor:
             return self.objective.slopes(weights, losses, walk.met)
 
-        segment = truncated_bptt(problems, rule, walk.carry, weights, self.coordinates, random, slopes)
-        return Estimate(Walk(segment.carry, walk.met.after(segment.losses)), segment.losses, segment.meta_grads)
+        segment = truncated_bptt(problems, rule, walk.carry, weights, self.coordinates, random, walk.share, slopes)
+        return Estimate(walk.after(segment.carry, segment.losses), segment.losses, segment.meta_grads)

@@ -37,5 +37,5 @@ class ES(Estimator):
         carry, losses = roll(problems, rules, spread(walk.carry, len(rules)), len(weights))
         values = self.objective.value(weights, losses[:, :-1], walk.met)
         own = losses[:, -1:]
-        after = Walk(alone(carry, len(rules) - 1), walk.met.after(own))
+        after = walk.after(alone(carry, len(rules) - 1), own)
         return Estimate(after, own, finite_difference(values, noise, self.sigma))

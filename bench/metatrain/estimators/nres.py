@@ -35,5 +35,4 @@ class NRES(Estimator):
     ) -> Estimate:
         carry, losses = roll(problems, antithetic(rule, walk.noise, self.sigma), walk.carry, len(weights))
         values = self.objective.value(weights, losses, walk.met)
-        after = Walk(carry, walk.met.after(losses), walk.noise)
-        return Estimate(after, losses, finite_difference(values, walk.noise, self.sigma))
+        return Estimate(walk.after(carry, losses), losses, finite_difference(values, walk.noise, self.sigma))

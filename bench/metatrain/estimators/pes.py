@@ -1,6 +1,6 @@
 """Persistent evolution strategies: truncated segments without the truncation's bias."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -37,5 +37,5 @@ class PES(Estimator):
         carry, losses = roll(problems, antithetic(rule, noise, self.sigma), walk.carry, len(weights))
         total = {name: walk.noise[name] + value for name, value in noise.items()}
         values = self.objective.value(weights, losses, walk.met)
-        after = Walk(carry, walk.met.after(losses), total)
+        after = replace(walk.after(carry, losses), noise=total)
         return Estimate(after, losses, finite_difference(values, total, self.sigma))

@@ -31,4 +31,4 @@ class SecondOrderBPTT(Estimator):
             return self.objective.value(weights, losses, walk.met)
 
         segment = second_order_bptt(problems, rule, walk.carry, weights, value)
-        return Estimate(Walk(segment.carry, walk.met.after(segment.losses)), segment.losses, segment.meta_grads)
+        return Estimate(walk.after(segment.carry, segment.losses), segment.losses, segment.meta_grads)

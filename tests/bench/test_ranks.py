@@ -1,0 +1,105 @@
+"""Meta-training on several processes: the numbers of one, whatever the number of processes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from bench.metatrain.gradient import truncated_bptt
+from bench.metatrain.ranks import Ranks
+from bench.metatrain.recipe import RecipeError, make_recipe
+from bench.metatrain.trainer import Trainer
+from bench.rollout import Problems, start
+from bench.seeds import generator
+from optimizers.base import Tensors
+
+RULE = "lstm[hidden=6,output_scale=1,preprocessing=none]"
+TRAIN = ["-t", "quadratic[dim=5,horizon=20]", "--functions", "7", "--unroll", "10", "--coordinates", "2"]
+TRAIN += ["--validate-every", "2", "--validation-functions", "5", "--out", "it"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 7])
+@pytest.mark.parametrize("coordinates", [None, 2])
+def test_shares_average_to_the_meta_gradient_of_all(count: int, coordinates: int | None) -> None:
+    recipe = make_recipe({"task": "quadratic[dim=5,horizon=10]", "optimizer": RULE, "unroll": 10})
+    trainer, weights = Trainer(recipe), torch.ones(10, dtype=torch.float64) / 10
+    phi = {name: value.double() for name, value in trainer.begin().phi.items()}
+    rule = trainer.rule.with_meta_parameters(phi)
+
+    def gradient(ranks: Ranks) -> tuple[Tensors, float]:
+        share = ranks.share(7)
+        problems = Problems(trainer.task, range(share.first, share.stop), dtype=torch.float64)
+        with torch.no_grad():
+            carry = start(problems, rule)
+        segment = truncated_bptt(problems, rule, carry, weights, coordinates, generator(1), share)
+        return segment.meta_grads, (share.stop - share.first) / share.total
+
+    whole, _ = gradient(Ranks())
+    parts = [gradient(Ranks(rank, count)) for rank in range(count)]
+    assert sum(weight for _, weight in parts) == pytest.approx(1)
+    for name, value in whole.items():
+        torch.testing.assert_close(sum(grads[name] * weight for grads, weight in parts), value, rtol=1e-9, atol=1e-12)
+
+
+def train(folder: Path, processes: int, trajectories: int) -> str:
+    """What rank 0 printed."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
+    start = torchrun if processes > 1 else [sys.executable]
+    command = [*start, "-m", "bench", "train", RULE, *TRAIN, "--trajectories", str(trajectories)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def same(first: Path, second: Path) -> None:
+    states = [load_file(folder / "it" / "state.safetensors") for folder in (first, second)]
+    assert states[0].keys() == states[1].keys()
+    for name, value in states[0].items():
+        torch.testing.assert_close(value, states[1][name], rtol=1e-3, atol=1e-5)
+
+
+def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
+    for processes in (1, 2):
+        (tmp_path / str(processes)).mkdir()
+        output = train(tmp_path / str(processes), processes, 4)
+        assert output.count("best validation loss") == 1
+        assert sorted(path.name for path in (tmp_path / str(processes) / "it").iterdir()) == [
+            "checkpoint.safetensors",
+            "log.csv",
+            "meta-loss.png",
+            "state.safetensors",
+        ]
+    same(tmp_path / "1", tmp_path / "2")
+
+
+@pytest.mark.slow
+def test_any_number_of_processes_goes_on_with_any_others_training(tmp_path: Path) -> None:
+    for name, parts in {"undisturbed": [1], "passed-on": [2, 3, 1]}.items():
+        (tmp_path / name).mkdir()
+        for processes in parts:
+            stop_at(tmp_path / name, processes, last=processes == parts[-1])
+    same(tmp_path / "undisturbed", tmp_path / "passed-on")
+
+
+def stop_at(folder: Path, processes: int, last: bool) -> None:
+    """Train 6 trajectories to the end, or until there is a new saved state, and then kill all processes."""
+    if last:
+        train(folder, processes, 6)
+        return
+    state = folder / "it" / "state.safetensors"
+    before = state.stat().st_mtime_ns if state.exists() else 0
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
+    command = [*torchrun, "-m", "bench", "train", RULE, *TRAIN, "--trajectories", "6"]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and (not state.exists() or state.stat().st_mtime_ns == before):
+        pass
+    process.terminate()
+    process.wait()
+
+
+def test_more_processes_than_functions_are_refused() -> None:
+    with pytest.raises(RecipeError, match="9 processes for 8 functions and 32 of validation"):
+        Trainer(make_recipe({"task": "quadratic", "unroll": 10}), ranks=Ranks(0, 9))
