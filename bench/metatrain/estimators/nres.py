@@ -17,8 +17,8 @@ class NRES(Estimator):
 
     Source: Li et al. 2023. As in `pes`, each particle walks on from where it stands; but its perturbation stays the
     same, and takes the place of the sum ξ. The sum of g_τ over a trajectory is what evolution strategies give for the
-    whole of it: unbiased up to the smoothing as long as φ stays the same, and, by their analysis and in our picture,
-    with less variance than `pes`. Where φ moves at every meta-step, particles remember an older φ.
+    whole of it: unbiased up to the smoothing as long as φ stays the same, and, by their analysis, with less variance
+    than `pes`. Where φ moves at every meta-step, particles remember an older φ.
     """
 
     sigma: float = 0.01
