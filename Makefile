@@ -18,8 +18,10 @@ test: $(INSTALLED) chromium ## lint, types and tests, in under 10 minutes
 test-slow: $(INSTALLED) ## the tests that take minutes
 	$(BIN)/pytest -m slow
 
-benchmark: $(INSTALLED) ## speed, as ratios to peers measured in the same run
-	$(BIN)/pytest tests/benchmarks --benchmark-enable --benchmark-columns=median,iqr,rounds -s
+benchmark: $(INSTALLED) ## speed, as ratios to peers measured in the same run; rewrites the table of docs/performance.md
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,peers]'
+	$(BIN)/pytest tests/benchmarks --benchmark-enable --benchmark-columns=median,iqr,rounds --performance docs/performance.md
+	$(BIN)/python -m tests.benchmarks.growth docs/performance.md
 
 gate-error-rates: $(INSTALLED) ## how often 'l2obench check' errs; resumable, more than an hour on 2 cores
 	$(BIN)/python -m bench.check.error_rates

@@ -12,16 +12,18 @@ from bench import jobs, tuning
 from bench.failures import Failure
 from bench.store import FORMAT, Run, cell_name
 from bench.suite import Cell
-from bench.work import Assignment
+from bench.work import Assignment, is_foreign
 from optimizers.base import Optimizer
 
 Rows = list[dict[str, Any]]
 Chain = Generator[Assignment, Any, Rows]
 
 
-def describe(cell: Cell, device: str) -> dict[str, Any]:
+def describe(cell: Cell, device: str, compile: bool = False) -> dict[str, Any]:
     """All that decides a cell's numbers, clocks excepted."""
     description = {"format": FORMAT, **identified(cell), "seeds": cell.seeds, "device": device}
+    if compile and _compilable(cell):
+        description |= {"compiled": True}
     if cell.track == "tuned":
         protocol = tuning.HALVING_PROTOCOL if cell.halving else tuning.PROTOCOL
         description |= {"tuning": protocol, "tuning_seeds": cell.tuning_seeds}
@@ -49,6 +51,8 @@ def chain(
     device: str,
     force: bool = False,
     seeds_at_once: int | None = None,
+    memory: float | None = None,
+    compile: bool = False,
     unusable: Failure | None = None,
 ) -> Chain:
     """The chain of one cell; where an assignment fails, the rows say so.
@@ -60,6 +64,8 @@ def chain(
         device: the torch device.
         force: tune again, even if it was.
         seeds_at_once: replicas in one rollout; none: all seeds together.
+        memory: bytes that replicas may take; none: half of what is free.
+        compile: run whole steps as one program, where the code is ours.
         unusable: why the cell cannot be run at all.
 
     Raises:
@@ -77,18 +83,19 @@ def chain(
     }
     rows: Rows = []
     lr = None
+    how = {"memory": memory, "compile": compile and _compilable(cell)}
     try:
         if unusable is not None:
             raise unusable
         if cell.track == "tuned":
-            chosen = yield from _tuned(cell, run, device, force)
+            chosen = yield from _tuned(cell, run, device, force, how)
             lr = chosen.lr
             rule = cell.optimizer.model_copy(update={"lr": lr})
             common |= {"hyperparameters": hyperparameters(rule), "tuning_passes": chosen.passes}
         batch = seeds_at_once or cell.seeds
         for first in range(0, cell.seeds, batch):
             seeds = list(range(first, min(first + batch, cell.seeds)))
-            outcomes = yield _assignment(cell, jobs.evaluate, seeds=seeds, lr=lr, device=device)
+            outcomes = yield _assignment(cell, jobs.evaluate, seeds=seeds, lr=lr, device=device, **how)
             rows += [common | {"seed": seed} | outcome for seed, outcome in zip(seeds, outcomes, strict=True)]
     except Failure as failure:
         failed = {"status": failure.status, "reason": failure.reason}
@@ -96,12 +103,14 @@ def chain(
     return rows
 
 
-def _tuned(cell: Cell, run: Run, device: str, force: bool) -> Generator[Assignment, Any, tuning.Tuning]:
+def _tuned(
+    cell: Cell, run: Run, device: str, force: bool, how: dict[str, Any]
+) -> Generator[Assignment, Any, tuning.Tuning]:
     """The tuning of a cell, from its file if it is finished."""
-    name, description = cell_name(*cell.key), describe(cell, device)
+    name, description = cell_name(*cell.key), describe(cell, device, how["compile"])
     del description["seeds"]
     if force or not run.finished("tuning", name, description):
-        found = yield _assignment(cell, jobs.tune, count=cell.tuning_seeds, halving=cell.halving, device=device)
+        found = yield _assignment(cell, jobs.tune, count=cell.tuning_seeds, halving=cell.halving, device=device, **how)
         result = tuning.Tuning(**found)
         optimizer = cell.key[1]  # a worker elsewhere may have read the checkpoint from another place
         run.write("tuning", name, description, [row | {"optimizer": optimizer} for row in result.rows])
@@ -115,6 +124,11 @@ def hyperparameters(rule: Optimizer) -> str:
     """All hyperparameters of a rule as JSON, sorted, without the checkpoint."""
     values = {name: getattr(rule, name) for name in type(rule).model_fields if name != "checkpoint"}
     return json.dumps(values, sort_keys=True, default=str)
+
+
+def _compilable(cell: Cell) -> bool:
+    """Strangers' code runs as it stands."""
+    return not (is_foreign(cell.task) or is_foreign(cell.optimizer))
 
 
 def _assignment(cell: Cell, job: jobs.Job, **arguments: Any) -> Assignment:

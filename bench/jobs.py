@@ -33,22 +33,49 @@ def time(task: Task, optimizers: Sequence[Optimizer], alive: Alive, *, device: s
 
 
 def tune(
-    task: Task, optimizers: Sequence[Optimizer], alive: Alive, *, count: int, halving: bool, device: str
+    task: Task,
+    optimizers: Sequence[Optimizer],
+    alive: Alive,
+    *,
+    count: int,
+    halving: bool,
+    device: str,
+    compile: bool = False,
+    memory: float | None = None,
 ) -> dict[str, Any]:
     """The fields of the `Tuning` of one optimizer, over `count` seeds."""
     (optimizer,) = optimizers
-    return asdict(tuning.tune(task, optimizer, count, halving=halving, device=device, on_rollout=alive, on_step=alive))
+    chosen = tuning.tune(
+        task,
+        optimizer,
+        count,
+        halving=halving,
+        device=device,
+        compile=compile,
+        memory=memory,
+        on_rollout=alive,
+        on_step=alive,
+    )
+    return asdict(chosen)
 
 
 def evaluate(
-    task: Task, optimizers: Sequence[Optimizer], alive: Alive, *, seeds: list[int], lr: float | None, device: str
+    task: Task,
+    optimizers: Sequence[Optimizer],
+    alive: Alive,
+    *,
+    seeds: list[int],
+    lr: float | None,
+    device: str,
+    compile: bool = False,
+    memory: float | None = None,
 ) -> list[dict[str, Any]]:
     """What each of the evaluation seeds adds to its row, for one optimizer; `lr` is the tuned one."""
     (optimizer,) = optimizers
     rule = optimizer if lr is None else optimizer.model_copy(update={"lr": lr})
     derived = [derive_seed("evaluation", function_family(task), index) for index in seeds]
     kept = sum(index < pictures.SEEDS for index in seeds)
-    result = rollout(task, rule, derived, device=device, on_step=alive, snapshots=kept)
+    result = rollout(task, rule, derived, device=device, on_step=alive, snapshots=kept, compile=compile, memory=memory)
     return [_outcome(task, result, k, seed) for k, seed in enumerate(derived)]
 
 

@@ -13,12 +13,13 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from bench.compiled import Program
 from bench.guard import Unchanged, require_like, require_tensor
-from bench.seeds import generator
+from bench.memory import default_budget, seeds_that_fit
+from bench.seeds import DRAW_STEPS, generator
 from optimizers.base import Optimizer, State
 from tasks.base import Task, Tensors
 
-DRAW_STEPS = 100
 DIVERGED_FACTOR = 1e6
 
 
@@ -118,6 +119,13 @@ def checked_advance(problems: Problems, optimizer: Optimizer, carry: Carry) -> C
     return following
 
 
+def compiled_advance(problems: Problems, program: Program, carry: Carry) -> tuple[Carry, Tensor]:
+    """As many steps as the program takes at once, and the losses met, `[seeds, settings, steps]`."""
+    batches = [problems.minibatch() for _ in range(program.steps)]
+    params, state, grads, met = program(carry.params, carry.state, carry.grads, batches)
+    return Carry(params, state, met[..., -1], grads, carry.step + program.steps), met
+
+
 def require_evaluation(carry: Carry) -> None:
     """Raise unless losses and gradients have the shapes that the parameters imply.
 
@@ -163,23 +171,62 @@ def rollout(
     evaluate: bool = True,
     on_step: Callable[[], Any] | None = None,
     snapshots: int = 0,
+    compile: bool = False,
+    memory: float | None = None,
 ) -> Trajectories:
     """Run `task.horizon` steps on one function for each seed, times `settings` of a `stacked` optimizer.
 
     A loss that is not finite, or 10⁶ times further from zero than at the start, marks its replica as diverged; the
-    other replicas go on as if it were not there. Pictures are kept of the first `snapshots` seeds.
+    other replicas go on as if it were not there. Pictures are kept of the first `snapshots` seeds. With `compile`, the
+    steps after the first run as one program (`bench/compiled.py`). Seeds that do not fit into `memory` together (bytes;
+    half of what is free unless given) are run after one another, which changes numbers by rounding at most.
 
     Raises:
         ContractBroken: the task or the optimizer changed shapes or inputs.
     """
-    problems = Problems(task, seeds, device, dtype)
+    budget = default_budget(device) if memory is None else memory
+    at_once = seeds_that_fit(task, optimizer, settings, budget) if len(seeds) > 1 else 1
+    parts = [
+        _rollout(
+            Problems(task, seeds[first : first + at_once], device, dtype),
+            optimizer,
+            settings,
+            evaluate=evaluate,
+            on_step=on_step,
+            snapshots=max(0, min(at_once, snapshots - first)),
+            compile=compile,
+        )
+        for first in range(0, len(seeds), at_once)
+    ]
+    return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def _rollout(
+    problems: Problems,
+    optimizer: Optimizer,
+    settings: int,
+    *,
+    evaluate: bool,
+    on_step: Callable[[], Any] | None,
+    snapshots: int,
+    compile: bool,
+) -> Trajectories:
+    """The rollout of seeds that fit into memory together."""
+    task = problems.task
     carry = start(problems, optimizer, settings)
     require_evaluation(carry)
     losses = [carry.losses]
     pictures = _pictures(task, carry, snapshots)
-    for _ in range(task.horizon):
-        carry = checked_advance(problems, optimizer, carry)
-        losses.append(carry.losses)
+    program = Program(task, optimizer, carry.params) if compile else None
+    stops = {*(task.snapshot_steps if snapshots else ()), task.horizon}
+    while carry.step < task.horizon:
+        ahead = min(stop for stop in stops if stop > carry.step) - carry.step
+        if program is None or carry.step == 0 or ahead < program.steps:
+            carry = checked_advance(problems, optimizer, carry)
+            losses.append(carry.losses)
+        else:
+            carry, met = compiled_advance(problems, program, carry)
+            losses += met.unbind(-1)
         pictures |= _pictures(task, carry, snapshots)
         if on_step is not None:
             on_step()
@@ -191,6 +238,18 @@ def rollout(
         heldout={name: value.cpu() for name, value in heldout.items()},
         state_bytes=int(optimizer.state_bytes(carry.state)) // max(1, trajectories[..., 0].numel()),
         pictures=pictures,
+    )
+
+
+def _joined(parts: list[Trajectories]) -> Trajectories:
+    """Those of all seeds, in their order."""
+    steps = dict.fromkeys(step for part in parts for step in part.pictures)
+    return Trajectories(
+        losses=torch.cat([part.losses for part in parts]),
+        diverged_at=torch.cat([part.diverged_at for part in parts]),
+        heldout={name: torch.cat([part.heldout[name] for part in parts]) for name in parts[0].heldout},
+        state_bytes=parts[0].state_bytes,
+        pictures={step: torch.cat([part.pictures[step] for part in parts if step in part.pictures]) for step in steps},
     )
 
 

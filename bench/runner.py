@@ -14,6 +14,7 @@ from bench.executors.base import Executor, drive
 from bench.executors.serial import SerialExecutor
 from bench.failures import Failure, as_failure
 from bench.manifest import manifest
+from bench.memory import default_budget
 from bench.registry import identity_of
 from bench.store import FORMAT, UNEXPECTED, Run, StoreError, cell_name
 from bench.suite import Cell
@@ -45,6 +46,8 @@ class Runner:
         timeout: seconds that a step may take, all replicas together, before its cell is given up; none: plugins have
             the default, ours as long as they need.
         executor: where cells are computed; none: in this process, one after the other.
+        memory: bytes that replicas may take; those that do not fit run later. None: half of what is free.
+        compile: run whole steps of our own tasks and optimizers as one program; clocks are of plain steps all the same.
         report: called with a line for each thing done.
         progress: called with the number of cells computed and to compute.
     """
@@ -59,6 +62,8 @@ class Runner:
         seeds_at_once: int | None = None,
         timeout: float | None = None,
         executor: Executor | None = None,
+        memory: float | None = None,
+        compile: bool = False,
         report: Callable[[str], Any] = lambda _: None,
         progress: Callable[[int, int], Any] = lambda done, planned: None,
     ) -> None:
@@ -69,6 +74,8 @@ class Runner:
         self.seeds_at_once = seeds_at_once
         self.timeout = timeout
         self.executor = executor or SerialExecutor(timeout, report)
+        self.memory = _share(memory, self.executor.processes_here(), device)
+        self.compile = compile
         self.sources: dict[str, dict[str, Any]] = {}
         self.unusable: dict[tuple[str, str, str], Failure] = {}
         self.report = report
@@ -99,8 +106,8 @@ class Runner:
         self.progress(0, len(todo))
         for done, (cell, rows) in enumerate(drive(self.executor, self._chains(todo, clocks)), start=1):
             if drawn := pictures.taken_from(rows):
-                self.run.write("pictures", cell_name(*cell.key), describe(cell, self.device), drawn)
-            self.run.write("cells", cell_name(*cell.key), describe(cell, self.device), rows)
+                self.run.write("pictures", cell_name(*cell.key), describe(cell, self.device, self.compile), drawn)
+            self.run.write("cells", cell_name(*cell.key), describe(cell, self.device, self.compile), rows)
             failed = [row["reason"] for row in rows if row["status"] in UNEXPECTED]
             errors += [f"{' '.join(cell.key)}: {reason}" for reason in dict.fromkeys(failed)]
             self.report(_line(cell, rows))
@@ -119,6 +126,8 @@ class Runner:
                     device=self.device,
                     force=self.force,
                     seeds_at_once=self.seeds_at_once,
+                    memory=self.memory,
+                    compile=self.compile,
                     unusable=self.unusable.get(cell.key),
                 ),
             )
@@ -142,7 +151,7 @@ class Runner:
             self.unusable[cell.key] = as_failure(error)
 
     def _finished(self, cell: Cell) -> bool:
-        return self.run.finished("cells", cell_name(*cell.key), describe(cell, self.device))
+        return self.run.finished("cells", cell_name(*cell.key), describe(cell, self.device, self.compile))
 
     def _clocks(self, todo: list[Cell]) -> dict[str, Clocks]:
         """For each task, what the serial pass says of each optimizer. Nothing else runs meanwhile."""
@@ -191,6 +200,13 @@ class Runner:
             return self.run.finished("timing", name, description)
         except StoreError:
             return False
+
+
+def _share(memory: float | None, processes: int, device: str) -> float | None:
+    """What each of the processes on this machine may take of `memory`; one alone sees for itself what is free."""
+    if processes == 1:
+        return memory
+    return (default_budget(device) if memory is None else memory) / processes
 
 
 def _line(cell: Cell, rows: list[dict[str, Any]]) -> str:

@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch
 
+DRAW_STEPS = 100  # minibatches of so many steps are drawn from a seed's generator together
 Purpose = Literal["meta-training", "meta-validation", "tuning", "timing", "evaluation"]
 
 

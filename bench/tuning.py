@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from bench.memory import default_budget, settings_that_fit
 from bench.registry import function_family, identity_of
 from bench.rollout import rollout
 from bench.seeds import derive_seed
@@ -48,6 +49,8 @@ def tune(
     *,
     halving: bool = False,
     device: str = "cpu",
+    compile: bool = False,
+    memory: float | None = None,
     on_rollout: Callable[[str], Any] = lambda _: None,
     on_step: Callable[[], Any] | None = None,
 ) -> Tuning:
@@ -62,13 +65,13 @@ def tune(
     for share in (KEPT**2, KEPT) if halving else ():
         short = task.model_copy(update={"horizon": max(1, task.horizon // share)})
         on_rollout(f"tuning over {len(new)} learning rates × {count} seeds, {short.horizon} steps")
-        tried = _try(short, optimizer, seeds, new, device, on_step)
+        tried = _try(short, optimizer, seeds, new, device, compile, memory, on_step)
         pruned += [row for point in new for row in tried[point]]
         new = sorted(sorted(new, key=lambda point: (*_score(tried[point]), point))[: math.ceil(len(new) / KEPT)])
     tried = {}
     while new:
         on_rollout(f"tuning over {len(new)} learning rates × {count} seeds")
-        tried.update(_try(task, optimizer, seeds, new, device, on_step))
+        tried.update(_try(task, optimizer, seeds, new, device, compile, memory, on_step))
         best = min(tried, key=lambda point: (*_score(tried[point]), point))
         new = _neighbours(best, tried) if halving else _beyond(best, min(tried), max(tried))
     at_edge = best in (min(tried), max(tried))
@@ -83,21 +86,37 @@ def _try(
     seeds: list[int],
     points: list[int],
     device: str,
+    compile: bool,
+    memory: float | None,
     on_step: Callable[[], Any] | None,
 ) -> dict[int, list[dict[str, Any]]]:
     rates = [_rate(point) for point in points]
-    stacked = optimizer.stacked({"lr": torch.tensor([rates], device=device)})
     tuned_on = task.for_tuning()
-    result = rollout(tuned_on, stacked, seeds, len(points), device=device, evaluate=False, on_step=on_step)
-    final = task.final_loss(result.losses.double())
+    at_once = settings_that_fit(tuned_on, optimizer, default_budget(device) if memory is None else memory)
+    results = [
+        rollout(
+            tuned_on,
+            optimizer.stacked({"lr": torch.tensor([some], device=device)}),
+            seeds,
+            len(some),
+            device=device,
+            evaluate=False,
+            on_step=on_step,
+            compile=compile,
+            memory=memory,
+        )
+        for some in (rates[first : first + at_once] for first in range(0, len(rates), at_once))
+    ]
+    diverged_at = torch.cat([result.diverged_at for result in results], dim=1)
+    final = task.final_loss(torch.cat([result.losses for result in results], dim=1).double())
     return {
         point: [
             {
                 "optimizer": identity_of(optimizer),
                 "lr": rate,
                 "seed": seed,
-                "status": "ok" if result.diverged_at[seed, k] < 0 else "diverged",
-                "failed_step": int(result.diverged_at[seed, k]) if result.diverged_at[seed, k] >= 0 else None,
+                "status": "ok" if diverged_at[seed, k] < 0 else "diverged",
+                "failed_step": int(diverged_at[seed, k]) if diverged_at[seed, k] >= 0 else None,
                 "steps": task.horizon,
                 "final_loss": float(final[seed, k]),
                 "chosen": False,

@@ -16,6 +16,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+SMALLEST = 1e-30  # a square far below that of any ε in use
 Tensors = dict[str, Tensor]
 State = dict[str, Any]
 
@@ -124,6 +125,11 @@ def per_replica(hyperparameter: float | Tensor, like: Tensor) -> float | Tensor:
 def blend(old: Tensor, new: Tensor, weight: float | Tensor) -> Tensor:
     """(1 − weight) · old + weight · new, in the memory of `old`, a tensor of the state, where no graph is recorded."""
     return torch.lerp(old, new, weight) if torch.is_grad_enabled() else old.lerp_(new, weight)
+
+
+def root(square: Tensor) -> Tensor:
+    """√square, but for its slope at 0, which is infinite: autograd would make NaN of it."""
+    return square.clamp_min(SMALLEST).sqrt()
 
 
 def tensors_bytes(state: Any) -> int:

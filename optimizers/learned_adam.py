@@ -7,10 +7,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from optimizers.base import CoordinatewiseOptimizer, State, Tensors, blend, per_replica
+from optimizers.base import CoordinatewiseOptimizer, State, Tensors, blend, per_replica, root
 from optimizers.learned import LearnedOptimizer
-
-SMALLEST = 1e-30  # far below ε²
 
 
 class LearnedAdam(LearnedOptimizer, CoordinatewiseOptimizer):
@@ -50,7 +48,6 @@ class LearnedAdam(LearnedOptimizer, CoordinatewiseOptimizer):
         first = 1 - (1 - phi["log_one_minus_beta1"]) ** step
         second = (1 - (1 - phi["log_one_minus_beta2"]) ** step).sqrt()
         rate = phi["log_lr"] * second / first * per_replica(self.lr, grad)
-        # √v̂ + ε over a common factor, as in Adam. The root's slope at 0, where a gradient was always 0, is infinite.
-        root = square.clamp_min(SMALLEST).sqrt()
-        update = mean / (root + phi["log_epsilon"] * second) * -rate
+        # √v̂ + ε over a common factor, as in Adam.
+        update = mean / (root(square) + phi["log_epsilon"] * second) * -rate
         return update, {"mean": mean, "square": square, "step": step}

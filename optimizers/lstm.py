@@ -31,7 +31,7 @@ class LSTM(RecurrentOptimizer, CoordinatewiseOptimizer):
         hidden = state["hidden"].view(self.layers, self.hidden, -1)
         cell = state["cell"].view(self.layers, self.hidden, -1)
         flat = grad.reshape(-1)
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
             output, hidden, cell = self._step(phi, flat, hidden, cell)
         else:
             output = self._step_in_place(phi, flat, hidden, cell)

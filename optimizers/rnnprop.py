@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import elu
 
-from optimizers.base import CoordinatewiseOptimizer, State, Tensors, blend, per_replica
+from optimizers.base import CoordinatewiseOptimizer, State, Tensors, blend, per_replica, root
 from optimizers.cell import blocks, folded, layers_of, layers_step, layers_step_in_place, random_network
 from optimizers.learned import LearnedOptimizer
 
@@ -62,7 +62,7 @@ class RNNprop(LearnedOptimizer, CoordinatewiseOptimizer):
         step = state["step"] + 1
         mean = blend(state["mean"], grad, 1 - self.beta1)
         square = blend(state["square"], grad * grad, 1 - self.beta2)
-        scale = (square / (1 - self.beta2**step)).sqrt() + self.epsilon
+        scale = root(square / (1 - self.beta2**step)) + self.epsilon
         inputs = torch.stack([grad / scale, mean / (scale * (1 - self.beta1**step))]).flatten(1)
         shape = state["hidden"].shape
         memory = [state[part].view(self.layers, self.hidden, -1) for part in ("hidden", "cell")]

@@ -5,7 +5,7 @@ Shapes. A *replica* is one optimizee: one function under one setting of the opti
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.func import grad_and_value
 
 Tensors = dict[str, Tensor]
+Gradient = Callable[[Tensors, Tensors], tuple[Tensor, Tensors]]
+"""What `Task.loss_and_grad` is: from parameters and a minibatch to losses and gradients."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,13 @@ class Task(BaseModel, ABC):
         per_setting = torch.vmap(per_replica, in_dims=(0, None))
         grads, losses = torch.vmap(per_setting)(params, batch)
         return losses, grads
+
+    def compiled_loss_and_grad(self) -> Gradient | None:
+        """For `--compile`: `loss_and_grad` as a program of the family's own making.
+
+        None: `torch.compile` makes one of `loss_and_grad` itself, together with the optimizer's update.
+        """
+        return None
 
     def evaluate(self, params: Tensors) -> Tensors:
         """Held-out `loss` and `accuracy`, `[seeds, settings]` each; empty where the family has no test split."""

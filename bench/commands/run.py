@@ -46,6 +46,14 @@ def run(
     resources: Annotated[
         str | None, typer.Option(help="What a Dask worker must offer for a cell, as in GPU=1,MEMORY=8e9.")
     ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="GiB for replicas, half of what is free unless given; numbers do not depend on it."),
+    ] = None,
+    compile: Annotated[
+        bool,
+        typer.Option("--compile", help="Make one program of whole steps: a minute first, worth it for long runs."),
+    ] = False,
     device: Device = "cpu",
     data_dir: DataDir = None,
 ) -> None:
@@ -58,6 +66,7 @@ def run(
     choice = chosen(executor, workers, scheduler, resources)
     set_up(device, data_dir)
 
+    from bench.memory import GIB
     from bench.progress import Lines
     from bench.runner import Runner
     from bench.store import Run
@@ -74,6 +83,8 @@ def run(
         seeds_at_once=seeds_at_once,
         timeout=timeout,
         executor=place,
+        memory=None if memory is None else memory * GIB,
+        compile=compile,
         report=lines.show,
         progress=lambda done, planned: lines.count(done, planned, place.places()),
     )

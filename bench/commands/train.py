@@ -57,7 +57,7 @@ def train(
     ] = None,
     clip: Annotated[float | None, typer.Option(help="Bound on the norm of the meta-gradient.")] = None,
     coordinates: Annotated[
-        int | None, typer.Option(help="Coordinates of each tensor and function that carry a graph.")
+        int | None, typer.Option(min=0, help="Coordinates of each tensor and function that carry a graph; 0: all.")
     ] = None,
     second_order: Annotated[
         bool | None,
@@ -112,7 +112,8 @@ def train(
         "validation_functions": validation_functions,
         "seed": seed,
     }
-    made = make_recipe(values | {key: value for key, value in given.items() if value is not None})
+    values |= {key: value for key, value in given.items() if value is not None}
+    made = make_recipe(values | {"coordinates": values.get("coordinates") or None})
     folder = out or Path("results/training") / cell_name(rule, " + ".join(families), recipe)
     with joined() as ranks:
         session = Session(folder, made, device, force, ranks)

@@ -101,6 +101,9 @@ class DaskExecutor(Executor):
             self.report(f"waiting: none of {len(self._workers)} workers is one{lacking}")
         return AHEAD * places
 
+    def processes_here(self) -> int:
+        return self.processes if self.scheduler is None else 1
+
     def places(self) -> str:
         workers = self._look().values()
         return f"{len(workers)} workers, {sum(worker['nthreads'] for worker in workers)} threads"

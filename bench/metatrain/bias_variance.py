@@ -53,7 +53,7 @@ def measured(estimates: int = ESTIMATES) -> pd.DataFrame:
     """
     h = Problems(Bowl(), SEEDS, dtype=torch.float64).minibatch()["h"][:, 0]
     truth = float(true_meta_gradient(h, LOG_RATE, torch.ones(STEPS, dtype=torch.float64)))
-    rows = []
+    rows: list[tuple[str, int, float, float, float]] = []
     for name, estimator in ESTIMATORS.items():
         repeats = 1 if isinstance(estimator, BPTT | SecondOrderBPTT) else estimates
         for unroll in UNROLLS:

@@ -1,41 +1,116 @@
-"""Timings as ratios: ours and a peer take turns in one test, so that whatever the machine does falls on both."""
+"""Timings as ratios: ours and its peers take turns in one test, so that whatever the machine does falls on all.
 
+Nothing here fails by a clock; a benchmark fails where ours and a peer do not compute the same.
+"""
+
+import gc
+import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-ROUNDS = 7
-_RATIOS: list[tuple[str, float]] = []
+from tests.benchmarks.floor import Floor, Work, measure_floor
+from tests.benchmarks.memory import peak_bytes
+from tests.benchmarks.table import Row, to_table, write
+
+ROUNDS = 5
+Call = Callable[[], Any]
+ROWS = pytest.StashKey[list[Row]]()
+FLOOR = pytest.StashKey[Floor]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--performance", type=Path, help="Write the table into this page, and beside it as Parquet.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[ROWS] = []
+
+
+@pytest.fixture(scope="session")
+def floor(request: pytest.FixtureRequest) -> Floor:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    torch.set_num_threads(1)
+    found: Floor = measure_floor()
+    request.config.stash[FLOOR] = found
+    return found
 
 
 @pytest.fixture
-def versus(benchmark: BenchmarkFixture) -> Callable[..., Any]:
-    """`versus(ours, peer)` times both, interleaved; gives what each returned, for a check that they did the same."""
-
-    def run(ours: Callable[[], Any], peer: Callable[[], Any]) -> tuple[Any, Any]:
-        seconds: list[float] = []
-        results: list[Any] = []
-
-        def peer_first() -> None:
-            began = time.perf_counter()
-            results.append(peer())
-            seconds.append(time.perf_counter() - began)
-
-        mine = benchmark.pedantic(ours, setup=peer_first, rounds=ROUNDS, warmup_rounds=1)
-        if benchmark.enabled:
-            ratio = statistics.median(seconds[1:]) / benchmark.stats.stats.median
-            benchmark.extra_info["times faster than its peer"] = round(ratio, 2)
-            _RATIOS.append((benchmark.name, ratio))
-        return mine, results[-1]
-
-    return run
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether timings are asked for. Without, `make test` checks on small sizes that all compute the same."""
+    return bool(request.config.getoption("benchmark_enable"))
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None]:
-    for name, ratio in _RATIOS:
-        terminalreporter.write_line(f"{name}: {ratio:.1f} times as fast as its peer")
-    return iter(())
+@pytest.fixture
+def race(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Iterator[Callable[..., dict[str, Any]]]:
+    """`race(path, ours, peers, bars)` times ours and its peers in turns, and gives what each returned.
+
+    `peers` are calls by name, or nothing for one that is not installed. `bars` are what is to be reached and aimed at,
+    by peer. `work` is what a core must do at least. `prepare`, where given, makes what the calls are given, off the
+    clock. Without `--benchmark-enable` everything runs once, on sizes that `full` makes small.
+    """
+
+    def run(
+        path: str,
+        ours: Callable[..., Any],
+        peers: Mapping[str, Callable[..., Any] | None],
+        bars: Mapping[str, tuple[str, str]] | None = None,
+        work: Work | None = None,
+        prepare: Callable[[], tuple[Any, ...]] = tuple,
+    ) -> dict[str, Any]:
+        there = {name: peer for name, peer in peers.items() if peer is not None}
+        if not benchmark.enabled:
+            return {"ours": benchmark(ours, *prepare()), **{name: peer(*prepare()) for name, peer in there.items()}}
+        limits = request.getfixturevalue("floor")
+        arguments = prepare()
+        peak = peak_bytes(lambda: ours(*arguments))
+        results = {name: peer(*prepare()) for name, peer in there.items()}  # warm
+        seconds: dict[str, list[float]] = {name: [] for name in there}
+
+        def turns() -> tuple[tuple[Any, ...], dict[str, Any]]:
+            for name, peer in there.items():
+                given = prepare()
+                began = time.perf_counter()
+                peer(*given)
+                seconds[name].append(time.perf_counter() - began)
+            return prepare(), {}
+
+        gc.collect()
+        results["ours"] = benchmark.pedantic(ours, setup=turns, rounds=ROUNDS, iterations=1)
+        median = benchmark.stats.stats.median
+        for name in peers:
+            reach, aim = (bars or {}).get(name, ("", ""))
+            ratio = statistics.median(seconds[name]) / median if name in there else None
+            row = Row(path, name, median, ratio, reach, aim, work and limits.seconds(work), peak)
+            request.config.stash[ROWS].append(row)
+            benchmark.extra_info[f"times as fast as {name}"] = ratio
+        return results
+
+    yield run
+    gc.collect()
+
+
+@pytest.fixture
+def note(request: pytest.FixtureRequest) -> Callable[[Row], None]:
+    """Puts a row into the table that was measured otherwise than by a race."""
+    enabled = request.config.getoption("benchmark_enable")
+    return lambda row: request.config.stash[ROWS].append(row) if enabled else None
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    rows = config.stash[ROWS]
+    if not rows:
+        return
+    terminalreporter.write_line(to_table(rows).to_string(index=False))
+    page = config.getoption("--performance")
+    if page is not None:
+        write(page, rows, config.stash[FLOOR])
+        terminalreporter.write_line(f"written to {page} and {page.with_suffix('.parquet')}")

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
@@ -125,6 +125,7 @@ RULES = [GAC(), NTMBFGS(memory=3)]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+@settings(max_examples=20)
 @given(order=st.permutations(range(11)))
 def test_permuted_coordinates_have_permuted_updates(rule: GAC, order: list[int]) -> None:
     """Neither their order nor how they are cut into tensors matters."""

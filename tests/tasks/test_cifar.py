@@ -13,7 +13,7 @@ from bench.rollout import Problems, rollout
 from optimizers import adam
 from tasks import cifar10
 from tasks.base import Task
-from tasks.cifar import CifarCnn
+from tasks.cifar import CifarCnn, _each, _replica_by_hand
 from tasks.data import DataMissing
 from tasks.photographs import read_image
 from tasks.photos10 import PHOTOS10, TRAIN_WIDTH, crops
@@ -38,6 +38,24 @@ def test_the_gradient_is_that_of_vmap() -> None:
     torch.testing.assert_close(losses, expected_losses)
     for name, grad in grads.items():
         torch.testing.assert_close(grad, expected_grads[name], msg=name)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_the_gradient_by_hand_is_that_of_autograd(flat: bool) -> None:
+    """Where gains are negative too, and where neighbours are equal and torch picks the first."""
+    task = CifarCnn(**SMALL)
+    params, batch = stacked(task, seeds=2, settings=3)
+    random = torch.Generator().manual_seed(0)
+    for name, value in params.items():
+        if name.endswith(("gain", "shift")):
+            value.copy_(torch.randn(value.shape, generator=random, dtype=value.dtype))
+    if flat:
+        batch["x"] = batch["x"].round()
+    losses, grads = _each(_replica_by_hand, params, batch)
+    expected_losses, expected_grads = task.loss_and_grad(params, batch)
+    torch.testing.assert_close(losses, expected_losses)
+    for name, grad in expected_grads.items():
+        torch.testing.assert_close(grads[name], grad, msg=name)
 
 
 def test_the_network_is_the_one_that_torch_modules_make() -> None:

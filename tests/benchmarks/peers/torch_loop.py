@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from bench.rollout import DRAW_STEPS
-from bench.seeds import generator
+from bench.seeds import DRAW_STEPS, generator
 from tasks.base import Task
+from tasks.cifar import CifarCnn
 from tasks.data import digits
 from tasks.mnist import MnistMlp
 from tasks.quadratic import Quadratic
@@ -20,7 +20,8 @@ def torch_loop(task: Task, seeds: list[int], rates: list[float]) -> torch.Tensor
 
 
 def _train(task: Task, seed: int, rate: float) -> torch.Tensor:
-    parameters, step_loss = quadratic(task, seed) if isinstance(task, Quadratic) else perceptron(task, seed)
+    make = {Quadratic: quadratic, MnistMlp: perceptron, CifarCnn: convolutional}[type(task)]
+    parameters, step_loss = make(task, seed)
     optimizer = torch.optim.Adam(parameters, lr=rate)
     losses = []
     for _ in range(task.horizon):
@@ -48,6 +49,34 @@ def perceptron(task: Task, seed: int) -> tuple[list[torch.nn.Parameter], Step]:
         for parameter, value in zip(model.parameters(), start.values(), strict=True):
             parameter.copy_(value)
     data = digits(task.data, "train")
+    minibatches = _indices(task, random)
+
+    def step_loss() -> torch.Tensor:
+        index = next(minibatches)
+        return torch.nn.functional.cross_entropy(model(data.images[index]), data.labels[index])
+
+    return list(model.parameters()), step_loss
+
+
+def convolutional(task: Task, seed: int) -> tuple[list[torch.nn.Parameter], Step]:
+    assert isinstance(task, CifarCnn)
+    random = generator(seed)
+    start = task.sample(random).params
+    layers: list[torch.nn.Module] = []
+    inputs = 3
+    for _ in range(3):
+        layers += [
+            torch.nn.Conv2d(inputs, task.channels, 3, padding=1, bias=False),
+            torch.nn.BatchNorm2d(task.channels),
+        ]
+        layers += [torch.nn.ReLU(), torch.nn.MaxPool2d(2)]
+        inputs = task.channels
+    layers += [torch.nn.Flatten(), torch.nn.Linear(16 * inputs, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10)]
+    model = torch.nn.Sequential(*layers)
+    with torch.no_grad():
+        for parameter, value in zip(model.parameters(), start.values(), strict=True):
+            parameter.copy_(value)
+    data = task._split("train")
     minibatches = _indices(task, random)
 
     def step_loss() -> torch.Tensor:

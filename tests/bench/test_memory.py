@@ -1,0 +1,51 @@
+"""The budget of memory: it decides how many replicas run at once, and no number."""
+
+import pytest
+import torch
+
+from bench.memory import seed_bytes, seeds_that_fit, settings_that_fit
+from bench.registry import optimizer_registry
+from bench.rollout import rollout
+from bench.tuning import tune
+from optimizers.adam import Adam
+from optimizers.base import Optimizer
+from tasks.base import Task
+from tasks.mnist import MnistMlp
+from tasks.quadratic import Quadratic
+
+TASKS = [Quadratic(horizon=20), MnistMlp(units=5, batch=16, horizon=20)]
+RULES: list[Optimizer] = [Adam(lr=0.01), optimizer_registry().create("lstm[checkpoint=mnist]")]
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_no_number_depends_on_it(task: Task, rule: Optimizer) -> None:
+    seeds = list(range(7))
+    steps: list[None] = []
+    budget = 3.5 * seed_bytes(task, rule, 1)
+    whole = rollout(task, rule, seeds, dtype=torch.float64)
+    parts = rollout(task, rule, seeds, dtype=torch.float64, memory=budget, on_step=lambda: steps.append(None))
+    assert len(steps) == 3 * task.horizon  # 3, 3 and 1 seeds
+    torch.testing.assert_close(parts.losses, whole.losses)
+    assert torch.equal(parts.diverged_at, whole.diverged_at)
+    assert parts.state_bytes == whole.state_bytes
+    for name, value in whole.heldout.items():
+        torch.testing.assert_close(parts.heldout[name], value)
+
+
+def test_tuning_chooses_the_same_with_one_replica_at_a_time() -> None:
+    task = Quadratic(horizon=10)
+    whole, single = tune(task, Adam(), 3), tune(task, Adam(), 3, memory=1.0)
+    assert single.lr == whole.lr
+    assert [row["final_loss"] for row in single.rows] == pytest.approx([row["final_loss"] for row in whole.rows], 1e-3)
+
+
+def test_a_replica_counts_its_state() -> None:
+    """The LSTM's 160 numbers a coordinate weigh more than all else; one replica runs in whatever there is."""
+    task, lstm = MnistMlp(), RULES[1]
+    coordinates = 784 * 20 + 20 + 200 + 10
+    difference = seed_bytes(task, lstm, 1) - seed_bytes(task, Adam(), 1)
+    expected = (2 * lstm.hidden * lstm.layers - 2) * 4 * coordinates  # type: ignore[attr-defined]
+    assert difference == pytest.approx(expected, rel=0.01)
+    assert seeds_that_fit(task, lstm, 10, 0.0) == settings_that_fit(task, lstm, 0.0) == 1
+    assert settings_that_fit(task, lstm, seed_bytes(task, lstm, 6)) == 6

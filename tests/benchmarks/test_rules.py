@@ -1,0 +1,133 @@
+"""One update: the LSTM against nn.LSTMCell, Adam against torch's fused one, and the drop-in against the rule."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from bench.rollout import rollout
+from optimizers.adam import Adam
+from optimizers.base import CoordinatewiseOptimizer, State
+from optimizers.lstm import LSTM
+from optimizers.torch_optim import DropIn, bridge
+from tasks.quadratic import Quadratic
+from tests.benchmarks.floor import Work
+from tests.benchmarks.peers.lstm_cell import CellRule
+
+STEPS = 4
+STATE_BYTES = 2 * 2 * 2 * 20 * 4  # two layers of 20 hidden and 20 cell values, read and written
+
+
+def gradients(coordinates: int) -> list[torch.Tensor]:
+    random = torch.Generator().manual_seed(0)
+    return [0.1 * torch.randn(coordinates, generator=random) for _ in range(STEPS)]
+
+
+def stepped(
+    rule: CoordinatewiseOptimizer, param: torch.Tensor, state: State, grads: list[torch.Tensor]
+) -> torch.Tensor:
+    """The parameter after a few steps."""
+    with torch.no_grad():
+        for grad in grads:
+            update, state = rule.update_tensor(grad, state, param)
+            param = param + update
+    return param
+
+
+@pytest.mark.parametrize(("coordinates", "bar"), [(2**14, ("≥ 3", "")), (2**20, ("≥ 4", ""))], ids=["16k", "1M"])
+def test_lstm_step(race: Callable[..., Any], full: bool, coordinates: int, bar: tuple[str, str]) -> None:
+    coordinates = coordinates if full else 100
+    rule = LSTM().initialised(torch.Generator().manual_seed(0))
+    cells, grads, zeros = CellRule(rule), gradients(coordinates), torch.zeros(coordinates)
+
+    @torch.no_grad()
+    def peer(*_: Any) -> torch.Tensor:
+        param, state = zeros, cells.initial(coordinates)
+        for grad in grads:
+            update, state = cells(grad, state)
+            param = param + update
+        return param
+
+    flops = rule.flops_per_coordinate()
+    assert flops is not None
+    count = STEPS * coordinates
+    results = race(
+        f"LSTM, {STEPS} steps, {coordinates:,} coordinates, no gradient",
+        lambda state: stepped(rule, zeros, state, grads),
+        {"nn.LSTMCell × 2": peer},
+        {"nn.LSTMCell × 2": bar},
+        Work(flops=count * flops, bytes=count * STATE_BYTES, sigmoids=count * 2 * 20 * 5),
+        lambda: (rule.init_tensor(zeros),),
+    )
+    torch.testing.assert_close(results["ours"], results["nn.LSTMCell × 2"], rtol=1e-4, atol=1e-5)
+
+
+def race_torch(
+    race: Callable[..., Any], path: str, peer: str, bar: tuple[str, str], ours: Any, theirs: Any, coordinates: int
+) -> None:
+    results = race(
+        f"{path}, {STEPS} steps, {coordinates:,} coordinates",
+        ours,
+        {peer: theirs},
+        {peer: bar},
+        Work(bytes=STEPS * coordinates * 4 * 7),
+    )
+    torch.testing.assert_close(results["ours"], results[peer], rtol=1e-4, atol=1e-6)
+
+
+def driven(
+    make: Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer], grads: list[torch.Tensor]
+) -> torch.Tensor:
+    """A parameter moved by a torch optimizer."""
+    param = torch.nn.Parameter(torch.zeros_like(grads[0]))
+    optimizer = make([param])
+    for grad in grads:
+        param.grad = grad
+        optimizer.step()
+    return param.detach()
+
+
+def test_adam_step(race: Callable[..., Any], full: bool) -> None:
+    grads = gradients(2**20 if full else 100)
+
+    def ours() -> torch.Tensor:
+        param = torch.zeros_like(grads[0])
+        return stepped(Adam(), param, Adam().init_tensor(param), grads)
+
+    theirs = lambda: driven(lambda params: torch.optim.Adam(params, fused=True), grads)  # noqa: E731
+    race_torch(race, "Adam", "torch.optim.Adam, fused", ("", ""), ours, theirs, len(grads[0]))
+
+
+@pytest.mark.parametrize("name", ["adam", "lstm"])
+def test_drop_in(race: Callable[..., Any], full: bool, name: str) -> None:
+    """The bars are those of ours ÷ rule, at most: so the ratio is to be at least their inverse."""
+    rule = Adam() if name == "adam" else LSTM().initialised(torch.Generator().manual_seed(0))
+    grads = gradients(2**18 if full else 100)
+
+    def alone() -> torch.Tensor:
+        param = torch.zeros_like(grads[0])
+        return stepped(rule, param, rule.init_tensor(param), grads)
+
+    bar = ("≥ 0.91", "1.0")
+    race_torch(
+        race,
+        f"drop-in {name}",
+        "the rule alone",
+        bar,
+        lambda: driven(lambda p: DropIn(p, rule), grads),
+        alone,
+        len(grads[0]),
+    )
+
+
+def test_bridge(race: Callable[..., Any]) -> None:
+    """Ours against torch's Adam through the bridge, which steps one replica after the other."""
+    task, seeds = Quadratic(horizon=20), list(range(20))
+    theirs = bridge("torch.optim.Adam", torch.optim.Adam)()
+    results = race(
+        "rollout with our Adam, quadratics, 20 × 20 steps",
+        lambda: rollout(task, Adam(), seeds, evaluate=False).losses,
+        {"torch.optim.Adam, through the bridge": lambda: rollout(task, theirs, seeds, evaluate=False).losses},
+    )
+    torch.testing.assert_close(*results.values(), rtol=1e-3, atol=1e-4)
