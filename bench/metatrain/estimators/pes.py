@@ -18,7 +18,8 @@ class PES(Estimator):
     Source: Vicol et al. 2021. Each particle walks on from where it stands, at φ ± σε_{i,τ} with a new ε in every
     segment τ; what an earlier perturbation does to the present segment is credited through ξ, the sum of all so far. So
     the sum of g_τ over a trajectory is unbiased for the smoothed objective of the whole of it as long as φ stays the
-    same; where φ moves at every meta-step, particles remember an older φ. Variance grows with the number of segments.
+    same; where φ moves at every meta-step, particles remember an older φ. With many meta-parameters, variance grows
+    with the number of segments.
     """
 
     sigma: float = 0.01
