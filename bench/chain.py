@@ -22,7 +22,7 @@ Chain = Generator[Assignment, Any, Rows]
 def describe(cell: Cell, device: str, compile: bool = False) -> dict[str, Any]:
     """All that decides a cell's numbers, clocks excepted."""
     description = {"format": FORMAT, **identified(cell), "seeds": cell.seeds, "device": device}
-    if compile and _compilable(cell):
+    if _compiled(cell, compile):
         description |= {"compiled": True}
     if cell.track == "tuned":
         protocol = tuning.HALVING_PROTOCOL if cell.halving else tuning.PROTOCOL
@@ -64,8 +64,8 @@ def chain(
         device: the torch device.
         force: tune again, even if it was.
         seeds_at_once: replicas in one rollout; none: all seeds together.
-        memory: bytes that replicas may take; none: half of what is free.
-        compile: run whole steps as one program, where the code is ours.
+        memory: bytes that replicas may take; those that do not fit run later. None: half of what is free.
+        compile: run whole steps of our own tasks and optimizers as one program.
         unusable: why the cell cannot be run at all.
 
     Raises:
@@ -83,19 +83,19 @@ def chain(
     }
     rows: Rows = []
     lr = None
-    how = {"memory": memory, "compile": compile and _compilable(cell)}
+    options = {"device": device, "memory": memory, "compile": _compiled(cell, compile)}
     try:
         if unusable is not None:
             raise unusable
         if cell.track == "tuned":
-            chosen = yield from _tuned(cell, run, device, force, how)
+            chosen = yield from _tuned(cell, run, options, force)
             lr = chosen.lr
             rule = cell.optimizer.model_copy(update={"lr": lr})
             common |= {"hyperparameters": hyperparameters(rule), "tuning_passes": chosen.passes}
         batch = seeds_at_once or cell.seeds
         for first in range(0, cell.seeds, batch):
             seeds = list(range(first, min(first + batch, cell.seeds)))
-            outcomes = yield _assignment(cell, jobs.evaluate, seeds=seeds, lr=lr, device=device, **how)
+            outcomes = yield _assignment(cell, jobs.evaluate, seeds=seeds, lr=lr, **options)
             rows += [common | {"seed": seed} | outcome for seed, outcome in zip(seeds, outcomes, strict=True)]
     except Failure as failure:
         failed = {"status": failure.status, "reason": failure.reason}
@@ -103,14 +103,12 @@ def chain(
     return rows
 
 
-def _tuned(
-    cell: Cell, run: Run, device: str, force: bool, how: dict[str, Any]
-) -> Generator[Assignment, Any, tuning.Tuning]:
+def _tuned(cell: Cell, run: Run, options: dict[str, Any], force: bool) -> Generator[Assignment, Any, tuning.Tuning]:
     """The tuning of a cell, from its file if it is finished."""
-    name, description = cell_name(*cell.key), describe(cell, device, how["compile"])
+    name, description = cell_name(*cell.key), describe(cell, options["device"], options["compile"])
     del description["seeds"]
     if force or not run.finished("tuning", name, description):
-        found = yield _assignment(cell, jobs.tune, count=cell.tuning_seeds, halving=cell.halving, device=device, **how)
+        found = yield _assignment(cell, jobs.tune, count=cell.tuning_seeds, halving=cell.halving, **options)
         result = tuning.Tuning(**found)
         optimizer = cell.key[1]  # a worker elsewhere may have read the checkpoint from another place
         run.write("tuning", name, description, [row | {"optimizer": optimizer} for row in result.rows])
@@ -120,15 +118,15 @@ def _tuned(
     return tuning.Tuning([], float(chosen["lr"]), bool(chosen["at_edge"]), int(frame["steps"].sum()))
 
 
+def _compiled(cell: Cell, wanted: bool) -> bool:
+    """Strangers' code runs as it stands."""
+    return wanted and not (is_foreign(cell.task) or is_foreign(cell.optimizer))
+
+
 def hyperparameters(rule: Optimizer) -> str:
     """All hyperparameters of a rule as JSON, sorted, without the checkpoint."""
     values = {name: getattr(rule, name) for name in type(rule).model_fields if name != "checkpoint"}
     return json.dumps(values, sort_keys=True, default=str)
-
-
-def _compilable(cell: Cell) -> bool:
-    """Strangers' code runs as it stands."""
-    return not (is_foreign(cell.task) or is_foreign(cell.optimizer))
 
 
 def _assignment(cell: Cell, job: jobs.Job, **arguments: Any) -> Assignment:

@@ -27,6 +27,7 @@ from bench.files import write_atomically
 from bench.metatrain.ranks import Ranks
 from bench.metatrain.recipe import Recipe, make_recipe
 from bench.metatrain.trainer import ALONE, Progress, Trainer, train
+from bench.metatrain.validation import ONE, SEVERAL
 from bench.registry import identity_of
 from bench.store import StoreError
 from optimizers.checkpoint import encode_checkpoint
@@ -84,6 +85,7 @@ class Session:
         counters = {
             "recipe": self.recipe.model_dump(),
             "task_version": self.trainer.task.version,
+            "family_versions": self._family_versions(),
             "best_validation": None if math.isinf(progress.best_validation) else progress.best_validation,
             "trajectory": progress.trajectory,
             "meta_steps": progress.meta_steps,
@@ -108,17 +110,21 @@ class Session:
         recipe = {
             **self.recipe.model_dump(),
             "task": identity_of(self.trainer.task),
+            "mixture": [family.identity for family in self.trainer.families] if self.recipe.mixture else None,
             "task_version": self.trainer.task.version,
             "optimizer_version": rule.version,
             "validation_loss": progress.best_validation,
-            "validation_criterion": "mean final loss on the validation functions",
+            "validation_criterion": ONE if len(self.trainer.validated) == 1 else SEVERAL,
             "trajectories_done": progress.trajectory,
             "meta_steps": progress.meta_steps,
             "seconds": round(progress.seconds, 1),
-            "sources": self.trainer.task.sources(),
+            "sources": {key: value for family in self.trainer.families for key, value in family.task.sources().items()},
             **self.origin,
         }
         return encode_checkpoint(rule.name, rule.describe_architecture(), recipe, progress.best)
+
+    def _family_versions(self) -> dict[str, int]:
+        return {family.identity: family.task.version for family in [*self.trainer.families, *self.trainer.validated]}
 
     def _opened(self, force: bool) -> bytes:
         """Make the folder; the state that is in it, nothing where a training begins."""
@@ -152,15 +158,17 @@ class Session:
         except (ValueError, KeyError, TypeError, SafetensorError, RecursionError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise StoreError(f"{path} is damaged ({reason[:LONGEST_REASON]}); --force begins anew") from error
-        now = {**self.recipe.model_dump(), "task_version": self.trainer.task.version}
-        then = {**recipe.model_dump(), "task_version": saved.task_version}
+        families = self._family_versions()
+        now = {**self.recipe.model_dump(), "task_version": self.trainer.task.version, "family_versions": families}
+        known = families if saved.family_versions is None else saved.family_versions
+        then = {**recipe.model_dump(), "task_version": saved.task_version, "family_versions": known}
         if now != then:
             different = sorted(key for key in {*now, *then} if now.get(key) != then.get(key))
             changes = ", ".join(f"{key} was {then.get(key)!r}, now {now.get(key)!r}" for key in different)
             raise StoreError(f"{self.folder} holds another training ({changes}); choose another --out, or --force")
         device = self.trainer.device
         here: dict[str, Any] = {part: {n: value.to(device) for n, value in parts[part].items()} for part in PARTS}
-        counters = saved.model_dump(exclude={"recipe", "task_version", "best_validation"})
+        counters = saved.model_dump(exclude={"recipe", "task_version", "family_versions", "best_validation"})
         best = math.inf if saved.best_validation is None else saved.best_validation
         return Progress(**here, **counters, best_validation=best)
 
@@ -172,6 +180,8 @@ class _Saved(BaseModel):
 
     recipe: dict[str, Any]
     task_version: int
+    family_versions: dict[str, int] | None = None
+    """None where an earlier version wrote it."""
     best_validation: float | None
     trajectory: int = Field(ge=0)
     meta_steps: int = Field(ge=0)

@@ -19,7 +19,7 @@ class Row:
     path: str
     peer: str
     seconds: float
-    """Median of ours."""
+    """Median of ours, processor time."""
     ratio: float | None
     """Median of the peer over median of ours; none: the peer is not installed."""
     reach: str
