@@ -155,11 +155,12 @@ class Run:
             StoreError: the folder holds something else, or cannot be written.
         """
         try:
-            for kind in SCHEMAS:
-                (self.folder / kind).mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             with locked(self.folder):
                 content = {"format": FORMAT, **(manifest() if callable(manifest) else manifest)}
                 write_atomically(self.folder / "manifest.json", json.dumps(content, indent=2).encode())
+            for kind in SCHEMAS:  # after the manifest: a folder that another process is beginning is empty, or a run
+                (self.folder / kind).mkdir(exist_ok=True)
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be written: {error.strerror}; choose another --out") from error
 
@@ -169,7 +170,8 @@ class Run:
         Raises:
             StoreError: it is not.
         """
-        if (self.folder.is_dir() and any(self.folder.iterdir())) or self.folder.is_file():
+        found = [path for path in self.folder.iterdir() if path.suffix != ".part"] if self.folder.is_dir() else []
+        if found or self.folder.is_file():
             _ = self.manifest
 
     def finished(self, kind: Kind, name: str, description: Mapping[str, Any]) -> bool:
