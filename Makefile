@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: bench chromium test test-slow benchmark gate-error-rates format clean
+.PHONY: bench chromium test test-slow test-faults benchmark gate-error-rates format clean
 
 bench: $(INSTALLED) ## run suite `quick` and make its report
 	$(BIN)/l2obench run quick
@@ -17,6 +17,9 @@ test: $(INSTALLED) chromium ## lint, types and tests, in under 10 minutes
 
 test-slow: $(INSTALLED) ## the tests that take minutes
 	$(BIN)/pytest -m slow
+
+test-faults: $(INSTALLED) ## kills, full disks, damaged files, dying workers, for real; some twenty minutes on 2 cores
+	$(BIN)/pytest -m slow -s tests/faults tests/bench/test_executors.py tests/bench/test_ranks.py
 
 benchmark: $(INSTALLED) ## speed, as ratios to peers measured in the same run; rewrites the table of docs/performance.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,peers]'

@@ -1,5 +1,6 @@
 """Identities: `mnist-mlp[activation=relu,units=40]`, the same on the command line, in a suite and in results."""
 
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -71,6 +72,25 @@ def _typed(text: str) -> Any:
         except ValueError:
             continue
     return text
+
+
+def alternatives(text: str) -> list[str]:
+    """The identities that `name[key=a|b]` stands for: one for every combination of the values between bars.
+
+    One without bars stands for itself.
+
+    Raises:
+        IdentityError: `text` is no identity.
+    """
+    name, parameters = parse_identity(text)
+    values = [
+        [_typed(word) for word in value.split("|")] if isinstance(value, str) else [value]
+        for value in parameters.values()
+    ]
+    combinations = list(itertools.product(*values))
+    if len(combinations) == 1:
+        return [text]
+    return [canonical(name, dict(zip(parameters, chosen, strict=True))) for chosen in combinations]
 
 
 def canonical(name: str, parameters: Mapping[str, Any]) -> str:

@@ -4,9 +4,11 @@ A replica's randomness comes from its seed's own generator, drawn in blocks of a
 replicas beside it nor the horizon change what it sees.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -35,11 +37,25 @@ class Problems:
         self.start = self._stack([problem.params for problem in problems])
         self._data = self._stack([problem.data for problem in problems])
         self._draws: Iterator[Tensors] = self._draw()
+        self._loss_and_grad = task.loss_and_grad
 
     def minibatch(self) -> Tensors:
         """The next step's minibatch, `[seeds, ...]` each."""
         batch = self.task.minibatch(self._data, next(self._draws))
         return {name: tensor.to(self.dtype) if tensor.is_floating_point() else tensor for name, tensor in batch.items()}
+
+    def loss_and_grad(self, params: Tensors) -> tuple[Tensor, Tensors]:
+        """Losses `[seeds, settings]` and gradients like `params` on the next minibatch."""
+        return self._loss_and_grad(params, self.minibatch())
+
+    def differentiable(self) -> Self:
+        """These functions and their stream of minibatches, with a gradient that autograd can pass through.
+
+        It is that of `torch.func`: one written by hand for speed may work in place.
+        """
+        same = copy.copy(self)
+        same._loss_and_grad = partial(Task.loss_and_grad, self.task)
+        return same
 
     def _draw(self) -> Iterator[Tensors]:
         while True:
@@ -123,7 +139,7 @@ def require_evaluation(carry: Carry) -> None:
 
 def evaluated(problems: Problems, params: Tensors, state: State, step: int) -> Carry:
     """The second half of a step: loss and gradient at θ on the next minibatch."""
-    losses, grads = problems.task.loss_and_grad(params, problems.minibatch())
+    losses, grads = problems.loss_and_grad(params)
     return Carry(params, state, losses, grads, step)
 
 

@@ -14,6 +14,7 @@ from bench.executors.base import Executor, drive
 from bench.executors.serial import SerialExecutor
 from bench.failures import Failure, as_failure
 from bench.manifest import manifest
+from bench.memory import default_budget
 from bench.registry import identity_of
 from bench.store import FORMAT, UNEXPECTED, Run, StoreError, cell_name
 from bench.suite import Cell
@@ -44,9 +45,9 @@ class Runner:
         seeds_at_once: replicas in one rollout; none: all seeds of a cell together. Numbers do not depend on it.
         timeout: seconds that a step may take, all replicas together, before its cell is given up; none: plugins have
             the default, ours as long as they need.
-        memory: bytes that a process's replicas may take; those that do not fit run later. None: half of what is free.
-        compile: run whole steps of our own tasks and optimizers as one program; clocks are of plain steps all the same.
         executor: where cells are computed; none: in this process, one after the other.
+        memory: bytes that replicas may take; those that do not fit run later. None: half of what is free.
+        compile: run whole steps of our own tasks and optimizers as one program; clocks are of plain steps all the same.
         report: called with a line for each thing done.
         progress: called with the number of cells computed and to compute.
     """
@@ -60,9 +61,9 @@ class Runner:
         force: bool = False,
         seeds_at_once: int | None = None,
         timeout: float | None = None,
+        executor: Executor | None = None,
         memory: float | None = None,
         compile: bool = False,
-        executor: Executor | None = None,
         report: Callable[[str], Any] = lambda _: None,
         progress: Callable[[int, int], Any] = lambda done, planned: None,
     ) -> None:
@@ -71,10 +72,10 @@ class Runner:
         self.device = device
         self.force = force
         self.seeds_at_once = seeds_at_once
-        self.memory = memory
-        self.compile = compile
         self.timeout = timeout
         self.executor = executor or SerialExecutor(timeout, report)
+        self.memory = _share(memory, self.executor.processes_here(), device)
+        self.compile = compile
         self.sources: dict[str, dict[str, Any]] = {}
         self.unusable: dict[tuple[str, str, str], Failure] = {}
         self.report = report
@@ -199,6 +200,13 @@ class Runner:
             return self.run.finished("timing", name, description)
         except StoreError:
             return False
+
+
+def _share(memory: float | None, processes: int, device: str) -> float | None:
+    """What each of the processes on this machine may take of `memory`; one alone sees for itself what is free."""
+    if processes == 1:
+        return memory
+    return (default_budget(device) if memory is None else memory) / processes
 
 
 def _line(cell: Cell, rows: list[dict[str, Any]]) -> str:

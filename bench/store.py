@@ -10,14 +10,10 @@ Every file carries a description of what it holds. A file with the same descript
 another description under the same name is a conflict, and nothing is overwritten unless asked.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import json
-import os
 import re
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +21,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.files import locked, write_atomically
+from bench.manifest_shape import check_shape
+
 FORMAT = 1
+MAX_MANIFEST_BYTES = 2**28
+MAX_VALUES = 2**28  # in one file: of a column of losses, a gigabyte
 DESCRIPTION_KEY = b"l2obench"
 Kind = Literal["cells", "tuning", "timing", "pictures"]
 UNEXPECTED = ("error", "timeout")
@@ -126,12 +127,16 @@ class Run:
         """
         path = self.folder / "manifest.json"
         try:
+            if path.stat().st_size > MAX_MANIFEST_BYTES:
+                raise ValueError(f"it has {path.stat().st_size:,} bytes, more than {MAX_MANIFEST_BYTES:,}")
             manifest = json.loads(path.read_text(encoding="utf-8"))
             written_by = manifest["format"]
+            if written_by == FORMAT:
+                check_shape(manifest)
         except FileNotFoundError as error:
             raise StoreError(f"{self.folder} is no run: it has no manifest.json") from error
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise StoreError(f"{path} is damaged: {error}") from error
+            raise StoreError(f"{path} is damaged: {_first_line(error)}") from error
         if written_by != FORMAT:
             raise StoreError(f"{self.folder} holds results of format {written_by}; this version reads format {FORMAT}")
         return dict(manifest)
@@ -152,7 +157,7 @@ class Run:
         try:
             for kind in SCHEMAS:
                 (self.folder / kind).mkdir(parents=True, exist_ok=True)
-            with _locked(self.folder):
+            with locked(self.folder):
                 content = {"format": FORMAT, **(manifest() if callable(manifest) else manifest)}
                 write_atomically(self.folder / "manifest.json", json.dumps(content, indent=2).encode())
         except OSError as error:
@@ -226,6 +231,7 @@ def read_file(path: Path, kind: Kind) -> pd.DataFrame:
         StoreError: it cannot be read, has other columns, or another version of l2obench wrote it.
     """
     try:
+        _require_modest(path)
         table = pq.read_table(path, partitioning=None)
         metadata = table.schema.metadata or {}
         written_by = json.loads(metadata.get(DESCRIPTION_KEY, b"{}")).get("format", FORMAT)
@@ -246,37 +252,6 @@ def cell_name(*identities: str) -> str:
     return f"{readable}--{digest}"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """All of `content` under `path`, or nothing: written beside it, flushed to the disk, renamed.
-
-    Raises:
-        OSError: it could not be written; what was there before is untouched.
-    """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """The only process here that has the folder locked; where its file system knows no locks, one of several."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
 def _description(path: Path) -> dict[str, Any]:
     try:
         metadata = pq.read_schema(path).metadata or {}
@@ -284,6 +259,15 @@ def _description(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, RecursionError, pa.ArrowException) as error:
         raise StoreError(f"{path} is damaged: {_first_line(error)}; delete it, or --force to replace it") from error
     return dict(found)
+
+
+def _require_modest(path: Path) -> None:
+    """Refuse a file that would unfold to more than any cell: a few bytes can stand for any number of equal values."""
+    footer = pq.read_metadata(path)
+    groups = [footer.row_group(group) for group in range(footer.num_row_groups)]
+    values = sum(group.column(column).num_values for group in groups for column in range(footer.num_columns))
+    if max(values, footer.num_rows) > MAX_VALUES:
+        raise ValueError(f"it claims {max(values, footer.num_rows):,} values, more than {MAX_VALUES:,}")
 
 
 def _first_line(error: Exception) -> str:

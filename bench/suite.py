@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from optimizers.base import Optimizer
     from tasks.base import Task
 
+MAX_BYTES = 2**20
 Track = Literal["default", "tuned"]
 
 
@@ -161,14 +162,15 @@ def _refuse_seen(task: "Task", unseen: list[str], optimizer: "Optimizer") -> Non
         raise SuiteError("unseen: " + unknown(f"parameter of {task.name}", missing[0], type(task).model_fields))
     if not unseen or not isinstance(optimizer, LearnedOptimizer):
         return
-    trained_on = str(optimizer.recipe.get("task", ""))
-    if parse_identity(trained_on or "unknown")[0] != task.name:
+    families = [str(name) for name in optimizer.recipe.get("mixture") or [optimizer.recipe.get("task") or ""]]
+    trained_on = ", ".join(families)
+    seen = [family for family in families if parse_identity(family or "unknown")[0] == task.name]
+    if not seen:
         raise SuiteError(
             f"{identity_of(task)}: unseen={','.join(unseen)} needs optimizers trained on {task.name}; "
             f"{identity_of(optimizer)} was trained on {trained_on or 'what its checkpoint does not say'}"
         )
-    other = task_registry().create(trained_on)
-    for name in unseen:
+    for other, name in itertools.product(map(task_registry().create, seen), unseen):
         if task.overlaps(other, name):
             raise SuiteError(
                 f"{identity_of(task)}: {name}={getattr(task, name)} is to be unseen, but {identity_of(optimizer)} was "
@@ -189,6 +191,8 @@ def load_suite(name: str) -> Suite:
     """
     if name.endswith(".toml"):
         try:
+            if (size := Path(name).stat().st_size) > MAX_BYTES:
+                raise SuiteError(f"suite {name} has {size:,} bytes; a suite has at most {MAX_BYTES:,}")
             text = Path(name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise SuiteError(f"suite {name} cannot be read: {error}") from error

@@ -23,14 +23,17 @@ def generalization(
     """
     place = [name for name in ("run", "task", "optimizer", "track") if name in headline]
     trained: dict[tuple[Any, ...], str] = {}
+    mixtures: dict[tuple[Any, ...], list[str]] = {}
     for key, rows in groups(cells[cells["learned"].eq(True)], "task", "optimizer", "track"):
         manifest = manifests[key["run"]] if "run" in key else next(iter(manifests.values()))
         recipe = (manifest.get("recipes") or {}).get(rows["checkpoint_sha256"].iloc[0]) or {}
         trained[tuple(key.values())] = str(recipe.get("task") or UNKNOWN)
+        mixtures[tuple(key.values())] = list(recipe.get("mixture") or [])
     parameters = _parameters(manifests)
     found = []
     for row in headline.to_dict("records"):
-        origin = trained[tuple(row[name] for name in place)]
+        here = tuple(row[name] for name in place)
+        origin = row["task"] if row["task"] in mixtures[here] else trained[here]
         axis, difference = _difference(origin, row["task"], parameters)
         found.append(row | {"trained_on": origin, "axis": axis, "difference": difference})
     return pd.DataFrame(found, columns=[*(["run"] if "run" in headline else []), *COLUMNS])

@@ -14,12 +14,13 @@ from typing import Any
 import torch
 
 from bench.check.mistakes import WithoutPreprocessing, perturbed, with_swapped_gates
+from bench.files import write_atomically
 from bench.identity import canonical
 from bench.metatrain.recipe import Recipe, make_recipe
 from bench.metatrain.session import Session
 from bench.registry import identity_of, optimizer_registry
 from bench.runner import Runner
-from bench.store import Run, write_atomically
+from bench.store import Run
 from bench.suite import Cell, load_suite
 from optimizers.checkpoint import Checkpoint, encode_checkpoint, read_checkpoint
 

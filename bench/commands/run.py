@@ -34,16 +34,6 @@ def run(
             help="Seconds a step may take before its cell is given up; 300 for plugins unless given.",
         ),
     ] = None,
-    memory: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0, help="GiB for replicas, a process; half of what is free unless given. Changes no number."
-        ),
-    ] = None,
-    compile: Annotated[
-        bool,
-        typer.Option("--compile", help="Make one program of whole steps: a minute first, worth it for long runs."),
-    ] = False,
     executor: Annotated[
         ExecutorName, typer.Option(help="Where cells run: in this process, on this machine's cores, or on Dask.")
     ] = ExecutorName.serial,
@@ -56,6 +46,14 @@ def run(
     resources: Annotated[
         str | None, typer.Option(help="What a Dask worker must offer for a cell, as in GPU=1,MEMORY=8e9.")
     ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="GiB for replicas, half of what is free unless given; numbers do not depend on it."),
+    ] = None,
+    compile: Annotated[
+        bool,
+        typer.Option("--compile", help="Make one program of whole steps: a minute first, worth it for long runs."),
+    ] = False,
     device: Device = "cpu",
     data_dir: DataDir = None,
 ) -> None:
@@ -84,9 +82,9 @@ def run(
         force=force,
         seeds_at_once=seeds_at_once,
         timeout=timeout,
+        executor=place,
         memory=None if memory is None else memory * GIB,
         compile=compile,
-        executor=place,
         report=lines.show,
         progress=lambda done, planned: lines.count(done, planned, place.places()),
     )

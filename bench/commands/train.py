@@ -14,7 +14,12 @@ def train(
         str,
         typer.Argument(help="The learned optimizer, as in lstm or 'lstm[p=5]'; without parameters, with the recipe's."),
     ],
-    task: Annotated[str, typer.Option("-t", "--task", help="The family to train on.")],
+    tasks: Annotated[
+        list[str],
+        typer.Option(
+            "-t", "--task", help="The family to train on; several, or 'mnist-mlp[units=10|20]', make a mixture."
+        ),
+    ],
     recipe: Annotated[
         str, typer.Option(help="Where values not given here come from; see 'l2obench list recipes'.")
     ] = "paper",
@@ -24,17 +29,35 @@ def train(
     trajectories: Annotated[int | None, typer.Option(help="Trajectories in all.")] = None,
     functions: Annotated[int | None, typer.Option(help="Functions in a meta-batch.")] = None,
     unroll: Annotated[int | None, typer.Option(help="Steps of a truncation.")] = None,
+    estimator: Annotated[str | None, typer.Option(help="Of the meta-gradient: tbptt, full, es, pes or nres.")] = None,
+    sigma: Annotated[float | None, typer.Option(help="Perturbation of the meta-parameters; es, pes, nres.")] = None,
+    pairs: Annotated[int | None, typer.Option(help="Antithetic pairs of perturbations; es, pes, nres.")] = None,
     first_horizon: Annotated[
         int | None, typer.Option(help="Steps of the first trajectory; they grow to the task's horizon.")
     ] = None,
-    weighting: Annotated[str | None, typer.Option(help="uniform, linear or final.")] = None,
+    weighting: Annotated[
+        str | None, typer.Option(help="uniform, linear, exponential, final, or points such as 0,0,1.")
+    ] = None,
+    validation: Annotated[
+        list[str] | None, typer.Option(help="A family to validate on, again for each; those trained on unless given.")
+    ] = None,
+    random_offset: Annotated[
+        bool | None, typer.Option("--random-offset", help="Truncations begin at another step in each trajectory.")
+    ] = None,
+    coordinate_scaling: Annotated[
+        float | None, typer.Option(help="L: coordinates are scaled by exp(U[-L, L]).")
+    ] = None,
+    loss_scaling: Annotated[float | None, typer.Option(help="L: functions are scaled by exp(U[-L, L]).")] = None,
+    objective: Annotated[
+        str | None, typer.Option(help="What is weighted: loss, log-ratio (to the start) or best-so-far.")
+    ] = None,
     lr: Annotated[float | None, typer.Option(help="Adam's learning rate on the meta-parameters.")] = None,
     average: Annotated[
         float | None, typer.Option(help="Decay of a moving average of the meta-parameters, which is then what is kept.")
     ] = None,
     clip: Annotated[float | None, typer.Option(help="Bound on the norm of the meta-gradient.")] = None,
     coordinates: Annotated[
-        int | None, typer.Option(help="Coordinates of each tensor and function that carry a graph.")
+        int | None, typer.Option(min=0, help="Coordinates of each tensor and function that carry a graph; 0: all.")
     ] = None,
     second_order: Annotated[
         bool | None,
@@ -52,6 +75,7 @@ def train(
     The best by validation is kept. The same command goes on where it was stopped. On several processes, with the same
     result: torchrun --nproc-per-node 2 -m bench train …
     """
+    from bench.identity import alternatives
     from bench.metatrain.ranks import RankLost, joined
     from bench.metatrain.recipe import make_recipe, named_recipe, optimizer_for
     from bench.metatrain.session import Session
@@ -59,14 +83,26 @@ def train(
     from bench.store import cell_name
 
     set_up(device, data_dir)
+    families = [family for identity in tasks for family in alternatives(identity)]
+    task = families[0]
     values = named_recipe(recipe, task) | {"task": task}
+    if len(families) > 1:
+        values["mixture"] = families
     values["optimizer"] = optimizer_for(rule, values.get("optimizer", rule))
     given = {
         "trajectories": trajectories,
         "functions": functions,
         "unroll": unroll,
+        "estimator": estimator,
+        "sigma": sigma,
+        "pairs": pairs,
         "first_horizon": first_horizon,
         "weighting": weighting,
+        "validation": validation or None,
+        "random_offset": random_offset,
+        "coordinate_scaling": coordinate_scaling,
+        "loss_scaling": loss_scaling,
+        "objective": objective,
         "lr": lr,
         "average": average,
         "clip": clip,
@@ -76,8 +112,9 @@ def train(
         "validation_functions": validation_functions,
         "seed": seed,
     }
-    made = make_recipe(values | {key: value for key, value in given.items() if value is not None})
-    folder = out or Path("results/training") / cell_name(rule, task, recipe)
+    values |= {key: value for key, value in given.items() if value is not None}
+    made = make_recipe(values | {"coordinates": values.get("coordinates") or None})
+    folder = out or Path("results/training") / cell_name(rule, " + ".join(families), recipe)
     with joined() as ranks:
         session = Session(folder, made, device, force, ranks)
         if not ranks.leads:

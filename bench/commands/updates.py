@@ -30,8 +30,9 @@ def updates(
     """
     set_up("cpu", data_dir)
 
+    from bench.files import write_atomically
     from bench.registry import identity_of, optimizer_registry, task_registry
-    from bench.store import StoreError, write_atomically
+    from bench.store import StoreError
     from bench.updates import proposals
     from reports.updates import draw_updates
 

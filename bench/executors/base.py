@@ -53,6 +53,10 @@ class Executor(ABC):
     def room(self, needed: Mapping[str, float]) -> int:
         """How many assignments may be under way, if each needs these resources."""
 
+    def processes_here(self) -> int:
+        """How many processes share this machine's memory while assignments are done."""
+        return 1
+
     def places(self) -> str:
         """Where assignments are done, for the line of progress."""
         return ""

@@ -21,7 +21,7 @@ import dask
 import distributed
 
 from bench.executors.base import Executor, ExecutorError
-from bench.executors.dask_worker import TOPIC, NotReady, Place, do_request, to_request
+from bench.executors.dask_worker import NotReady, Place, do_request, to_request
 from bench.executors.local import cores
 from bench.failures import Failure, reason_of
 from bench.work import Answer, Assignment
@@ -29,6 +29,7 @@ from bench.work import Answer, Assignment
 AHEAD = 2  # assignments under way for each that can run: no worker waits for this process, and few go down with one
 LOOK_SECONDS = 1.0  # how often workers are counted
 CONNECT_SECONDS = 20
+PLACE_TRIES = 5  # in each of which a worker may die
 LOCAL_TRIES = 2  # deaths after which a job is given up, on workers that we start; other clusters have a setting
 
 
@@ -78,8 +79,11 @@ class DaskExecutor(Executor):
 
     def submit(self, assignment: Assignment) -> None:
         needed = {**self.resources, **assignment.resources}
-        request = to_request(assignment)
-        future = self._connect().submit(do_request, self._place.name, request, resources=needed or None, pure=False)
+        client, request = self._connect(), to_request(assignment)
+        try:
+            future = client.submit(do_request, self._place.name, request, resources=needed or None, pure=False)
+        except (RuntimeError, OSError) as error:
+            raise self._gone() from error
         self._under_way[future.key] = assignment
         self._completed.add(future)
 
@@ -100,6 +104,9 @@ class DaskExecutor(Executor):
             lacking = " with " + ", ".join(f"{name}={value:g}" for name, value in needed.items()) if needed else ""
             self.report(f"waiting: none of {len(self._workers)} workers is one{lacking}")
         return AHEAD * places
+
+    def processes_here(self) -> int:
+        return self.processes if self.scheduler is None else 1
 
     def places(self) -> str:
         workers = self._look().values()
@@ -138,15 +145,30 @@ class DaskExecutor(Executor):
                 "expected an address such as tcp://host:8786, or a scheduler file"
             ) from error
         self._completed = distributed.as_completed(loop=self._client.loop, with_results=True, raise_errors=False)
-        self._client.subscribe_topic(TOPIC, lambda event: self.report(event[1]))
+        self._client.subscribe_topic(self._place.name, lambda event: self.report(event[1]))
         try:
-            self._client.register_plugin(self._place)
+            self._take_place(self._client)
         except Exception as error:  # whatever keeps a worker from taking it
+            self.close()
             raise ExecutorError(f"the workers of {self._where()} are not fit: {reason_of(error)}") from error
         return self._client
 
+    def _take_place(self, client: Any) -> None:
+        """Give every worker, and those that come later, what the run has on a worker."""
+        for left in reversed(range(PLACE_TRIES)):
+            try:
+                client.register_plugin(self._place)
+                return
+            except OSError:  # one of them ended meanwhile
+                if not left:
+                    raise
+
     def _where(self) -> str:
         return self.scheduler or "the cluster on this machine"
+
+    def _gone(self) -> ExecutorError:
+        what = "what is finished is kept, and the same command goes on from there"
+        return ExecutorError(f"{self._where()} went away; {what}", exit_code=3)
 
     def _look(self) -> dict[str, Any]:
         """The workers as they were at most a second ago."""
@@ -171,9 +193,7 @@ class DaskExecutor(Executor):
             failure = Failure(*answer["failure"]) if "failure" in answer else None
             return Answer(assignment, answer.get("result"), failure)
         if future.status != "error":
-            raise ExecutorError(
-                f"{self._where()} went away; what is finished is kept, and the same command goes on from there", 3
-            )
+            raise self._gone()
         error = result[1]
         if not isinstance(error, distributed.KilledWorker):
             what = str(error) if isinstance(error, NotReady) else reason_of(error)

@@ -14,7 +14,7 @@ from typing import Any
 import distributed
 
 from bench.environment import versions
-from bench.failures import reason_of
+from bench.failures import Stopped, reason_of
 from bench.identity import canonical, parse_identity
 from bench.jobs import JOBS
 from bench.process import set_up_process
@@ -23,7 +23,6 @@ from bench.work import Assignment, Work, announce, is_foreign
 from optimizers.base import Optimizer
 from tasks.base import Task
 
-TOPIC = "l2obench"
 DECISIVE = ("l2obench", "torch")
 
 
@@ -54,7 +53,7 @@ class Place(distributed.WorkerPlugin):
     """What a run has on a worker: its checkpoints, and the processes in which strangers' code is done.
 
     Args:
-        name: told apart from the places of other runs by it.
+        name: what tells it from the places of other runs, and under which it reports.
         timeout: seconds that a step may take; none: plugins have the default, ours as long as they need.
         files: checkpoints by the path that identities give them; they are written beside the worker's own files.
     """
@@ -68,6 +67,7 @@ class Place(distributed.WorkerPlugin):
         # Dask's processes are daemons, which may have no children; ours end with their parent all the same.
         multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
         self._idle: SimpleQueue[Work] = SimpleQueue()
+        self._stop, self._stopped_by = multiprocessing.Pipe(duplex=False)
         self._worker = worker
         self._read: set[str] = set()
         self._paths: dict[str, str] = {}
@@ -77,6 +77,7 @@ class Place(distributed.WorkerPlugin):
             self._paths[path] = str(local)
 
     def teardown(self, worker: distributed.Worker) -> None:
+        self._stopped_by.close()
         while not self._idle.empty():
             self._idle.get().close()
         for path in self._paths.values():
@@ -94,14 +95,19 @@ class Place(distributed.WorkerPlugin):
         try:
             work = self._idle.get_nowait()
         except Empty:
-            work = Work(self.timeout)
+            work = Work(self.timeout, stop=self._stop)
         try:
-            answer = work.answer(assignment, announce(assignment, lambda line: self._worker.log_event(TOPIC, line)))
+            answer = work.answer(assignment, announce(assignment, self._tell))
+        except Stopped:
+            raise NotReady("its run has ended") from None
         finally:
             self._idle.put(work)
         if (failure := answer.failure) is not None:
             return {"failure": [failure.status, failure.reason, failure.at]}
         return {"result": answer.result}
+
+    def _tell(self, line: str) -> None:
+        self._worker.log_event(self.name, line)
 
     def _made(self, request: dict[str, Any]) -> tuple[Task, list[Optimizer]]:
         try:

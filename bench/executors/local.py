@@ -54,6 +54,9 @@ class LocalExecutor(Executor):
     def room(self, needed: Mapping[str, float]) -> int:
         return self.processes
 
+    def processes_here(self) -> int:
+        return self.processes
+
     def places(self) -> str:
         return f"{self.processes} processes"
 

@@ -9,12 +9,14 @@ For a coordinatewise rule the surrogate is a sum over coordinates: a random samp
 the sampling rate, gives the meta-gradient without bias at a fraction of the time and memory.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from bench.metatrain.ranks import Share
+from bench.metatrain.recipe import RecipeError
 from bench.rollout import Carry, Problems, advance
 from optimizers.base import CoordinatewiseOptimizer, Optimizer, State
 from optimizers.learned import LearnedOptimizer
@@ -39,6 +41,7 @@ def truncated_bptt(
     coordinates: int | None = None,
     generator: torch.Generator | None = None,
     share: Share | None = None,
+    slopes: Callable[[Tensor], Tensor] | None = None,
 ) -> Segment:
     """Advance by `len(weights)` steps; meta-gradient of the mean over replicas of Σ_t weights[t] · f(θ_t).
 
@@ -50,9 +53,12 @@ def truncated_bptt(
         coordinates: at most so many coordinates of each parameter tensor and replica carry a graph; None: all.
         generator: draws those coordinates, among those of all functions of a meta-batch, whichever are here.
         share: which functions of the meta-batch `problems` are; none: all.
+        slopes: from the losses met, `[seeds, settings, steps]`, to what takes the place of the weights: ∂J/∂f(θ_t) of
+            an objective J, `[steps]` or of the losses' shape. None: the weights.
 
     Raises:
         ValueError: `coordinates` asked of a rule that is not coordinatewise.
+        RecipeError: the rule gives no gradient.
     """
     replicas = carry.losses.numel()
     share = share or Share(0, len(carry.losses), len(carry.losses))
@@ -66,11 +72,29 @@ def truncated_bptt(
             carry = advance(problems, rule, carry)
             tape.record(carry.grads)
             losses.append(carry.losses)
+    met = torch.stack(losses, dim=-1)
 
     phi = {name: tensor.detach().requires_grad_() for name, tensor in rule.meta_parameters.items()}
-    surrogate = tape.replay(rule.with_meta_parameters(phi), weights) / replicas
-    grads = torch.autograd.grad(surrogate, list(phi.values()))
-    return Segment(carry, torch.stack(losses, dim=-1), dict(zip(phi, grads, strict=True)))
+    surrogate = tape.replay(rule.with_meta_parameters(phi), weights if slopes is None else slopes(met)) / replicas
+    return Segment(carry, met, require_gradients(rule, surrogate, phi))
+
+
+def require_gradients(rule: Optimizer, objective: Tensor, phi: Tensors) -> Tensors:
+    """The gradient of `objective` with respect to every meta-parameter in `phi`.
+
+    Raises:
+        RecipeError: there is none, because no derivative passes through the rule.
+    """
+    found: list[Tensor | None] = [None] * len(phi)
+    if objective.requires_grad:
+        found = list(torch.autograd.grad(objective, list(phi.values()), allow_unused=True))
+    grads = {name: grad for name, grad in zip(phi, found, strict=True) if grad is not None}
+    if missing := [name for name in phi if name not in grads]:
+        raise RecipeError(
+            f"{rule.name} cannot be trained by backpropagation: its updates have no derivative with respect to "
+            f"{', '.join(missing)}; use estimator es, pes or nres"
+        )
+    return grads
 
 
 @dataclass(frozen=True)
@@ -90,10 +114,11 @@ class _Tape:
 
     def __init__(self, rule: LearnedOptimizer, carry: Carry, sample: _Sample | None) -> None:
         self.chosen = chosen = None if sample is None else sample.chosen
+        self.whole = carry.params
         self.kinds = _kinds(rule, carry.params) if chosen is not None else {}
         self.params = self._pick(carry.params)
         if sample is None or chosen is None:
-            self.state = _copied(carry.state)
+            self.state = copied(carry.state)
             self.scale = dict.fromkeys(
                 carry.params, torch.ones((), dtype=carry.losses.dtype, device=carry.losses.device)
             )
@@ -128,6 +153,16 @@ class _Tape:
         picked = {name: values[name].flatten()[index] for name, index in self.chosen.items()}
         return {kind: torch.cat([picked[name] for name in names]) for kind, names in self.kinds.items()}
 
+    def _for_each_coordinate(self, weight: Tensor, grads: Tensors) -> Tensors:
+        """The weight of a step, one number or `[seeds, settings]`, ready to multiply the gradients."""
+        if weight.ndim == 0:
+            return dict.fromkeys(grads, weight)
+        spread = {
+            name: weight.view(*weight.shape, *[1] * (value.ndim - 2)).expand_as(value)
+            for name, value in self.whole.items()
+        }
+        return self._pick(spread)
+
     def _weighted_gradients_to_go(self, weights: Tensor) -> list[Tensors]:
         """G_s = Σ_{t>s} w_t g_t for every step s, over the sampling rate.
 
@@ -135,8 +170,9 @@ class _Tape:
         """
         total = {name: torch.zeros_like(grad) for name, grad in self.grads[0].items()}
         to_go: list[Tensors] = []
-        for weight, grads in zip(weights.flip(0), reversed(self.grads[1:]), strict=True):
-            total = {name: total[name] + weight * grad for name, grad in grads.items()}
+        for weight, grads in zip(reversed(weights.unbind(-1)), reversed(self.grads[1:]), strict=True):
+            each = self._for_each_coordinate(weight, grads)
+            total = {name: total[name] + each[name] * grad for name, grad in grads.items()}
             to_go.insert(0, total)
         finite = {name: value.isfinite() for name, value in total.items()}
         self.grads = [{name: torch.where(finite[name], g, 0.0) for name, g in grads.items()} for grads in self.grads]
@@ -189,9 +225,9 @@ def _picked_state(carry: Carry, chosen: Tensors) -> State:
     }
 
 
-def _copied(state: State) -> State:
+def copied(state: State) -> State:
     """A copy of a nested state: the rollout consumes the original."""
     return {
-        key: value.clone() if isinstance(value, Tensor) else _copied(value) if isinstance(value, dict) else value
+        key: value.clone() if isinstance(value, Tensor) else copied(value) if isinstance(value, dict) else value
         for key, value in state.items()
     }

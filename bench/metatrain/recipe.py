@@ -1,15 +1,19 @@
 """Recipes of meta-training: everything that decides the meta-parameters, as one value that a checkpoint carries."""
 
+import math
 import tomllib
 from importlib import resources
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from bench.identity import canonical, parse_identity
+from bench.identity import alternatives, canonical, parse_identity
 from bench.registry import optimizer_registry, unknown
 
-Weighting = Literal["uniform", "linear", "final"]
+Weighting = Literal["uniform", "linear", "exponential", "final"] | tuple[float, ...]
+Term = Literal["loss", "log-ratio", "best-so-far"]
+WEIGHTINGS = ("uniform", "linear", "exponential", "final")
+EstimatorName = Literal["tbptt", "full", "es", "pes", "nres"]
 
 
 class RecipeError(ValueError):
@@ -25,6 +29,11 @@ class Recipe(BaseModel):
 
     task: str
     """Identity of the family to train on; its horizon is the length of a trajectory."""
+    mixture: tuple[str, ...] | None = None
+    """Families to train on, `task` among them; each trajectory is on one of them, drawn at random. A parameter with
+    bars, as in `mnist-mlp[units=10|20]`, stands for a family with each of the values. None: `task` alone."""
+    validation: tuple[str, ...] | None = None
+    """Families to validate on, such as ones held out from training; None: those that are trained on."""
     optimizer: str = "lstm"
     """Identity of the learned optimizer, without a checkpoint."""
     trajectories: int = Field(default=1000, ge=1)
@@ -32,12 +41,29 @@ class Recipe(BaseModel):
     functions: int = Field(default=8, ge=1)
     """Functions whose meta-gradients are averaged in a meta-step."""
     unroll: int = Field(default=20, ge=1)
-    """Steps of a truncation."""
+    """Steps of a truncation; `full` has none."""
+    estimator: EstimatorName = "tbptt"
+    """How the meta-gradient is estimated: by truncated backpropagation, backpropagation through the whole
+    trajectory, or evolution strategies: on truncations, persistent, or with noise reused."""
+    sigma: float = Field(default=0.01, gt=0)
+    """Standard deviation of the perturbations of φ; for es, pes and nres."""
+    pairs: int = Field(default=4, ge=1)
+    """Antithetic pairs of perturbations; for es, pes and nres."""
     first_horizon: int | None = Field(default=None, ge=1)
     """Steps of the first trajectory; they grow geometrically, and reach the task's horizon after half of the
     trajectories. None: all trajectories are as long as the task says."""
+    random_offset: bool = False
+    """The first truncation of a trajectory has a random length from 1 to the unroll, so that boundaries fall on other
+    steps each time."""
+    coordinate_scaling: float | None = Field(default=None, gt=0, le=10)
+    """Every coordinate of a function is scaled by exp(U[−L, L]) with this L (Lv et al. 2017); none: as it is."""
+    loss_scaling: float | None = Field(default=None, gt=0, le=10)
+    """Every function is scaled by exp(U[−L, L]) with this L; none: as it is."""
     weighting: Weighting = "uniform"
-    """w_t of the meta-objective Σ w_t f(θ_t): all equal, growing linearly with t, or the final step only."""
+    """w_t of the meta-objective Σ w_t f(θ_t): all equal, growing linearly or exponentially with t, the final step only,
+    or numbers: points spread evenly over the trajectory, with straight lines between them."""
+    objective: Term = "loss"
+    """What is weighted: the loss, its logarithm over that at the start, or the best loss so far."""
     lr: float = Field(default=3e-3, gt=0)
     """Adam's learning rate on φ at the start."""
     final_lr: float = Field(default=0.02, gt=0, le=1)
@@ -48,9 +74,11 @@ class Recipe(BaseModel):
     clip: float = Field(default=1.0, gt=0)
     """Bound on the norm of the meta-gradient."""
     coordinates: int | None = Field(default=None, ge=1)
-    """Coordinates of each parameter tensor and function that carry a graph, drawn at random; none: all."""
+    """Coordinates of each parameter tensor and function that carry a graph, drawn at random; none: all. For
+    backpropagation: es, pes and nres have no graph."""
     second_order: bool = False
-    """Keep ∂∇f/∂φ, which the paper drops: an exact meta-gradient of each truncation, for small functions."""
+    """Keep ∂∇f/∂φ, which the paper drops: backpropagation then gives the exact meta-gradient of each truncation, for
+    small functions. Evolution strategies drop nothing."""
     init_std: float | None = Field(default=None, gt=0)
     """Standard deviation of the initial weights with zero biases; none: the rule's own initialisation."""
     boundary_losses: Literal["once", "twice"] = "once"
@@ -59,9 +87,45 @@ class Recipe(BaseModel):
     validate_every: int = Field(default=20, ge=1)
     """Trajectories between validations."""
     validation_functions: int = Field(default=32, ge=1)
-    """Functions of a validation, the same each time, in no other pool of seeds. The checkpoint with the lowest mean
-    final loss on them is kept."""
+    """Functions of a validation, of each family, the same each time, in no other pool of seeds. The checkpoint with the
+    lowest mean final loss on them is kept; with several families, the lowest ratio to the loss at the start."""
     seed: int = Field(default=0, ge=0)
+
+    @field_validator("mixture", "validation", mode="before")
+    @classmethod
+    def _families(cls, value: Any) -> Any:
+        """Identities with bars written out."""
+        if value is None:
+            return None
+        identities = [value] if isinstance(value, str) else list(value)
+        if not identities:
+            raise ValueError("it is empty; expected one family at least, such as 'quadratic', or leave it out")
+        return tuple(family for identity in identities for family in alternatives(identity))
+
+    @model_validator(mode="after")
+    def _task_in_mixture(self) -> "Recipe":
+        known = [canonical(*parse_identity(identity)) for identity in self.mixture or ()]
+        if self.mixture and canonical(*parse_identity(self.task)) not in known:
+            raise ValueError(
+                f"task {self.task} is not in the mixture ({', '.join(known)}); train on one that is, or add it"
+            )
+        return self
+
+    @field_validator("weighting", mode="before")
+    @classmethod
+    def _named_or_points(cls, value: Any) -> Any:
+        """Names as they are, points as numbers; `0,0,1` as on the command line."""
+        if value in WEIGHTINGS:
+            return value
+        try:
+            points = tuple(map(float, value.split(",") if isinstance(value, str) else value))
+        except (TypeError, ValueError):
+            points = ()
+        if not points:
+            raise ValueError(f"{value!r} is none of {', '.join(WEIGHTINGS)}, and no numbers such as 0,0.5,1")
+        if not all(0 <= point < math.inf for point in points) or not any(points):
+            raise ValueError(f"{value!r} must be zero or more at every point, and sum to more than zero")
+        return points
 
 
 def recipe_names() -> list[str]:
@@ -103,8 +167,11 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
     try:
         return Recipe(**values)
     except ValidationError as error:
-        findings = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg'].lower()}" for item in error.errors())
-        raise RecipeError(f"recipe: {findings}") from error
+        findings = [
+            ": ".join([*map(str, item["loc"]), str(item.get("ctx", {}).get("error", item["msg"].lower()))])
+            for item in error.errors()
+        ]
+        raise RecipeError(f"recipe: {'; '.join(findings)}") from error
 
 
 def _folder() -> Any:

@@ -5,19 +5,26 @@ meets other gradients. Small functions can afford them: the whole graph of a seg
 the unroll as long as the horizon, this is the exact gradient of the meta-objective.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench.metatrain.gradient import Segment
-from bench.rollout import Carry, Problems, updated
+from bench.metatrain.gradient import Segment, require_gradients
+from bench.rollout import Carry, Problems, advance
 from optimizers.base import State
 from optimizers.learned import LearnedOptimizer
-from tasks.base import Task, Tensors
+from tasks.base import Tensors
 
 
-def second_order_bptt(problems: Problems, rule: LearnedOptimizer, carry: Carry, weights: Tensor) -> Segment:
+def second_order_bptt(
+    problems: Problems,
+    rule: LearnedOptimizer,
+    carry: Carry,
+    weights: Tensor,
+    value: Callable[[Tensor], Tensor] | None = None,
+) -> Segment:
     """Advance by `len(weights)` steps; exact meta-gradient of the mean over replicas of Σ_t weights[t] · f(θ_t).
 
     The gradient of a task is here the one that `torch.func` makes of its loss: those written by hand may not be
@@ -28,19 +35,23 @@ def second_order_bptt(problems: Problems, rule: LearnedOptimizer, carry: Carry, 
         rule: the learned optimizer; its meta-parameters need not require a gradient.
         carry: where the segment begins; no gradient flows into it.
         weights: `[steps]`, the weight of the loss after each step.
+        value: an objective J of each replica, `[seeds, settings]`, from the losses met, `[seeds, settings, steps]`;
+            None: their weighted sum.
+
+    Raises:
+        RecipeError: the rule gives no gradient.
     """
     phi = {name: tensor.detach().requires_grad_() for name, tensor in rule.meta_parameters.items()}
-    learner = rule.with_meta_parameters(phi)
+    learner, functions = rule.with_meta_parameters(phi), problems.differentiable()
     met = []
     with torch.enable_grad():
         for _ in weights:
-            params, state = updated(learner, carry)
-            losses, grads = Task.loss_and_grad(problems.task, params, problems.minibatch())
-            carry = Carry(params, state, losses, grads, carry.step + 1)
-            met.append(losses)
+            carry = advance(functions, learner, carry)
+            met.append(carry.losses)
         losses = torch.stack(met, dim=-1)
-        grads_of_phi = torch.autograd.grad((losses * weights).sum(-1).mean(), list(phi.values()))
-    return Segment(_detached(carry), losses.detach(), dict(zip(phi, grads_of_phi, strict=True)))
+        objective = (losses * weights).sum(-1) if value is None else value(losses)
+        meta_grads = require_gradients(rule, objective.mean(), phi)
+    return Segment(_detached(carry), losses.detach(), meta_grads)
 
 
 def _detached(carry: Carry) -> Carry:

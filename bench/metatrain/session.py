@@ -15,18 +15,25 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import Tensor
 
 from bench.environment import commit, versions
+from bench.failures import LONGEST_REASON
+from bench.files import write_atomically
 from bench.metatrain.ranks import Ranks
 from bench.metatrain.recipe import Recipe, make_recipe
 from bench.metatrain.trainer import ALONE, Progress, Trainer, train
+from bench.metatrain.validation import ONE, SEVERAL
 from bench.registry import identity_of
-from bench.store import StoreError, write_atomically
+from bench.store import StoreError
 from optimizers.checkpoint import encode_checkpoint
 
 SAVE_SECONDS = 20.0
+MAX_STATE_BYTES = 2**30
 PARTS = ("phi", "mean", "square", "average", "best")
 
 
@@ -78,6 +85,7 @@ class Session:
         counters = {
             "recipe": self.recipe.model_dump(),
             "task_version": self.trainer.task.version,
+            "family_versions": self._family_versions(),
             "best_validation": None if math.isinf(progress.best_validation) else progress.best_validation,
             "trajectory": progress.trajectory,
             "meta_steps": progress.meta_steps,
@@ -102,17 +110,21 @@ class Session:
         recipe = {
             **self.recipe.model_dump(),
             "task": identity_of(self.trainer.task),
+            "mixture": [family.identity for family in self.trainer.families] if self.recipe.mixture else None,
             "task_version": self.trainer.task.version,
             "optimizer_version": rule.version,
             "validation_loss": progress.best_validation,
-            "validation_criterion": "mean final loss on the validation functions",
+            "validation_criterion": ONE if len(self.trainer.validated) == 1 else SEVERAL,
             "trajectories_done": progress.trajectory,
             "meta_steps": progress.meta_steps,
             "seconds": round(progress.seconds, 1),
-            "sources": self.trainer.task.sources(),
+            "sources": {key: value for family in self.trainer.families for key, value in family.task.sources().items()},
             **self.origin,
         }
         return encode_checkpoint(rule.name, rule.describe_architecture(), recipe, progress.best)
+
+    def _family_versions(self) -> dict[str, int]:
+        return {family.identity: family.task.version for family in [*self.trainer.families, *self.trainer.validated]}
 
     def _opened(self, force: bool) -> bytes:
         """Make the folder; the state that is in it, nothing where a training begins."""
@@ -121,6 +133,8 @@ class Session:
             self.folder.mkdir(parents=True, exist_ok=True)
             if force or not path.exists():
                 return b""
+            if (size := path.stat().st_size) > MAX_STATE_BYTES:
+                raise StoreError(f"{path} is damaged (it has {size:,} bytes); --force begins anew")
             content = path.read_bytes()
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be written: {error.strerror}; choose another --out") from error
@@ -129,29 +143,64 @@ class Session:
         return content
 
     def _restored(self, content: bytes) -> Progress:
-        path = self.folder / "state.safetensors"
+        path, shapes = self.folder / "state.safetensors", self.trainer.rule.meta_shapes()
         try:
             length = int.from_bytes(content[:8], "little")
             header = json.loads(content[8 : 8 + length])
-            counters = json.loads(header["__metadata__"]["l2obench-training"])
+            saved = _Saved.model_validate_json(header["__metadata__"]["l2obench-training"])
             tensors = load(content)
             # In the order of the rule: sums over the meta-parameters round by it, and resuming is exact.
-            names = list(self.trainer.rule.meta_shapes())
-            parts = {part: {n: tensors[f"{part}/{n}"].to(self.trainer.device) for n in names} for part in PARTS}
-            recipe = make_recipe(counters.pop("recipe"))  # what an earlier version did not know keeps its default
-            version = counters.pop("task_version")
-            best = counters.pop("best_validation")
-            values: dict[str, Any] = {**parts, **counters, "best_validation": math.inf if best is None else best}
-            progress = Progress(**values)
+            parts = {
+                part: {name: _checked(tensors[f"{part}/{name}"], shape) for name, shape in shapes.items()}
+                for part in PARTS
+            }
+            recipe = make_recipe(saved.recipe)  # what an earlier version did not know keeps its default
         except (ValueError, KeyError, TypeError, SafetensorError, RecursionError) as error:
-            raise StoreError(f"{path} is damaged ({error}); --force begins anew") from error
-        now = {**self.recipe.model_dump(), "task_version": self.trainer.task.version}
-        then = {**recipe.model_dump(), "task_version": version}
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise StoreError(f"{path} is damaged ({reason[:LONGEST_REASON]}); --force begins anew") from error
+        families = self._family_versions()
+        now = {**self.recipe.model_dump(), "task_version": self.trainer.task.version, "family_versions": families}
+        known = families if saved.family_versions is None else saved.family_versions
+        then = {**recipe.model_dump(), "task_version": saved.task_version, "family_versions": known}
         if now != then:
             different = sorted(key for key in {*now, *then} if now.get(key) != then.get(key))
             changes = ", ".join(f"{key} was {then.get(key)!r}, now {now.get(key)!r}" for key in different)
             raise StoreError(f"{self.folder} holds another training ({changes}); choose another --out, or --force")
-        return progress
+        device = self.trainer.device
+        here: dict[str, Any] = {part: {n: value.to(device) for n, value in parts[part].items()} for part in PARTS}
+        counters = saved.model_dump(exclude={"recipe", "task_version", "family_versions", "best_validation"})
+        best = math.inf if saved.best_validation is None else saved.best_validation
+        return Progress(**here, **counters, best_validation=best)
+
+
+class _Saved(BaseModel):
+    """What a state holds besides tensors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    recipe: dict[str, Any]
+    task_version: int
+    family_versions: dict[str, int] | None = None
+    """None where an earlier version wrote it."""
+    best_validation: float | None
+    trajectory: int = Field(ge=0)
+    meta_steps: int = Field(ge=0)
+    setbacks: int = Field(ge=0)
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    log: list[dict[str, float | int | str | None]]
+
+
+def _checked(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A tensor out of a file, if it is one that the rule can have.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
+        raise ValueError(f"a tensor is {tensor.dtype} {list(tensor.shape)}, expected torch.float32 {list(shape)}")
+    if not tensor.isfinite().all():
+        raise ValueError("a tensor holds values that are not finite")
+    return tensor
 
 
 def _picture(log: pd.DataFrame, recipe: Recipe) -> bytes:

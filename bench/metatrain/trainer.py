@@ -1,4 +1,4 @@
-"""The meta-training loop: Adam on φ over truncated segments of fresh functions, the best by validation kept."""
+"""The meta-training loop: Adam on φ over segments of fresh functions, the best by validation kept."""
 
 import math
 import time
@@ -9,14 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.metatrain.gradient import truncated_bptt
-from bench.metatrain.ranks import Ranks
+from bench.metatrain.estimators import make_estimator
+from bench.metatrain.families import Family, make_family
+from bench.metatrain.ranks import Ranks, Share
 from bench.metatrain.recipe import Recipe, RecipeError
-from bench.metatrain.second_order import second_order_bptt
+from bench.metatrain.scaling import ScaledProblems
+from bench.metatrain.validation import criterion
 from bench.metatrain.weighting import step_weights
 from bench.registry import function_family, optimizer_registry, task_registry
-from bench.rollout import Problems, rollout, start
-from bench.seeds import Purpose, derive_seed, generator
+from bench.rollout import Problems, rollout
+from bench.seeds import derive_seed, generator
 from optimizers.adam import Adam
 from optimizers.base import CoordinatewiseOptimizer, State, Tensors
 from optimizers.learned import LearnedOptimizer
@@ -50,7 +52,7 @@ class Progress:
 
 
 class Trainer:
-    """Meta-trains one rule on one task by one recipe. Every trajectory's randomness derives from its number.
+    """Meta-trains one rule by one recipe. Every trajectory's randomness derives from its number.
 
     The functions of a meta-step and of a validation are split between the ranks; all else is the same on each.
     """
@@ -60,8 +62,6 @@ class Trainer:
         self.device = device
         self.ranks = ranks
         self.task = task_registry().create(recipe.task)
-        self.task.require_data()
-        self.task.require_trainable()
         self.family = function_family(self.task)
         rule = optimizer_registry().create(recipe.optimizer)
         if not isinstance(rule, LearnedOptimizer):
@@ -80,17 +80,23 @@ class Trainer:
                 f"{ranks.count} processes for {recipe.functions} functions and {recipe.validation_functions} of "
                 "validation: expected one for each process at least"
             )
-        if self.task.horizon < recipe.unroll:
-            raise RecipeError(f"the unroll ({recipe.unroll}) is longer than the horizon ({self.task.horizon})")
-        if recipe.first_horizon is not None and not recipe.unroll <= recipe.first_horizon <= self.task.horizon:
-            raise RecipeError(
-                f"first_horizon={recipe.first_horizon}: expected the unroll ({recipe.unroll}) at least, the horizon "
-                f"({self.task.horizon}) at most"
-            )
-        try:
-            self.rule = rule.for_groups(self.task.groups)
-        except ValueError as error:
-            raise RecipeError(f"{recipe.task}: {error}") from error
+        self.estimator = make_estimator(recipe)
+        self.families = [make_family(identity, rule) for identity in recipe.mixture or (recipe.task,)]
+        names = recipe.validation or recipe.mixture or (recipe.task,)
+        self.validated = [make_family(identity, rule) for identity in names]
+        self.rule = make_family(recipe.task, rule).rule
+        for family in self.families:
+            horizon = family.task.horizon
+            if horizon < recipe.unroll and not self.estimator.whole:
+                raise RecipeError(
+                    f"the unroll ({recipe.unroll}) is longer than the horizon ({horizon}) of {family.identity}"
+                )
+            if recipe.first_horizon is not None and not recipe.unroll <= recipe.first_horizon <= horizon:
+                raise RecipeError(
+                    f"first_horizon={recipe.first_horizon}: expected the unroll ({recipe.unroll}) at least, "
+                    f"the horizon ({horizon}) of {family.identity} at most"
+                )
+            step_weights(recipe.weighting, recipe.first_horizon or horizon)  # one that weighs nothing is refused here
 
     def begin(self) -> Progress:
         """Random meta-parameters, from the recipe's seed."""
@@ -130,40 +136,39 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self, phi: Tensors) -> float:
-        """Mean final loss on the validation functions; infinite if one of them diverges."""
-        seeds = self._seeds("meta-validation", 0, self.recipe.validation_functions)
-        share = self.ranks.share(len(seeds))
-        rule = self.rule.with_meta_parameters(phi)
-        result = rollout(self.task, rule, seeds[share.first : share.stop], device=self.device, evaluate=False)
-        return self.ranks.mean(self.task.final_loss(result.losses))
+        """The criterion on the validation functions; infinite if one of them diverges."""
+        count, finals, starts = self.recipe.validation_functions, [], []
+        share = self.ranks.share(count)
+        for family in self.validated:
+            seeds = family.seeds("meta-validation", self._unit(0, count), count)[share.first : share.stop]
+            rule = family.rule.with_meta_parameters(phi)
+            losses = rollout(family.task, rule, seeds, device=self.device, evaluate=False).losses
+            finals.append(self.ranks.mean(family.task.final_loss(losses)))
+            starts.append(self.ranks.mean(losses[..., 0]))
+        return criterion(finals, starts)
 
     def _descend(self, progress: Progress) -> tuple[Progress, dict[str, Any]]:
         """The meta-steps of one trajectory, and its row of the log."""
         number = progress.trajectory
-        seeds = self._seeds("meta-training", number, self.recipe.functions)
-        share = self.ranks.share(len(seeds))
-        problems = Problems(self.task, seeds[share.first : share.stop], self.device)
-        draws = generator(derive_seed("meta-training", f"{self.family}/coordinates", self._unit(number, 1)))
-        with torch.no_grad():
-            carry = start(problems, self.rule.with_meta_parameters(progress.phi))
+        family, share = self.family_of(number), self.ranks.share(self.recipe.functions)
+        problems, draws = self.functions(number, share), self._random("coordinates", number)
+        walk = self.estimator.begin(problems, family.rule.with_meta_parameters(progress.phi), draws)
+        walk = replace(walk, share=share)
         met, norms = [], []
-        for weights in torch.split(self.weights(number), self.recipe.unroll):
+        for weights in self.segments(number):
             if self.recipe.boundary_losses == "twice":
-                met.append(carry.losses.unsqueeze(-1))
-            rule = self.rule.with_meta_parameters(progress.phi)
-            weights = weights / len(weights)
-            if self.recipe.second_order:
-                segment = second_order_bptt(problems, rule, carry, weights)
-            else:
-                segment = truncated_bptt(problems, rule, carry, weights, self.recipe.coordinates, draws, share)
-            carry = segment.carry
-            met.append(segment.losses)
-            progress, norm = self._meta_step(progress, self.ranks.averaged(segment.meta_grads, share))
+                met.append(walk.carry.losses.unsqueeze(-1))
+            rule = family.rule.with_meta_parameters(progress.phi)
+            estimate = self.estimator.advance(problems, rule, walk, weights / len(weights), draws)
+            walk = estimate.walk
+            met.append(estimate.losses)
+            progress, norm = self._meta_step(progress, self.ranks.averaged(estimate.meta_grads, share))
             norms.append(norm)
         losses = torch.cat(met, dim=-1)
         return replace(progress, setbacks=0), {
+            **({"family": family.identity} if len(self.families) > 1 else {}),
             "meta_loss": self.ranks.mean(losses),
-            "final_loss": self.ranks.mean(self.task.final_loss(losses)),
+            "final_loss": self.ranks.mean(family.task.final_loss(losses)),
             "gradient_norm": sum(norms) / len(norms),
             "lr": self._lr(number),
         }
@@ -184,20 +189,49 @@ class Trainer:
         average = phi if self.recipe.average is None else averaged(progress.average, phi, self.recipe.average, step)
         return replace(progress, phi=phi, mean=mean, square=square, average=average, meta_steps=step), float(norm)
 
+    def family_of(self, trajectory: int) -> Family:
+        """The family that a trajectory is on."""
+        if len(self.families) == 1:
+            return self.families[0]
+        return self.families[int(torch.randint(len(self.families), (), generator=self._random("mixture", trajectory)))]
+
+    def functions(self, trajectory: int, share: Share) -> Problems:
+        """This rank's functions of a trajectory."""
+        family, recipe = self.family_of(trajectory), self.recipe
+        seeds = family.seeds("meta-training", self._unit(trajectory, recipe.functions), recipe.functions)
+        seeds = seeds[share.first : share.stop]
+        if recipe.coordinate_scaling is None and recipe.loss_scaling is None:
+            return Problems(family.task, seeds, self.device)
+        coordinates, loss = recipe.coordinate_scaling or 0.0, recipe.loss_scaling or 0.0
+        return ScaledProblems(family.task, seeds, self.device, coordinates=coordinates, loss=loss)
+
     def weights(self, trajectory: int) -> Tensor:
-        """w_1 … w_T of a trajectory, `[T]`: T grows from the recipe's first horizon to the task's."""
-        horizon, first = self.task.horizon, self.recipe.first_horizon or self.task.horizon
+        """w_1 … w_T of a trajectory, `[T]`: T grows from the recipe's first horizon to the family's."""
+        horizon = self.family_of(trajectory).task.horizon
+        first = self.recipe.first_horizon or horizon
         share = min(1.0, 2 * trajectory / self.recipe.trajectories)
         steps = round(first * (horizon / first) ** share)
         return step_weights(self.recipe.weighting, steps).to(self.device)
+
+    def segments(self, trajectory: int) -> tuple[Tensor, ...]:
+        """The weights of a trajectory, a truncation at a time."""
+        weights, unroll = self.weights(trajectory), self.recipe.unroll
+        if self.estimator.whole:
+            return (weights,)
+        if not self.recipe.random_offset:
+            return torch.split(weights, unroll)
+        first = int(torch.randint(1, unroll + 1, (), generator=self._random("offset", trajectory)))
+        rest = weights[first:]
+        return (weights[:first], *torch.split(rest, unroll)) if len(rest) else (weights,)
 
     def _lr(self, trajectory: int) -> float:
         """Cosine decay from `lr` to `lr · final_lr` over the recipe's trajectories."""
         decay = 0.5 * (1 + math.cos(math.pi * trajectory / self.recipe.trajectories))
         return self.recipe.lr * (self.recipe.final_lr + (1 - self.recipe.final_lr) * decay)
 
-    def _seeds(self, purpose: Purpose, first: int, count: int) -> list[int]:
-        return [derive_seed(purpose, self.family, self._unit(first, count) + k) for k in range(count)]
+    def _random(self, what: str, trajectory: int) -> torch.Generator:
+        """The randomness of one thing in a trajectory."""
+        return generator(derive_seed("meta-training", f"{self.family}/{what}", self._unit(trajectory, 1)))
 
     def _unit(self, number: int, count: int) -> int:
         """Where the seeds of a trajectory begin; recipes with another seed use other functions."""

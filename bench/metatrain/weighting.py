@@ -3,15 +3,43 @@
 import torch
 from torch import Tensor
 
-from bench.metatrain.recipe import Weighting
+from bench.metatrain.recipe import RecipeError, Weighting
+
+GROWTH = 5.0  # the last weight of `exponential` is e⁵ ≈ 150 times the first
 
 
 def step_weights(weighting: Weighting, horizon: int) -> Tensor:
-    """w_1 … w_T, `[horizon]`, scaled to mean 1 so that the bound on the meta-gradient means the same for all."""
+    """w_1 … w_T, `[horizon]`, scaled to mean 1 so that the bound on the meta-gradient means the same for all.
+
+    Numbers are points spread evenly over the trajectory, with straight lines between them.
+
+    Raises:
+        RecipeError: no step has a weight.
+    """
     match weighting:
         case "uniform":
             return torch.ones(horizon)
         case "linear":
             return torch.arange(1, horizon + 1) * (2.0 / (horizon + 1))
+        case "exponential":
+            return _mean_one(torch.linspace(0, GROWTH, horizon).exp())
         case "final":
             return torch.nn.functional.one_hot(torch.tensor(horizon - 1), horizon).float() * horizon
+        case points:
+            weights = _between(points, horizon)
+            if weights.sum() == 0:
+                given = ",".join(f"{point:g}" for point in points)
+                raise RecipeError(f"weighting={given} sums to zero over {horizon} steps; make one point above zero")
+            return _mean_one(weights)
+
+
+def _mean_one(weights: Tensor) -> Tensor:
+    return weights / weights.mean()
+
+
+def _between(points: tuple[float, ...], horizon: int) -> Tensor:
+    """The values at t / T, t = 1 … T, of the line through the points, the first at 0 and the last at 1."""
+    values = torch.tensor([*points, points[-1]], dtype=torch.float32)
+    place = torch.arange(1, horizon + 1) * ((len(points) - 1) / horizon)
+    left = place.floor().long().clamp(max=len(points) - 1)
+    return torch.lerp(values[left], values[left + 1], place - left)

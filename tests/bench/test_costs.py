@@ -20,7 +20,7 @@ def test_hand_designed_rule_costs_no_meta_training() -> None:
 def test_learned_rule_tells_its_recipe() -> None:
     costs = optimizer_costs(optimizer_registry().create("lstm[checkpoint=quadratic]"))
     training = costs["meta_training"]
-    assert (training["task"], training["trajectories"], training["functions"]) == ("quadratic", 3000, 128)
+    assert (training["task"], training["trajectories"], training["functions"]) == ("quadratic", 1500, 128)
     assert training["seconds"] > 60
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.store import Run, StoreError, cell_name, write_atomically
+from bench.files import write_atomically
+from bench.store import Run, StoreError, cell_name
 
 
 def tuning_row(**changes: object) -> dict[str, object]:

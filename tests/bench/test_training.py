@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bench.metatrain import trainer as trainer_module
+from bench.metatrain.estimators import bptt
 from bench.metatrain.gradient import Segment
 from bench.metatrain.recipe import RecipeError, make_recipe, named_recipe, optimizer_for, recipe_names
 from bench.metatrain.session import Session
@@ -171,7 +172,7 @@ def test_a_damaged_state_is_named(tmp_path: Path, cut: int) -> None:
 
 def poison(monkeypatch: pytest.MonkeyPatch, trajectories: set[int], calls_each: int = 2) -> None:
     """Make the meta-gradient of these trajectories NaN."""
-    real, calls = trainer_module.truncated_bptt, iter(range(10**6))
+    real, calls = bptt.truncated_bptt, iter(range(10**6))
 
     def poisoned(*args: object) -> Segment:
         segment: Segment = real(*args)  # type: ignore[arg-type]
@@ -180,7 +181,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, trajectories: set[int], calls_each: 
             return Segment(segment.carry, segment.losses, grads)
         return segment
 
-    monkeypatch.setattr(trainer_module, "truncated_bptt", poisoned)
+    monkeypatch.setattr(bptt, "truncated_bptt", poisoned)
 
 
 def test_a_gradient_that_is_not_finite_steps_back_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,26 @@
+"""Gradient estimators, by the name that a recipe gives them."""
+
+from bench.metatrain.estimators.base import Estimator
+from bench.metatrain.estimators.bptt import BPTT
+from bench.metatrain.estimators.es import ES
+from bench.metatrain.estimators.nres import NRES
+from bench.metatrain.estimators.pes import PES
+from bench.metatrain.estimators.second_order import SecondOrderBPTT
+from bench.metatrain.objective import Objective
+from bench.metatrain.recipe import Recipe
+
+
+def make_estimator(recipe: Recipe) -> Estimator:
+    """The estimator of a recipe."""
+    objective = Objective(recipe.objective)
+    match recipe.estimator:
+        case "tbptt" | "full" as name:
+            if recipe.second_order:
+                return SecondOrderBPTT(objective=objective, whole=name == "full")
+            return BPTT(objective=objective, whole=name == "full", coordinates=recipe.coordinates)
+        case "es":
+            return ES(objective=objective, sigma=recipe.sigma, pairs=recipe.pairs)
+        case "pes":
+            return PES(objective=objective, sigma=recipe.sigma, pairs=recipe.pairs)
+        case "nres":
+            return NRES(objective=objective, sigma=recipe.sigma, pairs=recipe.pairs)

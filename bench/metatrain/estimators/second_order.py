@@ -1,0 +1,34 @@
+"""Backpropagation through time with nothing dropped, truncated or not."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench.metatrain.estimators.base import Estimate, Estimator, Walk, set_out
+from bench.metatrain.second_order import second_order_bptt
+from bench.rollout import Problems, start
+from optimizers.learned import LearnedOptimizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecondOrderBPTT(Estimator):
+    """dJ/dφ through θ_{t+1} = θ_t + u(∇f(θ_t), …; φ), where ∇f(θ_t) depends on φ too.
+
+    Of the two biases of `bptt` the truncation is left; with `whole` there is none: this is the derivative that the
+    others are held against. The optimizee's graph of every step is in memory, and along chaotic trajectories the
+    derivative is right and of no use: it explodes (Metz et al. 2019). A function that diverges makes it not finite.
+    """
+
+    def begin(self, problems: Problems, rule: LearnedOptimizer, random: torch.Generator) -> Walk:
+        with torch.no_grad():
+            return set_out(start(problems, rule))
+
+    def advance(
+        self, problems: Problems, rule: LearnedOptimizer, walk: Walk, weights: Tensor, random: torch.Generator
+    ) -> Estimate:
+        def value(losses: Tensor) -> Tensor:
+            return self.objective.value(weights, losses, walk.met)
+
+        segment = second_order_bptt(problems, rule, walk.carry, weights, value)
+        return Estimate(walk.after(segment.carry, segment.losses), segment.losses, segment.meta_grads)

@@ -1,0 +1,52 @@
+"""Random scales of the functions in training, so that a rule does not learn one scale of gradients by heart."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from bench.rollout import Problems
+from bench.seeds import derive_seed, generator
+from tasks.base import Task, Tensors
+
+
+class ScaledProblems(Problems):
+    """The functions f'(θ') = s · f(c ⊙ θ'), which begin at θ'_0 = θ_0 / c: the same function in other units.
+
+    Source: Lv et al. 2017 (random scaling), who draw c = exp(U[−L, L]) anew for each coordinate and function. s is
+    drawn in the same way, one for each function; the meta-objective sees s · f, so that with objective=loss a function
+    counts in proportion to s, and with objective=log-ratio all count alike. Scales come from the seed of each function.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        seeds: Sequence[int],
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        *,
+        coordinates: float = 0.0,
+        loss: float = 0.0,
+    ) -> None:
+        """The same functions as `Problems`; `coordinates` and `loss` are L of c and of s."""
+        super().__init__(task, seeds, device, dtype)
+        randoms = [generator(derive_seed("meta-training", "scales", seed)) for seed in seeds]
+        shapes = {name: value.shape[1:] for name, value in self.start.items()}
+        self._scales = self._stack(
+            [{name: _log_uniform(shape, coordinates, random) for name, shape in shapes.items()} for random in randoms]
+        )
+        self._factors = self._stack([{"s": _log_uniform((1,), loss, random)} for random in randoms])["s"]
+        self.start = {name: value / self._scales[name] for name, value in self.start.items()}
+
+    def loss_and_grad(self, params: Tensors) -> tuple[Tensor, Tensors]:
+        scales = {name: scale.unsqueeze(1) for name, scale in self._scales.items()}
+        losses, grads = super().loss_and_grad({name: value * scales[name] for name, value in params.items()})
+        scaled = {}
+        for name, grad in grads.items():
+            factor = self._factors.view(-1, *[1] * (grad.ndim - 1))
+            scaled[name] = factor * scales[name] * grad
+        return self._factors * losses, scaled
+
+
+def _log_uniform(shape: Sequence[int], half_width: float, random: torch.Generator) -> Tensor:
+    return ((2 * torch.rand(*shape, generator=random) - 1) * half_width).exp()
