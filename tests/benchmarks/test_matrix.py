@@ -82,13 +82,13 @@ def test_quadratics(race: Callable[..., Any], full: bool) -> None:
 
 def test_perceptrons(race: Callable[..., Any], full: bool) -> None:
     task = MnistMlp()
-    bars = {LOOP: ("≥ 5", ""), JAX: ("", "> 1")}
+    bars = {LOOP: ("≥ 5", ""), JAX: ("", "above 1")}
     race_matrix(race, "MNIST MLP", task, 5, bars, perceptron_flops(task), full=full)
 
 
 @pytest.mark.slow
 def test_quadratics_compiled(race: Callable[..., Any], full: bool) -> None:
-    race_matrix(race, "quadratics", Quadratic(), 10, {JAX: ("≥ 0.65", "> 1")}, flops=400, compile=True, full=full)
+    race_matrix(race, "quadratics", Quadratic(), 10, {JAX: ("≥ 0.65", "above 1")}, flops=400, compile=True, full=full)
 
 
 @pytest.mark.slow

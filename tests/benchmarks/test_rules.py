@@ -72,7 +72,7 @@ def race_torch(
         ours,
         {peer: theirs},
         {peer: bar},
-        Work(bytes=STEPS * coordinates * 4 * 7),
+        None if "lstm" in path else Work(bytes=STEPS * coordinates * 4 * 7),
     )
     torch.testing.assert_close(results["ours"], results[peer], rtol=1e-4, atol=1e-6)
 
