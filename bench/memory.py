@@ -37,10 +37,12 @@ def seed_bytes(task: Task, optimizer: Optimizer, settings: int) -> float:
     draws = task.draw(random, DRAW_STEPS)
     step = {name: draw[:1] for name, draw in draws.items()}
     minibatch = task.minibatch({name: value.unsqueeze(0) for name, value in problem.data.items()}, step)
-    params: dict[str, Tensor] = {name: value[None, None] for name, value in problem.params.items()}
+    params: dict[str, Tensor] = {  # all settings, since a stacked optimizer fits no other number of them
+        name: value.expand(1, settings, *value.shape) for name, value in problem.params.items()
+    }
     state = optimizer.state_bytes(optimizer.init(params))
     shared = tensors_bytes(problem.data) + tensors_bytes(draws) + 2 * tensors_bytes(minibatch)
-    return shared + settings * (COPIES * tensors_bytes(params) + state)
+    return shared + COPIES * tensors_bytes(params) + state
 
 
 def default_budget(device: str) -> float:

@@ -40,6 +40,13 @@ def test_tuning_chooses_the_same_with_one_replica_at_a_time() -> None:
     assert [row["final_loss"] for row in single.rows] == pytest.approx([row["final_loss"] for row in whole.rows], 1e-3)
 
 
+def test_a_stacked_optimizer_of_any_class_is_counted() -> None:
+    task, rates = Quadratic(horizon=3), torch.tensor([[0.1, 0.2, 0.3]])
+    for name in ("adam", "torch.optim.Adam", "pytorch_optimizer.Lion"):
+        stacked = optimizer_registry().create(name).stacked({"lr": rates})
+        assert rollout(task, stacked, [1, 2], 3, memory=1.0).losses.shape == (2, 3, 4)
+
+
 def test_a_replica_counts_its_state() -> None:
     """The LSTM's 160 numbers a coordinate weigh more than all else; one replica runs in whatever there is."""
     task, lstm = MnistMlp(), RULES[1]
