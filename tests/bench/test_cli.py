@@ -34,7 +34,7 @@ def l2obench(*arguments: str, folder: Path, code: int = 0) -> str:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    for _ in range(3000):
+    for _ in range(15_000):
         if condition():
             return
         time.sleep(0.02)

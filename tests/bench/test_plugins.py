@@ -333,7 +333,7 @@ def test_an_interrupted_job_is_not_taken_for_the_next() -> None:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    for _ in range(3000):
+    for _ in range(15_000):
         if condition():
             return
         time.sleep(0.02)
