@@ -23,10 +23,10 @@ def manifest(
         device: the torch device.
     """
     earlier = run.manifest if run.exists() else {}
-    plan = {(item["task"], item["optimizer"], item["track"]): item for item in earlier.get("cells", [])}
+    plan = {(item["task"], item["optimizer"], item["track"]): item for item in earlier.get("cells") or []}
     tasks, recipes = dict(earlier.get("tasks", {})), dict(earlier.get("recipes", {}))
     costs = {kind: dict(earlier.get("costs", {}).get(kind, {})) for kind in ("tasks", "optimizers")}
-    files = dict(earlier.get("sources", {}))
+    files = dict(earlier.get("sources") or {})
     for cell in cells:
         task, optimizer, track = cell.key
         files |= sources.get(task, {})

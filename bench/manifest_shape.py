@@ -38,11 +38,11 @@ class _Environment(TypedDict, total=False):
 class _Manifest(TypedDict, total=False):
     __pydantic_config__ = ConfigDict(strict=True)  # type: ignore[misc]
 
-    environment: _Environment
-    sources: dict[str, Facts]
+    environment: _Environment | None
+    sources: dict[str, Facts] | None
     tasks: dict[str, _Task]
     recipes: dict[str, Facts]
-    cells: list[_Cell]
+    cells: list[_Cell] | None
     costs: _Costs
     starts: list[_Start]
 

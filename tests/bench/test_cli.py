@@ -20,9 +20,15 @@ TRAIN = ["train", "lstm[hidden=6,output_scale=1,preprocessing=none]", "-t", "qua
 TRAIN += ["--trajectories", "24", "--validate-every", "4", "--validation-functions", "8"]
 
 
+def heed_interrupts() -> None:
+    """In the child: tests that run in the background of a shell inherit that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "bench", *arguments]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed_interrupts)
 
 
 def l2obench(*arguments: str, folder: Path, code: int = 0) -> str:
