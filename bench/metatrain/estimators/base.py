@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bench.metatrain.objective import Met, Objective
 from bench.metatrain.ranks import Share
-from bench.rollout import Carry, Problems
+from bench.rollout import Carry, Problems, start
 from optimizers.learned import LearnedOptimizer
 from tasks.base import Tensors
 
@@ -56,9 +56,10 @@ class Estimator(ABC):
     whole: bool = False
     """A trajectory is one segment, whatever the unroll."""
 
-    @abstractmethod
+    @torch.no_grad()
     def begin(self, problems: Problems, rule: LearnedOptimizer, random: torch.Generator) -> Walk:
-        """The start of a trajectory."""
+        """The start of a trajectory: one replica of each function, unless an estimator has particles of its own."""
+        return set_out(start(problems, rule))
 
     @abstractmethod
     def advance(

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.metatrain.estimators.base import Estimate, Estimator, Walk, set_out
+from bench.metatrain.estimators.base import Estimate, Estimator, Walk
 from bench.metatrain.gradient import truncated_bptt
-from bench.rollout import Problems, start
+from bench.rollout import Problems
 from optimizers.learned import LearnedOptimizer
 
 
@@ -23,10 +23,6 @@ class BPTT(Estimator):
 
     coordinates: int | None = None
     """Coordinates of each parameter tensor and function that carry a graph; None: all."""
-
-    def begin(self, problems: Problems, rule: LearnedOptimizer, random: torch.Generator) -> Walk:
-        with torch.no_grad():
-            return set_out(start(problems, rule))
 
     def advance(
         self, problems: Problems, rule: LearnedOptimizer, walk: Walk, weights: Tensor, random: torch.Generator

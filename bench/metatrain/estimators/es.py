@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.metatrain.estimators.base import Estimate, Estimator, Walk, set_out
+from bench.metatrain.estimators.base import Estimate, Estimator, Walk
 from bench.metatrain.estimators.particles import alone, antithetic, finite_difference, perturbations, roll, spread
-from bench.rollout import Problems, start
+from bench.rollout import Problems
 from optimizers.learned import LearnedOptimizer
 
 
@@ -23,10 +23,6 @@ class ES(Estimator):
 
     sigma: float = 0.01
     pairs: int = 4
-
-    @torch.no_grad()
-    def begin(self, problems: Problems, rule: LearnedOptimizer, random: torch.Generator) -> Walk:
-        return set_out(start(problems, rule))
 
     @torch.no_grad()
     def advance(

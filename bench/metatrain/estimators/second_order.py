@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.metatrain.estimators.base import Estimate, Estimator, Walk, set_out
+from bench.metatrain.estimators.base import Estimate, Estimator, Walk
 from bench.metatrain.second_order import second_order_bptt
-from bench.rollout import Problems, start
+from bench.rollout import Problems
 from optimizers.learned import LearnedOptimizer
 
 
@@ -19,10 +19,6 @@ class SecondOrderBPTT(Estimator):
     others are held against. The optimizee's graph of every step is in memory, and along chaotic trajectories the
     derivative is right and of no use: it explodes (Metz et al. 2019). A function that diverges makes it not finite.
     """
-
-    def begin(self, problems: Problems, rule: LearnedOptimizer, random: torch.Generator) -> Walk:
-        with torch.no_grad():
-            return set_out(start(problems, rule))
 
     def advance(
         self, problems: Problems, rule: LearnedOptimizer, walk: Walk, weights: Tensor, random: torch.Generator
