@@ -1,14 +1,20 @@
-"""A Dask cluster that loses a worker every five seconds: no cell is lost, none is given up, none is wrong."""
+"""A Dask cluster that loses a worker every five seconds, and one that loses its scheduler: no cell is lost or wrong."""
 
 import itertools
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import distributed
 import pytest
 
+from bench.executors.base import ExecutorError
 from bench.executors.dask import DaskExecutor
 from bench.runner import Runner
 from bench.store import Run
@@ -58,4 +64,52 @@ def test_a_worker_killed_every_five_seconds(tmp_path: Path) -> None:
     print(f"{kills} workers killed, one every {SECONDS:g} s; {len(planned)} cells, {len(outcome.errors)} given up")
     assert outcome.errors == []
     assert kills > 0
+    assert_same(tmp_path / "undisturbed", tmp_path / "it")
+
+
+@contextmanager
+def separate_cluster(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A scheduler and two workers, a process each: the scheduler's, and the path of its scheduler file."""
+    address = folder / "scheduler.json"
+    address.unlink(missing_ok=True)
+    start = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--scheduler-file", str(address)]
+    processes = [subprocess.Popen([*start, "--port", "0", "--no-dashboard"], stderr=subprocess.DEVNULL)]
+    start = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(address)]
+    for _ in range(2):
+        processes.append(
+            subprocess.Popen([*start, "--nthreads", "1", "--no-dashboard", "--no-nanny"], stderr=subprocess.DEVNULL)
+        )
+    try:
+        with distributed.Client(scheduler_file=str(address), timeout=60) as client:
+            client.wait_for_workers(2, timeout=60)
+        yield processes[0], str(address)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def test_a_scheduler_killed_in_the_middle_of_a_run(tmp_path: Path) -> None:
+    planned = cells(12, 1000)
+    Runner(Run(tmp_path / "undisturbed"), planned).execute({"suite": "test"})
+    run = Run(tmp_path / "it")
+    with separate_cluster(tmp_path) as (scheduler, address):
+
+        def kill() -> None:
+            while len(list((tmp_path / "it").glob("cells/*.parquet"))) < 3:
+                time.sleep(0.05)
+            scheduler.kill()
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        with pytest.raises(ExecutorError, match="went away; what is finished is kept") as gone:
+            Runner(run, planned, executor=DaskExecutor(address)).execute({"suite": "test"})
+        killer.join()
+    assert gone.value.exit_code == 3
+    finished = {path: path.read_bytes() for path in (tmp_path / "it").glob("cells/*.parquet")}
+    assert 3 <= len(finished) < len(planned)
+    with separate_cluster(tmp_path) as (_, address):
+        outcome = Runner(run, planned, executor=DaskExecutor(address)).execute({"suite": "test"})
+    assert outcome.errors == []
+    assert {path: path.read_bytes() for path in finished} == finished
     assert_same(tmp_path / "undisturbed", tmp_path / "it")
