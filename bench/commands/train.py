@@ -32,6 +32,10 @@ def train(
     estimator: Annotated[str | None, typer.Option(help="Of the meta-gradient: tbptt, full, es, pes or nres.")] = None,
     sigma: Annotated[float | None, typer.Option(help="Perturbation of the meta-parameters; es, pes, nres.")] = None,
     pairs: Annotated[int | None, typer.Option(help="Antithetic pairs of perturbations; es, pes, nres.")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Whom to imitate in the first trajectories, such as 'adam[lr=0.003]'.")
+    ] = None,
+    imitation: Annotated[int | None, typer.Option(help="How many trajectories imitate the teacher.")] = None,
     first_horizon: Annotated[
         int | None, typer.Option(help="Steps of the first trajectory; they grow to the task's horizon.")
     ] = None,
@@ -96,6 +100,8 @@ def train(
         "estimator": estimator,
         "sigma": sigma,
         "pairs": pairs,
+        "teacher": teacher,
+        "imitation": imitation,
         "first_horizon": first_horizon,
         "weighting": weighting,
         "validation": validation or None,

@@ -49,6 +49,10 @@ class Recipe(BaseModel):
     """Standard deviation of the perturbations of φ; for es, pes and nres."""
     pairs: int = Field(default=4, ge=1)
     """Antithetic pairs of perturbations; for es, pes and nres."""
+    teacher: str | None = None
+    """A hand-designed optimizer with its hyperparameters, such as `adam[lr=0.003]`, to imitate first; none: nobody."""
+    imitation: int = Field(default=0, ge=0)
+    """The first so many trajectories bring the rule's updates near the teacher's, before the meta-objective counts."""
     first_horizon: int | None = Field(default=None, ge=1)
     """Steps of the first trajectory; they grow geometrically, and reach the task's horizon after half of the
     trajectories. None: all trajectories are as long as the task says."""
@@ -108,6 +112,15 @@ class Recipe(BaseModel):
         if self.mixture and canonical(*parse_identity(self.task)) not in known:
             raise ValueError(
                 f"task {self.task} is not in the mixture ({', '.join(known)}); train on one that is, or add it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _teacher_with_lessons(self) -> "Recipe":
+        if (self.teacher is None) != (self.imitation == 0):
+            raise ValueError(
+                f"teacher={self.teacher}, imitation={self.imitation}: expected whom to imitate, and for how many "
+                "trajectories, such as teacher=adam[lr=0.003], imitation=20"
             )
         return self
 

@@ -6,16 +6,13 @@ the unroll as long as the horizon, this is the exact gradient of the meta-object
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench.metatrain.gradient import Segment, require_gradients
+from bench.metatrain.gradient import Segment, require_gradients, without_graph
 from bench.rollout import Carry, Problems, advance
-from optimizers.base import State
 from optimizers.learned import LearnedOptimizer
-from tasks.base import Tensors
 
 
 def second_order_bptt(
@@ -56,17 +53,9 @@ def second_order_bptt(
 
 def _detached(carry: Carry) -> Carry:
     return Carry(
-        _without_graph(carry.params),
-        _without_graph(carry.state),
+        without_graph(carry.params),
+        without_graph(carry.state),
         carry.losses.detach(),
-        _without_graph(carry.grads),
+        without_graph(carry.grads),
         carry.step,
     )
-
-
-def _without_graph(tensors: Tensors | State) -> State:
-    return {key: _without_graph(value) if isinstance(value, dict) else _leaf(value) for key, value in tensors.items()}
-
-
-def _leaf(value: Any) -> Any:
-    return value.detach() if isinstance(value, Tensor) else value

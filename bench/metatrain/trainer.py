@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.metatrain.estimators import make_estimator
+from bench.metatrain.estimators import make_estimator, make_imitation
+from bench.metatrain.estimators.base import Estimator
 from bench.metatrain.families import Family, make_family
 from bench.metatrain.ranks import Ranks, Share
 from bench.metatrain.recipe import Recipe, RecipeError
@@ -81,6 +82,7 @@ class Trainer:
                 "validation: expected one for each process at least"
             )
         self.estimator = make_estimator(recipe)
+        self.imitation = make_imitation(recipe)
         self.families = [make_family(identity, rule) for identity in recipe.mixture or (recipe.task,)]
         names = recipe.validation or recipe.mixture or (recipe.task,)
         self.validated = [make_family(identity, rule) for identity in names]
@@ -152,14 +154,15 @@ class Trainer:
         number = progress.trajectory
         family, share = self.family_of(number), self.ranks.share(self.recipe.functions)
         problems, draws = self.functions(number, share), self._random("coordinates", number)
-        walk = self.estimator.begin(problems, family.rule.with_meta_parameters(progress.phi), draws)
+        estimator = self.estimator_of(number)
+        walk = estimator.begin(problems, family.rule.with_meta_parameters(progress.phi), draws)
         walk = replace(walk, share=share)
         met, norms = [], []
         for weights in self.segments(number):
             if self.recipe.boundary_losses == "twice":
                 met.append(walk.carry.losses.unsqueeze(-1))
             rule = family.rule.with_meta_parameters(progress.phi)
-            estimate = self.estimator.advance(problems, rule, walk, weights / len(weights), draws)
+            estimate = estimator.advance(problems, rule, walk, weights / len(weights), draws)
             walk = estimate.walk
             met.append(estimate.losses)
             progress, norm = self._meta_step(progress, self.ranks.averaged(estimate.meta_grads, share))
@@ -189,6 +192,12 @@ class Trainer:
         average = phi if self.recipe.average is None else averaged(progress.average, phi, self.recipe.average, step)
         return replace(progress, phi=phi, mean=mean, square=square, average=average, meta_steps=step), float(norm)
 
+    def estimator_of(self, trajectory: int) -> Estimator:
+        """What makes the meta-gradients of a trajectory: the first ones may imitate."""
+        if self.imitation is not None and trajectory < self.recipe.imitation:
+            return self.imitation
+        return self.estimator
+
     def family_of(self, trajectory: int) -> Family:
         """The family that a trajectory is on."""
         if len(self.families) == 1:
@@ -216,7 +225,7 @@ class Trainer:
     def segments(self, trajectory: int) -> tuple[Tensor, ...]:
         """The weights of a trajectory, a truncation at a time."""
         weights, unroll = self.weights(trajectory), self.recipe.unroll
-        if self.estimator.whole:
+        if self.estimator_of(trajectory).whole:
             return (weights,)
         if not self.recipe.random_offset:
             return torch.split(weights, unroll)

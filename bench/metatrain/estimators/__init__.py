@@ -3,11 +3,13 @@
 from bench.metatrain.estimators.base import Estimator
 from bench.metatrain.estimators.bptt import BPTT
 from bench.metatrain.estimators.es import ES
+from bench.metatrain.estimators.imitation import Imitation
 from bench.metatrain.estimators.nres import NRES
 from bench.metatrain.estimators.pes import PES
 from bench.metatrain.estimators.second_order import SecondOrderBPTT
 from bench.metatrain.objective import Objective
 from bench.metatrain.recipe import Recipe
+from bench.registry import optimizer_registry
 
 
 def make_estimator(recipe: Recipe) -> Estimator:
@@ -24,3 +26,12 @@ def make_estimator(recipe: Recipe) -> Estimator:
             return PES(objective=objective, sigma=recipe.sigma, pairs=recipe.pairs)
         case "nres":
             return NRES(objective=objective, sigma=recipe.sigma, pairs=recipe.pairs)
+
+
+def make_imitation(recipe: Recipe) -> Imitation | None:
+    """The estimator of the first trajectories of a recipe that names a teacher.
+
+    Raises:
+        IdentityError, UnknownName: the teacher is no optimizer.
+    """
+    return Imitation(teacher=optimizer_registry().create(recipe.teacher)) if recipe.teacher is not None else None

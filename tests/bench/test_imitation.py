@@ -1,0 +1,117 @@
+"""A warm start by imitation: its gradient in closed form, who leads, and how it fits into a training."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bench.metatrain.estimators.base import Walk
+from bench.metatrain.estimators.imitation import Imitation, relative_distance
+from bench.metatrain.known import Bowl, LearnedRate
+from bench.metatrain.recipe import RecipeError, make_recipe
+from bench.metatrain.trainer import Trainer
+from bench.registry import UnknownName
+from bench.rollout import Problems
+from optimizers.momentum import Momentum
+from optimizers.sgd import SGD
+
+DOUBLE = torch.float64
+LOG_RATE, RATE = -1.0, 0.1
+RULE = LearnedRate().with_meta_parameters({"log_rate": torch.tensor(LOG_RATE, dtype=DOUBLE)})
+VALUES: dict[str, Any] = {
+    "task": "quadratic[dim=3,horizon=20]",
+    "optimizer": "lstm[hidden=6,output_scale=1,preprocessing=none]",
+    "functions": 4,
+    "unroll": 10,
+    "trajectories": 40,
+    "validate_every": 20,
+    "validation_functions": 8,
+    "lr": 0.01,
+    "teacher": "sgd[lr=0.1]",
+    "imitation": 40,
+}
+
+
+def lesson(estimator: Imitation, seed: int = 0, steps: int = 6) -> tuple[Walk, Tensor, Tensor]:
+    problems, random = Problems(Bowl(), [1, 2, 3], dtype=DOUBLE), torch.Generator().manual_seed(seed)
+    walk = estimator.begin(problems, RULE, random)
+    estimate = estimator.advance(problems, RULE, walk, torch.ones(steps, dtype=DOUBLE), random)
+    return estimate.walk, estimate.losses, estimate.meta_grads["log_rate"]
+
+
+def test_the_gradient_is_that_of_the_distance() -> None:
+    """u = −a g and v = −b g: d = (a − b)² / (a² + b²) whatever g, and dd/d log a = 2 a b (a² − b²) / (a² + b²)²."""
+    a, b = math.exp(LOG_RATE), RATE
+    _, _, gradient = lesson(Imitation(teacher=SGD(lr=b)))
+    assert float(gradient) == pytest.approx(2 * a * b * (a * a - b * b) / (a * a + b * b) ** 2, rel=1e-6)
+
+
+def test_distances_of_known_pairs() -> None:
+    wanted = {"w": torch.tensor([[[3.0, 4.0]]]), "still": torch.zeros(1, 1, 2)}
+    for updates, distance in (([3, 4], 0), ([-4, 3], 1), ([0, 0], 1), ([-3, -4], 2)):
+        found = relative_distance({"w": torch.tensor([[updates]]).float(), "still": torch.zeros(1, 1, 2)}, wanted)
+        assert float(found) == pytest.approx(distance / 2)  # the other tensor agrees
+
+
+def test_both_lead_now_and_then_and_the_teacher_sees_the_gradients_met() -> None:
+    teacher = Momentum(lr=RATE)
+    led = set()
+    for seed in range(12):
+        walk, losses, _ = lesson(Imitation(teacher=teacher), seed)
+        params = torch.ones(3, 1, 1, dtype=DOUBLE)
+        problems = Problems(Bowl(), [1, 2, 3], dtype=DOUBLE)
+        _, grads = problems.loss_and_grad({"theta": params})
+        by: dict[str, list[Tensor]] = {"teacher": [], "learner": []}
+        for who, met in by.items():
+            theta, grad, state = {"theta": params}, grads, teacher.init({"theta": params})
+            for _ in range(losses.shape[-1]):
+                wanted, state = teacher.update(grad, state, theta)
+                step = wanted["theta"] if who == "teacher" else -math.exp(LOG_RATE) * grad["theta"]
+                theta = {"theta": theta["theta"] + step}
+                loss, grad = problems.loss_and_grad(theta)
+                met.append(loss)
+        who = min(by, key=lambda name: float((torch.stack(by[name], -1) - losses).abs().max()))
+        torch.testing.assert_close(torch.stack(by[who], -1), losses)
+        assert walk.carry.step == losses.shape[-1]
+        led.add(who)
+    assert led == {"teacher", "learner"}
+
+
+def test_it_learns_the_teachers_rate() -> None:
+    rule = {"task": "bench.metatrain.known.Bowl[horizon=20]", "optimizer": "bench.metatrain.known.LearnedRate"}
+    trainer = Trainer(make_recipe(VALUES | rule | {"lr": 0.3}))
+    progress = trainer.begin()
+    assert abs(float(progress.phi["log_rate"]) - math.log(RATE)) > 1
+    for _ in range(40):
+        progress = trainer.run_trajectory(progress)
+    assert float(progress.phi["log_rate"]) == pytest.approx(math.log(RATE), abs=0.05)
+
+
+def test_after_the_lessons_the_objective_counts() -> None:
+    trainer = Trainer(make_recipe(VALUES | {"imitation": 2, "estimator": "full"}))
+    assert [trainer.estimator_of(number) is trainer.imitation for number in (0, 1, 2)] == [True, True, False]
+    assert [len(trainer.segments(number)) for number in (1, 2)] == [2, 1]
+
+
+def test_a_training_that_was_stopped_in_its_lessons_goes_on_exactly() -> None:
+    recipe = make_recipe(VALUES | {"imitation": 2, "trajectories": 3})
+    undisturbed = Trainer(recipe).begin()
+    resumed = undisturbed
+    trainer = Trainer(recipe)
+    for _ in range(3):
+        undisturbed = trainer.run_trajectory(undisturbed)
+        resumed = Trainer(recipe).run_trajectory(resumed)
+    assert all(torch.equal(resumed.phi[name], value) for name, value in undisturbed.phi.items())
+
+
+@pytest.mark.parametrize("values", [{"teacher": None}, {"imitation": 0}])
+def test_a_teacher_without_lessons_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match="expected whom to imitate, and for how many trajectories"):
+        make_recipe(VALUES | values)
+
+
+def test_a_teacher_that_is_no_optimizer_is_refused() -> None:
+    with pytest.raises(UnknownName, match="adma"):
+        Trainer(make_recipe(VALUES | {"teacher": "adma[lr=1]"}))
