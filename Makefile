@@ -13,7 +13,7 @@ test: $(INSTALLED) chromium ## lint, types and tests, in under 10 minutes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" --numprocesses auto --dist worksteal
 
 test-slow: $(INSTALLED) ## the tests that take minutes
 	$(BIN)/pytest -m slow
