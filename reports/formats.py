@@ -44,6 +44,11 @@ HEADINGS = {
     "flops_per_coordinate": "FLOPs a coordinate",
     "state_bytes_per_parameter": "state bytes a parameter",
     "meta_training_seconds": "meta-training s",
+    "meta_training_cost": "meta-training",
+    "tuning_cost": "tuning",
+    "baseline_run_cost": "a run of the baseline",
+    "learned_run_cost": "a run of the learned",
+    "break_even": "break-even, uses",
     "meta_training_trajectories": "meta-training trajectories",
 }
 MARKDOWN_SIGNS = re.compile(r"([\\`*_\[\]|~$])")

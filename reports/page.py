@@ -10,6 +10,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from reports import (
+    amortization,
+    amortization_figure,
     answer,
     comparison,
     costs,
@@ -47,6 +49,7 @@ CAPTIONS = {
     "unfinished": "Cells planned and not finished",
     "generalization": "Learned optimizers by the task they were trained on, against the best tuned baseline",
     "past_the_horizon": "Learned optimizers beyond the number of steps they were trained for",
+    "amortization": "Uses after which meta-training has paid for itself against the best tuned baseline",
     "side_by_side": "Runs side by side: each against the first that has the cell, on common seeds",
 }
 ROWS_WITHOUT_SCRIPT = 100
@@ -89,7 +92,9 @@ def write_report(run_folders: Sequence[str | Path], target: str | Path) -> Repor
         (folder / "figures").mkdir()
         drawn = scenes(results.cells, results.tuning)
         plots.draw_all(drawn, folder / "figures")
-        profile_figure.draw_profiles(results.cells, plots.line_styles(drawn), folder / "figures")
+        styles = plots.line_styles(drawn)
+        profile_figure.draw_profiles(results.cells, styles, folder / "figures")
+        amortization_figure.draw_amortization(frames["amortization"], styles, folder / "figures")
         painted = draw_pictures(results.cells, results.pictures, folder / "figures")
         (folder / "index.html").write_text(render(results, frames, drawn, painted), encoding="utf-8")
 
@@ -118,6 +123,7 @@ def report_tables(results: Results) -> dict[str, pd.DataFrame]:
         "unfinished": results.unfinished,
         "generalization": generalization(results.cells, headline, results.manifests),
         "past_the_horizon": horizon.past_the_horizon(results.cells, results.manifests),
+        "amortization": amortization.amortization(results.cells, results.manifests),
         "side_by_side": side_by_side(results.cells, results.manifests),
     }
 
@@ -153,6 +159,7 @@ def render(
             leaders=answer.leaders(frames["final_losses"]),
             costs=answer.costs(headline, frames["step_seconds"]) + answer.clocks(headline, frames["time_to_target"]),
             beyond=horizon.sentences(frames["past_the_horizon"]),
+            amortized=amortization.sentences(frames["amortization"]),
             caveats=answer.held_out(headline, frames["final_losses"]) + answer.caveats(frames["tuning"]),
             tables={
                 name: formats.to_html(frame.head(ROWS_WITHOUT_SCRIPT), CAPTIONS[name], name, len(frame))

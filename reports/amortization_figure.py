@@ -1,0 +1,74 @@
+"""The figure of amortization: what all uses so far have cost, meta-training and tuning included."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench.store import cell_name
+from reports.amortization import EACH, EVALUATIONS, ONCE, SECONDS
+from reports.canvas import Style, legend, new_figure, save, theme
+from reports.formats import one_line
+from reports.plots import Drawn
+
+KIND = "amortization"
+DASHES = {ONCE: (0, (1, 1)), EACH: (0, (4, 2))}
+USES = np.geomspace(1, 1e6, 121)
+
+
+def draw_amortization(table: pd.DataFrame, styles: dict[str, Style], folder: Path) -> list[Drawn]:
+    """Draw every learned optimizer's costs on every task into a folder, in both units, as .svg, .png and .pdf.
+
+    Args:
+        table: as `reports.amortization.amortization` gives it.
+        styles: the look of each optimizer, as `reports.plots.line_styles` gives it.
+        folder: an existing folder.
+    """
+    drawn = []
+    keys = [name for name in ("run", "task", "optimizer", "unit") if name in table]
+    for names, rows in table.groupby(keys, sort=False):
+        key = dict(zip(keys, map(str, names), strict=True))
+        if rows[["meta_training_cost", "baseline_run_cost"]].isna().any(axis=None):
+            continue
+        title = key["task"] + (f" in {key['run']}" if "run" in key else "")
+        path = folder / cell_name(KIND, *key.values())
+        with theme():
+            save(amortization_figure(title, rows.to_dict("records"), styles), path)
+        words = (
+            f"Cost of all uses so far on {title} in {key['unit']}, {key['optimizer']} and {rows['baseline'].iloc[0]}"
+        )
+        drawn.append(Drawn(KIND, path, one_line(words)))
+    return drawn
+
+
+def amortization_figure(title: str, rows: list[dict[Any, Any]], styles: dict[str, Style]) -> Figure:
+    """Cost over uses, both logarithmic: the learned optimizer, and the baseline tuned once and each time.
+
+    A learned optimizer that does not get to the baseline's loss has no line.
+    """
+    figure, axes = new_figure(title)
+    first = rows[0]
+    entries: list[tuple[str, Style]] = []
+
+    def line(label: str, costs: Any, style: Style) -> None:
+        axes.plot(USES, costs, **style)
+        entries.append((label, style))
+
+    if np.isfinite(first["learned_run_cost"]):
+        costs = first["meta_training_cost"] + USES * first["learned_run_cost"]
+        line(first["optimizer"], costs, styles[first["optimizer"]])
+    for row in rows:
+        once = row["tuned"] == ONCE
+        costs = row["tuning_cost"] * (1 if once else USES) + USES * row["baseline_run_cost"]
+        label = f"{row['baseline']}, tuned {row['tuned']}"
+        line(label, costs, {**styles[row["baseline"]], "linestyle": DASHES[row["tuned"]]})
+        if np.isfinite(row["break_even"]):
+            even = row["break_even"]
+            mark = first["meta_training_cost"] + even * first["learned_run_cost"]
+            axes.plot([even], [mark], "o", color="#222222", markersize=5, zorder=5)
+    unit = {EVALUATIONS: "gradient evaluations", SECONDS: "seconds, serially"}[first["unit"]]
+    axes.set(xscale="log", yscale="log", xlabel="functions brought to the baseline's final loss", ylabel=unit)
+    legend(figure, entries)
+    return figure

@@ -1,0 +1,107 @@
+"""Amortization by hand: who pays what, and after how many uses meta-training was worth it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reports.amortization import EACH, EVALUATIONS, ONCE, SECONDS, amortization, sentences
+from reports.amortization_figure import draw_amortization
+from reports.page import write_report
+
+INF = float("inf")
+STEADY = np.linspace(10.0, 0.0, 21).tolist()
+TWICE_AS_FAST = [max(0.0, 10.0 - step) for step in range(21)]
+"""At the baseline's final loss, 0, after 10 of 20 steps."""
+
+
+def manifest(**facts):
+    known = {"seconds": 30.1, "trajectories": 5, "functions": 4, "horizon": 10} | facts
+    return {"run": {"costs": {"optimizers": {"lstm": {"meta_training": known}}}}}
+
+
+def table(cell, frame, learned=TWICE_AS_FAST, passes=60, track="tuned", manifests=None, pace=(2e-4, 1e-4)):
+    cells = frame(
+        cell("nag", [STEADY[-1]] * 6, loss=STEADY, tuning_passes=passes, track=track, seconds=(2e-4, 1e-4)),
+        cell("lstm", [learned[-1]] * 6, loss=learned, learned=True, track="default", seconds=pace),
+    )
+    return amortization(cells, manifest() if manifests is None else manifests).set_index(["unit", "tuned"])
+
+
+def test_numbers_by_hand(cell, frame):
+    found = table(cell, frame)
+    once, each = found.loc[EVALUATIONS, ONCE], found.loc[EVALUATIONS, EACH]
+    assert (once["meta_training_cost"], once["tuning_cost"]) == (5 * 4 * 10, 60)
+    assert (once["baseline_run_cost"], once["learned_run_cost"]) == (20, 10)
+    assert once["break_even"] == (200 - 60) / 10
+    assert each["break_even"] == np.ceil(200 / (60 + 10))
+    by_clock = found.loc[SECONDS, ONCE]
+    assert by_clock["tuning_cost"] == pytest.approx(60 * 3e-4)
+    assert by_clock["break_even"] == np.ceil((30.1 - 60 * 3e-4) / (10 * 3e-4))
+    assert once["seeds"] == 6
+
+
+def test_both_ways_cost_the_same_at_break_even_and_not_before(cell, frame):
+    for _, row in table(cell, frame).reset_index().iterrows():
+        n = row["break_even"]
+
+        def dearer(uses, row=row):
+            tuning = row["tuning_cost"] * (1 if row["tuned"] == ONCE else uses)
+            learned = row["meta_training_cost"] + uses * row["learned_run_cost"]
+            return learned > tuning + uses * row["baseline_run_cost"]
+
+        assert not dearer(n)
+        assert dearer(n - 1)
+
+
+def test_tuning_alone_may_pay_for_it(cell, frame):
+    assert table(cell, frame, passes=1000).loc[EVALUATIONS, ONCE]["break_even"] == 1
+
+
+def test_a_slow_rule_saves_evaluations_and_never_seconds(cell, frame):
+    found = table(cell, frame, pace=(2e-4, 1e-3))
+    assert np.isfinite(found.loc[EVALUATIONS, ONCE]["break_even"])
+    assert found.loc[SECONDS, ONCE]["break_even"] == INF
+    assert np.isfinite(found.loc[SECONDS, EACH]["break_even"])
+
+
+def test_one_that_does_not_get_there_never_pays(cell, frame):
+    found = table(cell, frame, learned=[10.0] * 21)
+    assert (found["break_even"] == INF).all()
+    assert sentences(found.reset_index()) == [
+        "On bowl the meta-training of lstm has paid against nag after no number of uses."
+    ]
+
+
+@pytest.mark.parametrize("manifests", [{}, {"run": {}}, manifest(seconds=None, functions="many")])
+def test_what_a_manifest_does_not_tell_is_missing(cell, frame, manifests):
+    found = table(cell, frame, manifests=manifests)
+    assert found["break_even"].isna().all()
+    assert "nobody knows" in sentences(found.reset_index())[0]
+
+
+def test_without_a_tuned_baseline_nothing_is_said(cell, frame):
+    assert table(cell, frame, track="default").empty
+
+
+def test_words_and_figures(cell, frame, tmp_path):
+    found = table(cell, frame).reset_index()
+    (sentence,) = sentences(found)
+    assert sentence.startswith(
+        "On bowl the meta-training of lstm has paid against nag after 14 uses where its rate is tuned once, "
+        "after 3 uses where each time, in gradient evaluations"
+    )
+    styles = {"lstm": {"color": "#c1440e"}, "nag": {"color": "#555555"}}
+    assert len(draw_amortization(found, styles, tmp_path)) == 2
+    assert len(list(tmp_path.glob("amortization--*.png"))) == 2
+
+
+def test_a_report_has_the_table_and_the_sentence(tmp_path: Path, cell, write_run):
+    cells = [
+        cell("nag", [0.0] * 6, loss=STEADY, tuning_passes=60),
+        cell("lstm", [0.0] * 6, loss=TWICE_AS_FAST, learned=True, track="default"),
+    ]
+    report = write_report([write_run(tmp_path / "run", cells, **manifest()["run"])], tmp_path / "report")
+    assert "When does meta-training pay?" in report.page.read_text()
+    assert any(path.name == "amortization.csv" for path in report.tables)
+    assert len([path for path in report.figures if path.name.startswith("amortization--")]) == 6
