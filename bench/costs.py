@@ -1,6 +1,7 @@
 """What optimizers and tasks cost beyond what a row measures; a run's manifest keeps it."""
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.registry import task_registry
@@ -14,8 +15,9 @@ def optimizer_costs(optimizer: Optimizer) -> dict[str, Any]:
     """FLOPs of an update for each coordinate, and what meta-training took; None where it is not known.
 
     Returns:
-        `flops_per_coordinate`, and `meta_training`: the recipe's `seconds` of wall-clock, its `trajectories` (each of
-        `functions` functions), the `task` it trained on, and that task's `horizon`.
+        `flops_per_coordinate`, and `meta_training`: `seconds` of wall-clock and gradient `evaluations`, those of the
+        training that it started from included; of its own recipe the `trajectories` (each of `functions` functions),
+        the `task` it trained on, and that task's `horizon`.
     """
     try:
         flops = optimizer.flops_per_coordinate()
@@ -36,13 +38,28 @@ def task_costs(task: Task) -> dict[str, Any]:
 def _meta_training(optimizer: Optimizer) -> dict[str, Any] | None:
     if not isinstance(optimizer, LearnedOptimizer) or not (recipe := optimizer.recipe):
         return None
+    trainings = list(optimizer.trainings())
     return {
-        "seconds": _number(recipe.get("seconds")),
+        "seconds": _sum(training.get("seconds") for training in trainings),
+        "evaluations": _sum(_evaluations(training) for training in trainings),
         "trajectories": _number(recipe.get("trajectories_done")),
         "functions": _number(recipe.get("functions")),
         "task": str(recipe.get("task", "unknown")),
         "horizon": _horizon(recipe.get("task")),
     }
+
+
+def _evaluations(recipe: Mapping[str, Any]) -> float | None:
+    """Gradients on functions trained on, were all trajectories as long as the task says; without validation."""
+    factors = (recipe.get("trajectories_done"), recipe.get("functions"), _horizon(recipe.get("task")))
+    known = [number for number in map(_number, factors) if number is not None]
+    return math.prod(known) if len(known) == len(factors) else None
+
+
+def _sum(values: Iterable[Any]) -> float | None:
+    """The sum; None if any is not known."""
+    numbers = [_number(value) for value in values]
+    return None if None in numbers else sum(number for number in numbers if number is not None)
 
 
 def _horizon(task: Any) -> int | None:

@@ -162,7 +162,9 @@ def _refuse_seen(task: "Task", unseen: list[str], optimizer: "Optimizer") -> Non
         raise SuiteError("unseen: " + unknown(f"parameter of {task.name}", missing[0], type(task).model_fields))
     if not unseen or not isinstance(optimizer, LearnedOptimizer):
         return
-    families = [str(name) for name in optimizer.recipe.get("mixture") or [optimizer.recipe.get("task") or ""]]
+    families = [
+        str(name) for recipe in optimizer.trainings() for name in recipe.get("mixture") or [recipe.get("task") or ""]
+    ]
     trained_on = ", ".join(families)
     seen = [family for family in families if parse_identity(family or "unknown")[0] == task.name]
     if not seen:

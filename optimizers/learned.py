@@ -6,7 +6,7 @@ for everything else. Meta-parameters of the two are named `conv/…` and `fc/…
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -116,6 +116,13 @@ class LearnedOptimizer(Optimizer):
         Of two checkpoints: both recipes, under `conv` and `fc`, and what they have in common.
         """
         return self._recipe
+
+    def trainings(self) -> Iterator[Mapping[str, Any]]:
+        """The recipes of all trainings that led to the meta-parameters, the last one first."""
+        recipe: Any = self._recipe
+        while isinstance(recipe, Mapping) and recipe:
+            yield recipe
+            recipe = recipe.get("started_from")
 
     def with_meta_parameters(self, tensors: Tensors) -> Self:
         """This rule with other meta-parameters φ, on which autograd may be recording."""

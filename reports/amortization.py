@@ -27,8 +27,8 @@ def amortization(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]
     median (95 %): the other costs are taken as they were measured.
 
     Gradient evaluations of a meta-training are its functions times their steps, without validation, a second derivative
-    counted as nothing; its seconds are all that it took, on the machine that it was trained on. What is not known is
-    missing.
+    counted as nothing; its seconds are all that it took, on the machine that it was trained on. Both include the
+    training that it started from. What is not known is missing.
 
     Args:
         cells: rows of one run or several.
@@ -123,7 +123,8 @@ def _training(manifest: Mapping[str, Any], optimizer: str) -> dict[str, float]:
         value = known.get(name)
         return float(value) if isinstance(value, int | float) else np.nan
 
-    evaluations = number_of("trajectories") * number_of("functions") * number_of("horizon")
+    of_one_training = number_of("trajectories") * number_of("functions") * number_of("horizon")
+    evaluations = number_of("evaluations") if "evaluations" in known else of_one_training  # older manifests
     return {EVALUATIONS: evaluations, SECONDS: number_of("seconds")}
 
 

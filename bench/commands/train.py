@@ -12,7 +12,9 @@ from bench.commands.process import Terminated, set_up
 def train(
     rule: Annotated[
         str,
-        typer.Argument(help="The learned optimizer, as in lstm or 'lstm[p=5]'; without parameters, with the recipe's."),
+        typer.Argument(
+            help="The learned optimizer, as in lstm or 'lstm[p=5]'; without parameters, with the recipe's; with a checkpoint, from there on."
+        ),
     ],
     tasks: Annotated[
         list[str],

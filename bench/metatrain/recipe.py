@@ -35,7 +35,7 @@ class Recipe(BaseModel):
     validation: tuple[str, ...] | None = None
     """Families to validate on, such as ones held out from training; None: those that are trained on."""
     optimizer: str = "lstm"
-    """Identity of the learned optimizer, without a checkpoint."""
+    """Identity of the learned optimizer. With a checkpoint, training begins with its meta-parameters."""
     trajectories: int = Field(default=1000, ge=1)
     """Trajectories in all; each is horizon / unroll meta-steps."""
     functions: int = Field(default=8, ge=1)

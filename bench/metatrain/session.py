@@ -119,6 +119,7 @@ class Session:
             "meta_steps": progress.meta_steps,
             "seconds": round(progress.seconds, 1),
             "sources": {key: value for family in self.trainer.families for key, value in family.task.sources().items()},
+            "started_from": {**rule.recipe, "sha256": rule.checkpoint_sha256} if rule.recipe else None,
             **self.origin,
         }
         return encode_checkpoint(rule.name, rule.describe_architecture(), recipe, progress.best)

@@ -67,8 +67,6 @@ class Trainer:
         rule = optimizer_registry().create(recipe.optimizer)
         if not isinstance(rule, LearnedOptimizer):
             raise RecipeError(f"{recipe.optimizer} has nothing to train: it is not a learned optimizer")
-        if rule.meta_parameters:
-            raise RecipeError(f"{recipe.optimizer} is trained already; leave its checkpoint out")
         if recipe.coordinates is not None and not isinstance(rule, CoordinatewiseOptimizer):
             raise RecipeError(
                 f"coordinates={recipe.coordinates} needs a coordinatewise rule, and {rule.name} is not one: use a "
@@ -101,10 +99,11 @@ class Trainer:
             step_weights(recipe.weighting, recipe.first_horizon or horizon)  # one that weighs nothing is refused here
 
     def begin(self) -> Progress:
-        """Random meta-parameters, from the recipe's seed."""
+        """The rule's own meta-parameters, if it has a checkpoint, or random ones, from the recipe's seed."""
         random = generator(derive_seed("meta-training", f"{self.family}/initial", self.recipe.seed))
-        phi = self.rule.initialised(random).meta_parameters
-        if self.recipe.init_std is not None:
+        begun = bool(self.rule.meta_parameters)
+        phi = dict((self.rule if begun else self.rule.initialised(random)).meta_parameters)
+        if self.recipe.init_std is not None and not begun:
             for name, tensor in phi.items():
                 std = 0.0 if name.endswith("bias") else self.recipe.init_std
                 tensor.normal_(0, std, generator=random)

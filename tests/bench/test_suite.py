@@ -120,10 +120,12 @@ def test_wrong_names_inside_a_suite() -> None:
         suite(optimizers=["lstm"]).cells()
 
 
-def trained_on(task: str, folder: Path) -> str:
+def trained_on(task: str, folder: Path, before: str = "") -> str:
     rule = LSTM(hidden=2, layers=1).initialised(torch.Generator().manual_seed(0))
     path = folder / "trained.safetensors"
-    recipe = {"task": task} if task else {}
+    recipe: dict[str, object] = {"task": task} if task else {}
+    if before:
+        recipe["started_from"] = {"task": before}
     path.write_bytes(encode_checkpoint(rule.name, rule.describe_architecture(), recipe, rule.meta_parameters))
     return f"lstm[checkpoint={path}]"
 
@@ -131,6 +133,13 @@ def trained_on(task: str, folder: Path) -> str:
 def unseen(folder: Path, trained: str, tested: str, parameter: str = "labels") -> list[Cell]:
     item = {"task": tested, "unseen": [parameter], "optimizers": ["adam", trained_on(trained, folder)]}
     return make_suite("test", {"tracks": ["default"], "tasks": [item]}).cells()
+
+
+def test_what_the_training_before_saw_is_seen(tmp_path: Path) -> None:
+    optimizer = trained_on("cifar-cnn[labels=5-9]", tmp_path, before="cifar-cnn")
+    item = {"task": "cifar-cnn[labels=0-4]", "unseen": ["labels"], "optimizers": [optimizer]}
+    with pytest.raises(SuiteError, match="labels=0-4 is to be unseen"):
+        make_suite("test", {"tracks": ["default"], "tasks": [item]}).cells()
 
 
 def test_labels_that_training_held_out_may_be_tested_as_unseen(tmp_path: Path) -> None:

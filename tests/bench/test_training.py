@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from bench.costs import optimizer_costs
 from bench.metatrain import trainer as trainer_module
 from bench.metatrain.estimators import bptt
 from bench.metatrain.gradient import Segment
@@ -225,7 +226,6 @@ def test_adam_on_the_meta_parameters_is_torchs() -> None:
     ("changes", "message"),
     [
         ({"optimizer": "adam"}, "not a learned optimizer"),
-        ({"optimizer": "lstm[checkpoint=quadratic]"}, "trained already"),
         ({"optimizer": "gac", "coordinates": 8}, "gac is not one: use a recipe without, such as sharing"),
         ({"unroll": 50}, r"unroll \(50\) is longer than the horizon \(20\)"),
     ],
@@ -287,3 +287,30 @@ def test_state_is_json_and_tensors_only(tmp_path: Path) -> None:
 
 def test_hand_designed_rules_have_no_meta_parameters() -> None:
     assert SGD().meta_parameters == {}
+
+
+def test_a_training_may_begin_where_another_ended(tmp_path: Path) -> None:
+    """Its meta-parameters are the start; what they cost, and on what they were trained, is not forgotten."""
+    first = tmp_path / "first" / "checkpoint.safetensors"
+    Session(tmp_path / "first", make_recipe(SMALL)).run()
+    begun = make_recipe(SMALL | {"task": "quadratic[dim=4,horizon=20]", "optimizer": f"lstm[checkpoint={first}]"})
+    session = Session(tmp_path / "second", begun)
+    assert same(dict(session.progress.phi), dict(LSTM(checkpoint=str(first)).meta_parameters))
+    session.run()
+    assert same(dict(session.progress.phi), dict(Session(tmp_path / "second", begun).progress.phi))
+    rule = LSTM(checkpoint=str(tmp_path / "second" / "checkpoint.safetensors"))
+    tasks = [training["task"] for training in rule.trainings()]
+    assert tasks == ["quadratic[dim=4,horizon=20]", "quadratic[dim=3,horizon=20]"]
+    assert rule.recipe["started_from"]["sha256"] == LSTM(checkpoint=str(first)).checkpoint_sha256
+    costs = optimizer_costs(rule)["meta_training"]
+    assert costs["evaluations"] == 2 * 12 * 8 * 20
+    assert costs["seconds"] == pytest.approx(sum(training["seconds"] for training in rule.trainings()))
+
+
+def test_what_a_checkpoint_started_from_may_be_anything() -> None:
+    """It comes from outside: what it does not say is not known, and nothing raises."""
+    for started_from in ("nonsense", {"seconds": "many"}, {}, None):
+        rule = LSTM(checkpoint="quadratic")
+        rule._recipe = {**rule.recipe, "started_from": started_from}
+        costs = optimizer_costs(rule)["meta_training"]
+        assert costs["seconds"] is None if started_from == {"seconds": "many"} else costs["seconds"] > 0
