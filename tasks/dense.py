@@ -99,4 +99,5 @@ class Dense:
             case "elu":
                 return torch.where(h > 0, 1, h + 1)
             case "gelu":  # zΦ(z), Hendrycks & Gimpel 2016: Φ(z) + zφ(z)
-                return torch.special.ndtr(z) + z * torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
+                cumulative: Tensor = torch.special.ndtr(z)
+                return cumulative + z * torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
