@@ -1,7 +1,7 @@
 """How many replicas fit into a budget of memory: seeds of a rollout that do not are run after one another.
 
-What a replica takes is an estimate from the sizes of its tensors. Activations are not in it, only minibatches: families
-whose activations outweigh everything else run replica by replica.
+What a replica takes is an estimate from the sizes of its tensors. Families whose activations outweigh everything else
+state what they take, or run replica by replica.
 """
 
 import os
@@ -31,7 +31,7 @@ def settings_that_fit(task: Task, optimizer: Optimizer, budget: float) -> int:
 
 
 def seed_bytes(task: Task, optimizer: Optimizer, settings: int) -> float:
-    """What one seed takes: its data, draws and minibatch, and for each setting parameters and state."""
+    """What one seed takes: its data, draws and minibatch, and for each setting parameters, activations and state."""
     random = generator(0)
     problem = task.sample(random)
     draws = task.draw(random, DRAW_STEPS)
@@ -42,7 +42,7 @@ def seed_bytes(task: Task, optimizer: Optimizer, settings: int) -> float:
     }
     state = optimizer.state_bytes(optimizer.init(params))
     shared = tensors_bytes(problem.data) + tensors_bytes(draws) + 2 * tensors_bytes(minibatch)
-    return shared + COPIES * tensors_bytes(params) + state
+    return shared + COPIES * tensors_bytes(params) + settings * task.activation_bytes() + state
 
 
 def default_budget(device: str) -> float:

@@ -215,7 +215,9 @@ def _rollout(
     task = problems.task
     carry = start(problems, optimizer, settings)
     require_evaluation(carry)
-    losses = [carry.losses]
+    # One tensor from the start: small ones kept from step to step would break up the memory between large ones.
+    losses = carry.losses.new_empty(*carry.losses.shape, task.horizon + 1)
+    losses[..., 0] = carry.losses
     pictures = _pictures(task, carry, snapshots)
     program = Program(task, optimizer, carry.params) if compile else None
     stops = {*(task.snapshot_steps if snapshots else ()), task.horizon}
@@ -223,14 +225,14 @@ def _rollout(
         ahead = min(stop for stop in stops if stop > carry.step) - carry.step
         if program is None or carry.step == 0 or ahead < program.steps:
             carry = checked_advance(problems, optimizer, carry)
-            losses.append(carry.losses)
+            losses[..., carry.step] = carry.losses
         else:
             carry, met = compiled_advance(problems, program, carry)
-            losses += met.unbind(-1)
+            losses[..., carry.step - program.steps + 1 : carry.step + 1] = met
         pictures |= _pictures(task, carry, snapshots)
         if on_step is not None:
             on_step()
-    trajectories, diverged_at = mark_divergence(torch.stack(losses, dim=-1))
+    trajectories, diverged_at = mark_divergence(losses)
     heldout = task.evaluate(carry.params) if evaluate else {}
     return Trajectories(
         losses=trajectories.cpu(),

@@ -6,6 +6,12 @@ Tasks know neither the optimizers nor the engine.
 FAMILIES = {
     "quadratic": ("tasks.quadratic:Quadratic", "random quadratics ‖Wθ − y‖²"),
     "mnist-mlp": ("tasks.mnist:MnistMlp", "multilayer perceptron on MNIST digits"),
+    "perceptron": ("tasks.perceptron:Perceptron", "multilayer perceptron on 8×8 digits, MNIST-1D, or photographs"),
+    "logistic": ("tasks.logistic:Logistic", "logistic regression on small real data: convex"),
+    "autoencoder": ("tasks.autoencoder:Autoencoder", "autoencoder of fully connected layers on MNIST digits"),
+    "char-transformer": ("tasks.transformer:CharTransformer", "transformer that predicts the next character of a text"),
+    "ill-conditioned": ("tasks.ill_conditioned:IllConditioned", "quadratics with a spectrum over orders of magnitude"),
+    "chained-rosenbrock": ("tasks.rosenbrock:ChainedRosenbrock", "a curved valley in two or more dimensions"),
     "cifar-cnn": ("tasks.cifar:CifarCnn", "convolutional network on CIFAR-10, or on crops of ten photographs"),
     "neural-art": ("tasks.neural_art:NeuralArt", "a photograph painted in the style of another, over VGG features"),
 }

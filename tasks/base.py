@@ -90,6 +90,13 @@ class Task(BaseModel, ABC):
         """
         return None
 
+    def activation_bytes(self) -> float:
+        """What `loss_and_grad` holds for each replica besides parameters, gradients and minibatch; 0 if that is less.
+
+        Runs use it to decide how many replicas fit into memory at once.
+        """
+        return 0.0
+
     def evaluate(self, params: Tensors) -> Tensors:
         """Held-out `loss` and `accuracy`, `[seeds, settings]` each; empty where the family has no test split."""
         return {}

@@ -16,8 +16,7 @@ from tasks.base import Gradient, Problem, Task, Tensors
 from tasks.cifar10 import check_cifar10, cifar10_sources, read_cifar10
 from tasks.convolution import Layer, backward, forward
 from tasks.data import data_dir
-from tasks.photographs import image_source
-from tasks.photos10 import PHOTOS10, crops
+from tasks.photos10 import crops, photos10_sources
 
 CONVOLUTIONS = 3
 HIDDEN = 32
@@ -146,7 +145,7 @@ class CifarCnn(Task):
 
     def sources(self) -> dict[str, Any]:
         if self.data == "photos10":
-            return {f"photograph {name}": image_source(name) for name in PHOTOS10}
+            return photos10_sources()
         return cifar10_sources()
 
     def _split(self, split: Literal["train", "test"]) -> "Images":

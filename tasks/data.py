@@ -7,6 +7,7 @@ task's identity. Heavy libraries are imported where they are used.
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -39,16 +40,22 @@ class DataMissing(FileNotFoundError):
 
 
 @dataclass(frozen=True, eq=False)
-class Digits:
-    """Labelled digits: `images` `[n, 784]` float32 in 0..1, `labels` `[n]` int64, `one_hot` `[n, 10]` float32."""
+class Labelled:
+    """Examples: `inputs` `[n, features]` float32, `labels` `[n]` int64, `one_hot` `[n, classes]` float32."""
 
-    images: Tensor
+    inputs: Tensor
     labels: Tensor
     one_hot: Tensor
 
-    def to(self, device: torch.device) -> "Digits":
-        """These digits on `device`, copied there once."""
-        return self if self.images.device == device else _on_device(self, device)
+    @classmethod
+    def of(cls, inputs: Tensor, labels: Tensor, classes: int) -> "Labelled":
+        """Examples in these types, whatever types they had."""
+        labels = labels.long()
+        return cls(inputs.float(), labels, torch.nn.functional.one_hot(labels, classes).float())
+
+    def to(self, device: torch.device) -> "Labelled":
+        """These examples on `device`, copied there once."""
+        return self if self.inputs.device == device else _on_device(self, device)
 
 
 def data_dir() -> Path:
@@ -57,8 +64,8 @@ def data_dir() -> Path:
     return Path(os.environ.get(DATA_DIR_VARIABLE) or cache / "l2obench")
 
 
-def digits(source: DigitSource, split: Literal["train", "test"]) -> Digits:
-    """The digits of a split, pixels scaled to 0..1.
+def digits(source: DigitSource, split: Literal["train", "test"]) -> Labelled:
+    """The digits of a split, `[n, 784]`, pixels scaled to 0..1.
 
     Raises:
         DataMissing: `source` is not on this machine; the message says how to get it.
@@ -67,15 +74,14 @@ def digits(source: DigitSource, split: Literal["train", "test"]) -> Digits:
 
 
 @lru_cache(maxsize=4)
-def _digits(source: DigitSource, split: str, folder: str) -> Digits:
+def _digits(source: DigitSource, split: str, folder: str) -> Labelled:
     images, labels = _mnist5k(split, Path(folder)) if source == "mnist5k" else _mnist(split, Path(folder))
-    labels = labels.long()
-    return Digits(images.flatten(1).float().div_(255), labels, torch.nn.functional.one_hot(labels, 10).float())
+    return Labelled.of(images.flatten(1).float().div_(255), labels, 10)
 
 
-@lru_cache(maxsize=4)
-def _on_device(digits: Digits, device: torch.device) -> Digits:
-    return Digits(digits.images.to(device), digits.labels.to(device), digits.one_hot.to(device))
+@lru_cache(maxsize=8)
+def _on_device(examples: Labelled, device: torch.device) -> Labelled:
+    return Labelled(examples.inputs.to(device), examples.labels.to(device), examples.one_hot.to(device))
 
 
 def digits_sources(source: DigitSource) -> dict[str, dict[str, str]]:
@@ -142,12 +148,7 @@ def _mnist5k_file() -> Path:
 
 def _mnist5k(split: str, folder: Path) -> tuple[Tensor, Tensor]:
     """Parsing the wheel's CSV takes seconds: keep the parsed digits beside the downloads, under the file's SHA-256."""
-    cache = folder / f"mnist5k-{file_sha256(_mnist5k_file())[:16]}.safetensors"
-    try:
-        tensors = load_file(cache)
-    except (OSError, SafetensorError):  # not there yet, or damaged
-        tensors = _parse_mnist5k()
-        _save_if_writable(tensors, cache)
+    tensors = cached(folder / f"mnist5k-{file_sha256(_mnist5k_file())[:16]}.safetensors", _parse_mnist5k)
     order = torch.randperm(5000, generator=torch.Generator().manual_seed(MNIST5K_SHUFFLE_SEED))
     chosen = order[MNIST5K_TEST:] if split == "train" else order[:MNIST5K_TEST]
     return tensors["images"][chosen], tensors["labels"][chosen]
@@ -158,6 +159,16 @@ def _parse_mnist5k() -> dict[str, Tensor]:
 
     images, labels = mnist_data()
     return {"images": torch.from_numpy(images).to(torch.uint8), "labels": torch.from_numpy(labels).long()}
+
+
+def cached(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors in `path`; they are made, and kept there if that can be written, if it has none or is damaged."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError):
+        tensors = make()
+        _save_if_writable(tensors, path)
+        return tensors
 
 
 def _save_if_writable(tensors: dict[str, Tensor], path: Path) -> None:

@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from tasks.photographs import read_image
+from tasks.photographs import image_source, read_image
 
 PHOTOS10 = (
     "astronaut",
@@ -37,6 +37,11 @@ def crops(split: str) -> tuple[Tensor, Tensor]:
     random = torch.Generator().manual_seed(SEED[split])
     images = torch.cat([_crops_of(name, split, CROPS[split], random) for name in PHOTOS10])
     return images, torch.arange(len(PHOTOS10)).repeat_interleave(CROPS[split])
+
+
+def photos10_sources() -> dict[str, dict[str, str]]:
+    """A description and the SHA-256 of each photograph, for a run's manifest."""
+    return {f"photograph {name}": image_source(name) for name in PHOTOS10}
 
 
 def _crops_of(name: str, split: str, count: int, random: torch.Generator) -> Tensor:

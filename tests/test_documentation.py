@@ -10,6 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tasks import FAMILIES
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -42,6 +44,13 @@ def test_the_examples_run_as_they_stand(tmp_path: Path, page: str, file: str) ->
 def test_the_readmes_five_lines_train_a_module(tmp_path: Path) -> None:
     (snippet,) = blocks(ROOT / "README.md", "python")
     run([sys.executable, "-c", snippet], tmp_path)
+
+
+def test_the_page_of_tasks_names_every_family() -> None:
+    rows = re.findall(
+        r"^\| `([a-z0-9-]+)` (?:\|.*){4}\|$", (ROOT / "docs" / "tasks.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert set(rows) == set(FAMILIES)
 
 
 @pytest.mark.slow

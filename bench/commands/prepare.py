@@ -8,13 +8,13 @@ from typer.exceptions import TyperException
 from bench.commands.options import DataDir
 from bench.commands.process import set_data_dir
 
-DATA_SETS = ("mnist5k", "photos10", "mnist", "cifar10", "vgg16")
+DATA_SETS = ("mnist5k", "photos10", "mnist1d", "mnist", "cifar10", "vgg16")
 
 
 def prepare(
     data: Annotated[
         list[str] | None,
-        typer.Argument(help="mnist5k, photos10 (in wheels; the default), mnist, cifar10 or vgg16 (downloads)."),
+        typer.Argument(help="mnist5k, photos10, mnist1d (in wheels; the default); mnist, cifar10, vgg16 (downloads)."),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -26,12 +26,13 @@ def prepare(
     from tasks.cifar10 import fetch_cifar10, read_cifar10
     from tasks.data import data_dir as data_folder
     from tasks.data import digits, fetch_mnist
+    from tasks.mnist1d import mnist1d
     from tasks.photos10 import crops
     from tasks.vgg import fetch_vgg16
 
     set_data_dir(data_dir)
     folder = data_folder()
-    for name in data or ["mnist5k", "photos10"]:
+    for name in data or ["mnist5k", "photos10", "mnist1d"]:
         match name:
             case "mnist5k":
                 train, test = len(digits("mnist5k", "train").labels), len(digits("mnist5k", "test").labels)
@@ -40,6 +41,8 @@ def prepare(
                 train, test = len(digits("mnist", "train").labels), len(digits("mnist", "test").labels)
             case "photos10":
                 train, test = len(crops("train")[1]), len(crops("test")[1])
+            case "mnist1d":
+                train, test = len(mnist1d("train").labels), len(mnist1d("test").labels)
             case "cifar10":
                 fetch_cifar10(folder)
                 train, test = len(read_cifar10("train", folder)[1]), len(read_cifar10("test", folder)[1])

@@ -174,7 +174,7 @@ MISTAKES = [
     (["train", "lstm", "-t", "quadratic", "--unroll", "101"], "longer than the horizon"),
     (["info", "adamm"], "did you mean adam"),
     (["list", "task"], "did you mean tasks"),
-    (["prepare", "cifar"], "known: cifar10, mnist, mnist5k, photos10"),
+    (["prepare", "cifar"], "known: cifar10, mnist, mnist1d, mnist5k, photos10"),
     (["walk"], "walk"),
     (["test-plugin", "adamm"], "did you mean adam"),
     (["test-plugin", "pathlib.Path"], "is no optimizer"),

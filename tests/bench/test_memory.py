@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bench.memory import seed_bytes, seeds_that_fit, settings_that_fit
+from bench.memory import COPIES, seed_bytes, seeds_that_fit, settings_that_fit
 from bench.registry import optimizer_registry
 from bench.rollout import rollout
 from bench.tuning import tune
@@ -12,6 +12,7 @@ from optimizers.base import Optimizer
 from tasks.base import Task
 from tasks.mnist import MnistMlp
 from tasks.quadratic import Quadratic
+from tasks.transformer import CharTransformer
 
 TASKS = [Quadratic(horizon=20), MnistMlp(units=5, batch=16, horizon=20)]
 RULES: list[Optimizer] = [Adam(lr=0.01), optimizer_registry().create("lstm[checkpoint=mnist]")]
@@ -45,6 +46,15 @@ def test_a_stacked_optimizer_of_any_class_is_counted() -> None:
     for name in ("adam", "torch.optim.Adam", "pytorch_optimizer.Lion"):
         stacked = optimizer_registry().create(name).stacked({"lr": rates})
         assert rollout(task, stacked, [1, 2], 3, memory=1.0).losses.shape == (2, 3, 4)
+
+
+def test_activations_count_where_a_family_states_them() -> None:
+    """A transformer's outweigh its parameters; a replica more takes that much more."""
+    task = CharTransformer()
+    two, one = (seed_bytes(task, Adam(), settings) for settings in (2, 1))
+    parameters = sum(value.numel() for value in task.sample(torch.Generator()).params.values())
+    assert two - one == pytest.approx(task.activation_bytes() + 4 * (COPIES + 2) * parameters, rel=0.01)
+    assert task.activation_bytes() > 0.5 * (two - one)
 
 
 def test_a_replica_counts_its_state() -> None:

@@ -16,13 +16,13 @@ from tasks.data import MNIST_SHA256, DataMissing, digits, fetch_mnist
 def test_embedded_digits_are_split_and_shuffled() -> None:
     train, test = digits("mnist5k", "train"), digits("mnist5k", "test")
     assert (len(train.labels), len(test.labels)) == (4000, 1000)
-    assert train.images.shape == (4000, 784)
-    assert (float(train.images.min()), float(train.images.max())) == (0, 1)
+    assert train.inputs.shape == (4000, 784)
+    assert (float(train.inputs.min()), float(train.inputs.max())) == (0, 1)
     together = torch.cat([train.labels, test.labels])
     assert torch.bincount(together).tolist() == [500] * 10
     assert len(set(test.labels[:50].tolist())) > 5
-    rows = {image.numpy().tobytes() for image in train.images}
-    shared = sum(image.numpy().tobytes() in rows for image in test.images)
+    rows = {image.numpy().tobytes() for image in train.inputs}
+    shared = sum(image.numpy().tobytes() in rows for image in test.inputs)
     assert shared == 0
 
 
@@ -34,7 +34,7 @@ def test_parsed_digits_are_cached_and_the_cache_gives_the_same(tmp_path: Path, m
     tasks.data._digits.cache_clear()
     cached = digits("mnist5k", "test")
     for found in (parsed, cached):
-        torch.testing.assert_close(found.images, expected.images, rtol=0, atol=0)
+        torch.testing.assert_close(found.inputs, expected.inputs, rtol=0, atol=0)
         torch.testing.assert_close(found.labels, expected.labels)
 
 
@@ -75,10 +75,10 @@ def test_mnist_is_read_through_torchvision(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("L2OBENCH_DATA", str(tmp_path))
     monkeypatch.setattr(tasks.data, "MNIST_SHA256", write_mnist(tmp_path))
     train = digits("mnist", "train")
-    assert train.images.shape == (30, 784)
+    assert train.inputs.shape == (30, 784)
     assert train.labels.shape == (30,)
-    assert digits("mnist", "test").images.shape == (10, 784)
-    assert 0 <= float(train.images.min()) < float(train.images.max()) <= 1
+    assert digits("mnist", "test").inputs.shape == (10, 784)
+    assert 0 <= float(train.inputs.min()) < float(train.inputs.max()) <= 1
 
 
 def test_a_file_that_is_not_mnists_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ def test_minibatches_are_training_digits_with_their_labels() -> None:
     index = torch.tensor([[0, 1, 2, 3999]])
     batch = task.minibatch({}, {"index": index})
     train = digits("mnist5k", "train")
-    torch.testing.assert_close(batch["x"][0], train.images[index[0]])
+    torch.testing.assert_close(batch["x"][0], train.inputs[index[0]])
     assert batch["y"][0].argmax(-1).tolist() == train.labels[index[0]].tolist()
 
 
@@ -66,7 +66,7 @@ def test_heldout_metrics_are_those_of_the_test_split() -> None:
     test = digits("mnist5k", "test")
     for seed, setting in itertools.product(range(2), range(2)):
         one = {name: value[seed, setting] for name, value in params.items()}
-        h = torch.sigmoid(test.images.double() @ one["w0"].T + one["b0"])
+        h = torch.sigmoid(test.inputs.double() @ one["w0"].T + one["b0"])
         logits = h @ one["w1"].T + one["b1"]
         torch.testing.assert_close(found["loss"][seed, setting], torch.nn.functional.cross_entropy(logits, test.labels))
         accuracy = (logits.argmax(-1) == test.labels).double().mean()

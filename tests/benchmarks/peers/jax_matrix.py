@@ -54,7 +54,7 @@ def _quadratics(task: Quadratic, seeds: list[int]) -> tuple[Callable[..., Any], 
 def _perceptrons(task: Task, seeds: list[int]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     assert isinstance(task, MnistMlp)
     data = digits(task.data, "train")
-    images, labels = jnp.asarray(data.images.numpy()), jnp.asarray(data.labels.numpy())
+    images, labels = jnp.asarray(data.inputs.numpy()), jnp.asarray(data.labels.numpy())
     starts, indices = [], []
     for seed in seeds:
         random = generator(seed)

@@ -1,0 +1,96 @@
+"""Classification by a fully connected network: cross-entropy on minibatches, held-out loss and accuracy."""
+
+from abc import abstractmethod
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from tasks.base import Problem, Task, Tensors
+from tasks.data import Labelled
+from tasks.dense import Activation, Dense
+
+
+class Classifier(Task):
+    """A family says which network learns from which examples; minibatches are drawn with replacement.
+
+    Parameters are those of `tasks.dense.Dense`, down to the output layer `[classes, …]`, `[classes]`.
+    """
+
+    final_window: ClassVar[int] = 10
+
+    batch: int = Field(default=128, ge=1, le=10_000)
+    """Examples in a minibatch."""
+    scale: float = Field(default=0.1, ge=0, le=100)
+    """θ₀ ~ N(0, scale²), biases included."""
+
+    @abstractmethod
+    def network(self) -> Dense:
+        """What is trained."""
+
+    @abstractmethod
+    def examples(self, split: Literal["train", "test"]) -> Labelled:
+        """What it is trained and tested on.
+
+        Raises:
+            FileNotFoundError: the data are not on this machine; the message says how to get them.
+        """
+
+    def sample(self, generator: torch.Generator) -> Problem:
+        train = self.examples("train")
+        inputs, classes = train.inputs.shape[1], train.one_hot.shape[1]
+        return Problem(self.network().start(inputs, classes, self.scale, generator))
+
+    def draw(self, generator: torch.Generator, steps: int) -> Tensors:
+        count = len(self.examples("train").labels)
+        return {"index": torch.randint(count, (steps, self.batch), generator=generator)}
+
+    def minibatch(self, data: Tensors, draw: Tensors) -> Tensors:
+        """`x [seeds, batch, inputs]` and one-hot `y [seeds, batch, classes]`, the same for all settings of a seed."""
+        index = draw["index"]
+        train = self.examples("train").to(index.device)
+        x = train.inputs.index_select(0, index.flatten()).view(*index.shape, -1)
+        y = train.one_hot.index_select(0, index.flatten()).view(*index.shape, -1)
+        return {"x": x, "y": y}
+
+    def loss(self, params: Tensors, batch: Tensors) -> Tensor:
+        log_p = self.network().replica(params, batch["x"]).log_softmax(0)
+        return -(log_p * batch["y"].mT).sum(0).mean()
+
+    def loss_and_grad(self, params: Tensors, batch: Tensors) -> tuple[Tensor, Tensors]:
+        """Backpropagation by hand: the settings of a seed share one product with its minibatch in the first layer."""
+        network = self.network()
+        layers, logits = network.forward(params, batch["x"])
+        log_p = logits.log_softmax(2)
+        target = batch["y"].mT.unsqueeze(1)
+        losses = -(log_p * target).sum((2, 3)) / self.batch
+        delta = log_p.exp_().sub_(target).div_(self.batch)
+        return losses, network.backward(params, batch["x"], layers, delta)
+
+    def evaluate(self, params: Tensors) -> Tensors:
+        like = params["w0"]
+        test = self.examples("test").to(like.device)
+        x = test.inputs.to(like.dtype).expand(like.shape[0], -1, -1)
+        _, logits = self.network().forward(params, x)
+        log_p = logits.log_softmax(2)
+        loss = -log_p.mul(test.one_hot.to(like.dtype).mT).sum((2, 3)) / len(test.labels)
+        accuracy = (logits.argmax(2) == test.labels).to(like.dtype).mean(-1)
+        return {"loss": loss, "accuracy": accuracy}
+
+    def require_data(self) -> None:
+        self.examples("train")
+
+
+class MultilayerPerceptron(Classifier):
+    """Hidden layers of equal width."""
+
+    units: int = Field(default=20, ge=1, le=4096)
+    """Width of each hidden layer."""
+    layers: int = Field(default=1, ge=1, le=64)
+    """Number of hidden layers."""
+    activation: Activation = "sigmoid"
+    """Activation of the hidden layers."""
+
+    def network(self) -> Dense:
+        return Dense((self.units,) * self.layers, self.activation)

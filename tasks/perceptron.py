@@ -1,0 +1,53 @@
+"""Multilayer perceptrons on data other than MNIST: 8×8 digits, signals of one dimension, crops of photographs."""
+
+from functools import lru_cache
+from typing import Any, ClassVar, Literal
+
+from tasks.classification import MultilayerPerceptron
+from tasks.data import Labelled
+from tasks.mnist1d import mnist1d, mnist1d_sources
+from tasks.photos10 import PHOTOS10, crops, photos10_sources
+from tasks.scikit import scikit, scikit_sources
+
+
+class Perceptron(MultilayerPerceptron):
+    """Train the perceptron of `mnist-mlp` on other data: cross-entropy on minibatches drawn with replacement.
+
+    Parameters `w0 [units, inputs]`, `b0 [units]`, … up to the output layer `[10, units]`, `[10]`; there are 64 inputs
+    with `digits`, 40 with `mnist1d` and 3,072 with `photos10`. All three have ten classes. Pixels of digits are in
+    0..1; crops of photographs lose their mean colour; signals are as in their paper. Textures are hard for a
+    perceptron: on `photos10` the training loss falls, and little of that carries over to the held-out crops.
+    """
+
+    name: ClassVar[str] = "perceptron"
+
+    data: Literal["digits", "mnist1d", "photos10"] = "digits"
+    """`digits`: 1,797 digits of 8×8 pixels, from scikit-learn. `mnist1d`: 5,000 signals of 40 points (Greydanus 2020).
+    `photos10`: the 32×32 colour crops of `cifar-cnn`."""
+
+    def examples(self, split: Literal["train", "test"]) -> Labelled:
+        return _examples(self.data, split)
+
+    def sources(self) -> dict[str, Any]:
+        match self.data:
+            case "digits":
+                return scikit_sources("digits")
+            case "mnist1d":
+                return mnist1d_sources()
+            case "photos10":
+                return photos10_sources()
+
+
+@lru_cache(maxsize=6)
+def _examples(source: str, split: Literal["train", "test"]) -> Labelled:
+    match source:
+        case "digits":
+            digits = scikit("digits", split)
+            return Labelled(digits.inputs / 16, digits.labels, digits.one_hot)
+        case "mnist1d":
+            return mnist1d(split)
+        case _:
+            images, labels = crops(split)
+            pixels = images.float() / 127.5
+            pixels -= pixels.mean((2, 3), keepdim=True)  # random, and a perceptron would see little else
+            return Labelled.of(pixels.flatten(1), labels, len(PHOTOS10))

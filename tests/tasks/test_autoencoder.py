@@ -1,0 +1,67 @@
+"""The autoencoder: torch's layers as the reference, the gradient by hand, the held-out error."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch.nn.functional import linear, mse_loss
+
+from bench.rollout import Problems
+from tasks.autoencoder import Autoencoder
+from tasks.base import Task, Tensors
+from tasks.data import digits
+
+ACTIVATIONS = {"sigmoid": torch.sigmoid, "relu": torch.relu, "gelu": torch.nn.functional.gelu}
+
+
+def stacked(task: Autoencoder, seeds: int, settings: int) -> tuple[Tensors, Tensors]:
+    problems, random = Problems(task, list(range(seeds)), dtype=torch.float64), torch.Generator().manual_seed(5)
+    params = {
+        name: 0.3 * torch.randn(seeds, settings, *value.shape[1:], generator=random, dtype=torch.float64)
+        for name, value in problems.start.items()
+    }
+    return params, problems.minibatch()
+
+
+def reconstructed(params: Tensors, x: torch.Tensor, activation: str) -> torch.Tensor:
+    h = x
+    for k in range(3):
+        h = ACTIVATIONS[activation](linear(h, params[f"w{k}"], params[f"b{k}"]))
+    return torch.sigmoid(linear(h, params["w3"], params["b3"]))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_loss_is_the_mean_squared_error_of_the_reconstruction(activation: str) -> None:
+    task = Autoencoder(units=5, code=2, activation=activation, batch=4)
+    params, batch = stacked(task, 1, 1)
+    one = {name: value[0, 0] for name, value in params.items()}
+    assert [tuple(one[f"w{k}"].shape) for k in range(4)] == [(5, 784), (2, 5), (5, 2), (784, 5)]
+    x = batch["x"][0]
+    torch.testing.assert_close(task.loss(one, {"x": x}), mse_loss(reconstructed(one, x, activation), x))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_backpropagation_by_hand_equals_autograd(activation: str) -> None:
+    task = Autoencoder(units=5, code=3, activation=activation, batch=4)
+    params, batch = stacked(task, 2, 3)
+    losses, grads = task.loss_and_grad(params, batch)
+    expected_losses, expected = Task.loss_and_grad(task, params, batch)
+    torch.testing.assert_close(losses, expected_losses)
+    assert list(grads) == list(params)
+    for name in params:
+        torch.testing.assert_close(grads[name], expected[name])
+
+
+def test_heldout_loss_is_the_error_on_the_test_digits() -> None:
+    task = Autoencoder(units=5, code=3)
+    params, _ = stacked(task, 2, 2)
+    found = task.evaluate(params)
+    assert set(found) == {"loss"}
+    x = digits("mnist5k", "test").inputs.double()
+    one = {name: value[1, 0] for name, value in params.items()}
+    torch.testing.assert_close(found["loss"][1, 0], mse_loss(reconstructed(one, x, "relu"), x))
+
+
+@pytest.mark.parametrize("parameters", [{"code": 0}, {"activation": "softmax"}, {"data": "digits"}])
+def test_bad_parameters_are_refused(parameters: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(parameters))):
+        Autoencoder(**parameters)
