@@ -13,7 +13,8 @@ def train(
     rule: Annotated[
         str,
         typer.Argument(
-            help="The learned optimizer, as in lstm or 'lstm[p=5]'; without parameters, with the recipe's; with a checkpoint, from there on."
+            help="The learned optimizer, as in lstm or 'lstm[p=5]'; without parameters, with the recipe's; "
+            "with a checkpoint, from there on."
         ),
     ],
     tasks: Annotated[

@@ -96,7 +96,15 @@ class TestContent:
 
     def test_every_table_is_written_in_all_formats(self, report):
         names = {"headline", "final_losses", "time_to_target", "step_seconds", "tuning", "failures", "unfinished"}
-        names |= {"against_adam", "profiles", "costs", "generalization", "past_the_horizon", "side_by_side", "amortization"}
+        names |= {
+            "against_adam",
+            "profiles",
+            "costs",
+            "generalization",
+            "past_the_horizon",
+            "side_by_side",
+            "amortization",
+        }
         ends = ("md", "csv", "tex")
         assert {path.name for path in report.tables} == {f"{name}.{end}" for name in names for end in ends}
 
