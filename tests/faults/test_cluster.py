@@ -75,10 +75,8 @@ def separate_cluster(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], st
     start = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--scheduler-file", str(address)]
     processes = [subprocess.Popen([*start, "--port", "0", "--no-dashboard"], stderr=subprocess.DEVNULL)]
     start = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(address)]
-    for _ in range(2):
-        processes.append(
-            subprocess.Popen([*start, "--nthreads", "1", "--no-dashboard", "--no-nanny"], stderr=subprocess.DEVNULL)
-        )
+    start += ["--nthreads", "1", "--no-dashboard", "--no-nanny"]
+    processes += [subprocess.Popen(start, stderr=subprocess.DEVNULL) for _ in range(2)]
     try:
         with distributed.Client(scheduler_file=str(address), timeout=60) as client:
             client.wait_for_workers(2, timeout=60)
