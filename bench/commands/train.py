@@ -18,11 +18,14 @@ def train(
         ),
     ],
     tasks: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
-            "-t", "--task", help="The family to train on; several, or 'mnist-mlp[units=10|20]', make a mixture."
+            "-t",
+            "--task",
+            help="The family to train on; several, or 'mnist-mlp[units=10|20]', make a mixture. "
+            "The recipe's, if it has any, unless given.",
         ),
-    ],
+    ] = None,
     recipe: Annotated[
         str, typer.Option(help="Where values not given here come from; see 'l2obench list recipes'.")
     ] = "paper",
@@ -90,11 +93,8 @@ def train(
     from bench.store import cell_name
 
     set_up(device, data_dir)
-    families = [family for identity in tasks for family in alternatives(identity)]
-    task = families[0]
-    values = named_recipe(recipe, task) | {"task": task}
-    if len(families) > 1:
-        values["mixture"] = families
+    families = [family for identity in tasks or () for family in alternatives(identity)]
+    values = named_recipe(recipe, families)
     values["optimizer"] = optimizer_for(rule, values.get("optimizer", rule))
     given = {
         "trajectories": trajectories,
@@ -123,7 +123,7 @@ def train(
     }
     values |= {key: value for key, value in given.items() if value is not None}
     made = make_recipe(values | {"coordinates": values.get("coordinates") or None})
-    folder = out or Path("results/training") / cell_name(rule, " + ".join(families), recipe)
+    folder = out or Path("results/training") / cell_name(rule, *([" + ".join(families)] if families else []), recipe)
     with joined() as ranks:
         session = Session(folder, made, device, force, ranks)
         if not ranks.leads:

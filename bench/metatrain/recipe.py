@@ -2,6 +2,7 @@
 
 import math
 import tomllib
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any, Literal
 
@@ -146,17 +147,26 @@ def recipe_names() -> list[str]:
     return sorted(path.name.removesuffix(".toml") for path in _folder().iterdir() if path.name.endswith(".toml"))
 
 
-def named_recipe(name: str, task: str) -> dict[str, Any]:
-    """The values that a recipe sets for a task: those for all, then those under `[tasks.NAME]`.
+def named_recipe(name: str, families: Sequence[str] = ()) -> dict[str, Any]:
+    """The values of a recipe, on its own families or on those that are given.
+
+    Args:
+        name: that of a recipe of the package. Values under its `[tasks.NAME]` are for that task only.
+        families: what to train on, in place of the recipe's own families, which are then not validated on either.
 
     Raises:
-        RecipeError: no recipe has this name.
+        RecipeError: no recipe has this name, or there is nothing to train on.
     """
     if name not in recipe_names():
         raise RecipeError(unknown("recipe", name, recipe_names()))
     values = tomllib.loads((_folder() / f"{name}.toml").read_text(encoding="utf-8"))
     by_task = values.pop("tasks", {})
-    return {**values, **by_task.get(task.partition("[")[0], {})}
+    if families:
+        mixture = list(families) if len(families) > 1 else None
+        values |= {"task": families[0], "mixture": mixture, "validation": None}
+    if "task" not in values:
+        raise RecipeError(f"recipe {name} names no task to train on; give one, as in -t quadratic")
+    return {**values, **by_task.get(values["task"].partition("[")[0], {})}
 
 
 def optimizer_for(rule: str, recipe: str) -> str:

@@ -169,6 +169,7 @@ MISTAKES = [
     (["run", "thesis.tex.toml"], "cannot be read"),
     (["report", "nowhere"], "is no run"),
     (["train", "adam", "-t", "quadratic"], "not a learned optimizer"),
+    (["train", "lstm"], "recipe paper names no task to train on; give one, as in -t quadratic"),
     (["train", "lstm", "-t", "quadratic", "--recipe", "papr"], "did you mean paper"),
     (["train", "lstm", "-t", "quadratic", "--weighting", "best"], "weighting"),
     (["train", "lstm", "-t", "quadratic", "--unroll", "101"], "longer than the horizon"),

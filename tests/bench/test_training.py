@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bench.costs import optimizer_costs
+from bench.identity import parse_identity
 from bench.metatrain import trainer as trainer_module
 from bench.metatrain.estimators import bptt
 from bench.metatrain.gradient import Segment
@@ -239,15 +240,27 @@ def test_recipe_values_are_checked() -> None:
     with pytest.raises(RecipeError, match="weighting"):
         make_recipe(SMALL | {"weighting": "best"})
     with pytest.raises(RecipeError, match="did you mean paper"):
-        named_recipe("papr", "quadratic")
+        named_recipe("papr", ["quadratic"])
 
 
 @pytest.mark.parametrize("name", recipe_names())
 @pytest.mark.parametrize("task", ["quadratic[dim=5]", "mnist-mlp"])
 def test_shipped_recipes_make_trainers(name: str, task: str) -> None:
-    recipe = make_recipe(named_recipe(name, task) | {"task": task})
+    recipe = make_recipe(named_recipe(name, [task]))
     rule = Trainer(recipe).rule
-    assert getattr(rule, "preprocessing") == ("none" if task.startswith("quadratic") else rule.preprocessing)  # noqa: B009
+    if isinstance(rule, LSTM) and task.startswith("quadratic"):
+        assert rule.preprocessing == "none"
+
+
+def test_a_recipe_may_bring_its_own_families() -> None:
+    own = make_recipe(named_recipe("general"))
+    assert own.mixture is not None
+    assert own.task in own.mixture
+    assert {parse_identity(family)[0] for family in own.mixture} > {"perceptron", "logistic"}
+    assert not {*own.mixture} & {*(own.validation or ())}
+    given = make_recipe(named_recipe("general", ["mnist-mlp"]))
+    assert (given.task, given.mixture, given.validation) == ("mnist-mlp", None, None)
+    assert given.objective == own.objective
 
 
 @pytest.mark.parametrize(
@@ -260,11 +273,11 @@ def test_shipped_recipes_make_trainers(name: str, task: str) -> None:
     ],
 )
 def test_a_bare_rule_takes_the_recipes_parameters(rule: str, trained: str) -> None:
-    assert optimizer_for(rule, named_recipe("shipped", "quadratic")["optimizer"]) == trained
+    assert optimizer_for(rule, named_recipe("shipped", ["quadratic"])["optimizer"]) == trained
 
 
 def test_presets_are_the_published_values() -> None:
-    release = Trainer(make_recipe(named_recipe("deepmind-release", "mnist-mlp") | {"task": "mnist-mlp"}))
+    release = Trainer(make_recipe(named_recipe("deepmind-release", ["mnist-mlp"])))
     assert (release.rule.p, release.rule.output_scale, release.recipe.lr) == (5, 0.01, 1e-3)
     phi = release.begin().phi
     assert float(phi["lstm1.weight"].std()) == pytest.approx(0.01, rel=0.1)
