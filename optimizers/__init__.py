@@ -34,6 +34,8 @@ RULES = {
     "ntm-bfgs": ("optimizers.ntm_bfgs:NTMBFGS", "the paper's NTM-BFGS, an LSTM+GAC with a shared low-rank memory"),
     "rnnprop": ("optimizers.rnnprop:RNNprop", "an LSTM on Adam's and RMSprop's directions, its steps bounded"),
     "mlp": ("optimizers.mlp:MLP", "a perceptron on 19 features of each coordinate"),
+    "adafac-mlp": ("optimizers.adafac_mlp:AdafacMLP", "a perceptron of four units on 39 features, some Adafactor's"),
+    "star": ("optimizers.star:STAR", "the same beside an Adam that it controls, its own term preconditioned"),
     "learned-adam": ("optimizers.learned_adam:LearnedAdam", "Adam with learned hyperparameters"),
 }
 """Name → (module:class, summary). Modules are imported when a rule is asked for."""
