@@ -36,6 +36,7 @@ RULES = {
     "mlp": ("optimizers.mlp:MLP", "a perceptron on 19 features of each coordinate"),
     "adafac-mlp": ("optimizers.adafac_mlp:AdafacMLP", "a perceptron of four units on 39 features, some Adafactor's"),
     "star": ("optimizers.star:STAR", "the same beside an Adam that it controls, its own term preconditioned"),
+    "hierarchical": ("optimizers.hierarchical:Hierarchical", "cells for coordinates, for tensors and above them all"),
     "learned-adam": ("optimizers.learned_adam:LearnedAdam", "Adam with learned hyperparameters"),
 }
 """Name → (module:class, summary). Modules are imported when a rule is asked for."""
