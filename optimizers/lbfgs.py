@@ -30,6 +30,6 @@ class LBFGS(TorchOptimizer):
     def make(self, params: Tensors) -> torch.optim.Optimizer:
         return torch.optim.LBFGS(params.values(), lr=self.lr, max_iter=1, history_size=self.history)
 
-    def step(self, optimizer: torch.optim.Optimizer) -> None:
+    def take_step(self, optimizer: torch.optim.Optimizer) -> None:
         # With one iteration the closure is called once, for gradients that are in place, and its loss is not used.
         optimizer.step(lambda: 0.0)

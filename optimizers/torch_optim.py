@@ -73,7 +73,7 @@ class TorchOptimizer(Optimizer):
     def make(self, params: Tensors) -> torch.optim.Optimizer:
         """The optimizer of one replica, on its own parameters; this rule's hyperparameters are plain numbers."""
 
-    def step(self, optimizer: torch.optim.Optimizer) -> None:
+    def take_step(self, optimizer: torch.optim.Optimizer) -> None:
         """One step on gradients that are in place."""
         optimizer.step()
 
@@ -87,7 +87,7 @@ class TorchOptimizer(Optimizer):
                 parameter.data.copy_(params[name][index])
                 parameter.grad = grads[name][index].clone()
             try:
-                self.step(optimizer)
+                self.take_step(optimizer)
             except Exception:
                 if all(bool((parameter.grad.abs() < SQUARES_OVERFLOW).all()) for parameter in own.values()):
                     raise
