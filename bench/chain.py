@@ -14,6 +14,7 @@ from bench.store import FORMAT, Run, cell_name
 from bench.suite import Cell
 from bench.work import Assignment, is_foreign
 from optimizers.base import Optimizer
+from optimizers.torch_optim import TorchOptimizer
 
 Rows = list[dict[str, Any]]
 Chain = Generator[Assignment, Any, Rows]
@@ -119,8 +120,9 @@ def _tuned(cell: Cell, run: Run, options: dict[str, Any], force: bool) -> Genera
 
 
 def _compiled(cell: Cell, wanted: bool) -> bool:
-    """Strangers' code runs as it stands."""
-    return wanted and not (is_foreign(cell.task) or is_foreign(cell.optimizer))
+    """Strangers' code runs as it stands, and so do torch optimizers."""
+    as_it_stands = is_foreign(cell.task) or is_foreign(cell.optimizer) or isinstance(cell.optimizer, TorchOptimizer)
+    return wanted and not as_it_stands
 
 
 def hyperparameters(rule: Optimizer) -> str:

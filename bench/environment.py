@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("l2obench", "torch", "numpy", "scipy", "pandas", "pyarrow", "safetensors")
+PACKAGES = ("l2obench", "torch", "numpy", "scipy", "pandas", "pyarrow", "safetensors", "pytorch-optimizer")
 
 
 def environment(device: str) -> dict[str, Any]:

@@ -44,9 +44,16 @@ class Problems:
         batch = self.task.minibatch(self._data, next(self._draws))
         return {name: tensor.to(self.dtype) if tensor.is_floating_point() else tensor for name, tensor in batch.items()}
 
-    def loss_and_grad(self, params: Tensors) -> tuple[Tensor, Tensors]:
-        """Losses `[seeds, settings]` and gradients like `params` on the next minibatch."""
-        return self._loss_and_grad(params, self.minibatch())
+    def loss_and_grad(self, params: Tensors, losses_at: Tensors | None = None) -> tuple[Tensor, Tensors]:
+        """Losses `[seeds, settings]` and gradients like `params` on the next minibatch.
+
+        With `losses_at`, the losses are those at that point, on the same minibatch.
+        """
+        minibatch = self.minibatch()
+        losses, grads = self._loss_and_grad(params, minibatch)
+        if losses_at is not None:
+            losses, _ = self._loss_and_grad(losses_at, minibatch)
+        return losses, grads
 
     def differentiable(self) -> Self:
         """These functions and their stream of minibatches, with a gradient that autograd can pass through.
@@ -73,7 +80,10 @@ class Problems:
 
 @dataclass(frozen=True)
 class Carry:
-    """Where a rollout stands: θ_t, the optimizer's state, and the loss and gradient at θ_t, already evaluated."""
+    """Where a rollout stands: θ_t, the optimizer's state, and the loss and gradient at θ_t, already evaluated.
+
+    Where an optimizer has an `evaluation_point`, the loss is the one there.
+    """
 
     params: Tensors
     state: State
@@ -85,13 +95,13 @@ class Carry:
 def start(problems: Problems, optimizer: Optimizer, settings: int = 1) -> Carry:
     """θ₀ for every seed × setting, `[seeds, settings, ...]`, with its loss and gradient."""
     params = {name: _fan_out(value, settings) for name, value in problems.start.items()}
-    return evaluated(problems, params, optimizer.init(params), step=0)
+    return evaluated(problems, params, optimizer.init(params), 0, optimizer)
 
 
 def advance(problems: Problems, optimizer: Optimizer, carry: Carry) -> Carry:
     """One step: update with the gradient at θ_t, then evaluate loss and gradient at θ_{t+1} on the next minibatch."""
     params, state = updated(optimizer, carry)
-    return evaluated(problems, params, state, carry.step + 1)
+    return evaluated(problems, params, state, carry.step + 1, optimizer)
 
 
 def updated(optimizer: Optimizer, carry: Carry) -> tuple[Tensors, State]:
@@ -113,7 +123,7 @@ def checked_advance(problems: Problems, optimizer: Optimizer, carry: Carry) -> C
     require_like("update", updates, carry.params)
     params = {name: value + updates[name] for name, value in carry.params.items()}
     inputs = Unchanged({"params": params}, thorough=first)
-    following = evaluated(problems, params, state, carry.step + 1)
+    following = evaluated(problems, params, state, carry.step + 1, optimizer)
     inputs.check("loss_and_grad")
     require_evaluation(following)
     return following
@@ -137,10 +147,22 @@ def require_evaluation(carry: Carry) -> None:
     require_like("loss_and_grad", carry.grads, carry.params)
 
 
-def evaluated(problems: Problems, params: Tensors, state: State, step: int) -> Carry:
-    """The second half of a step: loss and gradient at θ on the next minibatch."""
-    losses, grads = problems.loss_and_grad(params)
+def evaluated(
+    problems: Problems, params: Tensors, state: State, step: int, optimizer: Optimizer | None = None
+) -> Carry:
+    """The second half of a step: loss and gradient at θ on the next minibatch.
+
+    Given the optimizer, the loss is that at its `evaluation_point`, which the record pays for and the clock does not.
+    """
+    point = None if optimizer is None else optimizer.evaluation_point(params, state)
+    losses, grads = problems.loss_and_grad(params) if point is None else problems.loss_and_grad(params, point)
     return Carry(params, state, losses, grads, step)
+
+
+def evaluation_point(optimizer: Optimizer, carry: Carry) -> Tensors:
+    """The parameters that a user would evaluate."""
+    point = optimizer.evaluation_point(carry.params, carry.state)
+    return carry.params if point is None else point
 
 
 @dataclass(frozen=True)
@@ -218,7 +240,7 @@ def _rollout(
     # One tensor from the start: small ones kept from step to step would break up the memory between large ones.
     losses = carry.losses.new_empty(*carry.losses.shape, task.horizon + 1)
     losses[..., 0] = carry.losses
-    pictures = _pictures(task, carry, snapshots)
+    pictures = _pictures(task, optimizer, carry, snapshots)
     program = Program(task, optimizer, carry.params) if compile else None
     stops = {*(task.snapshot_steps if snapshots else ()), task.horizon}
     while carry.step < task.horizon:
@@ -229,11 +251,11 @@ def _rollout(
         else:
             carry, met = compiled_advance(problems, program, carry)
             losses[..., carry.step - program.steps + 1 : carry.step + 1] = met
-        pictures |= _pictures(task, carry, snapshots)
+        pictures |= _pictures(task, optimizer, carry, snapshots)
         if on_step is not None:
             on_step()
     trajectories, diverged_at = mark_divergence(losses)
-    heldout = task.evaluate(carry.params) if evaluate else {}
+    heldout = task.evaluate(evaluation_point(optimizer, carry)) if evaluate else {}
     return Trajectories(
         losses=trajectories.cpu(),
         diverged_at=diverged_at.cpu(),
@@ -263,11 +285,12 @@ def mark_divergence(losses: Tensor) -> tuple[Tensor, Tensor]:
     return losses.masked_fill(bad.cumsum(-1) > 0, torch.inf), diverged_at
 
 
-def _pictures(task: Task, carry: Carry, snapshots: int) -> dict[int, Tensor]:
+def _pictures(task: Task, optimizer: Optimizer, carry: Carry, snapshots: int) -> dict[int, Tensor]:
     """The pictures of a step, if it is one of those that the task names."""
     if snapshots < 1 or carry.step not in task.snapshot_steps:
         return {}
-    return {carry.step: task.picture({name: value[:snapshots] for name, value in carry.params.items()}).cpu()}
+    point = evaluation_point(optimizer, carry)
+    return {carry.step: task.picture({name: value[:snapshots] for name, value in point.items()}).cpu()}
 
 
 def _fan_out(value: Tensor, settings: int) -> Tensor:

@@ -57,6 +57,13 @@ class Optimizer(BaseModel, ABC):
         """
         return self
 
+    def evaluation_point(self, params: Tensors, state: State) -> Tensors | None:
+        """Where this rule's losses are taken, if not at `params`, where its gradients are; None: there.
+
+        A rule that averages its iterates stands at two points at once. `state` is only looked at.
+        """
+        return None
+
     def state_bytes(self, state: State) -> int:
         """Memory of a state, in bytes."""
         return tensors_bytes(state)

@@ -1,6 +1,7 @@
 """Bridges to `torch.optim`, both ways: their classes as baselines here, our rules as drop-in optimizers there."""
 
 import inspect
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -62,9 +63,19 @@ class DropIn(torch.optim.Optimizer):
 
 
 class TorchOptimizer(Optimizer):
-    """A `torch.optim.Optimizer` class as a baseline: one instance a replica, stepped one after the other."""
+    """A `torch.optim.Optimizer` as a rule: one instance a replica, stepped one after the other.
 
-    torch_class: ClassVar[type[torch.optim.Optimizer]]
+    One that stands at two points and changes between them by `train()` and `eval()`, as the schedule-free ones do, is
+    asked for gradients in the first mode and for losses in the second.
+    """
+
+    @abstractmethod
+    def make(self, params: Tensors) -> torch.optim.Optimizer:
+        """The optimizer of one replica, on its own parameters; this rule's hyperparameters are plain numbers."""
+
+    def take_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """One step on gradients that are in place."""
+        optimizer.step()
 
     def init(self, params: Tensors) -> State:
         return {"replicas": [self._replica(params, index) for index in _replica_indices(params)]}
@@ -76,7 +87,7 @@ class TorchOptimizer(Optimizer):
                 parameter.data.copy_(params[name][index])
                 parameter.grad = grads[name][index].clone()
             try:
-                optimizer.step()
+                self.take_step(optimizer)
             except Exception:
                 if all(bool((parameter.grad.abs() < SQUARES_OVERFLOW).all()) for parameter in own.values()):
                     raise
@@ -87,17 +98,44 @@ class TorchOptimizer(Optimizer):
                 updates[name][index] = parameter.detach() - params[name][index]
         return updates, state
 
+    @torch.no_grad()
+    def evaluation_point(self, params: Tensors, state: State) -> Tensors | None:
+        if not all(_has_modes(optimizer) for _, optimizer in state["replicas"]):
+            return None
+        point = {name: torch.empty_like(value) for name, value in params.items()}
+        for index, (own, optimizer) in zip(_replica_indices(params), state["replicas"], strict=True):
+            for name, parameter in own.items():
+                parameter.copy_(params[name][index])
+            optimizer.eval()
+            for name, parameter in own.items():
+                point[name][index] = parameter
+            optimizer.train()
+        return point
+
     def state_bytes(self, state: State) -> int:
         return sum(tensors_bytes(dict(optimizer.state)) for _, optimizer in state["replicas"])
 
-    def _replica(self, params: Tensors, index: tuple[int, int]) -> tuple[Tensors, torch.optim.Optimizer]:
+    def _replica(self, params: Tensors, index: tuple[int, int]) -> tuple[Tensors, Any]:
         own: Tensors = {name: torch.nn.Parameter(value[index].clone()) for name, value in params.items()}
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        stacked = {name: _of_replica(value, params, index) for name, value in values.items() if torch.is_tensor(value)}
+        optimizer: Any = self.model_copy(update=stacked).make(own)
+        if _has_modes(optimizer):
+            optimizer.train()
+        return own, optimizer
+
+
+class Bridged(TorchOptimizer):
+    """Any class of torch optimizers; what is not given of its hyperparameters is left to its own defaults."""
+
+    torch_class: ClassVar[type[torch.optim.Optimizer]]
+
+    def make(self, params: Tensors) -> torch.optim.Optimizer:
         given = {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
-        values = {name: _of_replica(value, params, index) for name, value in given.items()}
-        return own, self.torch_class(own.values(), **values)
+        return self.torch_class(params.values(), **given)
 
 
-def bridge(name: str, torch_class: type[torch.optim.Optimizer]) -> type[TorchOptimizer]:
+def bridge(name: str, torch_class: type[torch.optim.Optimizer]) -> type[Bridged]:
     """An optimizer of ours over a torch class; the numbers and switches of its constructor are the hyperparameters."""
     fields: dict[str, Any] = {}
     for parameter in list(inspect.signature(torch_class).parameters.values())[1:]:
@@ -108,7 +146,7 @@ def bridge(name: str, torch_class: type[torch.optim.Optimizer]) -> type[TorchOpt
         kind = float | int if kind is int else kind
         fields[parameter.name] = (kind, ... if default is parameter.empty else default)
     summary = (inspect.getdoc(torch_class) or "").partition("\n\n")[0]
-    cls = create_model(torch_class.__name__, __base__=TorchOptimizer, __doc__=summary, **fields)
+    cls = create_model(torch_class.__name__, __base__=Bridged, __doc__=summary, **fields)
     cls.name, cls.torch_class = name, torch_class
     cls.tunable = tuple(field for field in ("lr",) if field in fields)
     return cls
@@ -124,8 +162,10 @@ def _replica_indices(params: Tensors) -> list[tuple[int, int]]:
     return [(seed, setting) for seed in range(seeds) for setting in range(settings)]
 
 
-def _of_replica(value: Any, params: Tensors, index: tuple[int, int]) -> Any:
-    """One replica's value of a hyperparameter that may be stacked."""
-    if not isinstance(value, Tensor):
-        return value
+def _of_replica(value: Tensor, params: Tensors, index: tuple[int, int]) -> float:
+    """One replica's value of a stacked hyperparameter."""
     return value.expand(next(iter(params.values())).shape[:2])[index].item()
+
+
+def _has_modes(optimizer: Any) -> bool:
+    return callable(getattr(optimizer, "train", None)) and callable(getattr(optimizer, "eval", None))

@@ -82,19 +82,22 @@ def truncated_bptt(
 def require_gradients(rule: Optimizer, objective: Tensor, phi: Tensors) -> Tensors:
     """The gradient of `objective` with respect to every meta-parameter in `phi`.
 
+    It is zero for one that the segment's updates do not depend on: what decides only the next step has no say in the
+    last one.
+
     Raises:
-        RecipeError: there is none, because no derivative passes through the rule.
+        RecipeError: they depend on none, because no derivative passes through the rule.
     """
     found: list[Tensor | None] = [None] * len(phi)
     if objective.requires_grad:
         found = list(torch.autograd.grad(objective, list(phi.values()), allow_unused=True))
-    grads = {name: grad for name, grad in zip(phi, found, strict=True) if grad is not None}
-    if missing := [name for name in phi if name not in grads]:
+    if all(grad is None for grad in found):
         raise RecipeError(
             f"{rule.name} cannot be trained by backpropagation: its updates have no derivative with respect to "
-            f"{', '.join(missing)}; use estimator es, pes or nres"
+            f"{', '.join(phi)}; use estimator es, pes or nres"
         )
-    return grads
+    pairs = zip(phi.items(), found, strict=True)
+    return {name: torch.zeros_like(value) if grad is None else grad for (name, value), grad in pairs}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One update: the LSTM against nn.LSTMCell, Adam against torch's fused one, and the drop-in against the rule."""
+"""One update: the LSTM against nn.LSTMCell, Adam against torch's fused one, the drop-in against the rule, all rules."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 import torch
 
+from bench.registry import optimizer_registry
 from bench.rollout import rollout
 from optimizers.adam import Adam
-from optimizers.base import CoordinatewiseOptimizer, State
+from optimizers.base import CoordinatewiseOptimizer, Optimizer, State
+from optimizers.learned import LearnedOptimizer
 from optimizers.lstm import LSTM
 from optimizers.torch_optim import DropIn, bridge
 from tasks.quadratic import Quadratic
@@ -98,6 +100,42 @@ def test_adam_step(race: Callable[..., Any], full: bool) -> None:
 
     theirs = lambda: driven(lambda params: torch.optim.Adam(params, fused=True), grads)  # noqa: E731
     race_torch(race, "Adam", "torch.optim.Adam, fused", ("", ""), ours, theirs, len(grads[0]))
+
+
+LEARNED = ["adafac-mlp", "star", "hierarchical", "mlp", "rnnprop"]
+BRIDGED = ["nadam", "radam", "adafactor", "l-bfgs", "lion", "muon", "soap", "schedule-free", "prodigy"]
+
+
+@pytest.mark.parametrize("name", [*LEARNED, *BRIDGED])
+def test_a_step_of_each_rule(race: Callable[..., Any], full: bool, name: str) -> None:
+    """What a rule costs beside Adam and the LSTM, which compute something else: a million updates of coordinates.
+
+    So milliseconds are nanoseconds a coordinate. The coordinates are those of one matrix, in one replica.
+    """
+    rows, columns, steps = (250, 400, 10) if full else (6, 4, 2)
+    random = torch.Generator().manual_seed(0)
+    grads = [{"weight": 0.1 * torch.randn(1, 1, rows, columns, generator=random)} for _ in range(steps)]
+    start = {"weight": torch.randn(1, 1, rows, columns, generator=random)}
+
+    def call(rule: Optimizer) -> Callable[[], torch.Tensor]:
+        @torch.no_grad()
+        def run() -> torch.Tensor:
+            params, state = start, rule.init(start)
+            for grad in grads:
+                updates, state = rule.update(grad, state, params)
+                params = {"weight": params["weight"] + updates["weight"]}
+            return params["weight"]
+
+        return run
+
+    rules: dict[str, Optimizer] = {}
+    for each in (name, "adam", "lstm"):
+        made = optimizer_registry().create(each)
+        rules[each] = made.initialised(random) if isinstance(made, LearnedOptimizer) else made
+    path = f"{name}, {steps} steps, {rows * columns:,} coordinates" + (": ms = ns a coordinate" if full else "")
+    peers = {"our Adam": call(rules["adam"]), "our LSTM": call(rules["lstm"])}
+    results = race(path, call(rules[name]), peers)
+    assert all(result.isfinite().all() for result in results.values())
 
 
 @pytest.mark.parametrize("name", ["adam", "lstm"])

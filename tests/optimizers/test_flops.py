@@ -8,6 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from optimizers.adafac_mlp import AdafacMLP
 from optimizers.adam import Adam
 from optimizers.adamw import AdamW
 from optimizers.base import Optimizer
@@ -22,6 +23,7 @@ from optimizers.ntm_bfgs import NTMBFGS
 from optimizers.rmsprop import RMSprop
 from optimizers.rnnprop import RNNprop
 from optimizers.sgd import SGD
+from optimizers.star import STAR
 
 COORDINATES = 8
 ONE = {"mul", "add", "add_", "sub", "div", "sqrt", "neg", "abs", "log", "sign", "sigmoid", "tanh", "mul_", "div_"}
@@ -81,6 +83,8 @@ RULES = [
     trained(NTMBFGS(preprocessing="log-linear", reads=2, memory=7, writes=3)),
     trained(RNNprop(layers=3)),
     trained(MLP(hidden=10, layers=3)),
+    trained(AdafacMLP()),
+    trained(STAR(hidden=5, layers=1)),
     trained(LearnedAdam()),
 ]
 

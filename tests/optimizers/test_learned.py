@@ -5,12 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.metatrain.estimators import make_estimator
+from bench.metatrain.recipe import make_recipe
 from bench.optimizer_checks import CHECKS, check_optimizer
 from bench.registry import optimizer_registry
+from bench.rollout import Problems
 from optimizers import RULES
 from optimizers.base import CoordinatewiseOptimizer
 from optimizers.checkpoint import encode_checkpoint
 from optimizers.learned import LearnedOptimizer
+from tasks.quadratic import Quadratic
 
 NAMES = [name for name in RULES if issubclass(optimizer_registry().resolve(name), LearnedOptimizer)]
 
@@ -32,6 +36,23 @@ def test_checkpoints_keep_architecture_and_weights(name: str, tmp_path: Path) ->
     assert loaded.describe_architecture() == rule.describe_architecture()
     assert loaded.meta_parameters.keys() == learned.meta_parameters.keys()
     assert all(torch.equal(loaded.meta_parameters[name], value) for name, value in learned.meta_parameters.items())
+
+
+@pytest.mark.parametrize("estimator", ["tbptt", "es", "pes"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_kind_of_estimator_trains_it(name: str, estimator: str) -> None:
+    """Two truncations of a trajectory: meta-gradients like the meta-parameters, finite, and not all zero."""
+    rule = optimizer_registry().create(name).initialised(torch.Generator().manual_seed(0))
+    random, weights = torch.Generator().manual_seed(1), torch.ones(3)
+    method = make_estimator(make_recipe({"task": "quadratic", "optimizer": name, "estimator": estimator}))
+    problems = Problems(Quadratic(dim=3), [1, 2])
+    walk = method.begin(problems, rule, random)
+    for _ in range(2):
+        estimate = method.advance(problems, rule, walk, weights, random)
+        walk = estimate.walk
+        assert {key: grad.shape for key, grad in estimate.meta_grads.items()} == rule.meta_shapes()
+        assert all(grad.isfinite().all() for grad in estimate.meta_grads.values())
+        assert any(grad.abs().max() > 0 for grad in estimate.meta_grads.values())
 
 
 @pytest.mark.parametrize("name", NAMES)

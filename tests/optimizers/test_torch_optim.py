@@ -11,14 +11,19 @@ from bench.registry import BadParameters, optimizer_registry
 from bench.rollout import Problems, advance, rollout, start
 from optimizers import RULES, load
 from optimizers.adam import Adam
-from optimizers.base import Optimizer
+from optimizers.base import CoordinatewiseOptimizer, Optimizer
 from optimizers.learned import LearnedOptimizer
 from optimizers.lstm import LSTM
 from optimizers.sgd import SGD
 from optimizers.torch_optim import DropIn, bridge
 from tasks.quadratic import Quadratic
 
-HAND_DESIGNED = [name for name in RULES if not issubclass(optimizer_registry().resolve(name), LearnedOptimizer)]
+HAND_DESIGNED = [
+    name
+    for name in RULES
+    if issubclass(optimizer_registry().resolve(name), CoordinatewiseOptimizer)
+    and not issubclass(optimizer_registry().resolve(name), LearnedOptimizer)
+]
 
 
 def rules() -> list[Optimizer]:
