@@ -41,8 +41,16 @@ class Problems:
 
     def minibatch(self) -> Tensors:
         """The next step's minibatch, `[seeds, ...]` each."""
-        batch = self.task.minibatch(self._data, next(self._draws))
-        return {name: tensor.to(self.dtype) if tensor.is_floating_point() else tensor for name, tensor in batch.items()}
+        return self._minibatch(next(self._draws))
+
+    def minibatches(self, steps: int) -> Tensors:
+        """Those of the next `steps` steps, `[steps, seeds, ...]` each; where nothing is drawn, one that is shared."""
+        draw = next(self._draws)
+        first = self._minibatch(draw)
+        if not draw:
+            return {name: value.expand(steps, *value.shape) for name, value in first.items()}
+        batches = [first, *(self.minibatch() for _ in range(steps - 1))]
+        return {name: torch.stack([batch[name] for batch in batches]) for name in first}
 
     def loss_and_grad(self, params: Tensors) -> tuple[Tensor, Tensors]:
         """Losses `[seeds, settings]` and gradients like `params` on the next minibatch."""
@@ -56,6 +64,10 @@ class Problems:
         same = copy.copy(self)
         same._loss_and_grad = partial(Task.loss_and_grad, self.task)
         return same
+
+    def _minibatch(self, draw: Tensors) -> Tensors:
+        batch = self.task.minibatch(self._data, draw)
+        return {name: tensor.to(self.dtype) if tensor.is_floating_point() else tensor for name, tensor in batch.items()}
 
     def _draw(self) -> Iterator[Tensors]:
         while True:
@@ -120,10 +132,10 @@ def checked_advance(problems: Problems, optimizer: Optimizer, carry: Carry) -> C
 
 
 def compiled_advance(problems: Problems, program: Program, carry: Carry) -> tuple[Carry, Tensor]:
-    """As many steps as the program takes at once, and the losses met, `[seeds, settings, steps]`."""
-    batches = [problems.minibatch() for _ in range(program.steps)]
+    """As many steps as the program takes at once, and the losses met, `[steps, seeds, settings]`."""
+    batches = problems.minibatches(program.steps)
     params, state, grads, met = program(carry.params, carry.state, carry.grads, batches)
-    return Carry(params, state, met[..., -1], grads, carry.step + program.steps), met
+    return Carry(params, state, met[-1], grads, carry.step + program.steps), met
 
 
 def require_evaluation(carry: Carry) -> None:
@@ -215,7 +227,7 @@ def _rollout(
     task = problems.task
     carry = start(problems, optimizer, settings)
     require_evaluation(carry)
-    losses = [carry.losses]
+    losses = [carry.losses.unsqueeze(0)]
     pictures = _pictures(task, carry, snapshots)
     program = Program(task, optimizer, carry.params) if compile else None
     stops = {*(task.snapshot_steps if snapshots else ()), task.horizon}
@@ -223,14 +235,14 @@ def _rollout(
         ahead = min(stop for stop in stops if stop > carry.step) - carry.step
         if program is None or carry.step == 0 or ahead < program.steps:
             carry = checked_advance(problems, optimizer, carry)
-            losses.append(carry.losses)
+            losses.append(carry.losses.unsqueeze(0))
         else:
             carry, met = compiled_advance(problems, program, carry)
-            losses += met.unbind(-1)
+            losses.append(met)
         pictures |= _pictures(task, carry, snapshots)
         if on_step is not None:
             on_step()
-    trajectories, diverged_at = mark_divergence(torch.stack(losses, dim=-1))
+    trajectories, diverged_at = mark_divergence(torch.cat(losses).movedim(0, -1).contiguous())
     heldout = task.evaluate(carry.params) if evaluate else {}
     return Trajectories(
         losses=trajectories.cpu(),
@@ -257,6 +269,8 @@ def mark_divergence(losses: Tensor) -> tuple[Tensor, Tensor]:
     """Losses `[..., steps + 1]` made infinite from divergence on, and its step (-1: none), `[...]`."""
     bound = DIVERGED_FACTOR * (1 + losses[..., :1].abs())
     bad = ~(losses.abs() <= bound)
+    if not bad.any():
+        return losses, torch.full(losses.shape[:-1], -1, device=losses.device)
     diverged_at = torch.where(bad.any(-1), bad.int().argmax(-1), -1)
     return losses.masked_fill(bad.cumsum(-1) > 0, torch.inf), diverged_at
 
