@@ -1,62 +1,142 @@
 """`--compile`: steps of a rollout as one program, which `torch.compile` makes once for each shape.
 
-Short steps are unrolled, several to a program, since then the way in and out of it is what costs. Numbers are those of
-the plain rollout up to rounding, which a chaotic trajectory may amplify.
+Where steps are short, the way in and out of a program is what costs: there the program is the loop over the steps.
+Numbers are those of the plain rollout up to rounding, which a chaotic trajectory may amplify.
 """
 
-from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._dynamo.exc import TorchDynamoException
+from torch._higher_order_ops.while_loop import while_loop
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from optimizers.base import Optimizer, State
 from tasks.base import Gradient, Task, Tensors
 
-UNROLLED = 10
 SHORT = 100_000  # coordinates, all replicas together, up to which a step is short
 PROGRAMS = 1000  # of one process; torch gives up at 8 unless told otherwise
+TOGETHER = 100  # steps of a program at most
+KEPT = 10  # the same where each step has a minibatch of its own, which is kept for it
+UNROLLED = (3, 2, 1)  # steps in a turn of the loop: the first that divides their number
 
 
 class Program:
     """Update and gradient of `steps` steps.
 
     Args:
-        task: gives the gradient.
+        task: gives the gradient; of its horizon, all but the first step should be a multiple of `steps`.
         optimizer: the rule.
-        params: stacked parameters; their size decides how many steps are unrolled.
+        params: stacked parameters; their size decides whether steps are short.
     """
 
     def __init__(self, task: Task, optimizer: Optimizer, params: Tensors) -> None:
-        torch._dynamo.config.recompile_limit = PROGRAMS
-        torch._dynamo.config.accumulated_recompile_limit = PROGRAMS
         own = task.compiled_loss_and_grad()
         short = own is None and sum(value.numel() for value in params.values()) <= SHORT
-        self.steps = UNROLLED if short else 1
+        self.steps = _that_leave_least(task.horizon - 1, KEPT if _draws(task) else TOGETHER) if short else 1
+        self._whole = self.steps > 1
         self._optimizer = optimizer
         self._gradient: Gradient = task.loss_and_grad if own is None else own
-        self._run: Any = _steps if own is not None else torch.compile(_steps, dynamic=False)
+        self._step = _step if own is not None else compiled_step()
 
     def __call__(
-        self, params: Tensors, state: State, grads: Tensors, batches: Sequence[Tensors]
+        self, params: Tensors, state: State, grads: Tensors, batches: Tensors
     ) -> tuple[Tensors, State, Tensors, Tensor]:
-        """θ, state and gradient after a step on each of `batches`, and the losses met, `[seeds, settings, steps]`."""
-        params, after, grads, losses = self._run(
-            self._optimizer, self._gradient, params, _counts_as_tensors(state), grads, list(batches)
-        )
-        return params, _counts_as_numbers(after, state), grads, losses
+        """θ, state and gradient after a step on each of `batches [steps, ...]`, and the losses met.
+
+        Losses are `[steps, seeds, settings]`. A rule that torch cannot follow from end to end (one that keeps a
+        `torch.optim` optimizer, say) is called step by step.
+        """
+        after, met = _counts_as_tensors(state), []
+        if self._whole and all(isinstance(value, Tensor) for value in tree_leaves(after)):
+            try:
+                loop = compiled_loop()
+                params, after, grads, losses = loop(self._optimizer, self._gradient, params, after, grads, batches)
+                return params, _counts_as_numbers(after, state), grads, losses
+            except TorchDynamoException:
+                self._whole = False
+        for k in range(self.steps):
+            batch = {name: value[k] for name, value in batches.items()}
+            params, after, grads, losses = self._step(self._optimizer, self._gradient, params, after, grads, batch)
+            met.append(losses)
+        return params, _counts_as_numbers(after, state), grads, torch.stack(met)
 
 
-def _steps(
-    optimizer: Optimizer, gradient: Gradient, params: Tensors, state: State, grads: Tensors, batches: list[Tensors]
+def _step(
+    optimizer: Optimizer, gradient: Gradient, params: Tensors, state: State, grads: Tensors, batch: Tensors
 ) -> tuple[Tensors, State, Tensors, Tensor]:
-    met = []
-    for batch in batches:
-        updates, state = optimizer.update(grads, state, params)
-        params = {name: value + updates[name] for name, value in params.items()}
-        losses, grads = gradient(params, batch)
-        met.append(losses)
-    return params, state, grads, torch.stack(met, dim=-1)
+    updates, state = optimizer.update(grads, state, params)
+    params = {name: value + updates[name] for name, value in params.items()}
+    losses, grads = gradient(params, batch)
+    return params, state, grads, losses
+
+
+def _loop(
+    optimizer: Optimizer, gradient: Gradient, params: Tensors, state: State, grads: Tensors, batches: Tensors
+) -> tuple[Tensors, State, Tensors, Tensor]:
+    steps = len(next(iter(batches.values())))
+    unrolled = next(count for count in UNROLLED if steps % count == 0)
+    first = next(iter(params.values()))
+    slots = torch.arange(steps, device=first.device).view(-1, 1, 1)
+
+    def unfinished(k: Tensor, *_: Any) -> Tensor:
+        return k < steps
+
+    def turn(k: Tensor, params: Tensors, state: State, grads: Tensors, met: Tensor) -> tuple[Any, ...]:
+        state = _own(state)  # a rule may write into it
+        for _ in range(unrolled):
+            batch = {name: _at(value, k) for name, value in batches.items()}
+            params, state, grads, losses = _step(optimizer, gradient, params, state, grads, batch)
+            met = torch.where(slots == k, losses, met)
+            k = k + 1
+        return k, *_own((params, state, grads)), met
+
+    begin = (torch.zeros((), dtype=torch.int64, device=first.device), *_own((params, state, grads)))
+    _, *after, met = while_loop(  # type: ignore[no-untyped-call]
+        unfinished, turn, (*begin, first.new_zeros(steps, *first.shape[:2]))
+    )
+    return (*after, met)
+
+
+def _draws(task: Task) -> bool:
+    return bool(task.draw(torch.Generator(), 1))
+
+
+def _that_leave_least(horizon: int, most: int) -> int:
+    """The number of steps, `most` or somewhat fewer, of which a multiple comes nearest to the horizon."""
+    most = max(1, min(most, horizon))
+    return min(range(most, most // 2, -1), key=lambda steps: horizon % steps)
+
+
+def _at(values: Tensor, k: Tensor) -> Tensor:
+    """One of the minibatches; where all are the same memory, it."""
+    return values[0] if values.stride(0) == 0 else values.index_select(0, k.view(1))[0]
+
+
+def _own(tree: Any) -> Any:
+    """The tensors of a tree in memory of their own, which is what a loop hands on."""
+    return tree_map_only(Tensor, lambda tensor: tensor.clone(memory_format=torch.contiguous_format), tree)
+
+
+@cache
+def compiled_step() -> Any:
+    """`_step`, of which torch makes a program for every rule, task and shape that it meets."""
+    _allow_many_programs()
+    return torch.compile(_step, dynamic=False)
+
+
+@cache
+def compiled_loop() -> Any:
+    """`_loop` likewise; a wrapper in C++ around the programs keeps Python out of the loop."""
+    _allow_many_programs()
+    return torch.compile(_loop, dynamic=False, fullgraph=True, options={"cpp_wrapper": True})
+
+
+def _allow_many_programs() -> None:
+    torch._dynamo.config.recompile_limit = PROGRAMS
+    torch._dynamo.config.accumulated_recompile_limit = PROGRAMS
 
 
 def _counts_as_tensors(state: State) -> State:

@@ -8,17 +8,19 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
 
-from bench.compiled import Program
 from bench.guard import Unchanged, require_like, require_tensor
 from bench.memory import default_budget, seeds_that_fit
 from bench.seeds import DRAW_STEPS, generator
 from optimizers.base import Optimizer, State
 from tasks.base import Task, Tensors
+
+if TYPE_CHECKING:
+    from bench.compiled import Program
 
 DIVERGED_FACTOR = 1e6
 
@@ -41,8 +43,16 @@ class Problems:
 
     def minibatch(self) -> Tensors:
         """The next step's minibatch, `[seeds, ...]` each."""
-        batch = self.task.minibatch(self._data, next(self._draws))
-        return {name: tensor.to(self.dtype) if tensor.is_floating_point() else tensor for name, tensor in batch.items()}
+        return self._minibatch(next(self._draws))
+
+    def minibatches(self, steps: int) -> Tensors:
+        """Those of the next `steps` steps, `[steps, seeds, ...]` each; where nothing is drawn, one that is shared."""
+        draw = next(self._draws)
+        first = self._minibatch(draw)
+        if not draw:
+            return {name: value.expand(steps, *value.shape) for name, value in first.items()}
+        batches = [first, *(self.minibatch() for _ in range(steps - 1))]
+        return {name: torch.stack([batch[name] for batch in batches]) for name in first}
 
     def loss_and_grad(self, params: Tensors, losses_at: Tensors | None = None) -> tuple[Tensor, Tensors]:
         """Losses `[seeds, settings]` and gradients like `params` on the next minibatch.
@@ -63,6 +73,10 @@ class Problems:
         same = copy.copy(self)
         same._loss_and_grad = partial(Task.loss_and_grad, self.task)
         return same
+
+    def _minibatch(self, draw: Tensors) -> Tensors:
+        batch = self.task.minibatch(self._data, draw)
+        return {name: tensor.to(self.dtype) if tensor.is_floating_point() else tensor for name, tensor in batch.items()}
 
     def _draw(self) -> Iterator[Tensors]:
         while True:
@@ -129,11 +143,11 @@ def checked_advance(problems: Problems, optimizer: Optimizer, carry: Carry) -> C
     return following
 
 
-def compiled_advance(problems: Problems, program: Program, carry: Carry) -> tuple[Carry, Tensor]:
-    """As many steps as the program takes at once, and the losses met, `[seeds, settings, steps]`."""
-    batches = [problems.minibatch() for _ in range(program.steps)]
+def compiled_advance(problems: Problems, program: "Program", carry: Carry) -> tuple[Carry, Tensor]:
+    """As many steps as the program takes at once, and the losses met, `[steps, seeds, settings]`."""
+    batches = problems.minibatches(program.steps)
     params, state, grads, met = program(carry.params, carry.state, carry.grads, batches)
-    return Carry(params, state, met[..., -1], grads, carry.step + program.steps), met
+    return Carry(params, state, met[-1], grads, carry.step + program.steps), met
 
 
 def require_evaluation(carry: Carry) -> None:
@@ -241,7 +255,7 @@ def _rollout(
     losses = carry.losses.new_empty(*carry.losses.shape, task.horizon + 1)
     losses[..., 0] = carry.losses
     pictures = _pictures(task, optimizer, carry, snapshots)
-    program = Program(task, optimizer, carry.params) if compile else None
+    program = _program(task, optimizer, carry) if compile else None
     stops = {*(task.snapshot_steps if snapshots else ()), task.horizon}
     while carry.step < task.horizon:
         ahead = min(stop for stop in stops if stop > carry.step) - carry.step
@@ -250,7 +264,7 @@ def _rollout(
             losses[..., carry.step] = carry.losses
         else:
             carry, met = compiled_advance(problems, program, carry)
-            losses[..., carry.step - program.steps + 1 : carry.step + 1] = met
+            losses[..., carry.step - program.steps + 1 : carry.step + 1] = met.movedim(0, -1)
         pictures |= _pictures(task, optimizer, carry, snapshots)
         if on_step is not None:
             on_step()
@@ -263,6 +277,12 @@ def _rollout(
         state_bytes=int(optimizer.state_bytes(carry.state)) // max(1, trajectories[..., 0].numel()),
         pictures=pictures,
     )
+
+
+def _program(task: Task, optimizer: Optimizer, carry: Carry) -> "Program":
+    from bench.compiled import Program  # which brings torch's compiler with it
+
+    return Program(task, optimizer, carry.params)
 
 
 def _joined(parts: list[Trajectories]) -> Trajectories:
@@ -281,6 +301,8 @@ def mark_divergence(losses: Tensor) -> tuple[Tensor, Tensor]:
     """Losses `[..., steps + 1]` made infinite from divergence on, and its step (-1: none), `[...]`."""
     bound = DIVERGED_FACTOR * (1 + losses[..., :1].abs())
     bad = ~(losses.abs() <= bound)
+    if not bad.any():
+        return losses, torch.full(losses.shape[:-1], -1, device=losses.device)
     diverged_at = torch.where(bad.any(-1), bad.int().argmax(-1), -1)
     return losses.masked_fill(bad.cumsum(-1) > 0, torch.inf), diverged_at
 

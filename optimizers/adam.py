@@ -5,8 +5,11 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.optim.adam import adam
 
-from optimizers.base import CoordinatewiseOptimizer, State, blend, per_replica
+from optimizers.base import CoordinatewiseOptimizer, State, blend, per_replica, power
+
+LARGE = 2**15  # coordinates from which on one pass over memory is worth the call of torch's fused kernel
 
 
 class Adam(CoordinatewiseOptimizer):
@@ -26,15 +29,48 @@ class Adam(CoordinatewiseOptimizer):
         return {"mean": torch.zeros_like(param), "square": torch.zeros_like(param), "step": 0}
 
     def update_tensor(self, grad: Tensor, state: State, param: Tensor) -> tuple[Tensor, State]:
-        beta1, beta2 = per_replica(self.beta1, grad), per_replica(self.beta2, grad)
         step = state["step"] + 1
+        if self._can_be_fused(grad, state, param):
+            return self._fused(grad, state, step), {**state, "step": step}
+        beta1, beta2 = per_replica(self.beta1, grad), per_replica(self.beta2, grad)
         mean = blend(state["mean"], grad, 1 - beta1)
         square = blend(state["square"], grad * grad, 1 - beta2)
         # √v̂ + ε over a common factor, in one piece of memory: passes over memory are what this rule costs.
-        correction = (1 - beta2**step) ** 0.5
+        correction = (1 - power(beta2, step)) ** 0.5
         update = square.sqrt().add_(per_replica(self.epsilon, grad) * correction)
-        rate = per_replica(self.lr, grad) * correction / (1 - beta1**step)
+        rate = per_replica(self.lr, grad) * correction / (1 - power(beta1, step))
         return torch.div(mean, update, out=update).mul_(-rate), {"mean": mean, "square": square, "step": step}
+
+    def _can_be_fused(self, grad: Tensor, state: State, param: Tensor) -> bool:
+        """Whether torch's fused kernel may do the work: it takes numbers and contiguous memory, and makes no graph."""
+        if (
+            grad.numel() < LARGE
+            or grad.device.type != "cpu"
+            or torch.is_grad_enabled()
+            or torch.compiler.is_compiling()
+        ):
+            return False
+        numbers = (self.lr, self.beta1, self.beta2, self.epsilon)
+        tensors = (grad, state["mean"], state["square"], param)
+        return not any(isinstance(number, Tensor) for number in numbers) and all(
+            tensor.is_contiguous() and tensor.dtype == grad.dtype for tensor in tensors
+        )
+
+    def _fused(self, grad: Tensor, state: State, step: int) -> Tensor:
+        """The update, which is what the kernel makes of parameters that are 0; the state is overwritten."""
+        update = torch.zeros_like(grad)
+        adam(
+            *([update], [grad], [state["mean"]], [state["square"]], [], [torch.tensor(step - 1.0)]),
+            fused=True,
+            amsgrad=False,
+            lr=self.lr,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            eps=self.epsilon,
+            weight_decay=0.0,
+            maximize=False,
+        )
+        return update
 
     def flops_per_coordinate(self) -> float | None:
         return 11  # m and v are blended by 3 each; g²; √, + ε, m / ( ), · lr

@@ -134,6 +134,13 @@ def blend(old: Tensor, new: Tensor, weight: float | Tensor) -> Tensor:
     return torch.lerp(old, new, weight) if torch.is_grad_enabled() else old.lerp_(new, weight)
 
 
+def power(beta: float | Tensor, step: int | Tensor) -> float | Tensor:
+    """βᵗ. Where t is a tensor, in a compiled program, an exponential: a general power costs several times as much."""
+    if isinstance(step, int):
+        return beta**step
+    return (torch.as_tensor(beta, dtype=step.dtype).log() * step).exp()
+
+
 def root(square: Tensor) -> Tensor:
     """√square, but for its slope at 0, which is infinite: autograd would make NaN of it."""
     return square.clamp_min(SMALLEST).sqrt()

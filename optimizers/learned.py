@@ -5,17 +5,34 @@ for everything else. Meta-parameters of the two are named `conv/…` and `fc/…
 """
 
 import hashlib
-from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import PrivateAttr, ValidationError, model_validator
+from torch import Tensor
 
-from optimizers.base import CoordinatewiseOptimizer, Optimizer, Tensors
+from optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors
 from optimizers.checkpoint import Checkpoint, CheckpointError, read_checkpoint
 
 KINDS = ("conv", "fc")
+
+
+class Unrolled(ABC):
+    """Some steps of a rule on one tensor, without a graph, and then the derivative of all updates by hand."""
+
+    @abstractmethod
+    def update(self, grad: Tensor) -> Tensor:
+        """The next update."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """The state after the updates so far."""
+
+    @abstractmethod
+    def gradient(self, targets: Sequence[Tensor]) -> Tensors:
+        """∂/∂φ of Σ_s ⟨u_s, targets_s⟩; asked once, after the last step."""
 
 
 class LearnedOptimizer(Optimizer):
@@ -130,6 +147,18 @@ class LearnedOptimizer(Optimizer):
         copy._meta_parameters = tensors
         copy._parts = {}
         return copy
+
+    def unroll(self, state: State, steps: int) -> "Unrolled | None":
+        """This rule on one tensor with its backward pass by hand; None: autograd is to find it.
+
+        Only asked of a coordinatewise rule whose updates do not depend on the parameters. A subclass that changes the
+        formula has none, or its own.
+
+        Args:
+            state: of that tensor, before the first step; only read.
+            steps: how many there will be.
+        """
+        return None
 
     @model_validator(mode="after")
     def _load(self) -> Self:

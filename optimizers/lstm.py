@@ -1,5 +1,6 @@
 """The paper's learned optimizer: a small LSTM applied to every coordinate, with its own state for each."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -7,6 +8,8 @@ from torch import Tensor
 
 from optimizers.base import CoordinatewiseOptimizer, State, Tensors, per_replica
 from optimizers.cell import blocks, folded, layers_of, layers_step, layers_step_in_place
+from optimizers.cell_bptt import Unroll
+from optimizers.learned import Unrolled
 from optimizers.recurrent import RecurrentOptimizer
 
 
@@ -39,6 +42,10 @@ class LSTM(RecurrentOptimizer, CoordinatewiseOptimizer):
         shape = state["hidden"].shape
         return output.view_as(grad) * scale, {"hidden": hidden.view(shape), "cell": cell.view(shape)}
 
+    def unroll(self, state: State, steps: int) -> "UnrolledLSTM | None":
+        own = (type(self).update_tensor, type(self)._step) == (LSTM.update_tensor, LSTM._step)
+        return UnrolledLSTM(self, state, steps) if own else None
+
     def _step(self, phi: Tensors, grad: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One step as a graph: output `[coordinates]`, next hidden and cell `[layers, units, coordinates]`."""
         x, hidden, cell = layers_step(layers_of(phi, self.layers), self.preprocess(grad), hidden, cell)
@@ -52,3 +59,34 @@ class LSTM(RecurrentOptimizer, CoordinatewiseOptimizer):
             x = layers_step_in_place(layers, self.preprocess(grad[block]), hidden[:, :, block], cell[:, :, block])
             torch.addmm(phi["output.bias"].unsqueeze(1), phi["output.weight"], x, out=output[None, block])
         return output
+
+
+class UnrolledLSTM(Unrolled):
+    """Steps of an LSTM on one tensor, with its backward pass by hand."""
+
+    def __init__(self, rule: LSTM, state: State, steps: int) -> None:
+        self._rule = rule
+        self._shape = state["hidden"].shape
+        phi = rule._phi(state["hidden"])
+        output = phi["output.weight"], phi["output.bias"]
+        memory = state["hidden"].flatten(2), state["cell"].flatten(2)
+        self._network = Unroll(layers_of(phi, rule.layers), output, *memory, steps)
+
+    def update(self, grad: Tensor) -> Tensor:
+        output = self._network.step(self._rule.preprocess(grad.flatten()))
+        return output.view_as(grad) * self._scale(grad)
+
+    def state(self) -> State:
+        hidden, cell = self._network.memory()
+        return {"hidden": hidden.view(self._shape), "cell": cell.view(self._shape)}
+
+    def gradient(self, targets: Sequence[Tensor]) -> Tensors:
+        rows = torch.stack([(target * self._scale(target)).flatten() for target in targets])
+        layers, (weight, bias) = self._network.gradient(rows)
+        found = {"output.weight": weight, "output.bias": bias}
+        for k, (weight, bias) in enumerate(layers):
+            found |= {f"lstm{k}.weight": weight, f"lstm{k}.bias": bias}
+        return {name: found[name].to(value.dtype) for name, value in self._rule.meta_parameters.items()}
+
+    def _scale(self, like: Tensor) -> float | Tensor:
+        return self._rule.output_scale * per_replica(self._rule.lr, like)

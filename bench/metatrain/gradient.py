@@ -5,21 +5,24 @@ The meta-gradient of Σ_t w_t f(θ_t) with ∂∇f/∂φ = 0 (Andrychowicz et al
 segment is first run forward without a graph, by the same code as every rollout, while g_t is written down; then the
 rule alone is replayed on the recorded gradients with a graph. The optimizee's graph is never kept.
 
+A rule that has its backward pass by hand (`LearnedOptimizer.unroll`) needs neither a graph nor, where all coordinates
+take part, a replay: it writes down what it needs while it steps.
+
 For a coordinatewise rule the surrogate is a sum over coordinates: a random sample of them, weighted by the inverse of
 the sampling rate, gives the meta-gradient without bias at a fraction of the time and memory.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from bench.metatrain.ranks import Share
 from bench.metatrain.recipe import RecipeError
-from bench.rollout import Carry, Problems, advance
+from bench.rollout import Carry, Problems, advance, evaluated
 from optimizers.base import CoordinatewiseOptimizer, Optimizer, State
-from optimizers.learned import LearnedOptimizer
+from optimizers.learned import LearnedOptimizer, Unrolled
 from tasks.base import Tensors
 
 
@@ -67,16 +70,37 @@ def truncated_bptt(
     tape = _Tape(rule, carry, None if coordinates is None else _choose(carry.params, coordinates, generator, share))
 
     losses = []
+    unrolled = None if coordinates is not None else unroll(rule, carry.state, len(weights))
     with torch.no_grad():
         for _ in weights:
-            carry = advance(problems, rule, carry)
+            if unrolled is None:
+                carry = advance(problems, rule, carry)
+            else:
+                updates = {name: unrolled[name].update(grad) for name, grad in carry.grads.items()}
+                params = {name: value + updates[name] for name, value in carry.params.items()}
+                carry = evaluated(problems, params, carry.state, carry.step + 1)
             tape.record(carry.grads)
             losses.append(carry.losses)
+    if unrolled is not None:
+        carry = replace(carry, state={name: each.state() for name, each in unrolled.items()})
     met = torch.stack(losses, dim=-1)
 
-    phi = {name: tensor.detach().requires_grad_() for name, tensor in rule.meta_parameters.items()}
-    surrogate = tape.replay(rule.with_meta_parameters(phi), weights if slopes is None else slopes(met)) / replicas
-    return Segment(carry, met, require_gradients(rule, surrogate, phi))
+    meta_grads = tape.meta_gradient(rule, weights if slopes is None else slopes(met), unrolled)
+    return Segment(carry, met, {name: grad / replicas for name, grad in meta_grads.items()})
+
+
+def unroll(rule: LearnedOptimizer, state: State, steps: int) -> dict[str, Unrolled] | None:
+    """The rule unrolled on each tensor of a state, or kind of tensors, by hand; None where it has no such pass."""
+    if not isinstance(rule, CoordinatewiseOptimizer):
+        return None
+    unrolled = {}
+    with torch.no_grad():
+        for name, each in state.items():
+            found = rule.of_kind(rule.kind(name)).unroll(each, steps)
+            if found is None:
+                return None
+            unrolled[name] = found
+    return unrolled
 
 
 def require_gradients(rule: Optimizer, objective: Tensor, phi: Tensors) -> Tensors:
@@ -134,15 +158,44 @@ class _Tape:
             }
             self.scale = {kind: torch.cat([rates[name] for name in names]) for kind, names in self.kinds.items()}
         self.grads = [self._pick(carry.grads)]
+        self.finite = True
 
     def record(self, grads: Tensors) -> None:
         self.grads.append(self._pick(grads))
 
-    def replay(self, rule: LearnedOptimizer, weights: Tensor) -> Tensor:
-        """The surrogate Σ_s ⟨u_s, G_s⟩ as a graph over the rule's meta-parameters."""
+    def meta_gradient(self, rule: LearnedOptimizer, weights: Tensor, unrolled: dict[str, Unrolled] | None) -> Tensors:
+        """∂/∂φ of the surrogate Σ_s ⟨u_s, G_s⟩: by hand where the rule has it, else by autograd.
+
+        `unrolled` are the steps as the rollout took them. They serve unless something was not finite.
+        """
         to_go = self._weighted_gradients_to_go(weights)
+        if unrolled is None or not self.finite:
+            unrolled = self._unrolled_again(rule)
+        if unrolled is None:
+            phi = {name: tensor.detach().requires_grad_() for name, tensor in rule.meta_parameters.items()}
+            return require_gradients(rule, self._replay(rule.with_meta_parameters(phi), to_go), phi)
+        total = {key: torch.zeros_like(phi) for key, phi in rule.meta_parameters.items()}
+        with torch.no_grad():
+            for name, each in unrolled.items():
+                kind = rule.kind(name)
+                for key, grad in each.gradient([targets[name] for targets in to_go]).items():
+                    total[f"{kind}/{key}" if kind else key] += grad
+        return total
+
+    def _unrolled_again(self, rule: LearnedOptimizer) -> dict[str, Unrolled] | None:
+        """The rule's steps over the gradients written down."""
+        unrolled = unroll(rule, self.state, len(self.grads) - 1)
+        if unrolled is not None:
+            with torch.no_grad():
+                for grads in self.grads[:-1]:
+                    for name, each in unrolled.items():
+                        each.update(grads[name])
+        return unrolled
+
+    def _replay(self, rule: LearnedOptimizer, to_go: list[Tensors]) -> Tensor:
+        """The surrogate as a graph over the rule's meta-parameters."""
         params, state = self.params, self.state
-        surrogate = weights.new_zeros(())
+        surrogate = next(iter(to_go[0].values())).new_zeros(())
         for grads, targets in zip(self.grads[:-1], to_go, strict=True):
             updates, state = rule.update(grads, state, params)
             params = {name: value + updates[name] for name, value in params.items()}
@@ -178,6 +231,9 @@ class _Tape:
             total = {name: total[name] + each[name] * grad for name, grad in grads.items()}
             to_go.insert(0, total)
         finite = {name: value.isfinite() for name, value in total.items()}
+        self.finite = all(bool(each.all()) for each in finite.values())
+        if self.finite:
+            return [{name: value * self.scale[name] for name, value in item.items()} for item in to_go]
         self.grads = [{name: torch.where(finite[name], g, 0.0) for name, g in grads.items()} for grads in self.grads]
         return [
             {name: torch.where(finite[name], value, 0.0) * self.scale[name] for name, value in item.items()}

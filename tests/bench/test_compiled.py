@@ -5,14 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.compiled import UNROLLED, Program
+from bench.compiled import KEPT, Program
 from bench.registry import optimizer_registry
 from bench.rollout import rollout
 from bench.runner import Runner
 from bench.store import Run, StoreError
 from bench.suite import make_suite
 from optimizers.adam import Adam
-from optimizers.base import Optimizer
+from optimizers.base import Optimizer, power
+from optimizers.torch_optim import bridge
 from tasks.base import Task
 from tasks.cifar import CifarCnn
 from tasks.mnist import MnistMlp
@@ -21,11 +22,23 @@ from tasks.quadratic import Quadratic
 slow = pytest.mark.slow  # a program takes up to a minute to make
 
 
-def test_short_steps_are_unrolled_and_long_ones_are_not() -> None:
-    small = Program(Quadratic(), Adam(), {"theta": torch.zeros(10, 10, 10)})
+def test_short_steps_are_looped_over_and_long_ones_are_not() -> None:
+    theta = {"theta": torch.zeros(10, 10, 10)}
+    steps = [Program(Quadratic(horizon=horizon), Adam(), theta).steps for horizon in (1, 2, 100, 201, 200)]
+    assert steps == [1, 1, 99, 100, 99]  # what is left: the first step alone, but for 200, where it is two
+    drawn = Program(MnistMlp(units=1, horizon=101), Adam(), {"w0": torch.zeros(10, 1, 1, 784)})
+    assert drawn.steps == KEPT
     large = Program(MnistMlp(), Adam(), {"w0": torch.zeros(10, 10, 20, 784)})
     own = Program(CifarCnn(), Adam(), {"fc0.bias": torch.zeros(1, 1, 32)})
-    assert (small.steps, large.steps, own.steps) == (UNROLLED, 1, 1)
+    assert (large.steps, own.steps) == (1, 1)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.9, torch.tensor([[0.5, 0.999]])])
+def test_powers_of_counts_are_the_same_for_tensors_and_numbers(beta: float | torch.Tensor) -> None:
+    steps = torch.tensor(7.0, dtype=torch.float64)
+    expected = torch.as_tensor(beta, dtype=torch.float64) ** 7
+    torch.testing.assert_close(power(beta, steps), expected)
+    torch.testing.assert_close(torch.as_tensor(power(beta, 7), dtype=torch.float64), expected)
 
 
 @slow
@@ -33,15 +46,17 @@ def test_short_steps_are_unrolled_and_long_ones_are_not() -> None:
     ("task", "rule"),
     [
         (Quadratic(horizon=35), Adam(lr=0.01)),
+        (Quadratic(horizon=35), optimizer_registry().create("lstm[checkpoint=quadratic]")),
+        (Quadratic(dim=40, horizon=10), optimizer_registry().create("momentum[lr=0.001]")),
         (MnistMlp(units=5, batch=16, horizon=35), Adam(lr=0.01)),
         (MnistMlp(units=5, batch=16, horizon=15), optimizer_registry().create("lstm[checkpoint=mnist]")),
         (CifarCnn(channels=3, batch=8, horizon=6), Adam(lr=0.001)),
     ],
-    ids=lambda value: getattr(value, "name", ""),
+    ids=lambda value: str(getattr(value, "name", "")),
 )
 def test_losses_are_those_of_plain_steps(task: Task, rule: Optimizer) -> None:
     seeds = [3, 4]
-    rates = torch.tensor([[0.001, 0.002, 0.003]]) if rule.name == "adam" else torch.tensor([[1.0, 0.9, 0.8]])
+    rates = torch.tensor([[0.001, 0.002, 0.003]]) if rule.name != "lstm" else torch.tensor([[1.0, 0.9, 0.8]])
     stacked = rule.stacked({"lr": rates})
     plain, compiled = (
         rollout(task, stacked, seeds, settings=3, dtype=torch.float64, compile=compile) for compile in (False, True)
@@ -50,6 +65,15 @@ def test_losses_are_those_of_plain_steps(task: Task, rule: Optimizer) -> None:
     assert compiled.state_bytes == plain.state_bytes
     for name, value in plain.heldout.items():
         torch.testing.assert_close(compiled.heldout[name], value, msg=name)
+
+
+@slow
+def test_rules_that_torch_cannot_follow_run_step_by_step() -> None:
+    rule = bridge("torch.optim.Rprop", torch.optim.Rprop)()
+    plain, compiled = (
+        rollout(Quadratic(horizon=5), rule, [3, 4], dtype=torch.float64, compile=compile) for compile in (False, True)
+    )
+    torch.testing.assert_close(compiled.losses, plain.losses)
 
 
 @slow

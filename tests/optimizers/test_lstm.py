@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from optimizers.base import State
 from optimizers.cell import BLOCK
 from optimizers.lstm import LSTM
 
@@ -102,6 +103,45 @@ def test_lr_multiplies_the_update_by_replica() -> None:
     stacked = rule.stacked({"lr": torch.tensor([[1.0, 3.0]])})
     updates, _ = stacked.update(grads, stacked.init(params), params)
     torch.testing.assert_close(updates["x"][:, 1], 3 * updates["x"][:, 0])
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_the_backward_pass_by_hand_is_autograds(layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In float64, over several blocks, from a state that is not zero, with an lr for each replica."""
+    monkeypatch.setattr("optimizers.cell.BLOCK", 5)
+    rule = trained(hidden=4, layers=layers).stacked({"lr": torch.tensor([[1.0, 0.5]])})
+    phi = {name: value.double().requires_grad_() for name, value in rule.meta_parameters.items()}
+    random = torch.Generator().manual_seed(4)
+    grads, targets = torch.randn(2, 6, 3, 2, 2, generator=random, dtype=torch.float64)
+    state = {
+        part: torch.randn(layers, 4, 3, 2, 2, generator=random, dtype=torch.float64) for part in ("hidden", "cell")
+    }
+    learner = rule.with_meta_parameters(phi)
+    plain, surrogate, updates = state, torch.zeros((), dtype=torch.float64), []
+    for grad, target in zip(grads, targets, strict=True):
+        update, plain = learner.update_tensor(grad, plain, grad)
+        updates.append(update)
+        surrogate = surrogate + (update * target).sum()
+    expected = torch.autograd.grad(surrogate, list(phi.values()))
+
+    with torch.no_grad():
+        unrolled = learner.unroll(state, len(grads))
+        assert unrolled is not None
+        torch.testing.assert_close(torch.stack([unrolled.update(grad) for grad in grads]), torch.stack(updates))
+        torch.testing.assert_close(unrolled.state(), plain)
+        found = unrolled.gradient(list(targets))
+    for name, grad in zip(phi, expected, strict=True):
+        torch.testing.assert_close(found[name], grad, msg=name)
+
+
+def test_who_changes_the_formula_is_not_given_its_backward_pass() -> None:
+    class Doubled(LSTM):
+        def update_tensor(self, grad: torch.Tensor, state: State, param: torch.Tensor) -> tuple[torch.Tensor, State]:
+            update, state = super().update_tensor(grad, state, param)
+            return 2 * update, state
+
+    rule = Doubled().initialised(torch.Generator())
+    assert rule.unroll(rule.init_tensor(torch.zeros(1, 1, 3)), 2) is None
 
 
 def test_presets_set_what_is_not_given() -> None:

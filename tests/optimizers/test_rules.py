@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from optimizers.adam import Adam
+from optimizers.adam import LARGE, Adam
 from optimizers.adamw import AdamW
 from optimizers.base import Optimizer
 from optimizers.momentum import Momentum
@@ -21,6 +21,25 @@ PAIRS: list[tuple[Optimizer, Callable[..., torch.optim.Optimizer]]] = [
     (Adam(lr=0.1, beta1=0.8, beta2=0.99), lambda p: torch.optim.Adam(p, lr=0.1, betas=(0.8, 0.99))),
     (AdamW(lr=0.1, weight_decay=0.1), lambda p: torch.optim.AdamW(p, lr=0.1, weight_decay=0.1)),
 ]
+
+
+@torch.no_grad()
+def test_adams_fused_steps_are_its_plain_ones() -> None:
+    """Large tensors go through torch's kernel, unless hyperparameters are tensors."""
+    rule, random = Adam(lr=0.1, beta1=0.8), torch.Generator().manual_seed(0)
+    plain = rule.stacked({"lr": torch.tensor([[0.1]], dtype=torch.float64)})
+    param = torch.zeros(1, 1, LARGE, dtype=torch.float64)
+    states = [each.init_tensor(param) for each in (rule, plain)]
+    for _ in range(3):
+        grad = torch.randn(param.shape, generator=random, dtype=torch.float64)
+        before = grad.clone()
+        (fused, states[0]), (expected, states[1]) = (
+            each.update_tensor(grad, state, param) for each, state in zip((rule, plain), states, strict=True)
+        )
+        torch.testing.assert_close(fused, expected)
+        assert torch.equal(grad, before)
+    assert states[0]["step"] == states[1]["step"] == 3
+    torch.testing.assert_close(states[0]["mean"], states[1]["mean"])
 
 
 def rosenbrock(x: torch.Tensor) -> torch.Tensor:
