@@ -230,8 +230,10 @@ def _picture(log: pd.DataFrame, recipe: Recipe) -> bytes:
             markersize=3,
             label="validation (final loss)",
         )
-    axes.set(xlabel="trajectory", ylabel="loss", yscale="log", title=f"{recipe.optimizer} on {recipe.task}")
-    axes.legend(frameon=False)
+    others = f" and {len(recipe.mixture) - 1} other families" if recipe.mixture else ""
+    axes.set(xlabel="trajectory", ylabel="loss", yscale="log", title=f"{recipe.optimizer} on {recipe.task}{others}")
+    if axes.lines:  # none before the first trajectory is over
+        axes.legend(frameon=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     plt.close(figure)
