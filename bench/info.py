@@ -7,6 +7,7 @@ from typing import Any
 from bench.environment import environment
 from bench.identity import parse_identity
 from bench.registry import UnknownName, identity_of, optimizer_registry, task_registry, unknown
+from optimizers import shipped_checkpoints
 from optimizers.learned import LearnedOptimizer
 
 
@@ -14,13 +15,13 @@ def describe(identity: str) -> dict[str, Any]:
     """Documentation, parameters and, where it has one, the training recipe of a task or optimizer.
 
     Raises:
-        UnknownName: neither a task nor an optimizer has this name.
+        UnknownName: no task, optimizer or shipped checkpoint has this name.
     """
     name = parse_identity(identity)[0]
     registries = [task_registry(), optimizer_registry()]
-    known = [key for registry in registries for key in registry.entries]
+    known = [key for registry in registries for key in registry.entries] + shipped_checkpoints()
     if name not in known and "." not in name:
-        raise UnknownName(unknown("task or optimizer", name, known))
+        raise UnknownName(unknown("task, optimizer or checkpoint", name, known))
     registry = registries[0] if name in registries[0].entries else registries[1]
     subject = registry.create(identity)
     facts: dict[str, Any] = {

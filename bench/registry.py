@@ -72,12 +72,14 @@ class Registry:
         raise UnknownName(unknown(self.kind, name, self.entries))
 
     def create(self, identity: str) -> Any:
-        """The task or optimizer that an identity names.
+        """The task or optimizer that an identity names; a shipped checkpoint's name stands for its rule with it.
 
         Raises:
             IdentityError, UnknownName, BadParameters: what is wrong, what was expected.
         """
         name, parameters = parse_identity(identity)
+        if self.kind == "optimizer" and name not in self.entries and name in optimizers.shipped_checkpoints():
+            name, parameters = optimizers.rule_of_checkpoint(name), {"checkpoint": name, **parameters}
         cls = self._adapt(name, self.resolve(name))
         try:
             made = cls(**parameters)

@@ -4,6 +4,7 @@ Optimizers know neither the tasks nor the engine.
 """
 
 import importlib
+import json
 from collections.abc import Iterable
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,8 @@ RULES = {
 """Name → (module:class, summary). Modules are imported when a rule is asked for."""
 
 SUFFIX = ".safetensors"
+METADATA_KEY = "l2obench"
+"""Of our part of a checkpoint's metadata."""
 
 
 def shipped_checkpoints() -> list[str]:
@@ -51,25 +54,30 @@ def shipped_checkpoints() -> list[str]:
 
 
 def rule_of_checkpoint(name: str) -> str:
-    """The rule that a shipped checkpoint belongs to: the one that its name begins with, `lstm` where none does."""
-    return max((rule for rule in RULES if name.startswith(f"{rule}-")), key=len, default="lstm")
+    """The rule that a shipped checkpoint belongs to, from the header of its file."""
+    content = (resources.files("optimizers") / "checkpoints" / f"{name}{SUFFIX}").read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return str(json.loads(header["__metadata__"][METADATA_KEY])["optimizer"])
 
 
 def load(name: str, params: "Iterable[Tensor] | Iterable[dict[str, Any]]", **hyperparameters: Any) -> "DropIn":
-    """A rule as a drop-in `torch.optim.Optimizer`, as in `load("lstm", model.parameters(), checkpoint="mnist")`.
+    """A rule as a drop-in `torch.optim.Optimizer`, as in `load("general", model.parameters())`.
 
     Args:
-        name: one of `RULES`.
+        name: one of `RULES`, or a shipped checkpoint: `load("mnist", …)` is `load("lstm", …, checkpoint="mnist")`.
         params: parameters or dicts of parameter groups, as `torch.optim` takes them.
         hyperparameters: fields of the rule; the rest keep their defaults.
 
     Raises:
-        KeyError: no rule has this name.
+        KeyError: no rule or checkpoint has this name.
         pydantic.ValidationError: the rule does not take these hyperparameters.
     """
     from optimizers.torch_optim import DropIn
 
+    if name not in RULES and name in shipped_checkpoints():
+        name, hyperparameters = rule_of_checkpoint(name), {"checkpoint": name, **hyperparameters}
     if name not in RULES:
-        raise KeyError(f"no optimizer is called {name!r}; known: {', '.join(RULES)}")
+        known = ", ".join([*RULES, *shipped_checkpoints()])
+        raise KeyError(f"no optimizer is called {name!r}; known: {known}")
     module, _, attribute = RULES[name][0].partition(":")
     return DropIn(params, getattr(importlib.import_module(module), attribute)(**hyperparameters))

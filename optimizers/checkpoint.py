@@ -17,10 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from optimizers import SUFFIX, shipped_checkpoints
+from optimizers import METADATA_KEY, SUFFIX, shipped_checkpoints
 
 FORMAT = 1
-METADATA_KEY = "l2obench"
 MAX_BYTES = 64 * 2**20
 MAX_HEADER_BYTES = 2**20
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from safetensors.torch import save
 
-from bench.registry import optimizer_registry
-from optimizers import rule_of_checkpoint, shipped_checkpoints
+from bench.registry import identity_of, optimizer_registry
+from optimizers import load, rule_of_checkpoint, shipped_checkpoints
+from optimizers.base import CoordinatewiseOptimizer
 from optimizers.checkpoint import MAX_BYTES, CheckpointError, encode_checkpoint, read_checkpoint
 from optimizers.lstm import LSTM
 
@@ -137,3 +138,19 @@ def test_shipped_checkpoints_load_and_carry_their_recipe(name: str) -> None:
     assert optimizer_registry().create(f"{checkpoint.optimizer}[checkpoint={name}]").meta_parameters
     assert {"task", "trajectories", "seed", "versions", "commit", "validation_loss"} <= checkpoint.recipe.keys()
     assert checkpoint.recipe["dirty"] is False
+
+
+@pytest.mark.parametrize("name", shipped_checkpoints())
+def test_a_shipped_checkpoints_name_stands_for_its_rule_with_it(name: str) -> None:
+    rule = optimizer_registry().create(name)
+    assert identity_of(rule) == f"{rule_of_checkpoint(name)}[checkpoint={name}]"
+    if not isinstance(rule, CoordinatewiseOptimizer):
+        return
+    parameter = torch.nn.Parameter(torch.ones(2, 2))
+    parameter.grad = torch.full((2, 2), 0.1)
+    load(name, [parameter], lr=0.5).step()
+    expected = torch.nn.Parameter(torch.ones(2, 2))
+    expected.grad = torch.full((2, 2), 0.1)
+    load(rule_of_checkpoint(name), [expected], checkpoint=name, lr=0.5).step()
+    assert torch.equal(parameter, expected)
+    assert not torch.equal(parameter, torch.ones(2, 2))
