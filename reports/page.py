@@ -24,6 +24,7 @@ from reports import (
     profiles,
     tables,
     views,
+    wins,
 )
 from reports.answer import headline_text
 from reports.curves import Scene, scenes
@@ -48,6 +49,7 @@ CAPTIONS = {
     "failures": "Seeds that failed",
     "unfinished": "Cells planned and not finished",
     "generalization": "Learned optimizers by the task they were trained on, against the best tuned baseline",
+    "wins": "Tasks on which a learned optimizer ends below Adam",
     "past_the_horizon": "Learned optimizers beyond the number of steps they were trained for",
     "amortization": "Uses after which meta-training has paid for itself against the best tuned baseline",
     "side_by_side": "Runs side by side: each against the first that has the cell, on common seeds",
@@ -122,6 +124,7 @@ def report_tables(results: Results) -> dict[str, pd.DataFrame]:
         "failures": tables.failures(results.cells),
         "unfinished": results.unfinished,
         "generalization": generalization(results.cells, headline, results.manifests),
+        "wins": wins.wins(results.cells, results.manifests),
         "past_the_horizon": horizon.past_the_horizon(results.cells, results.manifests),
         "amortization": amortization.amortization(results.cells, results.manifests),
         "side_by_side": side_by_side(results.cells, results.manifests),
@@ -158,6 +161,7 @@ def render(
             answers=answer.answers(headline),
             leaders=answer.leaders(frames["final_losses"]),
             costs=answer.costs(headline, frames["step_seconds"]) + answer.clocks(headline, frames["time_to_target"]),
+            won=wins.sentences(frames["wins"]),
             beyond=horizon.sentences(frames["past_the_horizon"]),
             amortized=amortization.sentences(frames["amortization"]),
             caveats=answer.held_out(headline, frames["final_losses"]) + answer.caveats(frames["tuning"]),

@@ -1,0 +1,104 @@
+"""On how many tasks a learned optimizer ends below Adam, untuned and tuned, the tasks that it was trained on apart."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.identity import IdentityError, parse_identity
+from bench.stats import REFERENCE, ratio_of_means
+from reports.counting import counted_losses, failed, groups
+from reports.formats import one_line
+from reports.reference import paired
+
+COLUMNS = ["optimizer", "against", "families", "tasks", "lower", "clearly_lower", "clearly_higher"]
+COLUMNS += ["median_ratio", "failing_tasks"]
+TRAINED, KIN, OTHERS, ALL = "trained on", "others of their kind", "held out", "all"
+
+
+def wins(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Every learned optimizer against Adam in both tracks, counted over tasks.
+
+    A task is `lower` where the ratio of mean final losses, on the seeds that both ran, is below 1, and `clearly_lower`
+    or `clearly_higher` where all of its 95 % interval is on that side. `families` parts the tasks into those that the
+    optimizer was trained on, others of the same name (other parameters), and those of names that training did not see.
+    `failing_tasks` are those where any of its seeds failed.
+
+    Args:
+        cells: rows of one run or several.
+        manifests: their manifests by label; of one run, its only one.
+    """
+    compared = [row for _, task in groups(cells, "task") for row in _on_task(task, manifests)]
+    table = pd.DataFrame(compared)
+    if table.empty:
+        return pd.DataFrame(columns=[*(["run"] if "run" in cells else []), *COLUMNS])
+    found = []
+    for key, rows in groups(table, "optimizer", "against"):
+        parts = [(name, rows[rows["families"] == name]) for name in (TRAINED, KIN, OTHERS)]
+        found += [key | {"families": name} | _counts(part) for name, part in [*parts, (ALL, rows)] if len(part)]
+    return pd.DataFrame(found, columns=[*(["run"] if "run" in cells else []), *COLUMNS])
+
+
+def sentences(table: pd.DataFrame) -> list[str]:
+    """The counts over all tasks, and those held out, in words; nothing where there is only one task."""
+    said = []
+    keys = [name for name in ("run", "optimizer", "against") if name in table]
+    for _, rows in table.groupby(keys, sort=False):
+        by = rows.set_index("families").to_dict("index")
+        if by[ALL]["tasks"] < 2:
+            continue
+        apart = f", on {by[OTHERS]['lower']} of the {by[OTHERS]['tasks']} held out" if OTHERS in by else ""
+        where = f" in {rows['run'].iloc[0]}" if "run" in rows else ""
+        said.append(
+            one_line(
+                f"{rows['optimizer'].iloc[0]} ends below {rows['against'].iloc[0]} on {by[ALL]['lower']} of "
+                f"{by[ALL]['tasks']} tasks{where}{apart}; it fails on {by[ALL]['failing_tasks']}."
+            )
+        )
+    return said
+
+
+def _on_task(task: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    found = []
+    adam = task[task["optimizer"] == REFERENCE]
+    for key, own in groups(task[task["learned"].eq(True)], "task", "optimizer"):
+        manifest = manifests.get(key["run"], {}) if "run" in key else next(iter(manifests.values()), {})
+        for track, name in (("default", f"{REFERENCE}, untuned"), ("tuned", f"{REFERENCE}, tuned")):
+            mine, others = paired(own, adam[adam["track"] == track])
+            if not mine.empty:
+                ratio = ratio_of_means(counted_losses(mine), counted_losses(others))
+                found.append(
+                    key
+                    | {"against": name, "families": _familiarity(key["task"], own, manifest), "failed": failed(own) > 0}
+                    | {"ratio": ratio.estimate, "low": ratio.low, "high": ratio.high}
+                )
+    return found
+
+
+def _familiarity(task: str, own: pd.DataFrame, manifest: Mapping[str, Any]) -> str:
+    """What a task is to an optimizer; one whose run does not say what it was trained on was trained on nothing."""
+    recipe = (manifest.get("recipes") or {}).get(own["checkpoint_sha256"].iloc[0]) or {}
+    seen = [str(name) for name in recipe.get("mixture") or [recipe.get("task")]]
+    if task in seen:
+        return TRAINED
+    return KIN if _name(task) in map(_name, seen) else OTHERS
+
+
+def _name(identity: str) -> str:
+    try:
+        return parse_identity(identity)[0]
+    except IdentityError:
+        return identity
+
+
+def _counts(rows: pd.DataFrame) -> dict[str, Any]:
+    ratios = rows["ratio"].astype(float)
+    return {
+        "tasks": len(rows),
+        "lower": int((ratios < 1).sum()),
+        "clearly_lower": int((rows["high"] < 1).sum()),
+        "clearly_higher": int((rows["low"] > 1).sum()),
+        "median_ratio": float(np.quantile(ratios, 0.5, method="inverted_cdf")),
+        "failing_tasks": int(rows["failed"].sum()),
+    }
