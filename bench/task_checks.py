@@ -11,8 +11,8 @@ from torch import Tensor
 
 from bench.failures import ContractBroken
 from bench.guard import Unchanged, require_like, require_tensor, same
+from bench.problems import Problems
 from bench.registry import identity_of, task_registry
-from bench.rollout import Problems
 from bench.seeds import generator
 from tasks.base import Problem, Task, Tensors
 

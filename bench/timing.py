@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from bench.failures import reason_of
+from bench.problems import Problems
 from bench.registry import function_family, identity_of
-from bench.rollout import Problems, evaluated, start, updated
+from bench.rollout import evaluated, start, updated
 from bench.seeds import derive_seed
 from optimizers.base import Optimizer
 from tasks.base import Task

@@ -13,8 +13,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from bench.problems import Problems
 from bench.registry import function_family, identity_of
-from bench.rollout import Problems, advance, start
+from bench.rollout import advance, start
 from bench.seeds import derive_seed
 from optimizers.base import Optimizer, State
 from optimizers.learned import LearnedOptimizer

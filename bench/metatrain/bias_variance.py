@@ -19,8 +19,8 @@ from bench.metatrain.estimators.nres import NRES
 from bench.metatrain.estimators.pes import PES
 from bench.metatrain.estimators.second_order import SecondOrderBPTT
 from bench.metatrain.known import Bowl, LearnedRate, true_meta_gradient
+from bench.problems import Problems
 from bench.process import set_up_process
-from bench.rollout import Problems
 
 STEPS, LOG_RATE, SEEDS = 24, -1.0, (1, 2, 3)
 UNROLLS = (1, 2, 4, 8, 12, 24)

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from bench.metatrain.ranks import Share
 from bench.metatrain.recipe import RecipeError
-from bench.rollout import Carry, Problems, advance, evaluated
+from bench.problems import Problems
+from bench.rollout import Carry, advance, evaluated
 from optimizers.base import CoordinatewiseOptimizer, Optimizer, State
 from optimizers.learned import LearnedOptimizer, Unrolled
 from tasks.base import Tensors

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bench.rollout import Problems
+from bench.problems import Problems
 from bench.seeds import derive_seed, generator
 from tasks.base import Task, Tensors
 

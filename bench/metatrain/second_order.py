@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from bench.metatrain.gradient import Segment, require_gradients, without_graph
-from bench.rollout import Carry, Problems, advance
+from bench.problems import Problems
+from bench.rollout import Carry, advance
 from optimizers.learned import LearnedOptimizer
 
 

@@ -17,8 +17,9 @@ from bench.metatrain.recipe import Recipe, RecipeError
 from bench.metatrain.scaling import ScaledProblems
 from bench.metatrain.validation import criterion
 from bench.metatrain.weighting import step_weights
+from bench.problems import Problems
 from bench.registry import function_family, optimizer_registry, task_registry
-from bench.rollout import Problems, rollout
+from bench.rollout import rollout
 from bench.seeds import derive_seed, generator
 from optimizers.adam import Adam
 from optimizers.base import CoordinatewiseOptimizer, State, Tensors

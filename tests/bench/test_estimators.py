@@ -14,7 +14,8 @@ from bench.metatrain.estimators.second_order import SecondOrderBPTT
 from bench.metatrain.known import Bowl, LearnedRate, true_meta_gradient
 from bench.metatrain.recipe import RecipeError, make_recipe
 from bench.metatrain.trainer import Trainer
-from bench.rollout import Problems, rollout
+from bench.problems import Problems
+from bench.rollout import rollout
 from optimizers.base import State
 from optimizers.lstm import LSTM
 from tasks.base import Tensors

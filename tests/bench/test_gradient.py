@@ -5,7 +5,8 @@ import torch
 
 from bench.metatrain.gradient import truncated_bptt
 from bench.metatrain.weighting import step_weights
-from bench.rollout import Problems, start
+from bench.problems import Problems
+from bench.rollout import start
 from optimizers.base import State
 from optimizers.gac import GAC
 from optimizers.learned import LearnedOptimizer

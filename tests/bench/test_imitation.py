@@ -12,8 +12,8 @@ from bench.metatrain.estimators.imitation import Imitation, relative_distance
 from bench.metatrain.known import Bowl, LearnedRate
 from bench.metatrain.recipe import RecipeError, make_recipe
 from bench.metatrain.trainer import Trainer
+from bench.problems import Problems
 from bench.registry import UnknownName
-from bench.rollout import Problems
 from optimizers.momentum import Momentum
 from optimizers.sgd import SGD
 

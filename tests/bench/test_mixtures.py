@@ -16,8 +16,9 @@ from bench.metatrain.scaling import ScaledProblems
 from bench.metatrain.session import Session
 from bench.metatrain.trainer import Trainer
 from bench.metatrain.validation import criterion
+from bench.problems import Problems
 from bench.registry import function_family
-from bench.rollout import Problems, rollout, start
+from bench.rollout import rollout, start
 from bench.seeds import derive_seed
 from bench.store import StoreError
 from bench.suite import Suite

@@ -10,7 +10,7 @@ from bench.metatrain.objective import Met, Objective
 from bench.metatrain.recipe import RecipeError, Term, Weighting, make_recipe
 from bench.metatrain.trainer import Trainer
 from bench.metatrain.weighting import step_weights
-from bench.rollout import Problems
+from bench.problems import Problems
 from optimizers.lstm import LSTM
 from tasks.base import Tensors
 from tasks.mnist import MnistMlp

@@ -12,7 +12,8 @@ from bench.metatrain.gradient import truncated_bptt
 from bench.metatrain.ranks import Ranks
 from bench.metatrain.recipe import RecipeError, make_recipe
 from bench.metatrain.trainer import Trainer
-from bench.rollout import Problems, start
+from bench.problems import Problems
+from bench.rollout import start
 from bench.seeds import generator
 from optimizers.base import Tensors
 

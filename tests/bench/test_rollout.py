@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from bench.rollout import Problems, advance, mark_divergence, rollout, start
+from bench.problems import Problems
+from bench.rollout import advance, mark_divergence, rollout, start
 from bench.seeds import derive_seed
 from optimizers.adam import Adam
 from optimizers.nag import NAG

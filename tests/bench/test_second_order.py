@@ -10,7 +10,8 @@ from bench.metatrain.recipe import RecipeError, make_recipe
 from bench.metatrain.second_order import second_order_bptt
 from bench.metatrain.session import Session
 from bench.metatrain.trainer import Trainer
-from bench.rollout import Carry, Problems, advance, start
+from bench.problems import Problems
+from bench.rollout import Carry, advance, start
 from optimizers.lstm import LSTM
 from tasks.base import Task
 from tasks.mnist import MnistMlp

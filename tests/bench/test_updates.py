@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from bench.cli import app
-from bench.rollout import Problems, advance, start
+from bench.problems import Problems
+from bench.rollout import advance, start
 from bench.seeds import derive_seed
 from bench.updates import Proposals, UpdatesError, proposals
 from optimizers.adam import Adam

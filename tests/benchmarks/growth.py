@@ -17,9 +17,10 @@ import torch
 
 from bench.environment import environment
 from bench.metatrain.gradient import truncated_bptt
+from bench.problems import Problems
 from bench.process import set_up_process
 from bench.registry import optimizer_registry
-from bench.rollout import Problems, rollout, start
+from bench.rollout import rollout, start
 from optimizers.adam import Adam
 from optimizers.learned import LearnedOptimizer
 from optimizers.lstm import LSTM

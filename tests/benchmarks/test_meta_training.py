@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from bench.metatrain.gradient import truncated_bptt
-from bench.rollout import Carry, Problems, start
+from bench.problems import Problems
+from bench.rollout import Carry, start
 from optimizers.lstm import LSTM
 from tasks.base import Task, Tensors
 from tasks.mnist import MnistMlp

@@ -10,7 +10,8 @@ import torch
 
 from bench.metatrain.gradient import truncated_bptt
 from bench.metatrain.second_order import second_order_bptt
-from bench.rollout import Problems, rollout, start
+from bench.problems import Problems
+from bench.rollout import rollout, start
 from optimizers.adafac_mlp import AdafacMLP
 from optimizers.star import STAR
 from tasks.quadratic import Quadratic

@@ -11,8 +11,9 @@ import pytorch_optimizer
 import torch
 
 from bench.optimizer_checks import CHECKS, check_optimizer
+from bench.problems import Problems
 from bench.registry import BadParameters, optimizer_registry
-from bench.rollout import Problems, rollout
+from bench.rollout import rollout
 from bench.runner import Runner
 from bench.store import Run
 from bench.suite import make_suite

@@ -9,7 +9,8 @@ import torch
 
 from bench.metatrain.gradient import truncated_bptt
 from bench.metatrain.second_order import second_order_bptt
-from bench.rollout import Problems, start
+from bench.problems import Problems
+from bench.rollout import start
 from optimizers.base import Tensors
 from optimizers.hierarchical import Hierarchical
 from tasks.quadratic import Quadratic

@@ -8,8 +8,8 @@ import torch
 from bench.metatrain.estimators import make_estimator
 from bench.metatrain.recipe import make_recipe
 from bench.optimizer_checks import CHECKS, check_optimizer
+from bench.problems import Problems
 from bench.registry import optimizer_registry
-from bench.rollout import Problems
 from optimizers import RULES
 from optimizers.base import CoordinatewiseOptimizer
 from optimizers.checkpoint import encode_checkpoint

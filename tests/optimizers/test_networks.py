@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from bench.metatrain.gradient import truncated_bptt
+from bench.problems import Problems
 from bench.registry import BadParameters, optimizer_registry
-from bench.rollout import Problems, start
+from bench.rollout import start
 from bench.suite import SuiteError, make_suite
 from optimizers.checkpoint import encode_checkpoint
 from optimizers.lstm import LSTM

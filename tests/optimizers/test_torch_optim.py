@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from bench.problems import Problems
 from bench.registry import BadParameters, optimizer_registry
-from bench.rollout import Problems, advance, rollout, start
+from bench.rollout import advance, rollout, start
 from optimizers import RULES, load
 from optimizers.adam import Adam
 from optimizers.base import CoordinatewiseOptimizer, Optimizer

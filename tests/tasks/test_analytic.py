@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.optimize import rosen, rosen_der
 
-from bench.rollout import Problems
+from bench.problems import Problems
 from tasks.base import Task
 from tasks.ill_conditioned import IllConditioned
 from tasks.rosenbrock import ChainedRosenbrock

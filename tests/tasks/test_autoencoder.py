@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 from torch.nn.functional import linear, mse_loss
 
-from bench.rollout import Problems
+from bench.problems import Problems
 from tasks.autoencoder import Autoencoder
 from tasks.base import Task, Tensors
 from tasks.data import digits

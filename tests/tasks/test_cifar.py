@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench.problems import Problems
 from bench.registry import BadParameters, task_registry
-from bench.rollout import Problems, rollout
+from bench.rollout import rollout
 from optimizers import adam
 from tasks import cifar10
 from tasks.base import Task

@@ -7,7 +7,7 @@ import torch
 from pydantic import ValidationError
 from torch.nn.functional import cross_entropy, elu, gelu, linear
 
-from bench.rollout import Problems
+from bench.problems import Problems
 from tasks.base import Task, Tensors
 from tasks.classification import Classifier
 from tasks.data import Labelled

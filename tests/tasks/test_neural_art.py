@@ -8,8 +8,9 @@ from PIL import Image
 
 from bench.metatrain.recipe import Recipe
 from bench.metatrain.trainer import Trainer
+from bench.problems import Problems
 from bench.registry import task_registry
-from bench.rollout import Problems, rollout
+from bench.rollout import rollout
 from bench.seeds import generator
 from bench.tuning import tune
 from optimizers.adam import Adam

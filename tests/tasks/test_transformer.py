@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from bench.rollout import Problems
+from bench.problems import Problems
 from tasks.base import Tensors
 from tasks.transformer import CharTransformer
 from tasks.unicode_names import ALPHABET, codes, unicode_names, unicode_names_sources

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from bench.metatrain.objective import Met, Objective
 from bench.metatrain.ranks import Share
-from bench.rollout import Carry, Problems, start
+from bench.problems import Problems
+from bench.rollout import Carry, start
 from optimizers.learned import LearnedOptimizer
 from tasks.base import Tensors
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bench.metatrain.estimators.base import Estimate, Estimator, Walk
 from bench.metatrain.gradient import truncated_bptt
-from bench.rollout import Problems
+from bench.problems import Problems
 from optimizers.learned import LearnedOptimizer
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bench.metatrain.estimators.base import Estimate, Estimator, Walk
 from bench.metatrain.estimators.particles import alone, antithetic, finite_difference, perturbations, roll, spread
-from bench.rollout import Problems
+from bench.problems import Problems
 from optimizers.learned import LearnedOptimizer
 
 

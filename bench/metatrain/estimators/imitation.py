@@ -7,7 +7,8 @@ from torch import Tensor
 
 from bench.metatrain.estimators.base import Estimate, Estimator, Walk, set_out
 from bench.metatrain.gradient import require_gradients, without_graph
-from bench.rollout import Problems, evaluated, start
+from bench.problems import Problems
+from bench.rollout import evaluated, start
 from optimizers.base import Optimizer, State
 from optimizers.learned import LearnedOptimizer
 from tasks.base import Tensors

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bench.metatrain.estimators.base import Estimate, Estimator, Walk, set_out
 from bench.metatrain.estimators.particles import antithetic, finite_difference, gathered, perturbations, roll
-from bench.rollout import Problems
+from bench.problems import Problems
 from optimizers.learned import LearnedOptimizer
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from bench.metatrain.gradient import copied
-from bench.rollout import Carry, Problems, evaluated, start
+from bench.problems import Problems
+from bench.rollout import Carry, evaluated, start
 from optimizers.learned import LearnedOptimizer
 from tasks.base import Tensors
 
