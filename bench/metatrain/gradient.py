@@ -20,6 +20,7 @@ from torch import Tensor
 
 from bench.metatrain.ranks import Share
 from bench.metatrain.recipe import RecipeError
+from bench.metatrain.states import copied
 from bench.problems import Problems
 from bench.rollout import Carry, advance, evaluated
 from optimizers.base import CoordinatewiseOptimizer, Optimizer, State
@@ -282,20 +283,4 @@ def _picked_state(carry: Carry, chosen: Tensors) -> State:
     return {
         key: torch.cat([part[key] for part in parts], dim=-1) if isinstance(value, Tensor) else value
         for key, value in parts[0].items()
-    }
-
-
-def copied(state: State) -> State:
-    """A copy of a nested state: the rollout consumes the original."""
-    return {
-        key: value.clone() if isinstance(value, Tensor) else copied(value) if isinstance(value, dict) else value
-        for key, value in state.items()
-    }
-
-
-def without_graph(state: Tensors | State) -> State:
-    """The same nested tensors, detached."""
-    return {
-        key: value.detach() if isinstance(value, Tensor) else without_graph(value) if isinstance(value, dict) else value
-        for key, value in state.items()
     }

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from bench.metatrain.gradient import Segment, require_gradients, without_graph
+from bench.metatrain.gradient import Segment, require_gradients
+from bench.metatrain.states import without_graph
 from bench.problems import Problems
 from bench.rollout import Carry, advance
 from optimizers.learned import LearnedOptimizer

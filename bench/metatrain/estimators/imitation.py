@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from bench.metatrain.estimators.base import Estimate, Estimator, Walk, set_out
-from bench.metatrain.gradient import require_gradients, without_graph
+from bench.metatrain.gradient import require_gradients
+from bench.metatrain.states import without_graph
 from bench.problems import Problems
 from bench.rollout import evaluated, start
 from optimizers.base import Optimizer, State

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from bench.metatrain.gradient import copied
+from bench.metatrain.states import copied
 from bench.problems import Problems
 from bench.rollout import Carry, evaluated, start
 from optimizers.learned import LearnedOptimizer
