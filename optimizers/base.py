@@ -106,6 +106,10 @@ class CoordinatewiseOptimizer(Optimizer):
         """The kind of the parameter called `name`; all are of one kind, unless the rule has several networks."""
         return ""
 
+    def kind_by_shape(self, param: Tensor) -> str:
+        """The kind of a parameter that has no name, as a module's: by its shape."""
+        return ""
+
     def of_kind(self, kind: str) -> Self:
         """The rule for parameters of a kind."""
         return self

@@ -102,6 +102,10 @@ class LearnedOptimizer(Optimizer):
             return ""
         return name if name in KINDS else self._kinds[name]
 
+    def kind_by_shape(self, param: Tensor) -> str:
+        """A filter of a convolution has three axes at least: outputs, inputs, and those of its signal or picture."""
+        return "" if self.networks == "one" else KINDS[param.ndim < 3]
+
     def of_kind(self, kind: str) -> Self:
         """The rule of one network."""
         if self.networks == "one":
@@ -145,6 +149,11 @@ class LearnedOptimizer(Optimizer):
         """This rule with other meta-parameters φ, on which autograd may be recording."""
         copy = self.model_copy()
         copy._meta_parameters = tensors
+        return copy
+
+    def model_copy(self, **options: Any) -> Self:
+        """A copy; the rules of its two networks are made anew, of its own values."""
+        copy = super().model_copy(**options)
         copy._parts = {}
         return copy
 

@@ -17,7 +17,8 @@ SQUARES_OVERFLOW = 1e15  # sums of squares beyond it leave float32
 class DropIn(torch.optim.Optimizer):
     """A rule as a `torch.optim.Optimizer`: parameter groups, schedulers and `state_dict` work as they do for any other.
 
-    Every floating-point hyperparameter of the rule stands in the parameter groups under its own name, `lr` included.
+    Every floating-point hyperparameter of the rule stands in the parameter groups under its own name, `lr` included. A
+    rule of two networks moves the filters of convolutions by one and all else by the other.
 
     Args:
         params: parameters, or dicts of groups, as `torch.optim` takes them.
@@ -56,8 +57,9 @@ class DropIn(torch.optim.Optimizer):
             for param in group["params"]:
                 if param.grad is None:
                     continue
-                state = self.state[param] or rule.init_tensor(param)
-                update, self.state[param] = rule.update_tensor(param.grad, state, param)
+                own = rule.of_kind(rule.kind_by_shape(param))
+                state = self.state[param] or own.init_tensor(param)
+                update, self.state[param] = own.update_tensor(param.grad, state, param)
                 param.add_(update)
         return loss
 

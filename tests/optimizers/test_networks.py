@@ -12,6 +12,7 @@ from bench.rollout import start
 from bench.suite import SuiteError, make_suite
 from optimizers.checkpoint import encode_checkpoint
 from optimizers.lstm import LSTM
+from optimizers.torch_optim import DropIn
 from tasks.cifar import CifarCnn
 
 GROUPS = {"conv": ("kernel",), "fc": ("weight", "bias")}
@@ -87,3 +88,24 @@ def test_sampled_coordinates_of_two_networks_give_the_whole_gradient_when_all_ar
     for name, grad in found[0].items():
         assert grad.abs().max() > 0
         torch.testing.assert_close(found[1][name], grad, rtol=1e-3, atol=1e-6, msg=name)
+
+
+def test_as_a_drop_in_filters_go_to_one_network_and_all_else_to_the_other() -> None:
+    rule = LSTM(networks="conv-fc", hidden=3).initialised(torch.Generator().manual_seed(0))
+    values = {"conv": torch.ones(2, 3, 3, 3), "fc": torch.ones(2, 4)}
+    grads = {kind: torch.full_like(value, 0.1) for kind, value in values.items()}
+    params = {kind: torch.nn.Parameter(value.clone()) for kind, value in values.items()}
+    optimizer = DropIn(params.values(), rule)
+    for lr in (1.0, 0.5):
+        optimizer.param_groups[0]["lr"] = lr
+        optimizer.state.clear()
+        before = {kind: param.detach().clone() for kind, param in params.items()}
+        for kind, param in params.items():
+            param.grad = grads[kind].clone()
+        optimizer.step()
+        for kind, param in params.items():
+            part = rule.of_kind(kind)
+            with torch.no_grad():
+                update, _ = part.update_tensor(grads[kind], part.init_tensor(values[kind]), values[kind])
+            torch.testing.assert_close(param.detach() - before[kind], lr * update)
+    assert not torch.allclose(params["conv"].flatten()[0], params["fc"].flatten()[0])

@@ -104,6 +104,7 @@ class TestContent:
             "past_the_horizon",
             "side_by_side",
             "amortization",
+            "wins",
         }
         ends = ("md", "csv", "tex")
         assert {path.name for path in report.tables} == {f"{name}.{end}" for name in names for end in ends}

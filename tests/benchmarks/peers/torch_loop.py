@@ -81,7 +81,7 @@ def convolutional(task: Task, seed: int) -> tuple[list[torch.nn.Parameter], Step
 
     def step_loss() -> torch.Tensor:
         index = next(minibatches)
-        return torch.nn.functional.cross_entropy(model(data.inputs[index]), data.labels[index])
+        return torch.nn.functional.cross_entropy(model(data.images[index]), data.labels[index])
 
     return list(model.parameters()), step_loss
 
