@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from bench.stats import median, steps_to_target
-from reports.counting import best_baseline, groups, seconds
+from reports.counting import best_baseline, fact, groups, manifest_of, seconds
 from reports.formats import number, one_line
+from reports.reference import paired
 
 COLUMNS = ["task", "optimizer", "baseline", "seeds", "unit", "tuned", "meta_training_cost", "tuning_cost"]
 COLUMNS += ["baseline_run_cost", "learned_run_cost", "break_even", "low", "high"]
@@ -40,7 +41,7 @@ def amortization(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]
         if baseline is None or baseline["track"].iloc[0] != "tuned":
             continue
         for key, learned in groups(task[task["learned"].eq(True)], "task", "optimizer"):
-            manifest = manifests.get(key["run"], {}) if "run" in key else next(iter(manifests.values()), {})
+            manifest = manifest_of(key, manifests)
             training = _training(manifest, key["optimizer"])
             found += [key | row for row in _rows(learned, baseline, training)]
     return pd.DataFrame(found, columns=[*(["run"] if "run" in cells else []), *COLUMNS])
@@ -103,29 +104,22 @@ def _break_even(meta_training: float, tuning: float, baseline_run: float, learne
 
 def _steps_needed(learned: pd.DataFrame, baseline: pd.DataFrame) -> tuple[np.ndarray[Any, Any], int]:
     """Steps to the loss that the baseline ends with, on each seed that both ran; a failure of either is infinite."""
-    common = sorted({*learned["seed"]} & {*baseline["seed"]})
-    mine, others = (rows.set_index("seed").loc[common] for rows in (learned, baseline))
-    needed = np.full(len(common), np.inf)
+    mine, others = paired(learned, baseline)
+    needed = np.full(len(mine), np.inf)
     for place, (row, other) in enumerate(zip(mine.to_dict("records"), others.to_dict("records"), strict=True)):
         if row["loss"] is not None and other["status"] == "ok":
             window = min(int(row["final_window"]), len(row["loss"]))
             needed[place] = steps_to_target([row["loss"]], other["final_loss"], window)[0]
-    return needed, len(common)
+    return needed, len(mine)
 
 
 def _training(manifest: Mapping[str, Any], optimizer: str) -> dict[str, float]:
     """What meta-training cost, by unit; missing where the manifest, which may hold anything, does not say."""
     about = ((manifest.get("costs") or {}).get("optimizers") or {}).get(optimizer) or {}
     facts = about.get("meta_training")
-    known = facts if isinstance(facts, Mapping) else {}
-
-    def number_of(name: str) -> float:
-        value = known.get(name)
-        return float(value) if isinstance(value, int | float) else np.nan
-
-    of_one_training = number_of("trajectories") * number_of("functions") * number_of("horizon")
-    evaluations = number_of("evaluations") if "evaluations" in known else of_one_training  # older manifests
-    return {EVALUATIONS: evaluations, SECONDS: number_of("seconds")}
+    of_one_training = fact(facts, "trajectories") * fact(facts, "functions") * fact(facts, "horizon")
+    stated = isinstance(facts, Mapping) and "evaluations" in facts  # older manifests have none
+    return {EVALUATIONS: fact(facts, "evaluations") if stated else of_one_training, SECONDS: fact(facts, "seconds")}
 
 
 def _sentence(rows: pd.DataFrame) -> str:

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from reports.counting import groups, seconds
+from reports.counting import fact, groups, manifest_of, seconds
 
 COLUMNS = ["task", "optimizer", "track", "learned", "forward_passes", "backward_passes", "tuning_passes"]
 COLUMNS += ["parameters", "flops_per_coordinate", "state_bytes_per_parameter", "grad_microseconds"]
@@ -27,32 +26,26 @@ def costs(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd
     """
     rows = []
     for key, seeds in groups(cells, "task", "optimizer", "track"):
-        manifest = manifests.get(key["run"], {}) if "run" in key else next(iter(manifests.values()), {})
+        manifest = manifest_of(key, manifests)
         rows.append(key | _cost(seeds, manifest.get("costs") or {}))
     return pd.DataFrame(rows, columns=[*(["run"] if "run" in cells else []), *COLUMNS])
 
 
 def _cost(rows: pd.DataFrame, known: Mapping[str, Any]) -> dict[str, Any]:
     name, task, learned = rows["optimizer"].iloc[0], rows["task"].iloc[0], bool(rows["learned"].eq(True).any())
-    parameters = _number((known.get("tasks") or {}).get(task), "parameters")
+    parameters = fact((known.get("tasks") or {}).get(task), "parameters")
     about = (known.get("optimizers") or {}).get(name) or {}
     training = about.get("meta_training")
-    functions = _number(training, "trajectories") * _number(training, "functions")
+    functions = fact(training, "trajectories") * fact(training, "functions")
     return {
         "learned": learned,
         **{column: rows[column].astype(float).max() for column in ("forward_passes", "backward_passes")},
         "tuning_passes": rows["tuning_passes"].astype(float).max(),
         "parameters": parameters,
-        "flops_per_coordinate": _number(about, "flops_per_coordinate"),
+        "flops_per_coordinate": fact(about, "flops_per_coordinate"),
         "state_bytes_per_parameter": rows["state_bytes"].astype(float).max() / parameters,
         "grad_microseconds": 1e6 * seconds(rows, "grad_seconds"),
         "update_microseconds": 1e6 * seconds(rows, "update_seconds"),
-        "meta_training_seconds": _number(training, "seconds") if learned else 0.0,
+        "meta_training_seconds": fact(training, "seconds") if learned else 0.0,
         "meta_training_trajectories": functions if learned else 0.0,
     }
-
-
-def _number(facts: Any, name: str) -> float:
-    """A number out of a manifest, which may hold anything; missing where it holds none."""
-    value = facts.get(name) if isinstance(facts, Mapping) else None
-    return float(value) if isinstance(value, int | float) else np.nan

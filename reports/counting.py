@@ -1,6 +1,6 @@
 """How rows count: a failed seed is an infinite loss, and the best baseline of a task is the one to beat."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,17 @@ def groups(frame: pd.DataFrame, *names: str) -> Iterator[tuple[dict[str, Any], p
     columns = [*(["run"] if "run" in frame else []), *names]
     for key, rows in frame.groupby(columns, sort=False, dropna=False):
         yield dict(zip(columns, key, strict=True)), rows
+
+
+def manifest_of(key: Mapping[str, Any], manifests: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The manifest of a group's run, or of the only run; empty where there is none."""
+    return manifests.get(key["run"], {}) if "run" in key else next(iter(manifests.values()), {})
+
+
+def fact(facts: Any, name: str) -> float:
+    """A number out of a manifest, which may hold anything; missing where it holds none."""
+    value = facts.get(name) if isinstance(facts, Mapping) else None
+    return float(value) if isinstance(value, int | float) else np.nan
 
 
 def failed(rows: pd.DataFrame) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from bench.identity import IdentityError, parse_identity
-from reports.counting import groups
+from reports.counting import groups, manifest_of
 
 UNKNOWN = "not recorded"
 COLUMNS = ["optimizer", "trained_on", "task", "axis", "difference", "ratio", "low", "high", "seeds", "verdict"]
@@ -25,7 +25,7 @@ def generalization(
     trained: dict[tuple[Any, ...], str] = {}
     mixtures: dict[tuple[Any, ...], list[str]] = {}
     for key, rows in groups(cells[cells["learned"].eq(True)], "task", "optimizer", "track"):
-        manifest = manifests[key["run"]] if "run" in key else next(iter(manifests.values()))
+        manifest = manifest_of(key, manifests)
         recipe = (manifest.get("recipes") or {}).get(rows["checkpoint_sha256"].iloc[0]) or {}
         trained[tuple(key.values())] = str(recipe.get("task") or UNKNOWN)
         mixtures[tuple(key.values())] = list(recipe.get("mixture") or [])

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports.counting import best_baseline, groups
+from reports.counting import best_baseline, groups, manifest_of
 from reports.curves import running_mean
 from reports.formats import number, one_line
 
@@ -32,7 +32,7 @@ def past_the_horizon(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, A
     for _, task in groups(cells, "task"):
         baseline = best_baseline(task)
         for key, learned in groups(task[task["learned"].eq(True)], "task", "optimizer"):
-            manifest = manifests[key["run"]] if "run" in key else next(iter(manifests.values()), {})
+            manifest = manifest_of(key, manifests)
             trained, steps = _trained_steps(manifest, key["optimizer"]), int(learned["steps"].iloc[0])
             if trained is not None and trained < steps and baseline is not None:
                 found.append(key | {"trained_steps": trained, "steps": steps} | _course(learned, baseline, trained))

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.identity import IdentityError, parse_identity
 from bench.stats import REFERENCE, ratio_of_means
-from reports.counting import counted_losses, failed, groups
+from reports.counting import counted_losses, failed, groups, manifest_of
 from reports.formats import one_line
 from reports.reference import paired
 
@@ -63,7 +63,7 @@ def _on_task(task: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> 
     found = []
     adam = task[task["optimizer"] == REFERENCE]
     for key, own in groups(task[task["learned"].eq(True)], "task", "optimizer"):
-        manifest = manifests.get(key["run"], {}) if "run" in key else next(iter(manifests.values()), {})
+        manifest = manifest_of(key, manifests)
         for track, name in (("default", f"{REFERENCE}, untuned"), ("tuned", f"{REFERENCE}, tuned")):
             mine, others = paired(own, adam[adam["track"] == track])
             if not mine.empty:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from bench.metatrain.estimators.base import Estimate, Estimator, Walk, set_out
+from bench.metatrain.estimators.base import Estimate, Estimator, Walk
 from bench.metatrain.gradient import require_gradients
 from bench.metatrain.states import without_graph
 from bench.problems import Problems
-from bench.rollout import evaluated, start
+from bench.rollout import evaluated
 from optimizers.base import Optimizer, State
 from optimizers.learned import LearnedOptimizer
 from tasks.base import Tensors
@@ -39,7 +39,7 @@ class Imitation(Estimator):
 
     @torch.no_grad()
     def begin(self, problems: Problems, rule: LearnedOptimizer, random: torch.Generator) -> Walk:
-        walk = set_out(start(problems, rule))
+        walk = super().begin(problems, rule, random)
         return Lesson(walk.carry, walk.met, teacher=self.teacher.init(walk.carry.params))
 
     def advance(
