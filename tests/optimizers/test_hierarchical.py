@@ -14,6 +14,7 @@ from bench.rollout import start
 from optimizers.base import Tensors
 from optimizers.hierarchical import Hierarchical
 from tasks.quadratic import Quadratic
+from tests.optimizers.replay import run
 
 DOUBLE = torch.float64
 SHAPES: dict[str, tuple[int, ...]] = {"matrix": (3, 2), "bias": (4,), "scalar": ()}
@@ -38,17 +39,6 @@ def gradients(seeds: int = 1) -> list[Tensors]:
         {name: torch.randn(seeds, 1, *shape, generator=random, dtype=DOUBLE) for name, shape in SHAPES.items()}
         for _ in range(STEPS)
     ]
-
-
-def run(rule: Hierarchical, steps: list[Tensors], graph: bool = False) -> list[Tensors]:
-    params = {name: torch.zeros_like(value) for name, value in steps[0].items()}
-    found = []
-    with torch.set_grad_enabled(graph):
-        state = rule.init(params)
-        for grads in steps:
-            updates, state = rule.update(grads, state, params)
-            found.append({name: update.detach() for name, update in updates.items()})
-    return found
 
 
 def sigmoid(x: Any) -> Any:

@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
-from optimizers.base import Optimizer, Tensors
+from optimizers.base import Tensors
 from optimizers.cell import BLOCK
 from optimizers.gac import GAC
 from optimizers.learned import LearnedOptimizer
 from optimizers.lstm import LSTM
 from optimizers.ntm_bfgs import NTMBFGS
+from tests.optimizers.replay import run
 
 STEPS = 5
 SIZES = {"matrix": (3, 2), "bias": (4,), "scalar": ()}
@@ -34,18 +35,6 @@ def gradients(seeds: int = 1, sizes: dict[str, tuple[int, ...]] = SIZES) -> list
         {name: torch.randn(seeds, 1, *size, generator=random, dtype=torch.float64) for name, size in sizes.items()}
         for _ in range(STEPS)
     ]
-
-
-def run(rule: Optimizer, steps: list[Tensors], graph: bool = False) -> list[Tensors]:
-    """The updates for gradients given step by step."""
-    params = {name: torch.zeros_like(value) for name, value in steps[0].items()}
-    found = []
-    with torch.set_grad_enabled(graph):
-        state = rule.init(params)
-        for grads in steps:
-            updates, state = rule.update(grads, state, params)
-            found.append({name: update.detach() for name, update in updates.items()})
-    return found
 
 
 def row(tensors: Tensors) -> Tensor:

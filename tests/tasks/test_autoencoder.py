@@ -5,21 +5,12 @@ import torch
 from pydantic import ValidationError
 from torch.nn.functional import linear, mse_loss
 
-from bench.problems import Problems
 from tasks.autoencoder import Autoencoder
-from tasks.base import Task, Tensors
+from tasks.base import Tensors
 from tasks.data import digits
+from tests.tasks.replicas import assert_gradient_by_hand, stacked
 
 ACTIVATIONS = {"sigmoid": torch.sigmoid, "relu": torch.relu, "gelu": torch.nn.functional.gelu}
-
-
-def stacked(task: Autoencoder, seeds: int, settings: int) -> tuple[Tensors, Tensors]:
-    problems, random = Problems(task, list(range(seeds)), dtype=torch.float64), torch.Generator().manual_seed(5)
-    params = {
-        name: 0.3 * torch.randn(seeds, settings, *value.shape[1:], generator=random, dtype=torch.float64)
-        for name, value in problems.start.items()
-    }
-    return params, problems.minibatch()
 
 
 def reconstructed(params: Tensors, x: torch.Tensor, activation: str) -> torch.Tensor:
@@ -43,12 +34,7 @@ def test_loss_is_the_mean_squared_error_of_the_reconstruction(activation: str) -
 def test_backpropagation_by_hand_equals_autograd(activation: str) -> None:
     task = Autoencoder(units=5, code=3, activation=activation, batch=4)
     params, batch = stacked(task, 2, 3)
-    losses, grads = task.loss_and_grad(params, batch)
-    expected_losses, expected = Task.loss_and_grad(task, params, batch)
-    torch.testing.assert_close(losses, expected_losses)
-    assert list(grads) == list(params)
-    for name in params:
-        torch.testing.assert_close(grads[name], expected[name])
+    assert_gradient_by_hand(task, params, batch)
 
 
 def test_heldout_loss_is_the_error_on_the_test_digits() -> None:

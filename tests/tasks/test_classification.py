@@ -7,28 +7,18 @@ import torch
 from pydantic import ValidationError
 from torch.nn.functional import cross_entropy, elu, gelu, linear
 
-from bench.problems import Problems
-from tasks.base import Task, Tensors
+from tasks.base import Tensors
 from tasks.classification import Classifier
 from tasks.data import Labelled
 from tasks.logistic import Logistic
 from tasks.perceptron import Perceptron
 from tasks.photos10 import crops
 from tasks.scikit import scikit
+from tests.tasks.replicas import assert_gradient_by_hand, stacked
 
 ACTIVATIONS = {"sigmoid": torch.sigmoid, "relu": torch.relu, "tanh": torch.tanh, "elu": elu, "gelu": gelu}
 SIZES = {"digits": (1438, 359, 64), "mnist1d": (4000, 1000, 40), "photos10": (5000, 1000, 3072)}
 TABLES = {"breast-cancer": (456, 113, 30, 2), "digits": (1438, 359, 64, 10), "wine": (143, 35, 13, 3)}
-
-
-def stacked(task: Task, seeds: int, settings: int) -> tuple[Tensors, Tensors]:
-    """Random float64 parameters of seeds × settings replicas, and a minibatch for each seed."""
-    problems, random = Problems(task, list(range(seeds)), dtype=torch.float64), torch.Generator().manual_seed(5)
-    params = {
-        name: 0.3 * torch.randn(seeds, settings, *value.shape[1:], generator=random, dtype=torch.float64)
-        for name, value in problems.start.items()
-    }
-    return params, problems.minibatch()
 
 
 def replica(tensors: Tensors, *index: int) -> Tensors:
@@ -79,12 +69,7 @@ def test_logistic_regression_is_convex() -> None:
 )
 def test_backpropagation_by_hand_equals_autograd(task: Classifier) -> None:
     params, batch = stacked(task, 2, 3)
-    losses, grads = task.loss_and_grad(params, batch)
-    expected_losses, expected = Task.loss_and_grad(task, params, batch)
-    torch.testing.assert_close(losses, expected_losses)
-    assert list(grads) == list(params)
-    for name in params:
-        torch.testing.assert_close(grads[name], expected[name])
+    assert_gradient_by_hand(task, params, batch)
 
 
 @pytest.mark.parametrize("task", [Perceptron(units=6), Logistic(data="wine", penalty=10)], ids=repr)
