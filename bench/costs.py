@@ -50,8 +50,17 @@ def _meta_training(optimizer: Optimizer) -> dict[str, Any] | None:
 
 
 def _evaluations(recipe: Mapping[str, Any]) -> float | None:
-    """Gradients on functions trained on, were all trajectories as long as the task says; without validation."""
-    factors = (recipe.get("trajectories_done"), recipe.get("functions"), _horizon(recipe.get("task")))
+    """Gradients on functions trained on, were all trajectories as long as their families say; without validation.
+
+    Of a mixture, whose families are drawn with equal chances, the mean horizon counts.
+    """
+    mixture = recipe.get("mixture")
+    horizons = [
+        _horizon(family) for family in (mixture if isinstance(mixture, list) and mixture else [recipe.get("task")])
+    ]
+    total = _sum(horizons)
+    horizon = None if total is None else total / len(horizons)
+    factors = (recipe.get("trajectories_done"), recipe.get("functions"), horizon)
     known = [number for number in map(_number, factors) if number is not None]
     return math.prod(known) if len(known) == len(factors) else None
 

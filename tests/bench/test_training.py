@@ -320,6 +320,15 @@ def test_a_training_may_begin_where_another_ended(tmp_path: Path) -> None:
     assert costs["seconds"] == pytest.approx(sum(training["seconds"] for training in rule.trainings()))
 
 
+def test_evaluations_of_a_mixture_are_those_of_its_mean_horizon() -> None:
+    rule = LSTM(checkpoint="quadratic")
+    families = ["quadratic[horizon=50]", "quadratic[horizon=150]", "mnist-mlp[horizon=400]"]
+    rule._recipe = {"task": families[0], "mixture": families, "trajectories_done": 6, "functions": 5}
+    assert optimizer_costs(rule)["meta_training"]["evaluations"] == 6 * 5 * 200
+    rule._recipe = {**rule.recipe, "mixture": ["no such family"]}
+    assert optimizer_costs(rule)["meta_training"]["evaluations"] is None
+
+
 def test_what_a_checkpoint_started_from_may_be_anything() -> None:
     """It comes from outside: what it does not say is not known, and nothing raises."""
     for started_from in ("nonsense", {"seconds": "many"}, {}, None):
