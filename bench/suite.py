@@ -12,12 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationErro
 
 from bench.identity import canonical, parse_identity
 from bench.registry import identity_of, optimizer_registry, task_registry, unknown
+from bench.trainings import Trainings
 
 if TYPE_CHECKING:
     from optimizers.base import Optimizer
     from tasks.base import Task
 
 MAX_BYTES = 2**20
+CHECKPOINT = "checkpoint.safetensors"
 Track = Literal["default", "tuned"]
 
 
@@ -73,6 +75,13 @@ class Suite(BaseModel):
     """Functions on which the track `tuned` chooses its learning rate."""
     tracks: list[Track] = Field(default=["default", "tuned"], min_length=1)
     optimizers: list[str] = []
+    untuned: list[str] = []
+    """Optimizers that run on every task with their defaults alone, whatever the tracks."""
+    trainings: list[Trainings] = []
+    """Trainings whose checkpoints run on every task, besides `optimizers`; `l2obench train-suite` does them."""
+    checkpoints: str = "{name}"
+    """Where the checkpoint of each training is: where `l2obench train-suite` writes it, unless given, or for a suite of
+    the package among the shipped checkpoints."""
     tasks: list[SuiteTask] = []
     parts: list["Suite"] = []
     """Suites that run as parts of this one, each with its own settings: those that `include` names."""
@@ -91,7 +100,21 @@ class Suite(BaseModel):
             kept = [item.model_copy(update={"optimizers": []}) for item in kept]
         if seeds:
             kept = [item.model_copy(update={"seeds": seeds}) for item in kept]
-        return self.model_copy(update={"tasks": kept, "optimizers": optimizers or self.optimizers, "parts": parts})
+        changes: dict[str, Any] = {"tasks": kept, "parts": parts}
+        others = {"optimizers": optimizers, "untuned": [], "trainings": []} if optimizers else {}
+        return self.model_copy(update=changes | others)
+
+    def with_checkpoints(self, folder: Path) -> "Suite":
+        """This suite with the checkpoints of its trainings from a folder of `l2obench train-suite`."""
+        return self.model_copy(update={"checkpoints": str(folder / "{name}" / CHECKPOINT)})
+
+    def trained(self) -> list[str]:
+        """Identities of the optimizers that the trainings give."""
+        return [
+            training.optimizer(self.checkpoints.replace("{name}", name))
+            for training in self.trainings
+            for name, _ in training.recipes()
+        ]
 
     def cells(self) -> list["Cell"]:
         """Every cell, in the order of the file; a task or optimizer named twice counts once.
@@ -100,15 +123,18 @@ class Suite(BaseModel):
             IdentityError, UnknownName, BadParameters: a name or parameter in the suite is wrong.
             SuiteError: a task has no optimizer.
         """
-        own = (cell for item in self.tasks for name in item.identities() for cell in self._cells_of(item, name))
+        everywhere = [*self.optimizers, *self.trained()]
+        own = (
+            cell for item in self.tasks for name in item.identities() for cell in self._cells_of(item, name, everywhere)
+        )
         cells = {cell.key: cell for cell in own}
         for part in self.parts:
             cells = {cell.key: cell for cell in part.cells()} | cells
         return list(cells.values())
 
-    def _cells_of(self, item: SuiteTask, identity: str) -> Iterator["Cell"]:
+    def _cells_of(self, item: SuiteTask, identity: str, everywhere: list[str]) -> Iterator["Cell"]:
         task = task_registry().create(identity)
-        names = [*self.optimizers, *item.optimizers]
+        names = [*everywhere, *item.optimizers, *self.untuned]
         if not names:
             raise SuiteError(f"task {identity} has no optimizers; name some in the suite or with -o")
         for name in names:
@@ -120,7 +146,8 @@ class Suite(BaseModel):
                 optimizer = optimizer.for_groups(task.groups)
             except ValueError as error:
                 raise SuiteError(f"{identity}: {error}") from error
-            for track in self.tracks if optimizer.tunable else ["default"]:
+            tuned = optimizer.tunable and name not in self.untuned
+            for track in self.tracks if tuned else ["default"]:
                 seeds, tuning_seeds = item.seeds or self.seeds, item.tuning_seeds or self.tuning_seeds
                 yield Cell(task, optimizer, track, seeds, tuning_seeds, item.halving, item.resources)
 
@@ -196,17 +223,23 @@ def load_suite(name: str) -> Suite:
             if (size := Path(name).stat().st_size) > MAX_BYTES:
                 raise SuiteError(f"suite {name} has {size:,} bytes; a suite has at most {MAX_BYTES:,}")
             text = Path(name).read_text(encoding="utf-8")
+            trained = str(training_folder(name) / "{name}" / CHECKPOINT)
         except (OSError, UnicodeDecodeError) as error:
             raise SuiteError(f"suite {name} cannot be read: {error}") from error
     elif name in suite_names():
-        text = (_folder() / f"{name}.toml").read_text(encoding="utf-8")
+        text, trained = (_folder() / f"{name}.toml").read_text(encoding="utf-8"), f"{name}/{{name}}"
     else:
         raise SuiteError(unknown("suite", name, suite_names()) + "; or give the path of a .toml file")
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SuiteError(f"suite {name} is not TOML: {error}") from error
-    return make_suite(name, values)
+    return make_suite(name, {"checkpoints": trained} | values)
+
+
+def training_folder(suite: str) -> Path:
+    """Where `l2obench train-suite` keeps the trainings of a suite, unless told otherwise: a folder for each."""
+    return Path("results/training") / Path(suite).stem
 
 
 def make_suite(name: str, values: dict[str, Any]) -> Suite:

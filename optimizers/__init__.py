@@ -47,10 +47,19 @@ METADATA_KEY = "l2obench"
 """Of our part of a checkpoint's metadata."""
 
 
-def shipped_checkpoints() -> list[str]:
-    """Names of the checkpoints that come with the package."""
-    names = (item.name for item in (resources.files("optimizers") / "checkpoints").iterdir())
-    return sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
+def shipped_checkpoints(group: str = "") -> list[str]:
+    """Names of the checkpoints that come with the package.
+
+    Args:
+        group: a suite, whose trainings are compared with each other and have names such as `weightings/final`; none:
+            the checkpoints that stand for themselves.
+    """
+    folders = [item for item in (resources.files("optimizers") / "checkpoints").iterdir() if item.is_dir()]
+    if group and group not in [folder.name for folder in folders]:
+        return []
+    names = [item.name for item in (resources.files("optimizers") / "checkpoints" / group).iterdir()]
+    prefix = f"{group}/" if group else ""
+    return sorted(prefix + name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
 
 
 def rule_of_checkpoint(name: str) -> str:

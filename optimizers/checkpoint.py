@@ -102,7 +102,8 @@ def encode_checkpoint(
 
 def _content(name: str) -> bytes:
     if not name.endswith(SUFFIX):
-        if name not in shipped_checkpoints():
+        group, _, _ = name.rpartition("/")
+        if name not in shipped_checkpoints(group):
             known = ", ".join(shipped_checkpoints())
             raise CheckpointError(f"no checkpoint is called {name!r}; shipped: {known}; or give a .safetensors file")
         return (resources.files("optimizers") / "checkpoints" / f"{name}{SUFFIX}").read_bytes()

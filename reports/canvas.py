@@ -54,6 +54,13 @@ def new_figure(title: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def new_panels(rows: int, columns: int, size: float = 2.4) -> tuple[Figure, Any]:
+    """A figure of panels of one size, in inches, and their axes `[rows][columns]`."""
+    figure = Figure(figsize=(size * columns, size * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
 def scale(set_scale: Any, values: Iterable[np.ndarray[Any, Any]]) -> None:
     """A logarithmic axis where all values are positive and span more than a factor of ten."""
     numbers = np.concatenate([np.ravel(part) for part in values] or [np.empty(0)])

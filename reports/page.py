@@ -22,6 +22,8 @@ from reports import (
     plots,
     profile_figure,
     profiles,
+    recipes,
+    recipes_figure,
     tables,
     views,
     wins,
@@ -49,7 +51,8 @@ CAPTIONS = {
     "failures": "Seeds that failed",
     "unfinished": "Cells planned and not finished",
     "generalization": "Learned optimizers by the task they were trained on, against the best tuned baseline",
-    "wins": "Tasks on which a learned optimizer ends below Adam",
+    "wins": "Tasks on which a learned optimizer ends below a baseline",
+    "recipes": "Trainings of one rule by what their recipes differ in, against the best tuned baseline",
     "past_the_horizon": "Learned optimizers beyond the number of steps they were trained for",
     "amortization": "Uses after which meta-training has paid for itself against the best tuned baseline",
     "side_by_side": "Runs side by side: each against the first that has the cell, on common seeds",
@@ -97,8 +100,10 @@ def write_report(run_folders: Sequence[str | Path], target: str | Path) -> Repor
         styles = plots.line_styles(drawn)
         profile_figure.draw_profiles(results.cells, styles, folder / "figures")
         amortization_figure.draw_amortization(frames["amortization"], styles, folder / "figures")
+        compared = recipes.recipes(results.cells, frames["headline"], results.manifests)
+        charted = recipes_figure.draw_recipes(compared, folder / "figures")
         painted = draw_pictures(results.cells, results.pictures, folder / "figures")
-        (folder / "index.html").write_text(render(results, frames, drawn, painted), encoding="utf-8")
+        (folder / "index.html").write_text(render(results, frames, drawn, painted, charted), encoding="utf-8")
 
     publish(target, build)
     return Report(
@@ -125,6 +130,7 @@ def report_tables(results: Results) -> dict[str, pd.DataFrame]:
         "unfinished": results.unfinished,
         "generalization": generalization(results.cells, headline, results.manifests),
         "wins": wins.wins(results.cells, results.manifests),
+        "recipes": recipes.in_words(recipes.recipes(results.cells, headline, results.manifests)),
         "past_the_horizon": horizon.past_the_horizon(results.cells, results.manifests),
         "amortization": amortization.amortization(results.cells, results.manifests),
         "side_by_side": side_by_side(results.cells, results.manifests),
@@ -132,11 +138,15 @@ def report_tables(results: Results) -> dict[str, pd.DataFrame]:
 
 
 def render(
-    results: Results, frames: Mapping[str, pd.DataFrame], drawn: Sequence[Scene], painted: Sequence[Drawn] = ()
+    results: Results,
+    frames: Mapping[str, pd.DataFrame],
+    drawn: Sequence[Scene],
+    painted: Sequence[Drawn] = (),
+    charted: Sequence[Drawn] = (),
 ) -> str:
     """The page: words and the first rows of tables as HTML, numbers packed for its script, which draws them.
 
-    Pictures that optimizers painted are images inside it.
+    Pictures that optimizers painted, and figures of recipes, are images inside it.
     """
     headline = frames["headline"]
     found = profiles.profiles(results.cells)
@@ -172,6 +182,7 @@ def render(
                 for name, frame in frames.items()
             },
             pictures=[(figure, _data_uri(figure)) for figure in painted],
+            charts=[(figure, _data_uri(figure)) for figure in charted],
             failed=int(frames["failures"]["failures"].sum()),
             unfinished=len(results.unfinished),
             seeds=len(results.cells),

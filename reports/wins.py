@@ -1,4 +1,4 @@
-"""On how many tasks a learned optimizer ends below Adam, untuned and tuned, the tasks that it was trained on apart."""
+"""On how many tasks a learned optimizer ends below a baseline, untuned or tuned, the tasks it was trained on apart."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,11 +14,12 @@ from reports.reference import paired
 
 COLUMNS = ["optimizer", "against", "families", "tasks", "lower", "clearly_lower", "clearly_higher"]
 COLUMNS += ["median_ratio", "failing_tasks"]
+TRACKS = ("default", "tuned")
 TRAINED, KIN, OTHERS, ALL = "trained on", "others of their kind", "held out", "all"
 
 
 def wins(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Every learned optimizer against Adam in both tracks, counted over tasks.
+    """Every learned optimizer against every baseline in each of its tracks, counted over tasks.
 
     A task is `lower` where the ratio of mean final losses, on the seeds that both ran, is below 1, and `clearly_lower`
     or `clearly_higher` where all of its 95 % interval is on that side. `families` parts the tasks into those that the
@@ -41,8 +42,9 @@ def wins(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
-    """The counts over all tasks, and those held out, in words; nothing where there is only one task."""
+    """The counts against Adam, over all tasks and those held out, in words; nothing where there is only one task."""
     said = []
+    table = table[table["against"].isin(map(_against, (REFERENCE, REFERENCE), TRACKS))]
     keys = [name for name in ("run", "optimizer", "against") if name in table]
     for _, rows in table.groupby(keys, sort=False):
         by = rows.set_index("families").to_dict("index")
@@ -61,19 +63,24 @@ def sentences(table: pd.DataFrame) -> list[str]:
 
 def _on_task(task: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     found = []
-    adam = task[task["optimizer"] == REFERENCE]
+    baselines = list(groups(task[~task["learned"].eq(True)], "optimizer", "track"))
     for key, own in groups(task[task["learned"].eq(True)], "task", "optimizer"):
         manifest = manifest_of(key, manifests)
-        for track, name in (("default", f"{REFERENCE}, untuned"), ("tuned", f"{REFERENCE}, tuned")):
-            mine, others = paired(own, adam[adam["track"] == track])
+        for other, rows in baselines:
+            mine, others = paired(own, rows)
             if not mine.empty:
                 ratio = ratio_of_means(counted_losses(mine), counted_losses(others))
                 found.append(
                     key
-                    | {"against": name, "families": _familiarity(key["task"], own, manifest), "failed": failed(own) > 0}
+                    | {"against": _against(other["optimizer"], other["track"])}
+                    | {"families": _familiarity(key["task"], own, manifest), "failed": failed(own) > 0}
                     | {"ratio": ratio.estimate, "low": ratio.low, "high": ratio.high}
                 )
     return found
+
+
+def _against(optimizer: str, track: str) -> str:
+    return f"{optimizer}, {'untuned' if track == 'default' else track}"
 
 
 def _familiarity(task: str, own: pd.DataFrame, manifest: Mapping[str, Any]) -> str:

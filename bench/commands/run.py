@@ -24,6 +24,10 @@ def run(
     seeds: Annotated[int | None, typer.Option(min=1, help="Evaluation seeds for every task.")] = None,
     out: Annotated[Path | None, typer.Option(help="Results folder; results/SUITE unless given.")] = None,
     force: Force = False,
+    trained: Annotated[
+        Path | None,
+        typer.Option(help="Folder of 'l2obench train-suite', whose checkpoints run in place of the shipped ones."),
+    ] = None,
     seeds_at_once: Annotated[
         int | None, typer.Option(min=1, help="Seeds in one rollout, to save memory; numbers do not depend on it.")
     ] = None,
@@ -63,6 +67,8 @@ def run(
     executor it names.
     """
     name, plan = _plan(suite, task, optimizer, seeds)
+    if trained is not None:
+        plan = plan.with_checkpoints(trained)
     choice = chosen(executor, workers, scheduler, resources)
     set_up(device, data_dir)
 

@@ -87,15 +87,13 @@ def train(
     """
     from bench.identity import alternatives
     from bench.metatrain.ranks import RankLost, joined
-    from bench.metatrain.recipe import make_recipe, named_recipe, optimizer_for
+    from bench.metatrain.recipe import compose
     from bench.metatrain.session import Session
     from bench.progress import Lines, training_line
     from bench.store import cell_name
 
     set_up(device, data_dir)
     families = [family for identity in tasks or () for family in alternatives(identity)]
-    values = named_recipe(recipe, families)
-    values["optimizer"] = optimizer_for(rule, values.get("optimizer", rule))
     given = {
         "trajectories": trajectories,
         "functions": functions,
@@ -121,8 +119,7 @@ def train(
         "validation_functions": validation_functions,
         "seed": seed,
     }
-    values |= {key: value for key, value in given.items() if value is not None}
-    made = make_recipe(values | {"coordinates": values.get("coordinates") or None})
+    made = compose(rule, families, recipe, {key: value for key, value in given.items() if value is not None})
     folder = out or Path("results/training") / cell_name(rule, *([" + ".join(families)] if families else []), recipe)
     with joined() as ranks:
         session = Session(folder, made, device, force, ranks)

@@ -2,7 +2,7 @@
 
 import math
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any, Literal
 
@@ -179,6 +179,24 @@ def optimizer_for(rule: str, recipe: str) -> str:
     fields = getattr(optimizer_registry().resolve(name), "model_fields", {})
     taken = {key: value for key, value in parse_identity(recipe)[1].items() if key in fields}
     return rule if given else canonical(name, taken)
+
+
+def compose(rule: str, families: Sequence[str], recipe: str, given: Mapping[str, Any]) -> Recipe:
+    """The recipe by which a rule is trained: a named one, with what is given in the place of its own values.
+
+    Args:
+        rule: what to train, as in `optimizer_for`.
+        families: what to train on; none: the recipe's own families.
+        recipe: the name of a recipe of the package.
+        given: values that go before the recipe's; `coordinates` of 0 means all.
+
+    Raises:
+        IdentityError, UnknownName: the rule is no optimizer.
+        RecipeError: no recipe has this name, or a value is unknown or out of range.
+    """
+    values = named_recipe(recipe, families)
+    values |= {"optimizer": optimizer_for(rule, values.get("optimizer", rule)), **given}
+    return make_recipe(values | {"coordinates": values.get("coordinates") or None})
 
 
 def make_recipe(values: dict[str, Any]) -> Recipe:

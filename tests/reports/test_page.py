@@ -104,6 +104,7 @@ class TestContent:
             "past_the_horizon",
             "side_by_side",
             "amortization",
+            "recipes",
             "wins",
         }
         ends = ("md", "csv", "tex")

@@ -53,6 +53,21 @@ def test_counts_by_hand(frame, cell):
     assert tuned["median_ratio"]["all"] == pytest.approx(0.5)
 
 
+def test_other_baselines_count_as_well_each_in_its_track(frame, cell):
+    cells = frame(
+        cell("lstm", MIDDLE, learned=True, track="default", checkpoint_sha256="abc"),
+        cell("prodigy", HIGH, track="default"),
+        cell("nag", LOW, track="tuned"),
+    )
+    found = wins(cells, manifest()).set_index(["against", "families"])["lower"].to_dict()
+    assert found == {
+        (f"{name}, {track}", part): count
+        for name, track, count in (("prodigy", "untuned", 1), ("nag", "tuned", 0))
+        for part in ("trained on", "all")
+    }
+    assert sentences(wins(cells, manifest())) == []
+
+
 def test_what_is_not_clear_counts_for_neither_side(frame, cell):
     found = table(frame, cell, {"bell": ([1.0, 3.0, 1.0, 2.9], MIDDLE, MIDDLE)}).loc["adam, tuned", "all"]
     assert (found["lower"], found["clearly_lower"], found["clearly_higher"]) == (1, 0, 0)

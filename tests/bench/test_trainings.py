@@ -1,0 +1,119 @@
+"""Trainings that a suite compares: their names, their recipes, and a suite that runs what came out of them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from bench.metatrain.recipe import RecipeError
+from bench.metatrain.session import Session
+from bench.registry import BadParameters
+from bench.suite import Suite, SuiteError, load_suite, suite_names
+from bench.trainings import Trainings
+from optimizers import shipped_checkpoints
+from optimizers.checkpoint import read_checkpoint
+
+SMALL = """
+seeds = 3
+tracks = ["default"]
+optimizers = ["adam"]
+
+[[tasks]]
+task = "quadratic[dim=3,horizon=4]"
+
+[[trainings]]
+name = "u{unroll}-{weighting}"
+rule = "lstm[hidden=2,layers=1]"
+task = "quadratic[dim=3,horizon=4]"
+settings = { functions = 2, trajectories = 1, validate_every = 1, validation_functions = 2 }
+grid = { unroll = [2, 4], weighting = ["final", [1, 0.5]] }
+"""
+NAMES = ["u2-final", "u2-1_0.5", "u4-final", "u4-1_0.5"]
+
+
+@pytest.fixture
+def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").write_text(SMALL)
+    return load_suite("mine.toml")
+
+
+def test_one_recipe_for_every_combination_of_the_grid(suite: Suite) -> None:
+    recipes = dict(suite.trainings[0].recipes())
+    assert list(recipes) == NAMES
+    assert [(recipe.unroll, recipe.weighting) for recipe in recipes.values()] == [
+        (2, "final"),
+        (2, (1, 0.5)),
+        (4, "final"),
+        (4, (1, 0.5)),
+    ]
+    assert {recipe.optimizer for recipe in recipes.values()} == {"lstm[hidden=2,layers=1]"}
+    assert {recipe.functions for recipe in recipes.values()} == {2}
+
+
+def test_a_suite_runs_what_its_trainings_gave(suite: Suite) -> None:
+    with pytest.raises(BadParameters, match=r"mine/u2-final/checkpoint.safetensors cannot be read"):
+        suite.cells()
+    for name, recipe in suite.trainings[0].recipes():
+        Session(Path("results/training/mine") / name, recipe).run()
+    optimizers = [cell.optimizer for cell in suite.cells()]
+    assert [optimizer.name for optimizer in optimizers] == ["adam", *["lstm"] * 4]
+    assert [optimizer.recipe["weighting"] for optimizer in optimizers[1:]] == ["final", [1.0, 0.5]] * 2
+
+    Path("results/training/mine").rename("elsewhere")
+    assert [cell.optimizer.checkpoint for cell in suite.with_checkpoints(Path("elsewhere")).cells()[1:]] == [
+        f"elsewhere/{name}/checkpoint.safetensors" for name in NAMES
+    ]
+
+
+def test_optimizers_of_the_command_line_take_the_place_of_trainings(suite: Suite) -> None:
+    assert [cell.optimizer.name for cell in suite.narrowed(None, ["sgd"], None).cells()] == ["sgd"]
+
+
+@pytest.mark.parametrize("name", [name for name in suite_names() if load_suite(name).trainings])
+def test_the_trainings_of_shipped_suites_are_shipped_with_their_recipes(name: str) -> None:
+    trained = dict(recipe for trainings in load_suite(name).trainings for recipe in trainings.recipes())
+    assert sorted(f"{name}/{training}" for training in trained) == shipped_checkpoints(name)
+    for training, recipe in trained.items():
+        kept = read_checkpoint(f"{name}/{training}").recipe
+        asked = json.loads(recipe.model_dump_json())
+        assert {key: kept[key] for key in asked} == asked | {"task": kept["task"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "grid"),
+    [
+        ("same", {"seed": [0, 1]}),
+        ("u{unrol}", {"unroll": [1]}),
+        ("{seed}", {"seed": [1, 1]}),
+        ("{teacher}", {"teacher": [".."]}),
+    ],
+)
+def test_names_must_tell_trainings_apart_and_stay_in_their_folder(name: str, grid: dict[str, list[Any]]) -> None:
+    with pytest.raises(ValidationError, match="expected all parameters of the grid in the name"):
+        Trainings(name=name, rule="lstm", task="quadratic", grid=grid)
+
+
+def test_a_name_cannot_leave_its_folder() -> None:
+    for name in ("../x", "a/b", "/x", ""):
+        with pytest.raises(ValidationError, match="pattern"):
+            Trainings(name=name, rule="lstm", task="quadratic")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"unrol": 5}, "unrol"), ({"unroll": 0}, "unroll"), ({"weighting": [0, 0]}, "sum to more")],
+)
+def test_a_wrong_setting_is_explained(settings: dict[str, object], message: str) -> None:
+    trainings = Trainings(name="x", rule="lstm", task="quadratic", settings=settings)  # type: ignore[arg-type]
+    with pytest.raises(RecipeError, match=message):
+        list(trainings.recipes())
+
+
+def test_a_suite_says_what_is_wrong_with_its_trainings(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(SMALL.replace("u{unroll}-", ""))
+    with pytest.raises(SuiteError, match=r"\{unroll\}, \{weighting\}"):
+        load_suite(str(path))
