@@ -202,7 +202,8 @@ class Run:
         table = pa.Table.from_pylist(rows, schema=schema)
         table = table.replace_schema_metadata({DESCRIPTION_KEY: json.dumps(description, sort_keys=True).encode()})
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
+        # Losses hardly repeat, and zstd finds what does: dictionaries would make files larger and writing them slower.
+        pq.write_table(table, sink, compression="zstd", use_dictionary=False)
         try:
             write_atomically(self._path(kind, name), sink.getvalue().to_pybytes())
         except OSError as error:
