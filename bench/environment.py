@@ -1,11 +1,13 @@
 """What a number was measured on: versions, machine, threads, commit. Goes into every manifest and checkpoint."""
 
+import functools
 import importlib.metadata
 import platform
 import subprocess
 from pathlib import Path
 from typing import Any
 
+INITIAL = "(initial)"  # what git calls the commit of a checkout that has none yet
 PACKAGES = ("l2obench", "torch", "numpy", "scipy", "pandas", "pyarrow", "safetensors", "pytorch-optimizer")
 
 
@@ -28,30 +30,28 @@ def environment(device: str) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of the packages that decide the numbers."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    return {package: _version(package) for package in PACKAGES}
+
+
+@functools.cache  # what is imported stays what it is, and looking it up takes longer than asking git
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def commit() -> dict[str, Any]:
     """The commit of the checkout that this code runs from, and whether it has changes; null outside a checkout."""
     here = Path(__file__).resolve().parent
+    status = ["git", "-C", str(here), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
     try:
-        head = _git(here, "rev-parse", "HEAD")
-        return {"commit": head, "dirty": bool(_git(here, "status", "--porcelain", "--untracked-files=no"))}
+        said = subprocess.run(status, capture_output=True, text=True, timeout=10, check=True).stdout.splitlines()
     except (OSError, subprocess.SubprocessError):
         return {"commit": None, "dirty": None}
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    result = subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
-    )
-    return result.stdout.strip()
+    about = dict(line.removeprefix("# ").split(" ", 1) for line in said if line.startswith("# "))
+    commit = about.get("branch.oid", INITIAL)
+    return {"commit": None if commit == INITIAL else commit, "dirty": any(not line.startswith("# ") for line in said)}
 
 
 def _processor() -> str:

@@ -5,7 +5,6 @@ goes in and comes out. Each calls `alive` as it proceeds: with a name where a pa
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any, Protocol
 
 from bench import pictures, timing, tuning
@@ -56,7 +55,7 @@ def tune(
         on_rollout=alive,
         on_step=alive,
     )
-    return asdict(chosen)
+    return dict(vars(chosen))
 
 
 def evaluate(

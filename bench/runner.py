@@ -172,12 +172,15 @@ class Runner:
         }
         if self.force or not self._same_timing(name, description):
             self.report(f"{identity_of(task)}: timing {len(members)} optimizers, one replica, serially")
-            self.run.write("timing", name, description, self._timed(work, task, members))
-        frame = self.run.read_one("timing", name).astype(object)
-        frame = frame.where(frame.notna(), None)
-        return {
-            str(row["optimizer"]): {str(key): value for key, value in row.items()} for row in frame.to_dict("records")
-        }
+            rows = self._timed(work, task, members)
+            self.run.write("timing", name, description, rows)
+        else:
+            frame = self.run.read_one("timing", name).astype(object)
+            rows = [
+                {str(key): value for key, value in row.items()}
+                for row in frame.where(frame.notna(), None).to_dict("records")
+            ]
+        return {row["optimizer"]: row for row in rows}
 
     def _timed(self, work: Work, task: Task, members: dict[str, Optimizer]) -> list[dict[str, Any]]:
         """The rows of a timing. An optimizer in whose turn the process was lost is left out of the next attempt."""

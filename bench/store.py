@@ -90,6 +90,9 @@ SCHEMAS: dict[Kind, pa.Schema] = {
             "threads": _INT,
             "device": _TEXT,
             "reason": _TEXT,
+            "update_flops": _FLOAT,
+            "update_bytes": _FLOAT,
+            "record_passes": _FLOAT,
         }
     ),
     "pictures": pa.schema(
@@ -104,6 +107,8 @@ SCHEMAS: dict[Kind, pa.Schema] = {
         }
     ),
 }
+ADDED = ("update_flops", "update_bytes", "record_passes")
+"""Columns that files of this format may lack, being older: what they would say is missing."""
 
 
 class StoreError(ValueError):
@@ -202,7 +207,8 @@ class Run:
         table = pa.Table.from_pylist(rows, schema=schema)
         table = table.replace_schema_metadata({DESCRIPTION_KEY: json.dumps(description, sort_keys=True).encode()})
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
+        # Losses hardly repeat, and zstd finds what does: dictionaries would make files larger and writing them slower.
+        pq.write_table(table, sink, compression="zstd", use_dictionary=False)
         try:
             write_atomically(self._path(kind, name), sink.getvalue().to_pybytes())
         except OSError as error:
@@ -241,6 +247,9 @@ def read_file(path: Path, kind: Kind) -> pd.DataFrame:
         raise StoreError(f"{path} is damaged: {_first_line(error)}") from error
     if written_by != FORMAT:
         raise StoreError(f"{path} holds results of format {written_by}; this version reads format {FORMAT}")
+    for field in SCHEMAS[kind]:
+        if field.name in ADDED and field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(len(table), field.type))
     if not table.schema.remove_metadata().equals(SCHEMAS[kind]):
         raise StoreError(f"{path} does not have the columns of a results file")
     frame: pd.DataFrame = table.to_pandas()

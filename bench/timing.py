@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from bench.failures import reason_of
+from bench.operations import Operations
 from bench.problems import Problems
 from bench.registry import function_family, identity_of
 from bench.rollout import evaluated, start, updated
@@ -16,6 +17,7 @@ from bench.seeds import derive_seed
 from optimizers.base import Optimizer
 from tasks.base import Task
 
+COUNTED_STEPS = 10  # some rules do more in some steps than in others, as SOAP every tenth
 WARM_UP_STEPS = 5
 TIMED_STEPS = 50
 PROTOCOL = f"one replica, {WARM_UP_STEPS} steps of warm-up, median of {TIMED_STEPS} interleaved steps"
@@ -46,12 +48,29 @@ class _Clocked:
             self.update_seconds.append(halfway - began)
             self.grad_seconds.append(ended - halfway)
 
+    def counts(self) -> dict[str, float | None]:
+        """What an update does, from the mean of some more steps, as `Operations` counts; without θ + u."""
+        operations = Operations()
+        for _ in range(COUNTED_STEPS):
+            params = self.carry.params
+            with operations:
+                updates, state = self.optimizer.update(self.carry.grads, self.carry.state, params)
+            params = {name: value + updates[name] for name, value in params.items()}
+            self.carry = evaluated(self.problems, params, state, self.carry.step + 1)
+        averages = self.optimizer.evaluation_point(self.carry.params, self.carry.state) is not None
+        flops = operations.flops
+        return {
+            "update_flops": None if flops is None else flops / COUNTED_STEPS,
+            "update_bytes": operations.bytes / COUNTED_STEPS,
+            "record_passes": int(averages),
+        }
+
 
 @torch.no_grad()
 def time_steps(
     task: Task, optimizers: Sequence[Optimizer], device: str = "cpu", on_turn: Callable[[str], Any] = lambda _: None
 ) -> list[dict[str, Any]]:
-    """Seconds a step of one replica, one row for each optimizer: medians and quartiles.
+    """Seconds a step of one replica, one row for each optimizer: medians and quartiles; then what an update does.
 
     The optimizers take turns step by step, so that whatever else the machine does falls on all alike. One that raises
     gets a row with the reason and no times. `on_turn` is told whose turn begins, off the clock.
@@ -80,6 +99,9 @@ def time_steps(
             rows[name] |= _summary("grad_seconds", clock.grad_seconds)
             rows[name] |= _summary("update_seconds", clock.update_seconds)
             rows[name]["timed_steps"] = TIMED_STEPS
+            on_turn(name)
+            with contextlib.suppress(Exception):  # what cannot be counted has its time all the same
+                rows[name] |= clock.counts()
     return list(rows.values())
 
 

@@ -76,7 +76,8 @@ def tune(
         new = _neighbours(best, tried) if halving else _beyond(best, min(tried), max(tried))
     at_edge = best in (min(tried), max(tried))
     rows = pruned + [row | {"chosen": point == best} for point in sorted(tried) for row in tried[point]]
-    rows = [row | {"task": identity_of(task), "at_edge": at_edge} for row in rows]
+    about = {"task": identity_of(task), "at_edge": at_edge}
+    rows = [row | about for row in rows]
     return Tuning(rows, _rate(best), at_edge, sum(row["steps"] for row in rows))
 
 
@@ -109,16 +110,17 @@ def _try(
     ]
     diverged_at = torch.cat([result.diverged_at for result in results], dim=1)
     final = task.final_loss(torch.cat([result.losses for result in results], dim=1).double())
+    name, failed_at, final_loss = identity_of(optimizer), diverged_at.tolist(), final.tolist()
     return {
         point: [
             {
-                "optimizer": identity_of(optimizer),
+                "optimizer": name,
                 "lr": rate,
                 "seed": seed,
-                "status": "ok" if diverged_at[seed, k] < 0 else "diverged",
-                "failed_step": int(diverged_at[seed, k]) if diverged_at[seed, k] >= 0 else None,
+                "status": "ok" if failed_at[seed][k] < 0 else "diverged",
+                "failed_step": failed_at[seed][k] if failed_at[seed][k] >= 0 else None,
                 "steps": task.horizon,
-                "final_loss": float(final[seed, k]),
+                "final_loss": final_loss[seed][k],
                 "chosen": False,
             }
             for seed in range(len(seeds))

@@ -17,6 +17,7 @@ from optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors
 from optimizers.checkpoint import Checkpoint, CheckpointError, read_checkpoint
 
 KINDS = ("conv", "fc")
+RANDOM = "random"
 
 
 class Unrolled(ABC):
@@ -45,7 +46,8 @@ class LearnedOptimizer(Optimizer):
     architecture: ClassVar[tuple[str, ...]]
 
     checkpoint: str | None = None
-    """Trained meta-parameters: the name of a shipped checkpoint, or the path of a .safetensors file."""
+    """Trained meta-parameters: the name of a shipped checkpoint, or the path of a .safetensors file. `random`:
+    untrained ones, the same every time, for what an update costs and to see what training adds."""
 
     networks: Literal["one", "conv-fc"] = "one"
     """`conv-fc`: a network for convolution filters and one for all other parameters (section 3.3)."""
@@ -175,6 +177,8 @@ class LearnedOptimizer(Optimizer):
             return self
         if self.conv is not None or self.fc is not None:
             self._take_two()
+        elif self.checkpoint == RANDOM:
+            self._meta_parameters = self.initialised(torch.Generator().manual_seed(0)).meta_parameters
         elif self.checkpoint is not None:
             self._take(read_checkpoint(self.checkpoint))
         return self

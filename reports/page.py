@@ -15,6 +15,7 @@ from reports import (
     answer,
     comparison,
     costs,
+    costs_figure,
     formats,
     horizon,
     latex,
@@ -100,6 +101,7 @@ def write_report(run_folders: Sequence[str | Path], target: str | Path) -> Repor
         styles = plots.line_styles(drawn)
         profile_figure.draw_profiles(results.cells, styles, folder / "figures")
         amortization_figure.draw_amortization(frames["amortization"], styles, folder / "figures")
+        costs_figure.draw_costs(frames["costs"], folder / "figures")
         compared = recipes.recipes(results.cells, frames["headline"], results.manifests)
         charted = recipes_figure.draw_recipes(compared, folder / "figures")
         painted = draw_pictures(results.cells, results.pictures, folder / "figures")
@@ -124,7 +126,7 @@ def report_tables(results: Results) -> dict[str, pd.DataFrame]:
         "against_adam": comparison.against_adam(results.cells),
         "profiles": profiles.profile_table(results.cells),
         "step_seconds": tables.step_seconds(results.timing, results.cells),
-        "costs": costs.costs(results.cells, results.manifests),
+        "costs": costs.costs(results.cells, results.manifests, results.timing),
         "tuning": tables.tuning(results.tuning),
         "failures": tables.failures(results.cells),
         "unfinished": results.unfinished,

@@ -5,12 +5,13 @@ import os
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.files import write_atomically
-from bench.store import Run, StoreError, cell_name
+from bench.store import ADDED, Run, StoreError, cell_name
 
 
 def tuning_row(**changes: object) -> dict[str, object]:
@@ -36,6 +37,16 @@ def test_rows_come_back(run: Run) -> None:
 
 def test_an_empty_run_has_the_columns(run: Run) -> None:
     assert {"task", "loss", "grad_seconds"} <= set(run.read("cells").columns)
+
+
+def test_file_from_before_a_column_was_added_says_nothing_there(run: Run) -> None:
+    run.write("timing", "a", {}, [{"task": "bowl", "optimizer": "adam", "update_flops": 110.0}])
+    path = run.folder / "timing" / "a.parquet"
+    older = pq.read_table(path, partitioning=None).drop_columns(list(ADDED))
+    pq.write_table(older, path)
+    frame = run.read("timing")
+    assert frame["optimizer"].tolist() == ["adam"]
+    assert frame[list(ADDED)].isna().all(axis=None)
 
 
 def test_finished_is_what_has_the_same_description(run: Run) -> None:

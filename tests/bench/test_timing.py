@@ -4,8 +4,9 @@ import time
 
 import torch
 
+from bench.costs import task_costs
 from bench.timing import TIMED_STEPS, time_steps
-from optimizers.base import State
+from optimizers.base import State, Tensors
 from optimizers.sgd import SGD
 from tasks.quadratic import Quadratic
 
@@ -32,6 +33,38 @@ class Raises(SGD):
         if state["count"] == 2:
             raise ArithmeticError("no third step")
         return grad, {"count": state["count"] + 1}
+
+
+class Averages(SGD):
+    """Its losses are taken elsewhere, as those of a rule that averages its iterates."""
+
+    name = "averages"
+
+    def evaluation_point(self, params: Tensors, state: State) -> Tensors | None:
+        return params
+
+
+class Uncountable(SGD):
+    """Refuses to be watched."""
+
+    name = "uncountable"
+
+    def update_tensor(self, grad: torch.Tensor, state: State, param: torch.Tensor) -> tuple[torch.Tensor, State]:
+        if torch.utils._python_dispatch._get_current_dispatch_mode() is not None:
+            raise RuntimeError("watched")
+        return super().update_tensor(grad, state, param)
+
+
+def test_update_is_counted_after_it_was_timed() -> None:
+    task = Quadratic()
+    parameters = task_costs(task)["parameters"]
+    rows = {row["optimizer"]: row for row in time_steps(task, [SGD(), Averages(), Uncountable()])}
+    counts = ("update_flops", "update_bytes", "record_passes")
+    assert [rows["sgd"][name] for name in counts] == [parameters, 8 * parameters, 0]  # −lr · g: g read, u written
+    assert [rows["averages"][name] for name in counts] == [parameters, 8 * parameters, 1]
+    assert not set(counts) & set(rows["uncountable"])
+    assert rows["uncountable"]["update_seconds"] > 0
+    assert "reason" not in rows["uncountable"]
 
 
 def test_update_and_gradient_are_timed_apart_and_failures_are_rows() -> None:

@@ -154,3 +154,14 @@ def test_a_shipped_checkpoints_name_stands_for_its_rule_with_it(name: str) -> No
     load(rule_of_checkpoint(name), [expected], checkpoint=name, lr=0.5).step()
     assert torch.equal(parameter, expected)
     assert not torch.equal(parameter, torch.ones(2, 2))
+
+
+@pytest.mark.parametrize("networks", ["one", "conv-fc"])
+def test_random_meta_parameters_are_the_same_every_time_and_named(networks: str) -> None:
+    identity = "lstm[checkpoint=random,hidden=3" + (",networks=conv-fc]" if networks == "conv-fc" else "]")
+    one, other = (optimizer_registry().create(identity) for _ in range(2))
+    assert identity_of(one) == identity
+    assert one.meta_parameters.keys() == one.meta_shapes().keys()
+    assert all(torch.equal(one.meta_parameters[name], other.meta_parameters[name]) for name in one.meta_parameters)
+    assert one.checkpoint_sha256 is None
+    assert not one.recipe
