@@ -207,7 +207,7 @@ class Run:
         table = pa.Table.from_pylist(rows, schema=schema)
         table = table.replace_schema_metadata({DESCRIPTION_KEY: json.dumps(description, sort_keys=True).encode()})
         sink = pa.BufferOutputStream()
-        # Losses hardly repeat, so dictionaries would cost time and room; bytes of one place in a number do, side by side.
+        # Losses hardly repeat, so dictionaries cost time and room; bytes of one place in a number do, side by side.
         split = {f"{field.name}.list.element": "BYTE_STREAM_SPLIT" for field in schema if pa.types.is_list(field.type)}
         pq.write_table(table, sink, compression="zstd", use_dictionary=False, column_encoding=split)
         try:
