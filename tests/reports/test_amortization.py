@@ -96,6 +96,24 @@ def test_words_and_figures(cell, frame, tmp_path):
     assert len(list(tmp_path.glob("amortization--*.png"))) == 2
 
 
+def test_of_several_learned_optimizers_the_soonest_is_drawn(tmp_path: Path, cell, frame):
+    facts = {"trajectories": 5, "functions": 4, "horizon": 10}
+    costs = {name: {"meta_training": {"seconds": 9.0, **facts}} for name in ("lstm", "mlp")}
+    cells = frame(
+        cell("nag", [0.0] * 6, loss=STEADY, tuning_passes=60),
+        cell("mlp", [0.0] * 6, loss=STEADY, learned=True, track="default"),
+        cell("lstm", [0.0] * 6, loss=TWICE_AS_FAST, learned=True, track="default"),
+    )
+    table = amortization(cells, {"run": {"costs": {"optimizers": costs}}})
+    styles = {name: {"color": "#555555"} for name in ("lstm", "mlp", "nag")}
+    assert {
+        name
+        for name in ("lstm", "mlp")
+        for figure in draw_amortization(table, styles, tmp_path)
+        if name in figure.description
+    } == {"lstm"}
+
+
 def test_a_report_has_the_table_and_the_sentence(tmp_path: Path, cell, write_run):
     cells = [
         cell("nag", [0.0] * 6, loss=STEADY, tuning_passes=60),
