@@ -71,7 +71,7 @@ def rows_figure(task: str, rows: pd.DataFrame) -> Figure:
     scale(axes.set_xscale, [np.array([row["lowest"], row["highest"], 1.0]) for row in ordered])
     axes.set_yticks(range(len(ordered)), [literal(words(row["settings"]), 60) for row in ordered], fontsize=8)
     axes.set_ylim(len(ordered) - 0.4, -0.6)
-    axes.set_xlabel("final loss over the best tuned baseline's, trainings' mean and range")
+    axes.set_xlabel("ratio to the best tuned baseline")
     return figure
 
 
