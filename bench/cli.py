@@ -1,4 +1,4 @@
-"""The command line: `l2obench run | report | check | train | updates | targets | list | info | prepare | test-plugin`.
+"""The command line: `l2obench run | report | check | train | train-start | updates | targets | list | info | …`.
 
 Exit codes: 0 fine, 1 a regression or a plugin that breaks its contract, 2 usage, 3 a run failed unexpectedly, 4 nothing
 comparable, 130 interrupted, 143 terminated. Heavy modules are imported by the commands that need them, so that help and
@@ -24,6 +24,7 @@ from bench.commands.run import run
 from bench.commands.targets import targets
 from bench.commands.test_plugin import check_plugin
 from bench.commands.train import train
+from bench.commands.train_start import train_start
 from bench.commands.updates import updates
 
 app = typer.Typer(
@@ -46,6 +47,7 @@ def options(
 app.command()(run)
 app.command()(report)
 app.command()(train)
+app.command("train-start")(train_start)
 app.command()(check)
 app.command()(updates)
 app.command()(targets)

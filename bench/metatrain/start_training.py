@@ -1,0 +1,203 @@
+"""The training of an initialisation: its recipe, the outer loop, and what it writes.
+
+It is short, so there is no going on with one that was stopped, and what it ends with is kept.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.environment import commit, versions
+from bench.files import write_atomically
+from bench.metatrain.initialisation import Method, adapted, fomaml, maml, reptile
+from bench.metatrain.recipe import RecipeError
+from bench.metatrain.trainer import MetaTrainingDiverged, adam
+from bench.problems import Problems
+from bench.registry import function_family, identity_of, task_registry
+from bench.seeds import Purpose, derive_seed, generator
+from bench.store import StoreError
+from optimizers.base import Optimizer, Tensors
+from optimizers.checkpoint import encode_checkpoint
+from optimizers.meta_sgd import MetaSGD
+from optimizers.sgd import SGD
+from tasks.base import Task
+from tasks.start import encode_start
+
+MethodName = Literal["maml", "fomaml", "reptile", "meta-sgd"]
+METHODS: dict[MethodName, Method] = {"maml": maml, "fomaml": fomaml, "reptile": reptile, "meta-sgd": maml}
+DEFAULTS: dict[MethodName, dict[str, Any]] = {"reptile": {"lr": 1.0, "inner_lr": 0.02}}
+"""What differs from the recipe's own defaults: Reptile's θ₀ goes a fraction `lr` of the way, by no Adam."""
+
+
+class StartRecipe(BaseModel):
+    """How an initialisation is learned.
+
+    Inner rate and meta-batch are those of Finn et al. 2017 for sinusoids (section 5.1, appendix A.1), who take 70,000
+    outer steps at 1e-3: fewer at a higher rate that decays are ours.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    method: MethodName
+    task: str
+    """Identity of the family to learn it on; its horizon is the number of steps k after which a start is judged."""
+    inner_lr: float = Field(default=0.01, gt=0)
+    """Rate of the gradient descent from the start; with meta-sgd, the one that all learned rates begin at."""
+    trajectories: int = Field(default=4000, ge=1)
+    """Outer steps; each takes a trajectory of k steps on every function of a meta-batch."""
+    functions: int = Field(default=25, ge=1)
+    """Functions of a meta-batch."""
+    lr: float = Field(default=3e-3, gt=0)
+    """Adam's learning rate on θ₀, or Reptile's ε; it decays by a cosine."""
+    final_lr: float = Field(default=0.02, gt=0, le=1)
+    """Fraction of `lr` reached at the end; 1 for a constant rate."""
+    validation_functions: int = Field(default=512, ge=1)
+    """Functions on which the start is judged in the end, in no other pool of seeds."""
+    seed: int = Field(default=0, ge=0)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a training ended with; `rates` are those of Meta-SGD, of other methods there are none."""
+
+    task: Task
+    start: Tensors
+    rates: Tensors
+    validation_loss: float
+    """Mean loss after k steps on the validation functions."""
+    seconds: float
+
+
+def make_start_recipe(values: dict[str, Any]) -> StartRecipe:
+    """A checked recipe; what is not given is as its method has it.
+
+    Raises:
+        RecipeError: a value is unknown or out of range.
+    """
+    try:
+        return StartRecipe(**(DEFAULTS.get(values["method"], {}) | values))
+    except ValidationError as error:
+        findings = [f"{'.'.join(map(str, item['loc']))}: {item['msg'].lower()}" for item in error.errors()]
+        raise RecipeError(f"recipe: {'; '.join(findings)}") from error
+
+
+def startable(identity: str) -> Task:
+    """The task of an identity, if its functions can be told where to begin.
+
+    Raises:
+        RecipeError: they cannot.
+    """
+    task: Task = task_registry().create(identity)
+    if "start" not in type(task).model_fields:
+        raise RecipeError(f"{task.name} takes no learned start: it has no parameter start, as sinusoid has")
+    task.require_trainable()
+    task.require_data()
+    return task
+
+
+def learn_start(recipe: StartRecipe, on_step: Callable[[int, float], Any] = lambda step, loss: None) -> Learned:
+    """Learn an initialisation; after each outer step, its number and its loss after adaptation are told.
+
+    Raises:
+        MetaTrainingDiverged: the loss is no longer finite.
+    """
+    began, task = time.perf_counter(), startable(recipe.task)
+    method, count = METHODS[recipe.method], recipe.functions
+    first = task.sample(generator(derive_seed("meta-training", f"{function_family(task)}/start", recipe.seed))).params
+    phi = {f"start/{name}": value for name, value in first.items()}
+    if recipe.method == "meta-sgd":
+        phi |= {f"rates/{name}": torch.full_like(value, recipe.inner_lr) for name, value in first.items()}
+    mean, square = ({name: torch.zeros_like(value) for name, value in phi.items()} for _ in range(2))
+    for step in range(recipe.trajectories):
+        problems = _functions(task, "meta-training", recipe.seed * 10**9 + step * count, count)
+        direction = method(problems, _rule(recipe, phi), _part(phi, "start"), task.horizon)
+        if not direction.loss.isfinite():
+            raise MetaTrainingDiverged(
+                f"the loss after {task.horizon} steps is not finite at step {step} of {recipe.trajectories}; lower "
+                f"lr (now {recipe.lr:g}) or inner-lr (now {recipe.inner_lr:g})"
+            )
+        slopes = {f"start/{name}": value for name, value in direction.start.items()}
+        slopes |= {f"rates/{name}": value for name, value in direction.rates.items()}
+        lr = recipe.lr * _decayed(step / recipe.trajectories, recipe.final_lr)
+        if recipe.method == "reptile":
+            phi = {name: value - lr * slopes[name] for name, value in phi.items()}
+        else:
+            phi, mean, square = adam(phi, slopes, mean, square, step + 1, lr)
+        on_step(step + 1, float(direction.loss))
+    problems = _functions(task, "meta-validation", 0, recipe.validation_functions)
+    with torch.no_grad():
+        losses = adapted(problems, _rule(recipe, phi), _part(phi, "start"), task.horizon).losses
+    seconds = time.perf_counter() - began
+    return Learned(task, _part(phi, "start"), _part(phi, "rates"), float(losses.mean()), seconds)
+
+
+def write_start(folder: Path, recipe: StartRecipe, learned: Learned, force: bool = False) -> list[Path]:
+    """Write `start.safetensors`, and the rates of Meta-SGD as `checkpoint.safetensors`; the files written.
+
+    Raises:
+        StoreError: the folder holds a start already, or cannot be written.
+    """
+    require_free(folder, force)
+    about = {
+        **recipe.model_dump(),
+        "task": identity_of(learned.task),
+        "task_version": learned.task.version,
+        "validation_loss": learned.validation_loss,
+        "trajectories_done": recipe.trajectories,
+        "seconds": round(learned.seconds, 1),
+        "versions": versions(),
+        **commit(),
+    }
+    files = {"start.safetensors": encode_start(about, learned.start)}
+    if learned.rates:
+        rule = _meta_sgd(learned.rates)
+        files["checkpoint.safetensors"] = encode_checkpoint(
+            rule.name, rule.describe_architecture(), about, learned.rates
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            write_atomically(folder / name, content)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written: {error.strerror}; choose another --out") from error
+    return [folder / name for name in files]
+
+
+def require_free(folder: Path, force: bool) -> None:
+    """Make sure that no earlier start would be replaced unasked.
+
+    Raises:
+        StoreError: there is one.
+    """
+    if (folder / "start.safetensors").exists() and not force:
+        raise StoreError(f"{folder} holds a start already; choose another --out, or replace it with --force")
+
+
+def _functions(task: Task, purpose: Purpose, first: int, count: int) -> Problems:
+    return Problems(task, [derive_seed(purpose, function_family(task), first + k) for k in range(count)])
+
+
+def _rule(recipe: StartRecipe, phi: Tensors) -> Optimizer:
+    """Whose steps the start is for."""
+    if recipe.method == "meta-sgd":
+        return _meta_sgd(_part(phi, "rates"))
+    return SGD(lr=recipe.inner_lr)
+
+
+def _meta_sgd(rates: Tensors) -> MetaSGD:
+    return MetaSGD(shapes={name: tuple(value.shape) for name, value in rates.items()}).with_meta_parameters(rates)
+
+
+def _part(phi: Tensors, part: str) -> Tensors:
+    """The tensors named `part/…`."""
+    return {name.removeprefix(f"{part}/"): value for name, value in phi.items() if name.startswith(f"{part}/")}
+
+
+def _decayed(done: float, final: float) -> float:
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done))
