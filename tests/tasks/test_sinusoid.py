@@ -138,7 +138,7 @@ def test_what_is_no_start_is_refused(tmp_path: Path) -> None:
         read_start(str(tmp_path / "huge.safetensors"), "sinusoid")
     with pytest.raises(StartError, match="cannot be read"):
         read_start(str(tmp_path / "nowhere.safetensors"), "sinusoid")
-    with pytest.raises(BadParameters, match="sinusoid has no start called 'mamml'; shipped: .*maml"):
+    with pytest.raises(BadParameters, match=r"no start called 'mamml'; shipped: .*maml"):
         task_registry().create("sinusoid[start=mamml]")
 
 
