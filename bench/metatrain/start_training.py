@@ -5,7 +5,7 @@ It is short, so there is no going on with one that was stopped, and what it ends
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -72,6 +72,8 @@ class Learned:
     validation_loss: float
     """Mean loss after k steps on the validation functions."""
     seconds: float
+    origin: Mapping[str, Any]
+    """Versions and commit that the training began with."""
 
 
 def make_start_recipe(values: dict[str, Any]) -> StartRecipe:
@@ -107,7 +109,7 @@ def learn_start(recipe: StartRecipe, on_step: Callable[[int, float], Any] = lamb
     Raises:
         MetaTrainingDiverged: the loss is no longer finite.
     """
-    began, task = time.perf_counter(), startable(recipe.task)
+    began, origin, task = time.perf_counter(), {"versions": versions(), **commit()}, startable(recipe.task)
     method, count = METHODS[recipe.method], recipe.functions
     first = task.sample(generator(derive_seed("meta-training", f"{function_family(task)}/start", recipe.seed))).params
     phi = {f"start/{name}": value for name, value in first.items()}
@@ -134,7 +136,7 @@ def learn_start(recipe: StartRecipe, on_step: Callable[[int, float], Any] = lamb
     with torch.no_grad():
         losses = adapted(problems, _rule(recipe, phi), _part(phi, "start"), task.horizon).losses
     seconds = time.perf_counter() - began
-    return Learned(task, _part(phi, "start"), _part(phi, "rates"), float(losses.mean()), seconds)
+    return Learned(task, _part(phi, "start"), _part(phi, "rates"), float(losses.mean()), seconds, origin)
 
 
 def write_start(folder: Path, recipe: StartRecipe, learned: Learned, force: bool = False) -> list[Path]:
@@ -151,8 +153,7 @@ def write_start(folder: Path, recipe: StartRecipe, learned: Learned, force: bool
         "validation_loss": learned.validation_loss,
         "trajectories_done": recipe.trajectories,
         "seconds": round(learned.seconds, 1),
-        "versions": versions(),
-        **commit(),
+        **learned.origin,
     }
     files = {"start.safetensors": encode_start(about, learned.start)}
     if learned.rates:
