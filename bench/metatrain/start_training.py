@@ -6,7 +6,7 @@ It is short, so there is no going on with one that was stopped, and what it ends
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.environment import commit, versions
 from bench.files import write_atomically
-from bench.metatrain.initialisation import Method, adapted, fomaml, maml, reptile
+from bench.metatrain.initialisation import Direction, Method, adapted, fomaml, maml, reptile
 from bench.metatrain.recipe import RecipeError
 from bench.metatrain.trainer import MetaTrainingDiverged, adam
 from bench.problems import Problems
@@ -107,36 +107,64 @@ def learn_start(recipe: StartRecipe, on_step: Callable[[int, float], Any] = lamb
     """Learn an initialisation; after each outer step, its number and its loss after adaptation are told.
 
     Raises:
+        RecipeError: the family takes no learned start.
         MetaTrainingDiverged: the loss is no longer finite.
     """
     began, origin, task = time.perf_counter(), {"versions": versions(), **commit()}, startable(recipe.task)
-    method, count = METHODS[recipe.method], recipe.functions
-    first = task.sample(generator(derive_seed("meta-training", f"{function_family(task)}/start", recipe.seed))).params
-    phi = {f"start/{name}": value for name, value in first.items()}
-    if recipe.method == "meta-sgd":
-        phi |= {f"rates/{name}": torch.full_like(value, recipe.inner_lr) for name, value in first.items()}
-    mean, square = ({name: torch.zeros_like(value) for name, value in phi.items()} for _ in range(2))
+    learner, count = _Learner.at_random(recipe, task), recipe.functions
     for step in range(recipe.trajectories):
         problems = _functions(task, "meta-training", recipe.seed * 10**9 + step * count, count)
-        direction = method(problems, _rule(recipe, phi), _part(phi, "start"), task.horizon)
+        direction = METHODS[recipe.method](problems, learner.rule(), learner.part("start"), task.horizon)
         if not direction.loss.isfinite():
             raise MetaTrainingDiverged(
                 f"the loss after {task.horizon} steps is not finite at step {step} of {recipe.trajectories}; lower "
                 f"lr (now {recipe.lr:g}) or inner-lr (now {recipe.inner_lr:g})"
             )
-        slopes = {f"start/{name}": value for name, value in direction.start.items()}
-        slopes |= {f"rates/{name}": value for name, value in direction.rates.items()}
-        lr = recipe.lr * _decayed(step / recipe.trajectories, recipe.final_lr)
-        if recipe.method == "reptile":
-            phi = {name: value - lr * slopes[name] for name, value in phi.items()}
-        else:
-            phi, mean, square = adam(phi, slopes, mean, square, step + 1, lr)
+        learner = learner.stepped(direction, step)
         on_step(step + 1, float(direction.loss))
     problems = _functions(task, "meta-validation", 0, recipe.validation_functions)
     with torch.no_grad():
-        losses = adapted(problems, _rule(recipe, phi), _part(phi, "start"), task.horizon).losses
+        losses = adapted(problems, learner.rule(), learner.part("start"), task.horizon).losses
     seconds = time.perf_counter() - began
-    return Learned(task, _part(phi, "start"), _part(phi, "rates"), float(losses.mean()), seconds, origin)
+    return Learned(task, learner.part("start"), learner.part("rates"), float(losses.mean()), seconds, origin)
+
+
+@dataclass(frozen=True)
+class _Learner:
+    """What is learned, θ₀ as `start/…` and the rates of Meta-SGD as `rates/…`, with Adam's moments of it."""
+
+    recipe: StartRecipe
+    phi: Tensors
+    mean: Tensors
+    square: Tensors
+
+    @classmethod
+    def at_random(cls, recipe: StartRecipe, task: Task) -> "_Learner":
+        """Where learning begins: at a start of the family's own, and at equal rates."""
+        random = generator(derive_seed("meta-training", f"{function_family(task)}/start", recipe.seed))
+        start = task.sample(random).params
+        rates = start if recipe.method == "meta-sgd" else {}
+        phi = _joined(start, {name: torch.full_like(value, recipe.inner_lr) for name, value in rates.items()})
+        zeros = {name: torch.zeros_like(value) for name, value in phi.items()}
+        return cls(recipe, phi, zeros, dict(zeros))
+
+    def part(self, kind: str) -> Tensors:
+        """The tensors named `kind/…`."""
+        prefix = f"{kind}/"
+        return {name.removeprefix(prefix): value for name, value in self.phi.items() if name.startswith(prefix)}
+
+    def rule(self) -> Optimizer:
+        """Whose steps the start is for."""
+        return _meta_sgd(self.part("rates")) if self.recipe.method == "meta-sgd" else SGD(lr=self.recipe.inner_lr)
+
+    def stepped(self, direction: Direction, step: int) -> "_Learner":
+        """This one after an outer step: along the direction itself with Reptile, by Adam with all others."""
+        recipe, slopes = self.recipe, _joined(direction.start, direction.rates)
+        decay = 0.5 * (1 + math.cos(math.pi * step / recipe.trajectories))
+        lr = recipe.lr * (recipe.final_lr + (1 - recipe.final_lr) * decay)
+        if recipe.method == "reptile":
+            return replace(self, phi={name: value - lr * slopes[name] for name, value in self.phi.items()})
+        return _Learner(recipe, *adam(self.phi, slopes, self.mean, self.square, step + 1, lr))
 
 
 def write_start(folder: Path, recipe: StartRecipe, learned: Learned, force: bool = False) -> list[Path]:
@@ -184,21 +212,10 @@ def _functions(task: Task, purpose: Purpose, first: int, count: int) -> Problems
     return Problems(task, [derive_seed(purpose, function_family(task), first + k) for k in range(count)])
 
 
-def _rule(recipe: StartRecipe, phi: Tensors) -> Optimizer:
-    """Whose steps the start is for."""
-    if recipe.method == "meta-sgd":
-        return _meta_sgd(_part(phi, "rates"))
-    return SGD(lr=recipe.inner_lr)
-
-
 def _meta_sgd(rates: Tensors) -> MetaSGD:
     return MetaSGD(shapes={name: tuple(value.shape) for name, value in rates.items()}).with_meta_parameters(rates)
 
 
-def _part(phi: Tensors, part: str) -> Tensors:
-    """The tensors named `part/…`."""
-    return {name.removeprefix(f"{part}/"): value for name, value in phi.items() if name.startswith(f"{part}/")}
-
-
-def _decayed(done: float, final: float) -> float:
-    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done))
+def _joined(start: Tensors, rates: Tensors) -> Tensors:
+    parts = {"start": start, "rates": rates}
+    return {f"{kind}/{name}": value for kind, part in parts.items() for name, value in part.items()}
