@@ -49,7 +49,7 @@ class StartRecipe(BaseModel):
     """Identity of the family to learn it on; its horizon is the number of steps k after which a start is judged."""
     inner_lr: float = Field(default=0.01, gt=0)
     """Rate of the gradient descent from the start; with meta-sgd, the one that all learned rates begin at."""
-    trajectories: int = Field(default=4000, ge=1)
+    trajectories: int = Field(default=2000, ge=1)
     """Outer steps; each takes a trajectory of k steps on every function of a meta-batch."""
     functions: int = Field(default=25, ge=1)
     """Functions of a meta-batch."""
