@@ -4,7 +4,6 @@ from typing import ClassVar, Self
 
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from optimizers.base import Optimizer, State, Tensors, per_replica
 from optimizers.learned import LearnedOptimizer
@@ -68,8 +67,5 @@ class MetaSGD(LearnedOptimizer, Optimizer):
         return {}
 
     def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
-        rates = self.meta_parameters
-        return {name: self._step(rates[name].to(grad), grad) for name, grad in grads.items()}, state
-
-    def _step(self, rate: Tensor, grad: Tensor) -> Tensor:
-        return -(rate * per_replica(self.lr, grad)) * grad
+        rates = {name: self.meta_parameters[name].to(grad) for name, grad in grads.items()}
+        return {name: grad * rates[name] * -per_replica(self.lr, grad) for name, grad in grads.items()}, state
