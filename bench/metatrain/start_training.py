@@ -31,8 +31,11 @@ from tasks.start import encode_start
 
 MethodName = Literal["maml", "fomaml", "reptile", "meta-sgd"]
 METHODS: dict[MethodName, Method] = {"maml": maml, "fomaml": fomaml, "reptile": reptile, "meta-sgd": maml}
-DEFAULTS: dict[MethodName, dict[str, Any]] = {"reptile": {"lr": 1.0, "inner_lr": 0.02}}
-"""What differs from the recipe's own defaults: Reptile's θ₀ goes a fraction `lr` of the way, by no Adam."""
+DEFAULTS: dict[MethodName, dict[str, Any]] = {
+    "reptile": {"lr": 1.0, "inner_lr": 0.02},  # θ₀ goes a fraction `lr` of the way, by no Adam
+    "meta-sgd": {"lr": 1e-3},  # at the others' rate the learned ones overshoot, and the inner steps diverge
+}
+"""What differs from the recipe's own defaults."""
 
 
 class StartRecipe(BaseModel):
