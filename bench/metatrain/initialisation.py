@@ -25,6 +25,11 @@ class Direction:
     rates: Tensors
     """For the rates of a `MetaSGD`; empty for other rules."""
 
+    def norm(self) -> Tensor:
+        """The root of the sum of squares over all of it."""
+        squares = [value.square().sum() for value in (*self.start.values(), *self.rates.values())]
+        return torch.stack(squares).sum().sqrt()
+
 
 Method = Callable[[Problems, Optimizer, Tensors, int], Direction]
 

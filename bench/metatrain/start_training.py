@@ -17,7 +17,7 @@ from bench.environment import commit, versions
 from bench.files import write_atomically
 from bench.metatrain.initialisation import Direction, Method, adapted, fomaml, maml, reptile
 from bench.metatrain.recipe import RecipeError
-from bench.metatrain.trainer import MetaTrainingDiverged, adam
+from bench.metatrain.trainer import MAX_SETBACKS, MetaTrainingDiverged, adam
 from bench.problems import Problems
 from bench.registry import function_family, identity_of, task_registry
 from bench.seeds import Purpose, derive_seed, generator
@@ -33,7 +33,7 @@ MethodName = Literal["maml", "fomaml", "reptile", "meta-sgd"]
 METHODS: dict[MethodName, Method] = {"maml": maml, "fomaml": fomaml, "reptile": reptile, "meta-sgd": maml}
 DEFAULTS: dict[MethodName, dict[str, Any]] = {
     "reptile": {"lr": 1.0, "inner_lr": 0.02},  # θ₀ goes a fraction `lr` of the way, by no Adam
-    "meta-sgd": {"lr": 1e-3},  # at the others' rate the learned ones overshoot, and the inner steps diverge
+    "meta-sgd": {"lr": 1e-3, "clip": 1.0},  # learned rates go to the edge of stability, and now and then beyond it
 }
 """What differs from the recipe's own defaults."""
 
@@ -60,6 +60,8 @@ class StartRecipe(BaseModel):
     """Adam's learning rate on θ₀, or Reptile's ε; it decays by a cosine."""
     final_lr: float = Field(default=0.02, gt=0, le=1)
     """Fraction of `lr` reached at the end; 1 for a constant rate."""
+    clip: float | None = Field(default=None, gt=0)
+    """Bound on the norm of the direction; none: as it is."""
     validation_functions: int = Field(default=512, ge=1)
     """Functions on which the start is judged in the end, in no other pool of seeds."""
     seed: int = Field(default=0, ge=0)
@@ -109,21 +111,25 @@ def startable(identity: str) -> Task:
 def learn_start(recipe: StartRecipe, on_step: Callable[[int, float], Any] = lambda step, loss: None) -> Learned:
     """Learn an initialisation; after each outer step, its number and its loss after adaptation are told.
 
+    An outer step whose direction is not finite is left out.
+
     Raises:
         RecipeError: the family takes no learned start.
-        MetaTrainingDiverged: the loss is no longer finite.
+        MetaTrainingDiverged: this happened `MAX_SETBACKS` times in a row.
     """
     began, origin, task = time.perf_counter(), {"versions": versions(), **commit()}, startable(recipe.task)
-    learner, count = _Learner.at_random(recipe, task), recipe.functions
+    learner, count, setbacks = _Learner.at_random(recipe, task), recipe.functions, 0
     for step in range(recipe.trajectories):
         problems = _functions(task, "meta-training", recipe.seed * 10**9 + step * count, count)
         direction = METHODS[recipe.method](problems, learner.rule(), learner.part("start"), task.horizon)
-        if not direction.loss.isfinite():
+        setbacks = 0 if direction.norm().isfinite() else setbacks + 1
+        if setbacks == MAX_SETBACKS:
             raise MetaTrainingDiverged(
-                f"the loss after {task.horizon} steps is not finite at step {step} of {recipe.trajectories}; lower "
-                f"lr (now {recipe.lr:g}) or inner-lr (now {recipe.inner_lr:g})"
+                f"{MAX_SETBACKS} outer steps in a row were not finite, the last at {step} of {recipe.trajectories}; "
+                f"lower lr (now {recipe.lr:g}) or inner-lr (now {recipe.inner_lr:g})"
             )
-        learner = learner.stepped(direction, step)
+        if not setbacks:
+            learner = learner.stepped(direction, step)
         on_step(step + 1, float(direction.loss))
     problems = _functions(task, "meta-validation", 0, recipe.validation_functions)
     with torch.no_grad():
@@ -165,6 +171,8 @@ class _Learner:
         recipe, slopes = self.recipe, _joined(direction.start, direction.rates)
         decay = 0.5 * (1 + math.cos(math.pi * step / recipe.trajectories))
         lr = recipe.lr * (recipe.final_lr + (1 - recipe.final_lr) * decay)
+        if recipe.clip is not None:
+            slopes = {name: value * (recipe.clip / direction.norm()).clamp(max=1.0) for name, value in slopes.items()}
         if recipe.method == "reptile":
             return replace(self, phi={name: value - lr * slopes[name] for name, value in self.phi.items()})
         return _Learner(recipe, *adam(self.phi, slopes, self.mean, self.square, step + 1, lr))

@@ -154,6 +154,12 @@ def test_bad_recipes_are_refused(values: dict[str, object], message: str) -> Non
         learn_start(small("maml", **values))  # type: ignore[arg-type]
 
 
+def test_a_clipped_step_of_reptile_goes_as_far_as_the_bound() -> None:
+    stayed, clipped = (learn_start(small("reptile", **each)).start for each in ({"lr": 1e-30}, {"clip": 1e-3}))
+    moved = torch.cat([(clipped[name] - value).flatten() for name, value in stayed.items()])
+    assert float(moved.norm()) == pytest.approx(1e-3, rel=1e-3)
+
+
 def test_one_that_diverges_says_what_to_lower() -> None:
     with pytest.raises(MetaTrainingDiverged, match=r"lower lr .* or inner-lr"):
         learn_start(small("maml", task="sinusoid[horizon=40]", inner_lr=1e6))
