@@ -33,7 +33,7 @@ MethodName = Literal["maml", "fomaml", "reptile", "meta-sgd"]
 METHODS: dict[MethodName, Method] = {"maml": maml, "fomaml": fomaml, "reptile": reptile, "meta-sgd": maml}
 DEFAULTS: dict[MethodName, dict[str, Any]] = {
     "reptile": {"lr": 1.0, "inner_lr": 0.02},  # θ₀ goes a fraction `lr` of the way, by no Adam
-    "meta-sgd": {"lr": 1e-3, "clip": 1.0},  # learned rates go to the edge of stability, and now and then beyond it
+    "meta-sgd": {"lr": 3e-4, "clip": 1.0},  # learned rates go to the edge of stability, and now and then beyond it
 }
 """What differs from the recipe's own defaults."""
 
