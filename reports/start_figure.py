@@ -6,6 +6,7 @@ python -m reports.start_figure results/reference/rule-or-initialisation docs/ima
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -17,6 +18,7 @@ from reports.tables import final_losses
 
 RANDOM = "random"
 COLORS = ["#9aa7b8", "#6b7a8f", "#1f6f8b", "#7b3fa0", "#e3a008", "#c1440e", "#4d8b31", "#222222"]
+EDGE = 0.98  # of an axis's height
 SPREAD = 0.6  # of the way from one start to the next that the rules take up
 
 
@@ -39,6 +41,8 @@ def by_start(cells: pd.DataFrame) -> pd.DataFrame:
 def start_figure(table: pd.DataFrame) -> Figure:
     """A panel for each number of steps: starts side by side, a point with its interval for every rule.
 
+    A rule that diverged on some function has an infinite mean, and a triangle at the upper edge.
+
     Args:
         table: as `by_start` gives it.
     """
@@ -52,10 +56,12 @@ def start_figure(table: pd.DataFrame) -> Figure:
         for k, rule in enumerate(rules):
             rows = here[here["optimizer"] == rule]
             shift = SPREAD * ((k + 0.5) / len(rules) - 0.5)
-            errors = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
-            places = [starts.index(start) + shift for start in rows["start"]]
-            color = COLORS[k % len(COLORS)]
-            axes.errorbar(places, rows["mean"], errors, fmt="o", color=color, markersize=5, label=rule)
+            places = pd.Series([starts.index(start) + shift for start in rows["start"]], index=rows.index)
+            color, ends = COLORS[k % len(COLORS)], np.isfinite(rows["mean"])
+            shown, edge = rows[ends], places[~ends]
+            errors = [shown["mean"] - shown["low"], shown["high"] - shown["mean"]]
+            axes.errorbar(places[ends], shown["mean"], errors, fmt="o", color=color, markersize=5, label=rule)
+            axes.plot(edge, [EDGE] * len(edge), "^", color=color, transform=axes.get_xaxis_transform())
         axes.set(yscale="log", ylabel="mean final loss, 95 %", title=f"{steps} steps", xlabel="start")
         axes.set_xticks(range(len(starts)), starts)
         axes.grid(visible=False, axis="x")

@@ -37,3 +37,12 @@ def test_the_figure_has_a_panel_for_each_horizon_and_a_point_for_each_row(cells)
     assert [text.get_text() for text in left.get_xticklabels()] == ["random", "maml"]
     drawn = sorted(value for container in left.containers for value in container.lines[0].get_ydata())
     assert drawn == pytest.approx([1.0, 2.0, 6.0, 8.0])
+
+
+def test_a_rule_that_diverged_stands_at_the_upper_edge(frame, cell):
+    cells = frame(cell("sgd", [1.0, 3.0], task="wave"), cell("nag", [1.0, float("inf")], task="wave"))
+    with theme():
+        (axes,) = start_figure(by_start(cells)).axes
+    ends = [container.lines[0].get_ydata().tolist() for container in axes.containers]
+    assert ends == [[2.0], []]
+    assert [line.get_marker() for line in axes.lines if len(line.get_xdata()) and line.get_marker() == "^"] == ["^"]
