@@ -26,6 +26,7 @@ def train_start(
     functions: Annotated[int | None, typer.Option(help="Functions in a meta-batch.")] = None,
     inner_lr: Annotated[float | None, typer.Option(help="Rate of the gradient descent from the start.")] = None,
     lr: Annotated[float | None, typer.Option(help="Adam's learning rate on the start, or Reptile's ε.")] = None,
+    clip: Annotated[float | None, typer.Option(help="Bound on the norm of an outer step's direction.")] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed trains on other functions.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a start that is there.")] = False,
     data_dir: DataDir = None,
@@ -40,9 +41,16 @@ def train_start(
     from bench.store import cell_name
 
     set_up("cpu", data_dir)
-    given = {"trajectories": trajectories, "functions": functions, "inner_lr": inner_lr, "lr": lr, "seed": seed}
-    values = {"method": method, "task": task, **{key: value for key, value in given.items() if value is not None}}
-    recipe = make_start_recipe(values)
+    given = {
+        "trajectories": trajectories,
+        "functions": functions,
+        "inner_lr": inner_lr,
+        "lr": lr,
+        "clip": clip,
+        "seed": seed,
+    }
+    values = {key: value for key, value in given.items() if value is not None}
+    recipe = make_start_recipe({"method": method, "task": task, **values})
     folder = out or Path("results/starts") / cell_name(method, task)
     require_free(folder, force)
     losses: list[float] = []

@@ -118,7 +118,7 @@ def learn_start(recipe: StartRecipe, on_step: Callable[[int, float], Any] = lamb
         MetaTrainingDiverged: this happened `MAX_SETBACKS` times in a row.
     """
     began, origin, task = time.perf_counter(), {"versions": versions(), **commit()}, startable(recipe.task)
-    learner, count, setbacks = _Learner.at_random(recipe, task), recipe.functions, 0
+    learner, count, setbacks = _Learner.begun(recipe, task), recipe.functions, 0
     for step in range(recipe.trajectories):
         problems = _functions(task, "meta-training", recipe.seed * 10**9 + step * count, count)
         direction = METHODS[recipe.method](problems, learner.rule(), learner.part("start"), task.horizon)
@@ -148,8 +148,8 @@ class _Learner:
     square: Tensors
 
     @classmethod
-    def at_random(cls, recipe: StartRecipe, task: Task) -> "_Learner":
-        """Where learning begins: at a start of the family's own, and at equal rates."""
+    def begun(cls, recipe: StartRecipe, task: Task) -> "_Learner":
+        """Where learning begins: where the task's functions do, be that random or learned, and at equal rates."""
         random = generator(derive_seed("meta-training", f"{function_family(task)}/start", recipe.seed))
         start = task.sample(random).params
         rates = start if recipe.method == "meta-sgd" else {}
@@ -192,6 +192,7 @@ def write_start(folder: Path, recipe: StartRecipe, learned: Learned, force: bool
         "validation_loss": learned.validation_loss,
         "trajectories_done": recipe.trajectories,
         "seconds": round(learned.seconds, 1),
+        "sources": learned.task.sources(),
         **learned.origin,
     }
     files = {"start.safetensors": encode_start(about, learned.start)}

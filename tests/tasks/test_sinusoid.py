@@ -12,8 +12,11 @@ from pydantic import ValidationError
 from safetensors.torch import save
 from torch.nn.functional import linear
 
+from bench.chain import describe
 from bench.problems import Problems
 from bench.registry import BadParameters, function_family, identity_of, task_registry
+from bench.suite import Cell
+from optimizers.sgd import SGD
 from tasks.base import Tensors
 from tasks.sinusoid import Sinusoid
 from tasks.start import MAX_BYTES, StartError, encode_start, read_start, shipped_starts
@@ -85,6 +88,15 @@ def test_a_start_changes_where_a_function_begins_and_nothing_else(tmp_path: Path
     for _ in range(3):
         left, right = one.minibatch(), other.minibatch()
         assert all(torch.equal(left[name], right[name]) for name in ("x", "y"))
+
+
+def test_results_from_another_start_of_the_same_path_are_not_taken_for_finished(tmp_path: Path) -> None:
+    described = []
+    for value in (1.0, 2.0, 2.0):
+        path = written(tmp_path, encode_start({}, small_start(b0=torch.full((3,), value))))
+        described.append(describe(Cell(Sinusoid(**SMALL, start=path), SGD(), "default", 1, 1), "cpu"))
+    assert described[0] != described[1]
+    assert described[1] == described[2]
 
 
 def test_round_trip_keeps_parameters_and_recipe(tmp_path: Path) -> None:
