@@ -23,6 +23,8 @@ Chain = Generator[Assignment, Any, Rows]
 def describe(cell: Cell, device: str, compile: bool = False) -> dict[str, Any]:
     """All that decides a cell's numbers, clocks excepted."""
     description = {"format": FORMAT, **identified(cell), "seeds": cell.seeds, "device": device}
+    if start := getattr(cell.task, "start_sha256", None):
+        description |= {"start_sha256": start}
     if _compiled(cell, compile):
         description |= {"compiled": True}
     if cell.track == "tuned":

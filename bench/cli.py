@@ -1,5 +1,4 @@
-"""The command line: `l2obench run | report | check | train | train-suite | updates | targets | list | info | prepare |
-test-plugin`.
+"""The command line: `l2obench run | report | check | train | train-suite | train-start | updates | list | info | …`.
 
 Exit codes: 0 fine, 1 a regression or a plugin that breaks its contract, 2 usage, 3 a run failed unexpectedly, 4 nothing
 comparable, 130 interrupted, 143 terminated. Heavy modules are imported by the commands that need them, so that help and
@@ -25,6 +24,7 @@ from bench.commands.run import run
 from bench.commands.targets import targets
 from bench.commands.test_plugin import check_plugin
 from bench.commands.train import train
+from bench.commands.train_start import train_start
 from bench.commands.train_suite import train_suite
 from bench.commands.updates import updates
 
@@ -49,6 +49,7 @@ app.command()(run)
 app.command()(report)
 app.command()(train)
 app.command("train-suite")(train_suite)
+app.command("train-start")(train_start)
 app.command()(check)
 app.command()(updates)
 app.command()(targets)

@@ -136,10 +136,9 @@ def identity_of(model: Any) -> str:
 
 
 def function_family(task: Any) -> str:
-    """What a task's seeds derive from: its identity without the horizon, which changes no function."""
+    """What a task's seeds derive from: its identity without what changes no function, as the horizon does not."""
     parameters = changed_parameters(task)
-    parameters.pop("horizon", None)
-    return canonical(task.name, parameters)
+    return canonical(task.name, {key: parameters[key] for key in parameters.keys() - {*task.changes_no_function}})
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:

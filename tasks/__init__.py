@@ -10,6 +10,7 @@ FAMILIES = {
     "logistic": ("tasks.logistic:Logistic", "logistic regression on small real data: convex"),
     "autoencoder": ("tasks.autoencoder:Autoencoder", "autoencoder of fully connected layers on MNIST digits"),
     "char-transformer": ("tasks.transformer:CharTransformer", "transformer that predicts the next character of a text"),
+    "sinusoid": ("tasks.sinusoid:Sinusoid", "a small network on one sine wave, from a random or a learned start"),
     "ill-conditioned": ("tasks.ill_conditioned:IllConditioned", "quadratics with a spectrum over orders of magnitude"),
     "chained-rosenbrock": ("tasks.rosenbrock:ChainedRosenbrock", "a curved valley in two or more dimensions"),
     "cifar-cnn": ("tasks.cifar:CifarCnn", "convolutional network on CIFAR-10, or on crops of ten photographs"),

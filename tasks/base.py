@@ -54,6 +54,9 @@ class Task(BaseModel, ABC):
     groups: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Names of parameters by kind of layer (`conv`, `fc`), for optimizers that treat the kinds differently."""
 
+    changes_no_function: ClassVar[tuple[str, ...]] = ("horizon",)
+    """Parameters on which neither the functions nor the minibatches of a seed depend: its seeds do not, either."""
+
     snapshot_steps: ClassVar[tuple[int, ...]] = ()
     """Steps at which a run keeps pictures of its first seeds. A family that names some gives `picture`."""
 

@@ -21,6 +21,8 @@ def test_the_command_runs_outside_the_checkout(python: Path, tmp_path: Path) -> 
         "run",
         "-t",
         "quadratic",
+        "-t",
+        "sinusoid[horizon=2,start=maml]",
         "-o",
         "adam",
         "-o",

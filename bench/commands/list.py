@@ -9,15 +9,17 @@ from typer.exceptions import TyperException
 
 def list_(
     what: Annotated[
-        str | None, typer.Argument(help="tasks, optimizers, suites, checkpoints or recipes; all unless given.")
+        str | None, typer.Argument(help="tasks, optimizers, suites, checkpoints, starts or recipes; all unless given.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """List what there is to run."""
     import optimizers
+    import tasks
     from bench.metatrain.recipe import recipe_names
     from bench.registry import optimizer_registry, task_registry, unknown
     from bench.suite import load_suite, suite_names
+    from tasks.start import shipped_starts
 
     found: dict[str, dict[str, str]] = {
         "tasks": {name: entry.summary for name, entry in task_registry().entries.items()},
@@ -26,6 +28,9 @@ def list_(
         "checkpoints": {
             name: f"as in {optimizers.rule_of_checkpoint(name)}[checkpoint={name}]"
             for name in optimizers.shipped_checkpoints()
+        },
+        "starts": {
+            name: f"as in {family}[start={name}]" for family in tasks.FAMILIES for name in shipped_starts(family)
         },
         "recipes": dict.fromkeys(recipe_names(), "as in l2obench train RULE -t TASK --recipe NAME"),
     }

@@ -149,6 +149,7 @@ def _fingerprint(task: Task, optimizers: Sequence[Optimizer]) -> dict[str, Any]:
     return {
         **_versions(),
         f"version of {task.name}": task.version,
+        f"SHA-256 of the start of {task.name}": getattr(task, "start_sha256", None),
         **{f"version of {optimizer.name}": optimizer.version for optimizer in optimizers},
         **{
             f"SHA-256 of the checkpoint of {optimizer.name}": getattr(optimizer, "checkpoint_sha256", None)

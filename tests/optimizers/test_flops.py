@@ -15,6 +15,7 @@ from optimizers.gac import GAC
 from optimizers.learned import LearnedOptimizer
 from optimizers.learned_adam import LearnedAdam
 from optimizers.lstm import LSTM
+from optimizers.meta_sgd import MetaSGD
 from optimizers.mlp import MLP
 from optimizers.momentum import Momentum
 from optimizers.nag import NAG
@@ -52,6 +53,7 @@ RULES = [
     trained(AdafacMLP()),
     trained(STAR(hidden=5, layers=1)),
     trained(LearnedAdam()),
+    trained(MetaSGD(shapes={"x": (COORDINATES,)})),
 ]
 
 

@@ -1,0 +1,48 @@
+"""Starts × rules: means by hand, in the order of the suite, and a figure that shows every one of them."""
+
+import pytest
+
+from reports.canvas import theme
+from reports.start_figure import by_start, start_figure
+
+
+@pytest.fixture
+def cells(frame, cell):
+    tasks = {"wave[horizon=5]": 5, "wave[horizon=5,start=maml]": 5, "wave": 100, "wave[start=maml]": 100}
+    losses = iter([4.0, 3.0, 1.0, 0.5, 0.4, 0.3, 0.2, 0.1])
+    return frame(
+        *(
+            cell(rule, [loss, 3 * loss], task=task, steps=steps)
+            for task, steps in tasks.items()
+            for rule, loss in zip(("sgd", "lstm"), losses, strict=False)
+        )
+    )
+
+
+def test_means_are_by_steps_start_and_rule_in_the_order_of_the_suite(cells):
+    table = by_start(cells)
+    assert table[["steps", "start", "optimizer"]].values.tolist() == [
+        [steps, start, rule] for steps in (5, 100) for start in ("random", "maml") for rule in ("sgd", "lstm")
+    ]
+    assert table["mean"].tolist() == pytest.approx([8.0, 6.0, 2.0, 1.0, 0.8, 0.6, 0.4, 0.2])
+    assert (table["low"] <= table["mean"]).all()
+    assert (table["mean"] <= table["high"]).all()
+
+
+def test_the_figure_has_a_panel_for_each_horizon_and_a_point_for_each_row(cells):
+    with theme():
+        figure = start_figure(by_start(cells))
+    left, right = figure.axes
+    assert (left.get_title(loc="left"), right.get_title(loc="left")) == ("5 steps", "100 steps")
+    assert [text.get_text() for text in left.get_xticklabels()] == ["random", "maml"]
+    drawn = sorted(value for container in left.containers for value in container.lines[0].get_ydata())
+    assert drawn == pytest.approx([1.0, 2.0, 6.0, 8.0])
+
+
+def test_a_rule_that_diverged_stands_at_the_upper_edge(frame, cell):
+    cells = frame(cell("sgd", [1.0, 3.0], task="wave"), cell("nag", [1.0, float("inf")], task="wave"))
+    with theme():
+        (axes,) = start_figure(by_start(cells)).axes
+    ends = [container.lines[0].get_ydata().tolist() for container in axes.containers]
+    assert ends == [[2.0], []]
+    assert [line.get_marker() for line in axes.lines if len(line.get_xdata()) and line.get_marker() == "^"] == ["^"]
