@@ -1,5 +1,5 @@
 """The command line: `l2obench run | report | check | train | train-suite | updates | targets | list | info | prepare |
-test-plugin`.
+import-velo | test-plugin`.
 
 Exit codes: 0 fine, 1 a regression or a plugin that breaks its contract, 2 usage, 3 a run failed unexpectedly, 4 nothing
 comparable, 130 interrupted, 143 terminated. Heavy modules are imported by the commands that need them, so that help and
@@ -15,6 +15,7 @@ import typer
 from typer.exceptions import TyperException
 
 from bench.commands.check import check
+from bench.commands.import_velo import import_velo
 from bench.commands.info import info
 from bench.commands.list import list_
 from bench.commands.options import show_version
@@ -55,6 +56,7 @@ app.command()(targets)
 app.command("list")(list_)
 app.command()(info)
 app.command()(prepare)
+app.command("import-velo")(import_velo)
 app.command("test-plugin")(check_plugin)
 
 

@@ -38,6 +38,7 @@ RULES = {
     "adafac-mlp": ("optimizers.adafac_mlp:AdafacMLP", "a perceptron of four units on 39 features, some Adafactor's"),
     "star": ("optimizers.star:STAR", "the same beside an Adam that it controls, its own term preconditioned"),
     "hierarchical": ("optimizers.hierarchical:Hierarchical", "cells for coordinates, for tensors and above them all"),
+    "velo": ("optimizers.velo:VeLO", "an LSTM for each tensor that mixes the perceptron of its coordinates"),
     "learned-adam": ("optimizers.learned_adam:LearnedAdam", "Adam with learned hyperparameters"),
 }
 """Name → (module:class, summary). Modules are imported when a rule is asked for."""
