@@ -70,7 +70,13 @@ class Program:
 
 
 def _step(
-    optimizer: Optimizer, gradient: Gradient, horizon: int, params: Tensors, state: State, grads: Tensors, batch: Tensors
+    optimizer: Optimizer,
+    gradient: Gradient,
+    horizon: int,
+    params: Tensors,
+    state: State,
+    grads: Tensors,
+    batch: Tensors,
 ) -> tuple[Tensors, State, Tensors, Tensor]:
     updates, state = optimizer.update(grads, state, params)
     params = {name: value + updates[name] for name, value in params.items()}

@@ -1,4 +1,4 @@
-"""What the optimizers of Metz et al. remember of a tensor's gradients: momenta, squares, and Adafactor's rows and columns.
+"""What optimizers of Metz et al. remember of a tensor's gradients: momenta, squares, and Adafactor's rows and columns.
 
 Their first dimension counts decays, then come those of the stacked parameter, `[decays, seeds, settings, ...]`.
 """
@@ -58,10 +58,11 @@ def look(
 ) -> tuple[Seen, State]:
     """What is known of a tensor once its gradient has been seen, and its accumulators.
 
-    m ← β m + (1 − β) g; v ← β v + (1 − β) g²; r and c the same with means of g² + 1e-30 over a dimension. They stand for
-    1 / √v as s = (r / (mean(r) + 1e-9))^−½ · c^−½, with mean(r) over the second largest dimension and both factors at
-    most 1e9^½. Vectors and scalars have one w ← β w + (1 − β) (g² + 1e-30) in place of r and of c; there the gradient's s
-    is 1 / √(w + 1e-9) and the momenta's 1 / √(w + `smallest_of_vectors`).
+    m ← β m + (1 − β) g; v ← β v + (1 − β) g²; r and c the same with means of g² + 1e-30 over the largest dimension of
+    the tensor and over its second largest. They stand for 1 / √v as s = (r / (mean(r) + 1e-9))^−½ · c^−½, with mean(r)
+    over the second largest dimension and both factors at most 1e9^½. Vectors and scalars have one
+    w ← β w + (1 − β) (g² + 1e-30) in place of r and of c; there the gradient's s is 1 / √(w + 1e-9) and the momenta's
+    1 / √(w + `smallest_of_vectors`).
 
     Args:
         grad: `[seeds, settings, ...]`.

@@ -1,8 +1,8 @@
 """VeLO's published weights, a flax msgpack file, become a checkpoint of ours.
 
-The file is what google/learned_optimization writes (`checkpoints.py`): nested dicts of arrays by haiku's names. An array
-is msgpack's extension type 1, inside which flax packs shape, type and bytes. Files come from outside: size, names,
-shapes, types and values are checked before any is used.
+The file is what google/learned_optimization writes (`checkpoints.py`): nested dicts of arrays by haiku's names. An
+array is msgpack's extension type 1, inside which flax packs shape, type and bytes. Files come from outside: size,
+names, shapes, types and values are checked before any is used.
 """
 
 import hashlib
@@ -139,7 +139,7 @@ def _ours(theirs: Mapping[str, np.ndarray], units: int) -> Tensors:
 
     def gates(values: Tensor) -> Tensor:
         """Input, candidate, forget, output along the first axis become input, forget, output, candidate."""
-        i, candidate, f, o = values.split(units)
+        i, candidate, f, o = values.chunk(4)
         return torch.cat([i, f, o, candidate])
 
     tensors = {f"initial.{part}": theta[f"lstm_init_state/{part}"][0] for part in ("hidden", "cell")}

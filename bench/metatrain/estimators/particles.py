@@ -56,9 +56,7 @@ def spread(carry: Carry, particles: int) -> Carry:
 def alone(carry: Carry, particle: int) -> Carry:
     """One of the particles, as an ordinary rollout with one setting."""
     state = carry.state[str(particle)]
-    return Carry(
-        _of(carry.params, particle), state, _losses(carry, particle), _of(carry.grads, particle), carry.step
-    )
+    return Carry(_of(carry.params, particle), state, _losses(carry, particle), _of(carry.grads, particle), carry.step)
 
 
 def roll(problems: Problems, rules: Sequence[LearnedOptimizer], carry: Carry, steps: int) -> tuple[Carry, Tensor]:
