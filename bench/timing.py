@@ -57,7 +57,8 @@ class _Clocked:
             with operations:
                 updates, state = self.optimizer.update(self.carry.grads, self.carry.state, params)
             params = {name: value + updates[name] for name, value in params.items()}
-            self.carry = evaluated(self.problems, params, state, self.carry.step + 1)
+            carry = evaluated(self.problems, params, state, self.carry.step + 1)
+            self.carry = told(self.problems, self.optimizer, carry)
         averages = self.optimizer.evaluation_point(self.carry.params, self.carry.state) is not None
         flops = operations.flops
         return {

@@ -23,6 +23,7 @@ from optimizers.rmsprop import RMSprop
 from optimizers.rnnprop import RNNprop
 from optimizers.sgd import SGD
 from optimizers.star import STAR
+from optimizers.velo import VeLO
 
 COORDINATES = 8
 
@@ -51,6 +52,7 @@ RULES = [
     trained(MLP(hidden=10, layers=3)),
     trained(AdafacMLP()),
     trained(STAR(hidden=5, layers=1)),
+    trained(VeLO(hidden=5, bank=3)),
     trained(LearnedAdam()),
 ]
 
@@ -59,7 +61,7 @@ def executed(rule: Optimizer, coordinates: int) -> float:
     """The operations of one update; a graph makes the LSTM take its plain path, the fast one is another formula."""
     params = {"x": torch.ones(1, 1, coordinates)}
     grads = {"x": torch.linspace(-1, 1, coordinates)[None, None]}
-    state = rule.init(params)
+    state = rule.told(rule.init(params), torch.ones(1, 1), 10)
     with torch.set_grad_enabled(isinstance(rule, LearnedOptimizer)), Operations() as counted:
         rule.update(grads, state, params)
     assert counted.flops is not None, counted.unknown

@@ -10,18 +10,23 @@ import msgpack
 import numpy as np
 import pytest
 import torch
+from pydantic import PrivateAttr
 from safetensors.torch import load_file
 
 from bench.cli import main
+from bench.metatrain.estimators.imitation import Imitation
+from bench.metatrain.gradient import truncated_bptt
 from bench.metatrain.second_order import second_order_bptt
 from bench.problems import Problems
 from bench.rollout import rollout, start
+from bench.timing import time_steps
+from bench.updates import proposals
+from optimizers.adam import Adam
 from optimizers.base import State, Tensors
 from optimizers.checkpoint import CheckpointError
 from optimizers.velo import VeLO
 from optimizers.velo_weights import convert
 from tasks.quadratic import Quadratic
-from tests.optimizers.test_flops import Operations
 
 HERE = Path(__file__).parent
 WEIGHTS, TRACE = HERE / "velo_reference.msgpack", HERE / "velo_reference.safetensors"
@@ -161,19 +166,41 @@ def test_second_order_meta_gradient_is_the_derivative() -> None:
     assert all(grad.abs().max() > 0 for name, grad in grads.items() if not name.startswith("initial"))
 
 
-def test_stated_operations_are_those_executed() -> None:
-    """Of two sizes the difference: the LSTM and the mixing of weights belong to the tensor, not to its coordinates."""
-    rule = small()
+class Listening(VeLO):
+    """Keeps what it is told."""
 
-    def executed(coordinates: int) -> int:
-        params, grads = {"x": torch.ones(1, 1, coordinates)}, {"x": torch.linspace(-1, 1, coordinates)[None, None]}
-        state = rule.told(rule.init(params), torch.ones(1, 1), 9)
-        with torch.no_grad(), Operations(coordinates) as counted:
-            rule.update(grads, state, params)
-        assert not counted.unknown
-        return counted.count
+    _heard: list[tuple[torch.Tensor, int]] = PrivateAttr(default_factory=list)
 
-    assert rule.flops_per_coordinate() == (executed(26) - executed(13)) / 13
+    def told(self, state: State, losses: torch.Tensor, horizon: int) -> State:
+        self._heard.append((losses.clone(), horizon))
+        return super().told(state, losses, horizon)
+
+
+def test_a_replay_hears_what_the_rollout_heard() -> None:
+    """Before each of three updates the loss at its parameters: once in the rollout, and again with a graph."""
+    rule = Listening(hidden=5, bank=3, lr=30.0).initialised(torch.Generator().manual_seed(0))
+    problems = Problems(Quadratic(dim=3, horizon=9), [1, 2])
+    with torch.no_grad():
+        carry = start(problems, rule)
+    first = carry.losses
+    met = truncated_bptt(problems, rule, carry, torch.ones(3)).losses.unbind(-1)
+    losses, horizons = zip(*rule._heard, strict=True)
+    for heard, expected in zip(losses, [first, *met, first, *met[:2]], strict=True):
+        torch.testing.assert_close(heard, expected)
+    assert set(horizons) == {9}
+
+
+def test_whoever_asks_for_updates_tells_it() -> None:
+    """The clock, what it counts, `l2obench updates`, and imitation, as learner and as teacher."""
+    task, rule = Quadratic(dim=3, horizon=9), VeLO(hidden=5, bank=3, checkpoint="random")
+    (row,) = time_steps(task, [rule])
+    assert "reason" not in row
+    assert row["update_flops"] > 0
+    assert len(proposals(task, [Adam(), rule], steps=[3]).history) == 18
+    problems, imitation = Problems(task, [1, 2]), Imitation(teacher=rule)
+    walk = imitation.begin(problems, small(), random := torch.Generator().manual_seed(0))
+    estimate = imitation.advance(problems, small(), walk, torch.ones(3), random)
+    assert any(grad.abs().max() > 0 for grad in estimate.meta_grads.values())
 
 
 def test_the_command_converts_weights_to_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
