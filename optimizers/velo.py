@@ -25,18 +25,18 @@ BANK_SCALE = 100.0
 
 
 class VeLO(LearnedOptimizer, Optimizer):
-    """u = −0.001 · r · ‖θ‖ · d · exp(0.001 · a) with [d, a] = net(features; W) for every coordinate; r, W for a tensor.
+    """u = −0.001 · ρ · |θ| · d · exp(0.001 · a) with [d, a] = net(features; W); ρ and W are the same for a whole tensor.
 
-    ‖θ‖ = √(mean(θ²) + 1e-9) over the tensor, all before the update. Gradients are first kept within ±1000.
+    |θ| = √(mean(θ²) + 1e-9) over the tensor. Gradients are first kept within ±1000.
 
     The perceptron: 30 features, two layers of four units with ReLU, two outputs. Its weights W = 100 · mean over k of
-    c_k W_k are mixed from a bank of 256. The features are those of `adafac-mlp` with fixed decays (m, r and c at 0.9,
+    κ_k W_k are mixed from a bank of 256. The features are those of `adafac-mlp` with fixed decays (m, r and c at 0.9,
     0.99 and 0.999, v at 0.999), and after g the same kept within ±0.1, after the three g s also g / √(v + 1e-6); for
     vectors and scalars, the last three are m / √w. Each is divided by its root mean square over the tensor (ε = 1e-5
     under the root).
 
-    The LSTM: 512 units for each tensor, c and r linear in its state. Its input: x' = A x + max over tensors of
-    ReLU(B x), where x are 30 numbers of a tensor,
+    The LSTM: 512 units for each tensor, κ and ρ linear in its activations. Its input: A x + max over tensors of
+    ReLU(B x), both with a bias, where x are 30 numbers of a tensor,
 
         tanh(10 (t / T − τ)) for nine τ from 0.03 to 1.1, of T steps in all
         nine features of the loss, see below
@@ -52,8 +52,8 @@ class VeLO(LearnedOptimizer, Optimizer):
     Source: Metz et al. 2022, "VeLO: Training versatile learned optimizers by scaling up", with the values of the
     released code (google/learned_optimization, `research/general_lopt/hyper_v2.py`), its switches for two old bugs off,
     as its configurations of the paper's training have them. Their wrapper, which averages gradients where a run is
-    longer than 150,000 steps, is not here. The LSTM's first state is a meta-parameter as well, for which no truncation
-    but the first has a derivative: `l2obench train` leaves it as it is.
+    longer than 150,000 steps, is not here. What the LSTM's state is at first is a meta-parameter too, which `l2obench
+    train` does not learn: a truncation takes the state where it begins for given.
     """
 
     name: ClassVar[str] = "velo"
