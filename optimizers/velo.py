@@ -25,7 +25,7 @@ BANK_SCALE = 100.0
 
 
 class VeLO(LearnedOptimizer, Optimizer):
-    """u = −0.001 · ρ · |θ| · d · exp(0.001 · a) with [d, a] = net(features; W); ρ and W are the same for a whole tensor.
+    """u = −0.001 · ρ · |θ| · d · exp(0.001 · a) with [d, a] = net(features; W); ρ and W are a whole tensor's.
 
     |θ| = √(mean(θ²) + 1e-9) over the tensor. Gradients are first kept within ±1000.
 
@@ -127,7 +127,7 @@ class VeLO(LearnedOptimizer, Optimizer):
 
     def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
         if "loss" not in state:
-            raise ValueError("velo needs the loss and the number of steps: call told(state, losses, horizon) before")
+            raise ValueError("velo needs the loss and the number of steps: call `told` before each update")
         first = next(iter(grads.values()))
         phi = {name: tensor.to(first) for name, tensor in self.meta_parameters.items()}
         heard, averages, lowest = _heard(state)

@@ -22,6 +22,7 @@ from optimizers.checkpoint import MAX_BYTES, CheckpointError, encode_checkpoint
 from optimizers.velo import FEATURES, TENSOR_FEATURES, WIDTHS, VeLO
 
 ARRAY = 1  # flax's code for it among msgpack's extension types
+MOST = 1000  # entries of a dict, of which theirs have fewer than a hundred
 THEIR_OUTPUTS = 3  # of the perceptron, of which the last is not used
 OF_FEATURES = (1, 1, 1, 3, 1, 3, 1, 3, 1, 3, 3, 3, 3, 3)
 """How many features each tensor of the perceptron's first weights is for."""
@@ -64,7 +65,7 @@ def _unpacked(source: str, content: bytes) -> Any:
         return np.frombuffer(values, dtype="<f4").reshape(shape)
 
     try:
-        return msgpack.unpackb(content, ext_hook=array)
+        return msgpack.unpackb(content, ext_hook=array, max_map_len=MOST, max_array_len=MOST)
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
         raise CheckpointError(f"{source} is no msgpack file of flax, or is damaged") from error
 

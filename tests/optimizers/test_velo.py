@@ -238,6 +238,7 @@ def damaged() -> Iterator[tuple[str, bytes, str]]:
     yield "a pickle", b"\x80\x04K\x01.", "no msgpack file of flax"
     yield "something else", msgpack.packb({"params": {"layers": 1}}), "holds no weights of VeLO"
     yield "a list", msgpack.packb([1, 2]), "holds no weights of VeLO"
+    yield "a long list", msgpack.packb([1] * 2000), "no msgpack file of flax"
     yield "half precision", changed(rnn, "linear", "b", array(np.ones(8), "float16")), "no array of float32"
     yield (
         "false size",
