@@ -14,6 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from bench.commands.check import check
+from bench.commands.import_velo import import_velo
 from bench.commands.info import info
 from bench.commands.list import list_
 from bench.commands.options import show_version
@@ -56,6 +57,7 @@ app.command()(targets)
 app.command("list")(list_)
 app.command()(info)
 app.command()(prepare)
+app.command("import-velo")(import_velo)
 app.command("test-plugin")(check_plugin)
 
 

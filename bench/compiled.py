@@ -38,6 +38,7 @@ class Program:
         self.steps = _that_leave_least(task.horizon - 1, KEPT if _draws(task) else TOGETHER) if short else 1
         self._whole = self.steps > 1
         self._optimizer = optimizer
+        self._horizon = task.horizon
         self._gradient: Gradient = task.loss_and_grad if own is None else own
         self._step = _step if own is not None else compiled_step()
 
@@ -53,28 +54,44 @@ class Program:
         if self._whole and all(isinstance(value, Tensor) for value in tree_leaves(after)):
             try:
                 loop = compiled_loop()
-                params, after, grads, losses = loop(self._optimizer, self._gradient, params, after, grads, batches)
+                params, after, grads, losses = loop(
+                    self._optimizer, self._gradient, self._horizon, params, after, grads, batches
+                )
                 return params, _counts_as_numbers(after, state), grads, losses
             except TorchDynamoException:
                 self._whole = False
         for k in range(self.steps):
             batch = {name: value[k] for name, value in batches.items()}
-            params, after, grads, losses = self._step(self._optimizer, self._gradient, params, after, grads, batch)
+            params, after, grads, losses = self._step(
+                self._optimizer, self._gradient, self._horizon, params, after, grads, batch
+            )
             met.append(losses)
         return params, _counts_as_numbers(after, state), grads, torch.stack(met)
 
 
 def _step(
-    optimizer: Optimizer, gradient: Gradient, params: Tensors, state: State, grads: Tensors, batch: Tensors
+    optimizer: Optimizer,
+    gradient: Gradient,
+    horizon: int,
+    params: Tensors,
+    state: State,
+    grads: Tensors,
+    batch: Tensors,
 ) -> tuple[Tensors, State, Tensors, Tensor]:
     updates, state = optimizer.update(grads, state, params)
     params = {name: value + updates[name] for name, value in params.items()}
     losses, grads = gradient(params, batch)
-    return params, state, grads, losses
+    return params, optimizer.told(state, losses, horizon), grads, losses
 
 
 def _loop(
-    optimizer: Optimizer, gradient: Gradient, params: Tensors, state: State, grads: Tensors, batches: Tensors
+    optimizer: Optimizer,
+    gradient: Gradient,
+    horizon: int,
+    params: Tensors,
+    state: State,
+    grads: Tensors,
+    batches: Tensors,
 ) -> tuple[Tensors, State, Tensors, Tensor]:
     steps = len(next(iter(batches.values())))
     unrolled = next(count for count in UNROLLED if steps % count == 0)
@@ -88,7 +105,7 @@ def _loop(
         state = _own(state)  # a rule may write into it
         for _ in range(unrolled):
             batch = {name: _at(value, k) for name, value in batches.items()}
-            params, state, grads, losses = _step(optimizer, gradient, params, state, grads, batch)
+            params, state, grads, losses = _step(optimizer, gradient, horizon, params, state, grads, batch)
             met = torch.where(slots == k, losses, met)
             k = k + 1
         return k, *_own((params, state, grads)), met

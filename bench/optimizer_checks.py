@@ -12,7 +12,7 @@ from bench.failures import ContractBroken, reason_of
 from bench.guard import Unchanged, require_like
 from bench.registry import identity_of, optimizer_registry
 from bench.seeds import generator
-from optimizers.base import CoordinatewiseOptimizer, Optimizer, Tensors
+from optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors
 from optimizers.learned import LearnedOptimizer
 
 SEEDS, SETTINGS, STEPS = 3, 2, 6
@@ -63,7 +63,7 @@ def inputs_stay_unchanged(rule: Optimizer) -> None:
     state = rule.init(params)
     for grads in _grads():
         inputs = Unchanged({"grads": grads, "params": params}, thorough=True)
-        updates, state = rule.update(grads, state, params)
+        updates, state = _update(rule, grads, state, params)
         inputs.check("update")
         params = {name: value + updates[name] for name, value in params.items()}
 
@@ -116,7 +116,7 @@ def state_has_a_size(rule: Optimizer) -> None:
     """`state_bytes` is a whole number of bytes, 0 or more."""
     params = _params()
     state = rule.init(params)
-    _, state = rule.update(next(_grads()), state, params)
+    _, state = _update(rule, next(_grads()), state, params)
     size = rule.state_bytes(state)
     if not isinstance(size, int) or size < 0:
         raise ContractBroken(f"state_bytes is {size!r}, expected a whole number of bytes")
@@ -175,12 +175,18 @@ def _grads(shapes: dict[str, tuple[int, ...]] = MATRICES) -> Iterator[Tensors]:
         yield {name: torch.randn(SEEDS, SETTINGS, *shape, generator=random) for name, shape in shapes.items()}
 
 
+def _update(rule: Optimizer, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
+    """An update by a rule that has been told of its loss: what it would be in a bowl around zero."""
+    losses = torch.stack([value.square().reshape(*value.shape[:2], -1).sum(-1) for value in params.values()]).sum(0)
+    return rule.update(grads, rule.told(state, losses, STEPS), params)
+
+
 def _steps(rule: Optimizer, shapes: dict[str, tuple[int, ...]] = MATRICES) -> Iterator[tuple[Tensors, Tensors]]:
     """Updates and the parameters that they are for, step by step."""
     params = _params(shapes)
     state = rule.init(params)
     for grads in _grads(shapes):
-        updates, state = rule.update(grads, state, params)
+        updates, state = _update(rule, grads, state, params)
         require_like("update", updates, params)
         yield updates, params
         params = {name: value + updates[name] for name, value in params.items()}
@@ -194,7 +200,7 @@ def _final(rule: Optimizer, pick: tuple[slice, ...] = (), spoil: bool = False) -
         if spoil and step >= 2:
             for grad in grads.values():
                 grad[0] = torch.nan
-        updates, state = rule.update(_picked(grads, pick), state, params)
+        updates, state = _update(rule, _picked(grads, pick), state, params)
         params = {name: value + updates[name] for name, value in params.items()}
     return params
 

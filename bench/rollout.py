@@ -1,7 +1,7 @@
 """The rollout: many replicas of optimizees stepped together, for the matrix and for meta-training alike."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -93,11 +93,18 @@ def evaluated(
 ) -> Carry:
     """The second half of a step: loss and gradient at θ on the next minibatch.
 
-    Given the optimizer, the loss is that at its `evaluation_point`, which the record pays for and the clock does not.
+    Given the optimizer, it is `told`, and the loss is that at its `evaluation_point`, which the record pays for and the
+    clock does not.
     """
     point = None if optimizer is None else optimizer.evaluation_point(params, state)
     losses, grads = problems.loss_and_grad(params) if point is None else problems.loss_and_grad(params, point)
-    return Carry(params, state, losses, grads, step)
+    carry = Carry(params, state, losses, grads, step)
+    return carry if optimizer is None else told(problems, optimizer, carry)
+
+
+def told(problems: Problems, optimizer: Optimizer, carry: Carry) -> Carry:
+    """The same, with what the optimizer may need beyond the gradient in its state."""
+    return replace(carry, state=optimizer.told(carry.state, carry.losses, problems.task.horizon))
 
 
 def evaluation_point(optimizer: Optimizer, carry: Carry) -> Tensors:

@@ -12,7 +12,7 @@ from bench.failures import reason_of
 from bench.operations import Operations
 from bench.problems import Problems
 from bench.registry import function_family, identity_of
-from bench.rollout import evaluated, start, updated
+from bench.rollout import evaluated, start, told, updated
 from bench.seeds import derive_seed
 from optimizers.base import Optimizer
 from tasks.base import Task
@@ -41,9 +41,10 @@ class _Clocked:
         params, state = updated(self.optimizer, self.carry)
         synchronise()
         halfway = time.perf_counter()
-        self.carry = evaluated(self.problems, params, state, self.carry.step + 1)
+        carry = evaluated(self.problems, params, state, self.carry.step + 1)
         synchronise()
         ended = time.perf_counter()
+        self.carry = told(self.problems, self.optimizer, carry)
         if record:
             self.update_seconds.append(halfway - began)
             self.grad_seconds.append(ended - halfway)
@@ -56,7 +57,8 @@ class _Clocked:
             with operations:
                 updates, state = self.optimizer.update(self.carry.grads, self.carry.state, params)
             params = {name: value + updates[name] for name, value in params.items()}
-            self.carry = evaluated(self.problems, params, state, self.carry.step + 1)
+            carry = evaluated(self.problems, params, state, self.carry.step + 1)
+            self.carry = told(self.problems, self.optimizer, carry)
         averages = self.optimizer.evaluation_point(self.carry.params, self.carry.state) is not None
         flops = operations.flops
         return {

@@ -49,15 +49,21 @@ class Proposals:
 
 @dataclass(frozen=True)
 class _Trail:
-    """Gradients and parameters that the first optimizer met, step by step, and the coordinate that is looked at."""
+    """What the first optimizer met, step by step, and the coordinate that is looked at."""
 
     grads: list[Tensors]
     params: list[Tensors]
+    losses: list[Tensor]
     coordinate: int
 
     @property
     def gradients(self) -> list[float]:
         return [_entry(grads, self.coordinate) for grads in self.grads]
+
+    def update(self, optimizer: Optimizer, state: State, step: int, grads: Tensors) -> tuple[Tensors, State]:
+        """An optimizer's update at a step, counted from 1, had the gradients been these."""
+        told = optimizer.told(state, self.losses[step - 1], len(self.losses))
+        return optimizer.update(grads, told, self.params[step - 1])
 
 
 @torch.no_grad()
@@ -90,12 +96,12 @@ def proposals(
         name, learned = identity_of(optimizer), isinstance(optimizer, LearnedOptimizer)
         before: State = {}
         state = optimizer.init(trail.params[0])
-        for step, (grads, params) in enumerate(zip(trail.grads, trail.params, strict=True), 1):
+        for step, grads in enumerate(trail.grads, 1):
             if step in steps:
                 rows = _responses(optimizer, before, trail, step)
                 responses += [{"optimizer": name, "step": step, **row} for row in rows]
             before = copy.deepcopy(state) if step + 1 in steps else {}
-            updates, state = optimizer.update(grads, state, params)
+            updates, state = trail.update(optimizer, state, step, grads)
             gradient, update = _entry(grads, trail.coordinate), _entry(updates, trail.coordinate)
             about = {"optimizer": name, "learned": learned, "step": step}
             history.append({**about, "gradient": gradient, "update": update})
@@ -106,7 +112,7 @@ def proposals(
 def _followed(task: Task, leader: Optimizer, coordinate: int | None, index: int) -> _Trail:
     problems = Problems(task, [derive_seed("evaluation", function_family(task), index)])
     carry = start(problems, leader)
-    grads, params = [], []
+    grads, params, losses = [], [], []
     for _ in range(task.horizon):
         if not all(value.isfinite().all() for value in (*carry.grads.values(), *carry.params.values())):
             raise UpdatesError(
@@ -115,13 +121,14 @@ def _followed(task: Task, leader: Optimizer, coordinate: int | None, index: int)
             )
         grads.append(carry.grads)
         params.append(carry.params)
+        losses.append(carry.losses)
         carry = advance(problems, leader, carry)
     squares = torch.stack([_row(items).square() for items in grads]).mean(0)
     if coordinate is None:
         coordinate = int(squares.argmax())
     elif not 0 <= coordinate < len(squares):
         raise UpdatesError(f"coordinate {coordinate} is none of 0 to {len(squares) - 1} of {identity_of(task)}")
-    return _Trail(grads, params, coordinate)
+    return _Trail(grads, params, losses, coordinate)
 
 
 def _responses(optimizer: Optimizer, before: State, trail: _Trail, step: int) -> Iterator[dict[str, float | str]]:
@@ -132,11 +139,11 @@ def _responses(optimizer: Optimizer, before: State, trail: _Trail, step: int) ->
     gradients, at = trail.gradients, trail.coordinate
     recent = float(np.sqrt(np.mean(np.square(gradients[max(0, step - RECENT) : step]))))
     for past, sign in ((AS_IT_WAS, 1), (SIGN_TURNED, -1)):
-        grads, params = trail.grads[step - 2], trail.params[step - 2]
-        _, state = optimizer.update(_with(grads, at, sign * gradients[step - 2]), copy.deepcopy(before), params)
+        last = _with(trail.grads[step - 2], at, sign * gradients[step - 2])
+        _, state = trail.update(optimizer, copy.deepcopy(before), step - 1, last)
         for gradient in np.linspace(-3 * recent, 3 * recent, POINTS):
             asked = _with(trail.grads[step - 1], at, float(gradient))
-            updates, _ = optimizer.update(asked, copy.deepcopy(state), trail.params[step - 1])
+            updates, _ = trail.update(optimizer, copy.deepcopy(state), step, asked)
             yield {"before": past, "gradient": float(gradient), "update": _entry(updates, at)}
 
 

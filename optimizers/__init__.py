@@ -39,6 +39,7 @@ RULES = {
     "star": ("optimizers.star:STAR", "the same beside an Adam that it controls, its own term preconditioned"),
     "hierarchical": ("optimizers.hierarchical:Hierarchical", "cells for coordinates, for tensors and above them all"),
     "meta-sgd": ("optimizers.meta_sgd:MetaSGD", "gradient descent with a learned rate for each parameter"),
+    "velo": ("optimizers.velo:VeLO", "an LSTM for each tensor that mixes the perceptron of its coordinates"),
     "learned-adam": ("optimizers.learned_adam:LearnedAdam", "Adam with learned hyperparameters"),
 }
 """Name → (module:class, summary). Modules are imported when a rule is asked for."""

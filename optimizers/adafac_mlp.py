@@ -1,32 +1,16 @@
 """The small learned optimizer of Metz et al. 2022: a perceptron of four units on Adafactor's features."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from optimizers.base import State, Tensors, blend, per_replica
+from optimizers.accumulators import FACTORED_DECAYS, MOMENTUM_DECAYS, SQUARE_DECAY, Seen, look, nothing_seen
+from optimizers.base import State, Tensors, per_replica
 from optimizers.perceptron import PerceptronOptimizer
 
-MOMENTUM_DECAYS = (0.9, 0.99, 0.999)
-SQUARE_DECAY = 0.999
-FACTORED_DECAYS = (0.9, 0.99, 0.999)
 COUNT = len(FACTORED_DECAYS)
-SMALLEST = 1e-9  # of what is factored, under a root
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a rule of this kind knows of one parameter tensor."""
-
-    features: Tensor
-    """`[28, seeds, settings, ...]`."""
-    directions: Tensor
-    """m_β / √(v + 1e-6), `[3, seeds, settings, ...]`."""
-    inverse_root: Tensor
-    """1 / √(v + 1e-6), `[seeds, settings, ...]`."""
 
 
 class AdafacMLP(PerceptronOptimizer):
@@ -65,13 +49,13 @@ class AdafacMLP(PerceptronOptimizer):
 
     def init(self, params: Tensors) -> State:
         self.require_trained()
-        return {"step": 0, "of": {name: _nothing_seen(param) for name, param in params.items()}}
+        return {"step": 0, "of": {name: nothing_seen(param) for name, param in params.items()}}
 
     def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
         updates, memory = {}, {}
         for name, grad in grads.items():
-            seen, memory[name] = self._look(grad, params[name], state["of"][name])
-            outputs = self.respond(seen.features, state["step"])
+            seen, memory[name] = self._look(grad, state["of"][name])
+            outputs = self.respond(_features(grad, params[name], seen), state["step"])
             updates[name] = self._update(outputs, seen) * (-per_replica(self.lr, grad))
         return updates, {"step": state["step"] + 1, "of": memory}
 
@@ -79,38 +63,12 @@ class AdafacMLP(PerceptronOptimizer):
         """−u from the network's outputs."""
         return outputs[0] * (outputs[1] * self.magnitude_scale).exp() * self.step_size
 
-    def _look(self, grad: Tensor, param: Tensor, memory: State) -> tuple[Seen, State]:
-        """The features of a tensor, and its accumulators with the gradient in them."""
-        momenta = blend(
-            memory["momenta"],
-            grad.expand_as(memory["momenta"]),
-            self._weights("momentum_decays", MOMENTUM_DECAYS, grad),
-        )
-        squared = grad * grad
-        square = blend(memory["square"], squared, self._weights("square_decay", (SQUARE_DECAY,), grad)[0].clamp(0, 1))
-        inverse_root = (square + 1e-6).rsqrt()
-        weights = self._weights("factored_decays", FACTORED_DECAYS, grad).clamp(0, 1)
-        squared = squared + 1e-30
-        if (dims := _factored(grad)) is None:
-            rows = columns = blend(memory["rows"], squared.expand_as(memory["rows"]), weights)
-            of_grad, of_momenta = ((rows + small).rsqrt() for small in (SMALLEST, 1e-6))
-            factors = {"rows": rows}
-        else:
-            second, largest = dims
-            means = squared.mean(largest, keepdim=True), squared.mean(second, keepdim=True)
-            rows, columns = (
-                blend(memory[part], mean.expand_as(memory[part]), weights)
-                for part, mean in zip(("rows", "columns"), means, strict=True)
-            )
-            relative = rows / (rows.mean(second + 1, keepdim=True) + SMALLEST)  # a dimension further: decays come first
-            of_grad = of_momenta = relative.clamp_min(SMALLEST).rsqrt() * columns.clamp_min(SMALLEST).rsqrt()
-            factors = {"rows": rows, "columns": columns}
-        kept = [rows, columns, (rows + 1e-8).rsqrt(), (columns + 1e-8).rsqrt()]
-        directions = momenta * inverse_root
-        features = [grad[None], param[None], momenta, square[None], directions, inverse_root[None]]
-        features += [grad * of_grad, *(part.expand_as(momenta) for part in kept), momenta * of_momenta]
-        seen = Seen(torch.cat(features), directions, inverse_root)
-        return seen, {"momenta": momenta, "square": square, **factors}
+    def _look(self, grad: Tensor, memory: State) -> tuple[Seen, State]:
+        """What is known of a tensor with its gradient, and its accumulators; at the decays that φ says."""
+        momentum = self._weights("momentum_decays", MOMENTUM_DECAYS, grad)
+        square = self._weights("square_decay", (SQUARE_DECAY,), grad)[0].clamp(0, 1)
+        factored = self._weights("factored_decays", FACTORED_DECAYS, grad).clamp(0, 1)
+        return look(grad, memory, momentum, square, factored, smallest_of_vectors=1e-6)
 
     def _weights(self, name: str, decays: tuple[float, ...], like: Tensor) -> Tensor:
         """1 − β for each of `decays`, ready to multiply `[decays, seeds, settings, ...]`."""
@@ -118,22 +76,7 @@ class AdafacMLP(PerceptronOptimizer):
         return (rates * (10 * self.meta_parameters[name].to(like)).exp()).view(-1, *[1] * like.ndim)
 
 
-def _nothing_seen(param: Tensor) -> State:
-    zeros = {"momenta": param.new_zeros(len(MOMENTUM_DECAYS), *param.shape), "square": torch.zeros_like(param)}
-    if (dims := _factored(param)) is None:
-        return {**zeros, "rows": param.new_zeros(COUNT, *param.shape)}
-    second, largest = dims
-    means = {"rows": param.mean(largest, keepdim=True), "columns": param.mean(second, keepdim=True)}
-    return {**zeros, **{part: mean.new_zeros(COUNT, *mean.shape) for part, mean in means.items()}}
-
-
-def _factored(stacked: Tensor) -> tuple[int, int] | None:
-    """The second largest and the largest dimension of `[seeds, settings, ...]` (of equals, the later one is larger).
-
-    None for vectors and scalars, which are not factored.
-    """
-    sizes = stacked.shape[2:]
-    if len(sizes) < 2:
-        return None
-    *_, second, largest = sorted(range(len(sizes)), key=sizes.__getitem__)
-    return second + 2, largest + 2
+def _features(grad: Tensor, param: Tensor, seen: Seen) -> Tensor:
+    """The inputs that differ between coordinates, `[28, seeds, settings, ...]`."""
+    own = [grad[None], param[None], seen.momenta, seen.square[None], seen.directions, seen.inverse_root[None]]
+    return torch.cat([*own, seen.scaled_grad, *seen.kept, seen.scaled_momenta])

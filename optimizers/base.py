@@ -4,6 +4,7 @@
     updates, state = rule.update(grads, state, params)
     params = params + updates
 
+A rule that needs more than gradients, the loss or the number of steps, takes it from `told`, called before each update.
 `params`, `grads` and `updates` are dicts of tensors by parameter name. In the engine they come stacked, one replica
 after the other, as `[seeds, settings, ...]`; a rule that treats every coordinate alike need not care.
 """
@@ -48,6 +49,18 @@ class Optimizer(BaseModel, ABC):
         Neither `grads` nor `params` are changed. `state` is consumed: where no autograd graph is recorded, a rule may
         reuse its memory for the state that it returns, so a caller must not use the old one again.
         """
+
+    def told(self, state: State, losses: Tensor, horizon: int) -> State:
+        """The state, told what a rule may need beyond the gradient; most rules need nothing, and get it back as it is.
+
+        The engine calls it before each `update`. `state` is consumed.
+
+        Args:
+            state: from `init` or the last `update`.
+            losses: at the parameters of the next `update`, `[seeds, settings]`.
+            horizon: the number of updates from `init` to the end of the run.
+        """
+        return state
 
     def for_groups(self, groups: Mapping[str, tuple[str, ...]]) -> Self:
         """This rule, told which parameters are of which kind (`conv`, `fc`); most rules treat all alike.

@@ -5,7 +5,8 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from optimizers.adafac_mlp import AdafacMLP, Seen
+from optimizers.accumulators import Seen
+from optimizers.adafac_mlp import AdafacMLP
 
 
 class STAR(AdafacMLP):

@@ -69,7 +69,8 @@ def truncated_bptt(
     share = share or Share(0, len(carry.losses), len(carry.losses))
     if coordinates is not None and not isinstance(rule, CoordinatewiseOptimizer):
         raise ValueError(f"coordinates={coordinates} needs a coordinatewise rule, and {rule.name} is not one")
-    tape = _Tape(rule, carry, None if coordinates is None else _choose(carry.params, coordinates, generator, share))
+    sample = None if coordinates is None else _choose(carry.params, coordinates, generator, share)
+    tape = _Tape(rule, carry, problems.task.horizon, sample)
 
     losses = []
     unrolled = None if coordinates is not None else unroll(rule, carry.state, len(weights))
@@ -81,7 +82,7 @@ def truncated_bptt(
                 updates = {name: unrolled[name].update(grad) for name, grad in carry.grads.items()}
                 params = {name: value + updates[name] for name, value in carry.params.items()}
                 carry = evaluated(problems, params, carry.state, carry.step + 1)
-            tape.record(carry.grads)
+            tape.record(carry)
             losses.append(carry.losses)
     if unrolled is not None:
         carry = replace(carry, state={name: each.state() for name, each in unrolled.items()})
@@ -135,13 +136,13 @@ class _Sample:
 
 
 class _Tape:
-    """The gradients of a segment, and what is needed to run the rule over them again.
+    """The gradients and losses of a segment, and what is needed to run the rule over them again.
 
     With `chosen` positions of each parameter, only those are kept, laid end to end in one tensor for each kind of
     parameter that the rule tells apart.
     """
 
-    def __init__(self, rule: LearnedOptimizer, carry: Carry, sample: _Sample | None) -> None:
+    def __init__(self, rule: LearnedOptimizer, carry: Carry, horizon: int, sample: _Sample | None) -> None:
         self.chosen = chosen = None if sample is None else sample.chosen
         self.whole = carry.params
         self.kinds = _kinds(rule, carry.params) if chosen is not None else {}
@@ -160,10 +161,13 @@ class _Tape:
             }
             self.scale = {kind: torch.cat([rates[name] for name in names]) for kind, names in self.kinds.items()}
         self.grads = [self._pick(carry.grads)]
+        self.losses = [carry.losses]
+        self.horizon = horizon
         self.finite = True
 
-    def record(self, grads: Tensors) -> None:
-        self.grads.append(self._pick(grads))
+    def record(self, carry: Carry) -> None:
+        self.grads.append(self._pick(carry.grads))
+        self.losses.append(carry.losses)
 
     def meta_gradient(self, rule: LearnedOptimizer, weights: Tensor, unrolled: dict[str, Unrolled] | None) -> Tensors:
         """∂/∂φ of the surrogate Σ_s ⟨u_s, G_s⟩: by hand where the rule has it, else by autograd.
@@ -198,7 +202,8 @@ class _Tape:
         """The surrogate as a graph over the rule's meta-parameters."""
         params, state = self.params, self.state
         surrogate = next(iter(to_go[0].values())).new_zeros(())
-        for grads, targets in zip(self.grads[:-1], to_go, strict=True):
+        for grads, losses, targets in zip(self.grads[:-1], self.losses[:-1], to_go, strict=True):
+            state = rule.told(state, losses, self.horizon)
             updates, state = rule.update(grads, state, params)
             params = {name: value + updates[name] for name, value in params.items()}
             for name, update in updates.items():
@@ -237,6 +242,7 @@ class _Tape:
         if self.finite:
             return [{name: value * self.scale[name] for name, value in item.items()} for item in to_go]
         self.grads = [{name: torch.where(finite[name], g, 0.0) for name, g in grads.items()} for grads in self.grads]
+        self.losses = [torch.where(losses.isfinite(), losses, 0.0) for losses in self.losses]
         return [
             {name: torch.where(finite[name], value, 0.0) * self.scale[name] for name, value in item.items()}
             for item in to_go

@@ -102,7 +102,7 @@ def test_adam_step(race: Callable[..., Any], full: bool) -> None:
     race_torch(race, "Adam", "torch.optim.Adam, fused", ("", ""), ours, theirs, len(grads[0]))
 
 
-LEARNED = ["adafac-mlp", "star", "hierarchical", "mlp", "rnnprop"]
+LEARNED = ["adafac-mlp", "star", "hierarchical", "mlp", "rnnprop", "velo"]
 BRIDGED = ["nadam", "radam", "adafactor", "l-bfgs", "lion", "muon", "soap", "schedule-free", "prodigy"]
 
 
@@ -115,14 +115,14 @@ def test_a_step_of_each_rule(race: Callable[..., Any], full: bool, name: str) ->
     rows, columns, steps = (250, 400, 10) if full else (6, 4, 2)
     random = torch.Generator().manual_seed(0)
     grads = [{"weight": 0.1 * torch.randn(1, 1, rows, columns, generator=random)} for _ in range(steps)]
-    start = {"weight": torch.randn(1, 1, rows, columns, generator=random)}
+    start, loss = {"weight": torch.randn(1, 1, rows, columns, generator=random)}, torch.ones(1, 1)
 
     def call(rule: Optimizer) -> Callable[[], torch.Tensor]:
         @torch.no_grad()
         def run() -> torch.Tensor:
             params, state = start, rule.init(start)
             for grad in grads:
-                updates, state = rule.update(grad, state, params)
+                updates, state = rule.update(grad, rule.told(state, loss, steps), params)
                 params = {"weight": params["weight"] + updates["weight"]}
             return params["weight"]
 

@@ -24,6 +24,7 @@ from optimizers.rmsprop import RMSprop
 from optimizers.rnnprop import RNNprop
 from optimizers.sgd import SGD
 from optimizers.star import STAR
+from optimizers.velo import VeLO
 
 COORDINATES = 8
 
@@ -52,8 +53,8 @@ RULES = [
     trained(MLP(hidden=10, layers=3)),
     trained(AdafacMLP()),
     trained(STAR(hidden=5, layers=1)),
+    trained(VeLO(hidden=5, bank=3)),
     trained(LearnedAdam()),
-    trained(MetaSGD(shapes={"x": (COORDINATES,)})),
 ]
 
 
@@ -61,7 +62,7 @@ def executed(rule: Optimizer, coordinates: int) -> float:
     """The operations of one update; a graph makes the LSTM take its plain path, the fast one is another formula."""
     params = {"x": torch.ones(1, 1, coordinates)}
     grads = {"x": torch.linspace(-1, 1, coordinates)[None, None]}
-    state = rule.init(params)
+    state = rule.told(rule.init(params), torch.ones(1, 1), 10)
     with torch.set_grad_enabled(isinstance(rule, LearnedOptimizer)), Operations() as counted:
         rule.update(grads, state, params)
     assert counted.flops is not None, counted.unknown
@@ -73,6 +74,11 @@ def test_stated_operations_are_those_executed(rule: Optimizer) -> None:
     """Of two sizes the difference: what all coordinates share is not stated."""
     both = executed(rule, 2 * COORDINATES) - executed(rule, COORDINATES)
     assert rule.flops_per_coordinate() == both / COORDINATES
+
+
+def test_stated_operations_of_a_rule_for_one_architecture() -> None:
+    rule = trained(MetaSGD(shapes={"x": (COORDINATES,)}))
+    assert rule.flops_per_coordinate() == executed(rule, COORDINATES) / COORDINATES
 
 
 def test_products_of_the_papers_lstm() -> None:

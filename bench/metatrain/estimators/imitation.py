@@ -40,7 +40,8 @@ class Imitation(Estimator):
     @torch.no_grad()
     def begin(self, problems: Problems, rule: LearnedOptimizer, random: torch.Generator) -> Walk:
         walk = super().begin(problems, rule, random)
-        return Lesson(walk.carry, walk.met, teacher=self.teacher.init(walk.carry.params))
+        carry, teacher = walk.carry, self.teacher.init(walk.carry.params)
+        return Lesson(carry, walk.met, teacher=self.teacher.told(teacher, carry.losses, problems.task.horizon))
 
     def advance(
         self, problems: Problems, rule: LearnedOptimizer, walk: Walk, weights: Tensor, random: torch.Generator
@@ -60,7 +61,9 @@ class Imitation(Estimator):
             with torch.no_grad():
                 applied = updates if learner_leads else wanted
                 params = {name: value + applied[name] for name, value in carry.params.items()}
-                carry = evaluated(problems, params, without_graph(state), carry.step + 1)
+                carry = evaluated(problems, params, without_graph(state), carry.step + 1, rule)
+                state = rule.told(state, carry.losses, problems.task.horizon)
+                teacher = self.teacher.told(teacher, carry.losses, problems.task.horizon)
             met.append(carry.losses)
         losses = torch.stack(met, dim=-1)
         meta_grads = require_gradients(rule, torch.stack(distances).mean(), phi)

@@ -38,7 +38,8 @@ def antithetic(rule: LearnedOptimizer, noise: Tensors, sigma: float) -> list[Lea
 def gathered(problems: Problems, rule: LearnedOptimizer, particles: int) -> Carry:
     """All particles at θ_0."""
     carry = start(problems, rule, particles)
-    return replace(carry, state={str(k): rule.init(_of(carry.params, k)) for k in range(particles)})
+    state = {str(k): rule.init(_of(carry.params, k)) for k in range(particles)}
+    return _told(problems, [rule] * particles, replace(carry, state=state))
 
 
 def spread(carry: Carry, particles: int) -> Carry:
@@ -55,8 +56,7 @@ def spread(carry: Carry, particles: int) -> Carry:
 def alone(carry: Carry, particle: int) -> Carry:
     """One of the particles, as an ordinary rollout with one setting."""
     state = carry.state[str(particle)]
-    losses = carry.losses[:, particle : particle + 1]
-    return Carry(_of(carry.params, particle), state, losses, _of(carry.grads, particle), carry.step)
+    return Carry(_of(carry.params, particle), state, _losses(carry, particle), _of(carry.grads, particle), carry.step)
 
 
 def roll(problems: Problems, rules: Sequence[LearnedOptimizer], carry: Carry, steps: int) -> tuple[Carry, Tensor]:
@@ -68,7 +68,7 @@ def roll(problems: Problems, rules: Sequence[LearnedOptimizer], carry: Carry, st
             updates, state[str(k)] = rule.update(_of(carry.grads, k), carry.state[str(k)], _of(carry.params, k))
             moves.append(updates)
         params = {name: value + torch.cat([move[name] for move in moves], 1) for name, value in carry.params.items()}
-        carry = evaluated(problems, params, state, carry.step + 1)
+        carry = _told(problems, rules, evaluated(problems, params, state, carry.step + 1))
         losses.append(carry.losses)
     return carry, torch.stack(losses, dim=-1)
 
@@ -82,6 +82,16 @@ def finite_difference(values: Tensor, noise: Tensors, sigma: float) -> Tensors:
     difference = positive - negative
     slope = torch.where(difference.isfinite(), difference, 0.0).mean(0) / (2 * sigma * positive.shape[1])
     return {name: torch.tensordot(slope, value, dims=1) for name, value in noise.items()}
+
+
+def _told(problems: Problems, rules: Sequence[LearnedOptimizer], carry: Carry) -> Carry:
+    horizon = problems.task.horizon
+    state = {str(k): rule.told(carry.state[str(k)], _losses(carry, k), horizon) for k, rule in enumerate(rules)}
+    return replace(carry, state=state)
+
+
+def _losses(carry: Carry, particle: int) -> Tensor:
+    return carry.losses[:, particle : particle + 1]
 
 
 def _of(values: Tensors, particle: int) -> Tensors:

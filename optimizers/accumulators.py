@@ -1,0 +1,116 @@
+"""What optimizers of Metz et al. remember of a tensor's gradients: momenta, squares, and Adafactor's rows and columns.
+
+Their first dimension counts decays, then come those of the stacked parameter, `[decays, seeds, settings, ...]`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from optimizers.base import State, blend
+
+MOMENTUM_DECAYS = (0.9, 0.99, 0.999)
+SQUARE_DECAY = 0.999
+FACTORED_DECAYS = (0.9, 0.99, 0.999)
+SMALLEST = 1e-9  # of what is factored, under a root
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The accumulators of a tensor with its gradient in them, and what the rules make of them."""
+
+    momenta: Tensor
+    square: Tensor
+    """v, `[seeds, settings, ...]`."""
+    inverse_root: Tensor
+    """1 / √(v + 1e-6)."""
+    directions: Tensor
+    """m / √(v + 1e-6) for each m."""
+    rows: Tensor
+    """r: means of squares over the largest dimension, which is kept with size 1; w for vectors and scalars."""
+    columns: Tensor
+    """c: means over the second largest dimension likewise; w for vectors and scalars."""
+    scaled_grad: Tensor
+    """g s for each s."""
+    scaled_momenta: Tensor
+    """m s for each m and the s of the same place."""
+
+    @property
+    def kept(self) -> list[Tensor]:
+        """r, c, 1 / √(r + 1e-8) and 1 / √(c + 1e-8), each for all coordinates."""
+        parts = (self.rows, self.columns, (self.rows + 1e-8).rsqrt(), (self.columns + 1e-8).rsqrt())
+        return [part.expand_as(self.momenta) for part in parts]
+
+
+def nothing_seen(param: Tensor) -> State:
+    """The accumulators before the first gradient."""
+    zeros = {"momenta": param.new_zeros(len(MOMENTUM_DECAYS), *param.shape), "square": torch.zeros_like(param)}
+    if (dims := _factored(param)) is None:
+        return {**zeros, "rows": param.new_zeros(len(FACTORED_DECAYS), *param.shape)}
+    second, largest = dims
+    means = {"rows": param.mean(largest, keepdim=True), "columns": param.mean(second, keepdim=True)}
+    return {**zeros, **{part: mean.new_zeros(len(FACTORED_DECAYS), *mean.shape) for part, mean in means.items()}}
+
+
+def look(
+    grad: Tensor, memory: State, momentum: Tensor, square: Tensor | float, factored: Tensor, smallest_of_vectors: float
+) -> tuple[Seen, State]:
+    """What is known of a tensor once its gradient has been seen, and its accumulators.
+
+    m ← β m + (1 − β) g; v ← β v + (1 − β) g²; r and c the same with means of g² + 1e-30 over the largest dimension of
+    the tensor and over its second largest. They stand for 1 / √v as s = (r / (mean(r) + 1e-9))^−½ · c^−½, with mean(r)
+    over the second largest dimension and both factors at most 1e9^½. Vectors and scalars have one
+    w ← β w + (1 − β) (g² + 1e-30) in place of r and of c; there the gradient's s is 1 / √(w + 1e-9) and the momenta's
+    1 / √(w + `smallest_of_vectors`).
+
+    Args:
+        grad: `[seeds, settings, ...]`.
+        memory: of this tensor; consumed.
+        momentum: 1 − β for each momentum, ready to multiply `[decays, seeds, settings, ...]`.
+        square: 1 − β for v.
+        factored: 1 − β for each r and c.
+        smallest_of_vectors: what is added to w for the momenta's s.
+    """
+    momenta = blend(memory["momenta"], grad.expand_as(memory["momenta"]), momentum)
+    squared = grad * grad
+    average = blend(memory["square"], squared, square)
+    inverse_root = (average + 1e-6).rsqrt()
+    squared = squared + 1e-30
+    if (dims := _factored(grad)) is None:
+        rows = columns = blend(memory["rows"], squared.expand_as(memory["rows"]), factored)
+        of_grad, of_momenta = ((rows + small).rsqrt() for small in (SMALLEST, smallest_of_vectors))
+        factors = {"rows": rows}
+    else:
+        second, largest = dims
+        means = squared.mean(largest, keepdim=True), squared.mean(second, keepdim=True)
+        rows, columns = (
+            blend(memory[part], mean.expand_as(memory[part]), factored)
+            for part, mean in zip(("rows", "columns"), means, strict=True)
+        )
+        relative = rows / (rows.mean(second + 1, keepdim=True) + SMALLEST)  # a dimension further: decays come first
+        of_grad = of_momenta = relative.clamp_min(SMALLEST).rsqrt() * columns.clamp_min(SMALLEST).rsqrt()
+        factors = {"rows": rows, "columns": columns}
+    seen = Seen(
+        momenta=momenta,
+        square=average,
+        inverse_root=inverse_root,
+        directions=momenta * inverse_root,
+        rows=rows,
+        columns=columns,
+        scaled_grad=grad * of_grad,
+        scaled_momenta=momenta * of_momenta,
+    )
+    return seen, {"momenta": momenta, "square": average, **factors}
+
+
+def _factored(stacked: Tensor) -> tuple[int, int] | None:
+    """The second largest and the largest dimension of `[seeds, settings, ...]` (of equals, the later one is larger).
+
+    None for vectors and scalars, which are not factored.
+    """
+    sizes = stacked.shape[2:]
+    if len(sizes) < 2:
+        return None
+    *_, second, largest = sorted(range(len(sizes)), key=sizes.__getitem__)
+    return second + 2, largest + 2
