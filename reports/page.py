@@ -23,6 +23,7 @@ from reports import (
     profile_figure,
     profiles,
     tables,
+    transfer_figure,
     views,
     wins,
 )
@@ -97,6 +98,7 @@ def write_report(run_folders: Sequence[str | Path], target: str | Path) -> Repor
         styles = plots.line_styles(drawn)
         profile_figure.draw_profiles(results.cells, styles, folder / "figures")
         amortization_figure.draw_amortization(frames["amortization"], styles, folder / "figures")
+        transfer_figure.draw_transfer(frames["generalization"], folder / "figures")
         painted = draw_pictures(results.cells, results.pictures, folder / "figures")
         (folder / "index.html").write_text(render(results, frames, drawn, painted), encoding="utf-8")
 

@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.identity import IdentityError, parse_identity
 from bench.stats import REFERENCE, ratio_of_means
 from reports.counting import counted_losses, failed, groups, manifest_of
+from reports.familiarity import KIN, OTHERS, TRAINED, familiarity, training_families
 from reports.formats import one_line
 from reports.reference import paired
 
 COLUMNS = ["optimizer", "against", "families", "tasks", "lower", "clearly_lower", "clearly_higher"]
 COLUMNS += ["median_ratio", "failing_tasks"]
-TRAINED, KIN, OTHERS, ALL = "trained on", "others of their kind", "held out", "all"
+ALL = "all"
 
 
 def wins(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -63,33 +63,17 @@ def _on_task(task: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> 
     found = []
     adam = task[task["optimizer"] == REFERENCE]
     for key, own in groups(task[task["learned"].eq(True)], "task", "optimizer"):
-        manifest = manifest_of(key, manifests)
+        families = training_families(own, manifest_of(key, manifests))
         for track, name in (("default", f"{REFERENCE}, untuned"), ("tuned", f"{REFERENCE}, tuned")):
             mine, others = paired(own, adam[adam["track"] == track])
             if not mine.empty:
                 ratio = ratio_of_means(counted_losses(mine), counted_losses(others))
                 found.append(
                     key
-                    | {"against": name, "families": _familiarity(key["task"], own, manifest), "failed": failed(own) > 0}
+                    | {"against": name, "families": familiarity(key["task"], families), "failed": failed(own) > 0}
                     | {"ratio": ratio.estimate, "low": ratio.low, "high": ratio.high}
                 )
     return found
-
-
-def _familiarity(task: str, own: pd.DataFrame, manifest: Mapping[str, Any]) -> str:
-    """What a task is to an optimizer; one whose run does not say what it was trained on was trained on nothing."""
-    recipe = (manifest.get("recipes") or {}).get(own["checkpoint_sha256"].iloc[0]) or {}
-    seen = [str(name) for name in recipe.get("mixture") or [recipe.get("task")]]
-    if task in seen:
-        return TRAINED
-    return KIN if _name(task) in map(_name, seen) else OTHERS
-
-
-def _name(identity: str) -> str:
-    try:
-        return parse_identity(identity)[0]
-    except IdentityError:
-        return identity
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, Any]:
