@@ -19,9 +19,9 @@ def generalization(
 ) -> pd.DataFrame:
     """The headline's ratios, by what each checkpoint was trained on.
 
-    `families` says what the tested task is to those trained on, as in `reports.familiarity`. `axis` is the parameter that
-    differs between it and the nearest of them: `none` where they are the same, `several`, or `family`; `difference` says
-    it in words. Parameters that an identity leaves out have the values in the manifest.
+    `families` says what the tested task is to those trained on, as in `reports.familiarity`. `axis` is the parameter
+    that differs between it and the nearest of them: `none` where they are the same, `several`, or `family`;
+    `difference` says it in words. Parameters that an identity leaves out have the values in the manifest.
     """
     place = [name for name in ("run", "task", "optimizer", "track") if name in headline]
     trained = {

@@ -32,8 +32,8 @@ FRAMES: dict[str, Style] = {
     KIN: {"edgecolor": "black", "linewidth": 1.8, "linestyle": (0, (3, 2))},
 }
 KEY = (
-    "Framed: trained on this task; dashed: on the same family with other parameters. Bold: the 95 % interval\n"
-    "is on one side of 1. ∞: a seed diverged or failed, with how many did. Hatched: not run, or nothing to compare with."
+    "Framed: trained on this task; dashed: on the same family with other parameters. Bold: the 95 % interval is on\n"
+    "one side of 1. ∞: some seeds failed, as many as it says. Hatched: it did not run, or nothing can be compared."
 )
 
 
@@ -98,15 +98,18 @@ def _widest(labels: Sequence[str]) -> int:
 
 
 def _draw_cell(axes: Axes, x: int, y: int, cell: dict[Any, Any], colours: ScalarMappable) -> None:
-    if np.isnan(cell["ratio"]):
-        return
-    colour = colours.to_rgba(np.clip(cell["ratio"], 1 / FURTHEST, FURTHEST))
-    axes.add_patch(_box(x, y, facecolor=colour, edgecolor="white", linewidth=1))
-    dark = np.dot(colour[:3], (0.299, 0.587, 0.114)) < 0.5
-    clear = cell["high"] < 1 or cell["low"] > 1
-    text = number(float(f"{cell['ratio']:.2g}")) + (f"\n{cell['failures']} failed" if cell["failures"] else "")
-    look: Style = {"color": "white" if dark else "black", "fontweight": "bold" if clear else "normal"}
-    axes.text(x, y, text, ha="center", va="center", fontsize=9, **look)
+    lines: list[str] = []
+    look: Style = {}
+    if not np.isnan(cell["ratio"]):
+        colour = colours.to_rgba(np.clip(cell["ratio"], 1 / FURTHEST, FURTHEST))
+        axes.add_patch(_box(x, y, facecolor=colour, edgecolor="white", linewidth=1))
+        lines.append(number(float(f"{cell['ratio']:.2g}")))
+        dark = np.dot(colour[:3], (0.299, 0.587, 0.114)) < 0.5
+        clear = cell["high"] < 1 or cell["low"] > 1
+        look = {"color": "white" if dark else "black", "fontweight": "bold" if clear else "normal"}
+    if cell["failures"]:
+        lines.append(f"{cell['failures']} failed")
+    axes.text(x, y, "\n".join(lines), ha="center", va="center", fontsize=9, **look)
     if frame := FRAMES.get(cell["families"]):
         axes.add_patch(_box(x, y, 0.05, fill=False, zorder=3, **frame))
 

@@ -88,6 +88,12 @@ def test_cells_hold_ratios_failures_and_gaps(table) -> None:
     assert filled == set(FINAL_LOSSES), "what did not run is hatched and has no colour"
 
 
+def test_what_fails_like_its_baseline_is_no_gap(frame, cell) -> None:
+    rows = frame(cell("adam", [INF, 1.0]), cell("lstm", [INF, INF], learned=True, track="default"))
+    axes = transfer_figure("a run", generalization(rows, tables.headline(rows), {})).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["2 failed"]
+
+
 def test_frames_are_round_what_was_trained_on(table) -> None:
     axes = transfer_figure("a run", table).axes[0]
     frames = {at(*box.get_center()): box.get_linestyle() for box in boxes(axes) if not box.get_fill()}
