@@ -45,15 +45,16 @@ def draw_transfer(table: pd.DataFrame, folder: Path) -> list[Drawn]:
         folder: an existing folder.
     """
     drawn = []
-    for run, rows in table.groupby("run", sort=False) if "run" in table else [("", table)]:
+    for key, rows in table.groupby("run", sort=False) if "run" in table else [("", table)]:
+        run = str(key)
         if min(rows["optimizer"].nunique(), rows["task"].nunique()) < LEAST:
             continue
-        path = folder / cell_name(KIND, *([str(run)] if run else []))
+        where, path = f" in {run}" if run else "", folder / cell_name(KIND, *([run] if run else []))
         with theme():
-            save(transfer_figure("Final loss over the best baseline's" + (f", {run}" if run else ""), rows), path)
+            save(transfer_figure(f"Final loss over the best baseline's{where}", rows), path)
         names = ", ".join(dict.fromkeys(rows["optimizer"]))
-        words = f"Ratio of mean final losses to the best tuned baseline's on every task{f' of {run}' if run else ''}"
-        drawn.append(Drawn(KIND, path, one_line(f"{words}, for {names}")))
+        words = f"Ratio of mean final losses to the best tuned baseline's on every task{where}, for {names}"
+        drawn.append(Drawn(KIND, path, one_line(words)))
     return drawn
 
 
@@ -80,7 +81,7 @@ def transfer_figure(title: str, rows: pd.DataFrame) -> Figure:
     bar = figure.colorbar(colours, ax=axes, fraction=0.04, pad=0.02, ticks=[1 / FURTHEST, 0.3, 1, 3, FURTHEST])
     bar.ax.set_yticklabels([f"≤ {1 / FURTHEST:g}", "0.3", "1", "3", f"≥ {FURTHEST:g}"], fontsize=9)
     bar.ax.minorticks_off()
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     return figure
 
 
