@@ -1,42 +1,47 @@
 """Where a learned optimizer was trained, where it was tested, and which parameters of the task lie between the two."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from bench.identity import IdentityError, parse_identity
 from reports.counting import groups, manifest_of
+from reports.familiarity import familiarity, family_name, training_families
 
 UNKNOWN = "not recorded"
-COLUMNS = ["optimizer", "trained_on", "task", "axis", "difference", "ratio", "low", "high", "seeds", "verdict"]
+COLUMNS = ["optimizer", "trained_on", "task", "families", "axis", "difference", "ratio", "low", "high", "seeds"]
+COLUMNS += ["failures", "verdict", "track"]
 
 
 def generalization(
     cells: pd.DataFrame, headline: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]
 ) -> pd.DataFrame:
-    """The headline's ratios, by the task that each checkpoint was trained on.
+    """The headline's ratios, by what each checkpoint was trained on.
 
-    `axis` is the parameter that differs between that task and the tested one: `none` where they are the same,
-    `several`, or `family`; `difference` says it in words. Parameters that an identity leaves out
-    have the values in the manifest.
+    `families` says what the tested task is to those trained on, as in `reports.familiarity`. `axis` is the parameter
+    that differs between it and the nearest of them: `none` where they are the same, `several`, or `family`;
+    `difference` says it in words. Parameters that an identity leaves out have the values in the manifest.
     """
     place = [name for name in ("run", "task", "optimizer", "track") if name in headline]
-    trained: dict[tuple[Any, ...], str] = {}
-    mixtures: dict[tuple[Any, ...], list[str]] = {}
-    for key, rows in groups(cells[cells["learned"].eq(True)], "task", "optimizer", "track"):
-        manifest = manifest_of(key, manifests)
-        recipe = (manifest.get("recipes") or {}).get(rows["checkpoint_sha256"].iloc[0]) or {}
-        trained[tuple(key.values())] = str(recipe.get("task") or UNKNOWN)
-        mixtures[tuple(key.values())] = list(recipe.get("mixture") or [])
+    trained = {
+        tuple(key.values()): training_families(rows, manifest_of(key, manifests))
+        for key, rows in groups(cells[cells["learned"].eq(True)], "task", "optimizer", "track")
+    }
     parameters = _parameters(manifests)
     found = []
     for row in headline.to_dict("records"):
-        here = tuple(row[name] for name in place)
-        origin = row["task"] if row["task"] in mixtures[here] else trained[here]
-        axis, difference = _difference(origin, row["task"], parameters)
-        found.append(row | {"trained_on": origin, "axis": axis, "difference": difference})
+        families, task = trained[tuple(row[name] for name in place)], row["task"]
+        axis, difference = _difference(families, task, parameters)
+        about = {"trained_on": _described(families), "families": familiarity(task, families)}
+        found.append(row | about | {"axis": axis, "difference": difference})
     return pd.DataFrame(found, columns=[*(["run"] if "run" in headline else []), *COLUMNS])
+
+
+def _described(families: Sequence[str]) -> str:
+    if not families:
+        return UNKNOWN
+    return families[0] if len(families) == 1 else f"a mixture of {len(families)}"
 
 
 def _parameters(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -48,17 +53,20 @@ def _parameters(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[st
     return known
 
 
-def _difference(origin: str, tested: str, known: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
-    if origin == UNKNOWN:
+def _difference(families: Sequence[str], tested: str, known: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
+    """Between the tested task and the family trained on; of a mixture, the first of the same name."""
+    if not families:
         return "unknown", "the run does not say what it was trained on"
-    if origin == tested:
+    if tested in families:
         return "none", "the task it was trained on"
+    kin = [name for name in families if family_name(name) == family_name(tested)]
+    if not kin:
+        seen = ", ".join(dict.fromkeys(map(family_name, families)))
+        return "family", f"another family: {family_name(tested)}, trained on {seen}"
     try:
-        (family, here), (other_family, there) = parse_identity(origin), parse_identity(tested)
+        (family, here), (_, there) = parse_identity(kin[0]), parse_identity(tested)
     except IdentityError:
         return "family", "another task"
-    if family != other_family:
-        return "family", f"another family: {other_family}, trained on {family}"
     defaults = _defaults(family, known)
     changes = []
     for name in sorted({*here, *there}):

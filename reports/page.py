@@ -26,6 +26,7 @@ from reports import (
     recipes,
     recipes_figure,
     tables,
+    transfer_figure,
     views,
     wins,
 )
@@ -103,7 +104,8 @@ def write_report(run_folders: Sequence[str | Path], target: str | Path) -> Repor
         amortization_figure.draw_amortization(frames["amortization"], styles, folder / "figures")
         costs_figure.draw_costs(frames["costs"], folder / "figures")
         compared = recipes.recipes(results.cells, frames["headline"], results.manifests)
-        charted = recipes_figure.draw_recipes(compared, folder / "figures")
+        charted = transfer_figure.draw_transfer(frames["generalization"], folder / "figures")
+        charted += recipes_figure.draw_recipes(compared, folder / "figures")
         painted = draw_pictures(results.cells, results.pictures, folder / "figures")
         (folder / "index.html").write_text(render(results, frames, drawn, painted, charted), encoding="utf-8")
 

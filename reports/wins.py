@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.identity import IdentityError, parse_identity
 from bench.stats import REFERENCE, ratio_of_means
 from reports.counting import counted_losses, failed, groups, manifest_of
+from reports.familiarity import KIN, OTHERS, TRAINED, familiarity, training_families
 from reports.formats import one_line
 from reports.reference import paired
 
 COLUMNS = ["optimizer", "against", "families", "tasks", "lower", "clearly_lower", "clearly_higher"]
 COLUMNS += ["median_ratio", "failing_tasks"]
 TRACKS = ("default", "tuned")
-TRAINED, KIN, OTHERS, ALL = "trained on", "others of their kind", "held out", "all"
+ALL = "all"
 
 
 def wins(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -65,7 +65,7 @@ def _on_task(task: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> 
     found = []
     baselines = list(groups(task[~task["learned"].eq(True)], "optimizer", "track"))
     for key, own in groups(task[task["learned"].eq(True)], "task", "optimizer"):
-        manifest = manifest_of(key, manifests)
+        families = training_families(own, manifest_of(key, manifests))
         for other, rows in baselines:
             mine, others = paired(own, rows)
             if not mine.empty:
@@ -73,7 +73,7 @@ def _on_task(task: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> 
                 found.append(
                     key
                     | {"against": _against(other["optimizer"], other["track"])}
-                    | {"families": _familiarity(key["task"], own, manifest), "failed": failed(own) > 0}
+                    | {"families": familiarity(key["task"], families), "failed": failed(own) > 0}
                     | {"ratio": ratio.estimate, "low": ratio.low, "high": ratio.high}
                 )
     return found
@@ -81,22 +81,6 @@ def _on_task(task: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> 
 
 def _against(optimizer: str, track: str) -> str:
     return f"{optimizer}, {'untuned' if track == 'default' else track}"
-
-
-def _familiarity(task: str, own: pd.DataFrame, manifest: Mapping[str, Any]) -> str:
-    """What a task is to an optimizer; one whose run does not say what it was trained on was trained on nothing."""
-    recipe = (manifest.get("recipes") or {}).get(own["checkpoint_sha256"].iloc[0]) or {}
-    seen = [str(name) for name in recipe.get("mixture") or [recipe.get("task")]]
-    if task in seen:
-        return TRAINED
-    return KIN if _name(task) in map(_name, seen) else OTHERS
-
-
-def _name(identity: str) -> str:
-    try:
-        return parse_identity(identity)[0]
-    except IdentityError:
-        return identity
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, Any]:

@@ -128,7 +128,7 @@ function heatSpec(cells) {
   return {
     data: { values: cells }, padding: { left: 5, top: 5, bottom: 5, right: 70 }, height: 46 * new Set(cells.map((cell) => cell.row)).size,
     layer: [
-      { mark: { type: "rect", stroke: "var(--surface)", strokeWidth: 2, cornerRadius: 4, aria: false }, encoding: { x, y, color: { field: "value", type: "quantitative", legend: null, scale: { type: "threshold", domain: HEAT, range: HEAT.concat(0).map((_, i) => `var(--heat-${i})`) } } } },
+      { mark: { type: "rect", strokeWidth: 2, cornerRadius: 4, aria: false }, encoding: { x, y, stroke: { condition: { test: "datum.families === 'trained on'", value: ink }, value: "var(--surface)" }, color: { field: "value", type: "quantitative", legend: null, scale: { type: "threshold", domain: HEAT, range: HEAT.concat(0).map((_, i) => `var(--heat-${i})`) } } } },
       { mark: { type: "text", fontSize: 13, fontWeight: 600, color: ink, aria: false }, encoding: { x, y, text: { field: "shown" } } },
     ],
   };
