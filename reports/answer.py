@@ -140,7 +140,8 @@ def _beside_baseline(headline: pd.DataFrame, table: pd.DataFrame, columns: list[
     place = [name for name in ("run", "task") if name in headline]
     own = table[[*place, "optimizer", "track", *columns]]
     names = {"optimizer": "baseline", "track": "baseline_track", **{name: f"baseline_{name}" for name in columns}}
-    beside = headline.merge(own, on=[*place, "optimizer", "track"])
+    texts = headline.astype({"baseline": object, "baseline_track": object})  # numbers, where all of them are missing
+    beside = texts.merge(own, on=[*place, "optimizer", "track"])
     return beside.merge(own.rename(columns=names), on=[*place, "baseline", "baseline_track"])
 
 

@@ -283,3 +283,9 @@ def test_terminal_shows_names_literally_and_unfolded(cell, frame):
     assert "lstm[bold red]" + "x" * 200 in text
     assert "\x1b" not in text
     assert max(len(line.split()) for line in text.splitlines() if "x" * 200 in line) > 4
+
+
+def test_a_run_of_learned_optimizers_alone_has_a_report(cell, write_run, tmp_path):
+    cells = [cell("lstm", [1.0] * 3, learned=True, track="default")]
+    report = write_report([write_run(tmp_path / "run", cells)], tmp_path / "report")
+    assert "no baseline ran" in report.headline
