@@ -54,7 +54,7 @@ def new_figure(title: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def new_panels(rows: int, columns: int, size: float = 2.4) -> tuple[Figure, Any]:
+def new_panels(rows: int, columns: int, size: float = 3.0) -> tuple[Figure, Any]:
     """A figure of panels of one size, in inches, and their axes `[rows][columns]`."""
     figure = Figure(figsize=(size * columns, size * rows), layout="constrained")
     FigureCanvasAgg(figure)

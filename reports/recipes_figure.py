@@ -20,6 +20,7 @@ from reports.recipes import words
 KIND, MAP_KIND = "recipes", "recipes-map"
 LEAST_CELLS = 6
 """Of a map; what is fewer are rows only."""
+PANEL_SIGNS = 30  # what fits above a panel
 FARTHEST = 10.0
 """Ratios from here on, and from its inverse down, have one colour."""
 
@@ -115,7 +116,10 @@ def map_figure(panels: Sequence[Map]) -> Figure:
         axes.set_yticks(range(len(panel.down)), [number(value) for value in panel.down])
         axes.grid(visible=False)
         axes.set_title(
-            "\n".join(filter(None, [literal(panel.task, 30), panel.label and literal(panel.label, 30)])), fontsize=9
+            "\n".join(
+                filter(None, [literal(panel.task, PANEL_SIGNS), panel.label and literal(panel.label, PANEL_SIGNS)])
+            ),
+            fontsize=9,
         )
         axes.set(ylabel=panel.names[0].replace("_", " "), xlabel=panel.names[1].replace("_", " "))
     return figure
