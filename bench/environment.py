@@ -2,6 +2,7 @@
 
 import functools
 import importlib.metadata
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -12,7 +13,10 @@ PACKAGES = ("l2obench", "torch", "numpy", "scipy", "pandas", "pyarrow", "safeten
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Versions, processor, threads and commit, as they are now in this process."""
+    """Versions, processor, threads and commit, as they are now in this process.
+
+    `load`: how many processes wanted a processor in the last minute; clocks mean little where it is near `processors`.
+    """
     import torch
 
     on_gpu = device.startswith("cuda")
@@ -22,6 +26,8 @@ def environment(device: str) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "threads": torch.get_num_threads(),
+        "processors": os.cpu_count(),
+        "load": _load(),
         "device": device,
         "device_name": torch.cuda.get_device_name(device) if on_gpu else _processor(),
         **commit(),
@@ -52,6 +58,13 @@ def commit() -> dict[str, Any]:
     about = dict(line.removeprefix("# ").split(" ", 1) for line in said if line.startswith("# "))
     commit = about.get("branch.oid", INITIAL)
     return {"commit": None if commit == INITIAL else commit, "dirty": any(not line.startswith("# ") for line in said)}
+
+
+def _load() -> float | None:
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (OSError, AttributeError):  # a system that does not say
+        return None
 
 
 def _processor() -> str:

@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import tables
+from reports.counting import fact
 from reports.formats import number, one_line, readable
 
 HEADLINE = ["task", "optimizer", "baseline", "ratio", "low", "high", "seeds", "update_time", "verdict"]
@@ -79,6 +81,23 @@ def caveats(tuning: pd.DataFrame) -> list[str]:
     if tuning["at_edge"].any():
         found.append("A tuned learning rate lies at the edge of its grid: a better one may lie beyond. See Tuning.")
     return found
+
+
+def busy(manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A warning for every run whose clocks were taken while other work had the processors."""
+    found = []
+    for label, manifest in manifests.items():
+        for start in manifest.get("starts") or [manifest]:
+            environment = start.get("environment") or {}
+            load, processors = fact(environment, "load"), fact(environment, "processors")
+            if load >= processors:
+                where = f"{label}: the" if len(manifests) > 1 else "The"
+                found.append(
+                    f"{where} machine was busy: {_short(load)} processes for {processors:.0f} processors. Seconds, and "
+                    "ratios of seconds, are not to be quoted."
+                )
+                break
+    return [one_line(sentence) for sentence in found]
 
 
 def headline_text(cells: pd.DataFrame) -> str:

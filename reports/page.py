@@ -178,7 +178,9 @@ def render(
             won=wins.sentences(frames["wins"]),
             beyond=horizon.sentences(frames["past_the_horizon"]),
             amortized=amortization.sentences(frames["amortization"]),
-            caveats=answer.held_out(headline, frames["final_losses"]) + answer.caveats(frames["tuning"]),
+            caveats=answer.busy(results.manifests)
+            + answer.held_out(headline, frames["final_losses"])
+            + answer.caveats(frames["tuning"]),
             tables={
                 name: formats.to_html(frame.head(ROWS_WITHOUT_SCRIPT), CAPTIONS[name], name, len(frame))
                 if name in filled
@@ -225,6 +227,7 @@ def _about(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "device": f"{environment.get('device_name', '—')} ({environment.get('device', 'device not recorded')})",
         "processor": environment.get("processor"),
         "threads": environment.get("threads"),
+        "load at the start": environment.get("load"),
         "system": environment.get("system"),
         "python": environment.get("python"),
         **(environment.get("versions") or {}),

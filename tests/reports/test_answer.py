@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from reports.answer import clocks, held_out
+from reports.answer import busy, clocks, held_out
 
 HEADLINE = {"task": "bowl", "optimizer": "lstm", "track": "default", "baseline": "nag", "baseline_track": "tuned"}
 
@@ -63,3 +63,16 @@ def test_a_task_without_held_out_data_has_no_such_sentence() -> None:
         for name, track in (("lstm", "default"), ("nag", "tuned"))
     ]
     assert held_out(pd.DataFrame([HEADLINE]), pd.DataFrame(rows)) == []
+
+
+@pytest.mark.parametrize(("load", "told"), [(0.3, False), (1.9, False), (2.0, True), (8.7, True), (None, False)])
+def test_clocks_of_a_busy_machine_are_warned_of(load: float | None, told: bool) -> None:
+    quiet = {"environment": {"load": 0.1, "processors": 2}}
+    starts = [quiet, {"environment": {"load": load, "processors": 2}}]
+    sentences = busy({"run": {"starts": starts}})
+    assert bool(sentences) == told
+    assert all(f"{load:.2g} processes for 2 processors" in sentence for sentence in sentences)
+
+
+def test_a_run_that_does_not_say_how_busy_its_machine_was_is_not_warned_of() -> None:
+    assert busy({"run": {"environment": None}, "other": {}}) == []
