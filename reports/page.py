@@ -4,6 +4,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -104,8 +105,10 @@ def write_report(run_folders: Sequence[str | Path], target: str | Path) -> Repor
         amortization_figure.draw_amortization(frames["amortization"], styles, folder / "figures")
         costs_figure.draw_costs(frames["costs"], folder / "figures")
         compared = recipes.recipes(results.cells, frames["headline"], results.manifests)
-        charted = transfer_figure.draw_transfer(frames["generalization"], folder / "figures")
-        charted += recipes_figure.draw_recipes(compared, folder / "figures")
+        charted = {
+            "transfer": transfer_figure.draw_transfer(frames["generalization"], folder / "figures"),
+            "recipes": recipes_figure.draw_recipes(compared, folder / "figures"),
+        }
         painted = draw_pictures(results.cells, results.pictures, folder / "figures")
         (folder / "index.html").write_text(render(results, frames, drawn, painted, charted), encoding="utf-8")
 
@@ -146,11 +149,11 @@ def render(
     frames: Mapping[str, pd.DataFrame],
     drawn: Sequence[Scene],
     painted: Sequence[Drawn] = (),
-    charted: Sequence[Drawn] = (),
+    charted: Mapping[str, Sequence[Drawn]] = MappingProxyType({}),
 ) -> str:
     """The page: words and the first rows of tables as HTML, numbers packed for its script, which draws them.
 
-    Pictures that optimizers painted, and figures of recipes, are images inside it.
+    Pictures that optimizers painted, and figures of `transfer` and `recipes`, are images inside it.
     """
     headline = frames["headline"]
     found = profiles.profiles(results.cells)
@@ -188,7 +191,7 @@ def render(
                 for name, frame in frames.items()
             },
             pictures=[(figure, _data_uri(figure)) for figure in painted],
-            charts=[(figure, _data_uri(figure)) for figure in charted],
+            charts={name: [(figure, _data_uri(figure)) for figure in figures] for name, figures in charted.items()},
             failed=int(frames["failures"]["failures"].sum()),
             unfinished=len(results.unfinished),
             seeds=len(results.cells),
