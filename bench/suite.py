@@ -75,8 +75,6 @@ class Suite(BaseModel):
     """Functions on which the track `tuned` chooses its learning rate."""
     tracks: list[Track] = Field(default=["default", "tuned"], min_length=1)
     optimizers: list[str] = []
-    untuned: list[str] = []
-    """Optimizers that run on every task with their defaults alone, whatever the tracks."""
     trainings: list[Trainings] = []
     """Trainings whose checkpoints run on every task, besides `optimizers`; `l2obench train-suite` does them."""
     checkpoints: str = "{name}"
@@ -101,7 +99,7 @@ class Suite(BaseModel):
         if seeds:
             kept = [item.model_copy(update={"seeds": seeds}) for item in kept]
         changes: dict[str, Any] = {"tasks": kept, "parts": parts}
-        others = {"optimizers": optimizers, "untuned": [], "trainings": []} if optimizers else {}
+        others: dict[str, Any] = {"optimizers": optimizers, "trainings": []} if optimizers else {}
         return self.model_copy(update=changes | others)
 
     def with_checkpoints(self, folder: Path) -> "Suite":
@@ -134,7 +132,7 @@ class Suite(BaseModel):
 
     def _cells_of(self, item: SuiteTask, identity: str, everywhere: list[str]) -> Iterator["Cell"]:
         task = task_registry().create(identity)
-        names = [*everywhere, *item.optimizers, *self.untuned]
+        names = [*everywhere, *item.optimizers]
         if not names:
             raise SuiteError(f"task {identity} has no optimizers; name some in the suite or with -o")
         for name in names:
@@ -146,8 +144,7 @@ class Suite(BaseModel):
                 optimizer = optimizer.for_groups(task.groups)
             except ValueError as error:
                 raise SuiteError(f"{identity}: {error}") from error
-            tuned = optimizer.tunable and name not in self.untuned
-            for track in self.tracks if tuned else ["default"]:
+            for track in self.tracks if optimizer.tunable else ["default"]:
                 seeds, tuning_seeds = item.seeds or self.seeds, item.tuning_seeds or self.tuning_seeds
                 yield Cell(task, optimizer, track, seeds, tuning_seeds, item.halving, item.resources)
 

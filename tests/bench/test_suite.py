@@ -29,13 +29,6 @@ def test_cells_are_tasks_by_optimizers_by_tracks() -> None:
     ]
 
 
-def test_untuned_optimizers_run_with_their_defaults_alone() -> None:
-    values = {"tracks": ["tuned"], "optimizers": ["adam"], "untuned": ["nag"], "tasks": [{"task": "quadratic"}]}
-    assert plan(values) == [("quadratic", "adam", "tuned"), ("quadratic", "nag", "default")]
-    narrowed = make_suite("test", values).narrowed(None, ["sgd"], None)
-    assert [cell.key for cell in narrowed.cells()] == [("quadratic", "sgd", "tuned")]
-
-
 def test_one_identity_written_twice_is_one_cell() -> None:
     cells = plan({"optimizers": ["sgd", "sgd[lr=1e-3]"], "tracks": ["default"], "tasks": [{"task": "quadratic"}]})
     assert cells == [("quadratic", "sgd", "default")]
