@@ -68,6 +68,8 @@ def run(
     """
     name, plan = _plan(suite, task, optimizer, seeds)
     if trained is not None:
+        if not plan.trainings:
+            raise TyperException(f"{name} has no trainings whose checkpoints --trained could give; leave it out")
         plan = plan.with_checkpoints(trained)
     choice = chosen(executor, workers, scheduler, resources)
     set_up(device, data_dir)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from bench.commands.train_suite import train_suite
 from bench.metatrain.recipe import RecipeError
 from bench.metatrain.session import Session
 from bench.registry import BadParameters
@@ -66,6 +67,14 @@ def test_a_suite_runs_what_its_trainings_gave(suite: Suite) -> None:
     assert [cell.optimizer.checkpoint for cell in suite.with_checkpoints(Path("elsewhere")).cells()[1:]] == [
         f"elsewhere/{name}/checkpoint.safetensors" for name in NAMES
     ]
+
+
+def test_the_command_trains_those_that_are_asked_for(suite: Suite, capsys: pytest.CaptureFixture[str]) -> None:
+    train_suite("mine.toml", only="u2-*")
+    told = capsys.readouterr().out
+    assert sorted(path.name for path in Path("results/training/mine").iterdir()) == NAMES[:2][::-1]
+    train_suite("mine.toml", only="u2-*")
+    assert capsys.readouterr().out == "".join(line for line in told.splitlines(True) if "best validation loss" in line)
 
 
 def test_optimizers_of_the_command_line_take_the_place_of_trainings(suite: Suite) -> None:
