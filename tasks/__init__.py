@@ -3,6 +3,8 @@
 Tasks know neither the optimizers nor the engine.
 """
 
+from importlib import resources
+
 FAMILIES = {
     "quadratic": ("tasks.quadratic:Quadratic", "random quadratics ‖Wθ − y‖²"),
     "mnist-mlp": ("tasks.mnist:MnistMlp", "multilayer perceptron on MNIST digits"),
@@ -17,3 +19,12 @@ FAMILIES = {
     "neural-art": ("tasks.neural_art:NeuralArt", "a photograph painted in the style of another, over VGG features"),
 }
 """Name → (module:class, summary). Modules are imported when a task is asked for."""
+
+SUFFIX = ".safetensors"
+
+
+def shipped_starts(family: str) -> list[str]:
+    """Names of the starts that come with the package for a family."""
+    folder = resources.files("tasks") / "starts" / family
+    names = [item.name for item in folder.iterdir()] if folder.is_dir() else []
+    return sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))

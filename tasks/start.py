@@ -15,9 +15,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from tasks import SUFFIX, shipped_starts
 from tasks.base import Tensors
 
-SUFFIX = ".safetensors"
 METADATA_KEY = "l2obench-start"
 FORMAT = 1
 MAX_BYTES = 64 * 2**20
@@ -57,13 +57,6 @@ class Start:
             if not value.isfinite().all():
                 raise StartError(f"start {self.source} is damaged: {name} holds values that are not finite")
         return self
-
-
-def shipped_starts(family: str) -> list[str]:
-    """Names of the starts that come with the package for a family."""
-    folder = resources.files("tasks") / "starts" / family
-    names = [item.name for item in folder.iterdir()] if folder.is_dir() else []
-    return sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
 
 
 def read_start(name: str, family: str) -> Start:

@@ -19,7 +19,6 @@ def list_(
     from bench.metatrain.recipe import recipe_names
     from bench.registry import optimizer_registry, task_registry, unknown
     from bench.suite import load_suite, suite_names
-    from tasks.start import shipped_starts
 
     found: dict[str, dict[str, str]] = {
         "tasks": {name: entry.summary for name, entry in task_registry().entries.items()},
@@ -30,7 +29,7 @@ def list_(
             for name in optimizers.shipped_checkpoints()
         },
         "starts": {
-            name: f"as in {family}[start={name}]" for family in tasks.FAMILIES for name in shipped_starts(family)
+            name: f"as in {family}[start={name}]" for family in tasks.FAMILIES for name in tasks.shipped_starts(family)
         },
         "recipes": dict.fromkeys(recipe_names(), "as in l2obench train RULE -t TASK --recipe NAME"),
     }

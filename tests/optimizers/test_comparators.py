@@ -17,7 +17,7 @@ from bench.rollout import rollout
 from bench.runner import Runner
 from bench.store import Run
 from bench.suite import make_suite
-from bench.timing import TIMED_STEPS, WARM_UP_STEPS, time_steps
+from bench.timing import COUNTED_STEPS, TIMED_STEPS, WARM_UP_STEPS, time_steps
 from optimizers import RULES
 from optimizers.adamw import AdamW
 from optimizers.base import Optimizer, Tensors
@@ -175,7 +175,7 @@ def test_the_pass_at_the_average_is_not_on_the_clock(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Quadratic, "loss_and_grad", counted)
     time_steps(Quadratic(), [optimizer_registry().create("schedule-free")])
     before_the_first_step = 2  # at θ₀, where y and x are one
-    assert len(passes) == before_the_first_step + WARM_UP_STEPS + TIMED_STEPS
+    assert len(passes) == before_the_first_step + WARM_UP_STEPS + TIMED_STEPS + COUNTED_STEPS
 
 
 def cells(folder: Path, optimizers: list[str], tracks: list[str], task: str = "quadratic[horizon=20]") -> pd.DataFrame:

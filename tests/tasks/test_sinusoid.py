@@ -17,9 +17,10 @@ from bench.problems import Problems
 from bench.registry import BadParameters, function_family, identity_of, task_registry
 from bench.suite import Cell
 from optimizers.sgd import SGD
+from tasks import shipped_starts
 from tasks.base import Tensors
 from tasks.sinusoid import Sinusoid
-from tasks.start import MAX_BYTES, StartError, encode_start, read_start, shipped_starts
+from tasks.start import MAX_BYTES, StartError, encode_start, read_start
 from tests.tasks.replicas import assert_gradient_by_hand, stacked
 
 SMALL = {"units": 3, "layers": 1}
