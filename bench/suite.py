@@ -12,14 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationErro
 
 from bench.identity import canonical, parse_identity
 from bench.registry import identity_of, optimizer_registry, task_registry, unknown
-from bench.trainings import Trainings
+from bench.trainings import CHECKPOINT, Trainings
 
 if TYPE_CHECKING:
     from optimizers.base import Optimizer
     from tasks.base import Task
 
 MAX_BYTES = 2**20
-CHECKPOINT = "checkpoint.safetensors"
 Track = Literal["default", "tuned"]
 
 

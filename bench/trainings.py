@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from bench.identity import canonical, parse_identity
 from bench.metatrain.recipe import Recipe, compose
 
+CHECKPOINT = "checkpoint.safetensors"
+"""What a training keeps, in its folder."""
 Value = str | bool | int | float | list[float]
 
 

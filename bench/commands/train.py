@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from bench.commands.options import DataDir, Device
-from bench.commands.process import Terminated, set_up
+from bench.commands.process import set_up
+from bench.commands.training import finish
 
 
 def train(
@@ -86,11 +87,11 @@ def train(
     result: torchrun --nproc-per-node 2 -m bench train …
     """
     from bench.identity import alternatives
-    from bench.metatrain.ranks import RankLost, joined
+    from bench.metatrain.ranks import joined
     from bench.metatrain.recipe import compose
     from bench.metatrain.session import Session
-    from bench.progress import Lines, training_line
     from bench.store import cell_name
+    from bench.trainings import CHECKPOINT
 
     set_up(device, data_dir)
     families = [family for identity in tasks or () for family in alternatives(identity)]
@@ -128,11 +129,5 @@ def train(
             return
         if session.resumed:
             print(f"going on at trajectory {session.progress.trajectory} of {made.trajectories}")
-        lines = Lines("training", total=made.trajectories, completed=session.progress.trajectory)
-        try:
-            with lines:
-                session.run(lambda progress: lines.advance(*training_line(progress, made.trajectories)))
-        except (KeyboardInterrupt, Terminated, RankLost):
-            session.save()
-            raise
-    print(f"best validation loss {session.progress.best_validation:.5g}: {session.folder / 'checkpoint.safetensors'}")
+        finish(session, "training")
+    print(f"best validation loss {session.progress.best_validation:.5g}: {session.folder / CHECKPOINT}")

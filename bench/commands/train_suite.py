@@ -2,17 +2,14 @@
 
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
 from bench.commands.options import DataDir, Device
-from bench.commands.process import Terminated, set_up
-
-if TYPE_CHECKING:
-    from bench.metatrain.session import Session
-    from bench.progress import Lines
+from bench.commands.process import set_up
+from bench.commands.training import finish
 
 
 def train_suite(
@@ -31,7 +28,6 @@ def train_suite(
     The same command goes on where it was stopped. 'l2obench run SUITE --trained FOLDER' then runs what came out.
     """
     from bench.metatrain.session import Session
-    from bench.progress import Lines
     from bench.suite import load_suite, training_folder
 
     set_up(device, data_dir)
@@ -42,17 +38,5 @@ def train_suite(
         raise TyperException(f"suite {suite} has no training called {only}: {known}")
     for name, recipe in chosen.items():
         session = Session((out or training_folder(suite)) / name, recipe, device)
-        with Lines(name, total=recipe.trajectories, completed=session.progress.trajectory) as lines:
-            _train(session, lines)
+        finish(session, name)
         print(f"{name}: best validation loss {session.progress.best_validation:.5g}")
-
-
-def _train(session: "Session", lines: "Lines") -> None:
-    """Train to the end; what there is when interrupted is kept."""
-    from bench.progress import training_line
-
-    try:
-        session.run(lambda progress: lines.advance(*training_line(progress, session.recipe.trajectories)))
-    except (KeyboardInterrupt, Terminated):
-        session.save()
-        raise

@@ -30,6 +30,7 @@ from bench.metatrain.trainer import ALONE, Progress, Trainer, train
 from bench.metatrain.validation import ONE, SEVERAL
 from bench.registry import identity_of
 from bench.store import StoreError
+from bench.trainings import CHECKPOINT
 from optimizers.checkpoint import encode_checkpoint
 
 SAVE_SECONDS = 20.0
@@ -100,7 +101,7 @@ class Session:
             write_atomically(self.folder / "log.csv", log.to_csv(index=False).encode())
             write_atomically(self.folder / "meta-loss.png", _picture(log, self.recipe))
             if not math.isinf(progress.best_validation):
-                write_atomically(self.folder / "checkpoint.safetensors", self.checkpoint())
+                write_atomically(self.folder / CHECKPOINT, self.checkpoint())
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be written: {error.strerror}") from error
 

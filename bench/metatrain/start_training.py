@@ -3,7 +3,6 @@
 It is short, so there is no going on with one that was stopped, and what it ends with is kept.
 """
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,11 +16,12 @@ from bench.environment import commit, versions
 from bench.files import write_atomically
 from bench.metatrain.initialisation import Direction, Method, adapted, fomaml, maml, reptile
 from bench.metatrain.recipe import RecipeError
-from bench.metatrain.trainer import MAX_SETBACKS, MetaTrainingDiverged, adam
+from bench.metatrain.trainer import MAX_SETBACKS, MetaTrainingDiverged, adam, clipped, decayed
 from bench.problems import Problems
 from bench.registry import function_family, identity_of, task_registry
 from bench.seeds import Purpose, derive_seed, generator
 from bench.store import StoreError
+from bench.trainings import CHECKPOINT
 from optimizers.base import Optimizer, Tensors
 from optimizers.checkpoint import encode_checkpoint
 from optimizers.meta_sgd import MetaSGD
@@ -169,10 +169,9 @@ class _Learner:
     def stepped(self, direction: Direction, step: int) -> "_Learner":
         """This one after an outer step: along the direction itself with Reptile, by Adam with all others."""
         recipe, slopes = self.recipe, _joined(direction.start, direction.rates)
-        decay = 0.5 * (1 + math.cos(math.pi * step / recipe.trajectories))
-        lr = recipe.lr * (recipe.final_lr + (1 - recipe.final_lr) * decay)
+        lr = decayed(recipe.lr, recipe.final_lr, step, recipe.trajectories)
         if recipe.clip is not None:
-            slopes = {name: value * (recipe.clip / direction.norm()).clamp(max=1.0) for name, value in slopes.items()}
+            slopes = clipped(slopes, direction.norm(), recipe.clip)
         if recipe.method == "reptile":
             return replace(self, phi={name: value - lr * slopes[name] for name, value in self.phi.items()})
         return _Learner(recipe, *adam(self.phi, slopes, self.mean, self.square, step + 1, lr))
@@ -198,9 +197,7 @@ def write_start(folder: Path, recipe: StartRecipe, learned: Learned, force: bool
     files = {"start.safetensors": encode_start(about, learned.start)}
     if learned.rates:
         rule = _meta_sgd(learned.rates)
-        files["checkpoint.safetensors"] = encode_checkpoint(
-            rule.name, rule.describe_architecture(), about, learned.rates
-        )
+        files[CHECKPOINT] = encode_checkpoint(rule.name, rule.describe_architecture(), about, learned.rates)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():

@@ -185,10 +185,9 @@ class Trainer:
         norm = torch.stack([grad.square().sum() for grad in grads.values()]).sum().sqrt()
         if not torch.isfinite(norm):
             raise FloatingPointError(f"meta-gradient is {float(norm)} at meta-step {progress.meta_steps}")
-        clip = (self.recipe.clip / norm).clamp(max=1.0)
-        clipped = {name: grad * clip for name, grad in grads.items()}
+        grads = clipped(grads, norm, self.recipe.clip)
         step, lr = progress.meta_steps + 1, self._lr(progress.trajectory)
-        phi, mean, square = adam(progress.phi, clipped, progress.mean, progress.square, step, lr)
+        phi, mean, square = adam(progress.phi, grads, progress.mean, progress.square, step, lr)
         average = phi if self.recipe.average is None else averaged(progress.average, phi, self.recipe.average, step)
         return replace(progress, phi=phi, mean=mean, square=square, average=average, meta_steps=step), float(norm)
 
@@ -234,9 +233,8 @@ class Trainer:
         return (weights[:first], *torch.split(rest, unroll)) if len(rest) else (weights,)
 
     def _lr(self, trajectory: int) -> float:
-        """Cosine decay from `lr` to `lr · final_lr` over the recipe's trajectories."""
-        decay = 0.5 * (1 + math.cos(math.pi * trajectory / self.recipe.trajectories))
-        return self.recipe.lr * (self.recipe.final_lr + (1 - self.recipe.final_lr) * decay)
+        """The rate of a trajectory."""
+        return decayed(self.recipe.lr, self.recipe.final_lr, trajectory, self.recipe.trajectories)
 
     def _random(self, what: str, trajectory: int) -> torch.Generator:
         """The randomness of one thing in a trajectory."""
@@ -245,6 +243,18 @@ class Trainer:
     def _unit(self, number: int, count: int) -> int:
         """Where the seeds of a trajectory begin; recipes with another seed use other functions."""
         return self.recipe.seed * 10**9 + number * count
+
+
+def decayed(lr: float, final: float, done: int, total: int) -> float:
+    """Cosine decay from `lr` to `lr · final` over `total` trajectories, with `done` of them behind."""
+    decay = 0.5 * (1 + math.cos(math.pi * done / total))
+    return lr * (final + (1 - final) * decay)
+
+
+def clipped(grads: Tensors, norm: Tensor, bound: float) -> Tensors:
+    """Gradients of that norm, all made smaller by one factor where it is above the bound."""
+    factor = (bound / norm).clamp(max=1.0)
+    return {name: grad * factor for name, grad in grads.items()}
 
 
 def adam(

@@ -1,0 +1,23 @@
+"""What the commands that meta-train share."""
+
+from typing import TYPE_CHECKING
+
+from bench.commands.process import Terminated
+
+if TYPE_CHECKING:
+    from bench.metatrain.session import Session
+
+
+def finish(session: "Session", name: str) -> None:
+    """Train to the end, with progress under that name; what there is when it is interrupted is kept."""
+    from bench.metatrain.ranks import RankLost
+    from bench.progress import Lines, training_line
+
+    total = session.recipe.trajectories
+    lines = Lines(name, total=total, completed=session.progress.trajectory)
+    try:
+        with lines:
+            session.run(lambda progress: lines.advance(*training_line(progress, total)))
+    except (KeyboardInterrupt, Terminated, RankLost):
+        session.save()
+        raise
