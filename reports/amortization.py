@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bench.stats import median, steps_to_target
-from reports.counting import best_baseline, fact, groups, manifest_of, seconds
+from reports.counting import best_baseline, fact, groups, manifest_of, meta_training_of, seconds
 from reports.formats import number, one_line
 from reports.reference import paired
 
@@ -115,8 +115,7 @@ def _steps_needed(learned: pd.DataFrame, baseline: pd.DataFrame) -> tuple[np.nda
 
 def _training(manifest: Mapping[str, Any], optimizer: str) -> dict[str, float]:
     """What meta-training cost, by unit; missing where the manifest, which may hold anything, does not say."""
-    about = ((manifest.get("costs") or {}).get("optimizers") or {}).get(optimizer) or {}
-    facts = about.get("meta_training")
+    facts = meta_training_of(optimizer, manifest)
     of_one_training = fact(facts, "trajectories") * fact(facts, "functions") * fact(facts, "horizon")
     stated = isinstance(facts, Mapping) and "evaluations" in facts  # older manifests have none
     return {EVALUATIONS: fact(facts, "evaluations") if stated else of_one_training, SECONDS: fact(facts, "seconds")}

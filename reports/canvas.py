@@ -11,14 +11,18 @@ import numpy as np
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
-from reports.formats import one_line
+from reports.formats import number, one_line
 
 WIDTH, HEIGHT = 6.4, 4.6
 PNG_DPI = 150
 LOG_RANGE = 10
+FURTHEST = 10.0
 TITLE_SIGNS, LEGEND_SIGNS, TICK_SIGNS = 50, 72, 28  # what fits on a line of each
 LEGEND_ROWS, LEGEND_ROW_HEIGHT = 3, 0.21
 Style = dict[str, Any]
@@ -54,11 +58,26 @@ def new_figure(title: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def new_panels(rows: int, columns: int, size: float = 3.0) -> tuple[Figure, Any]:
+def new_panels(rows: int, columns: int, width: float = 3.0, height: float = 3.0) -> tuple[Figure, Any]:
     """A figure of panels of one size, in inches, and their axes `[rows][columns]`."""
-    figure = Figure(figsize=(size * columns, size * rows), layout="constrained")
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def ratio_colours() -> ScalarMappable:
+    """Colours of ratios on a logarithmic scale around 1; beyond `FURTHEST`, and one over it, all have the same."""
+    return ScalarMappable(LogNorm(1 / FURTHEST, FURTHEST, clip=True), matplotlib.colormaps["RdBu_r"])
+
+
+def ink(colour: "NDArray[Any] | Sequence[float]") -> str:
+    """What is read on a colour: black, or white where it is dark."""
+    return "white" if np.dot(colour[:3], (0.299, 0.587, 0.114)) < 0.5 else "black"
+
+
+def two_digits(value: float) -> str:
+    """A number as a small cell can hold it."""
+    return number(float(f"{value:.2g}"))
 
 
 def scale(set_scale: Any, values: Iterable[np.ndarray[Any, Any]]) -> None:

@@ -28,6 +28,17 @@ def fact(facts: Any, name: str) -> float:
     return float(value) if isinstance(value, int | float) else np.nan
 
 
+def recipe_of(rows: pd.DataFrame, manifest: Mapping[str, Any]) -> Any:
+    """The recipe of one learned optimizer's checkpoint, as the manifest of its run has it; None where it has none."""
+    return (manifest.get("recipes") or {}).get(rows["checkpoint_sha256"].iloc[0])
+
+
+def meta_training_of(optimizer: str, manifest: Mapping[str, Any]) -> Any:
+    """What an optimizer's meta-training took, as the manifest of its run has it; None where it does not say."""
+    known = (manifest.get("costs") or {}).get("optimizers") or {}
+    return (known.get(optimizer) or {}).get("meta_training")
+
+
 def failed(rows: pd.DataFrame) -> int:
     """Seeds whose status is not ok."""
     return int((rows["status"] != "ok").sum())

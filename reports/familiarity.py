@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from bench.identity import IdentityError, parse_identity
+from reports.counting import recipe_of
 
 TRAINED, KIN, OTHERS = "trained on", "others of their kind", "held out"
 
@@ -17,7 +18,7 @@ def training_families(rows: pd.DataFrame, manifest: Mapping[str, Any]) -> list[s
         rows: one learned optimizer's rows.
         manifest: that of their run, with the recipe of every checkpoint by its SHA-256.
     """
-    recipe = (manifest.get("recipes") or {}).get(rows["checkpoint_sha256"].iloc[0]) or {}
+    recipe = recipe_of(rows, manifest) or {}
     return [str(name) for name in recipe.get("mixture") or [recipe.get("task")] if name]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports.counting import best_baseline, groups, manifest_of
+from reports.counting import best_baseline, fact, groups, manifest_of, meta_training_of
 from reports.curves import running_mean
 from reports.formats import number, one_line
 
@@ -77,9 +77,8 @@ def _mean_curve(rows: pd.DataFrame) -> Floats:
 
 def _trained_steps(manifest: Mapping[str, Any], optimizer: str) -> int | None:
     """The horizon that an optimizer was trained for; None where the manifest does not say."""
-    costs = (manifest.get("costs") or {}).get("optimizers") or {}
-    horizon = ((costs.get(optimizer) or {}).get("meta_training") or {}).get("horizon")
-    return int(horizon) if isinstance(horizon, int | float) else None
+    horizon = fact(meta_training_of(optimizer, manifest), "horizon")
+    return None if np.isnan(horizon) else int(horizon)
 
 
 def _sentence(row: dict[str, Any]) -> str:

@@ -90,6 +90,8 @@ def write_report(run_folders: Sequence[str | Path], target: str | Path) -> Repor
     """
     results, target = read_results(run_folders), Path(target)
     frames = report_tables(results)
+    compared = frames["recipes"]
+    frames["recipes"] = recipes.in_words(compared)
 
     def build(folder: Path) -> None:
         (folder / "tables").mkdir()
@@ -104,7 +106,6 @@ def write_report(run_folders: Sequence[str | Path], target: str | Path) -> Repor
         profile_figure.draw_profiles(results.cells, styles, folder / "figures")
         amortization_figure.draw_amortization(frames["amortization"], styles, folder / "figures")
         costs_figure.draw_costs(frames["costs"], folder / "figures")
-        compared = recipes.recipes(results.cells, frames["headline"], results.manifests)
         charted = {
             "transfer": transfer_figure.draw_transfer(frames["generalization"], folder / "figures"),
             "recipes": recipes_figure.draw_recipes(compared, folder / "figures"),
@@ -122,7 +123,7 @@ def write_report(run_folders: Sequence[str | Path], target: str | Path) -> Repor
 
 
 def report_tables(results: Results) -> dict[str, pd.DataFrame]:
-    """All tables by name."""
+    """All tables by name, that of recipes with its settings as data."""
     headline = tables.headline(results.cells)
     return {
         "headline": headline,
@@ -137,7 +138,7 @@ def report_tables(results: Results) -> dict[str, pd.DataFrame]:
         "unfinished": results.unfinished,
         "generalization": generalization(results.cells, headline, results.manifests),
         "wins": wins.wins(results.cells, results.manifests),
-        "recipes": recipes.in_words(recipes.recipes(results.cells, headline, results.manifests)),
+        "recipes": recipes.recipes(results.cells, headline, results.manifests),
         "past_the_horizon": horizon.past_the_horizon(results.cells, results.manifests),
         "amortization": amortization.amortization(results.cells, results.manifests),
         "side_by_side": side_by_side(results.cells, results.manifests),

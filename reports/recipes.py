@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from bench.identity import IdentityError, canonical, parse_identity
-from reports.counting import fact, groups, manifest_of
+from reports.counting import fact, groups, manifest_of, meta_training_of, recipe_of
+from reports.familiarity import family_name
 from reports.formats import number, one_line
 
 COLUMNS = ["task", "rule", "settings", "trainings", "ratio", "lowest", "highest", "better_than_baseline"]
@@ -34,11 +35,10 @@ def recipes(cells: pd.DataFrame, headline: pd.DataFrame, manifests: Mapping[str,
     known: dict[tuple[Any, ...], dict[str, Settings]] = {}
     for key, rows in groups(cells[cells["learned"].eq(True)], "optimizer"):
         manifest = manifest_of(key, manifests)
-        recipe = (manifest.get("recipes") or {}).get(rows["checkpoint_sha256"].iloc[0])
-        costs = ((manifest.get("costs") or {}).get("optimizers") or {}).get(key["optimizer"]) or {}
-        horizon = fact(costs.get("meta_training"), "horizon")
+        recipe = recipe_of(rows, manifest)
+        horizon = fact(meta_training_of(key["optimizer"], manifest), "horizon")
         if isinstance(recipe, Mapping):
-            rule = (*([key["run"]] if "run" in key else []), _name(key["optimizer"]))
+            rule = (*([key["run"]] if "run" in key else []), family_name(key["optimizer"]))
             known.setdefault(rule, {})[key["optimizer"]] = settings_of(recipe, horizon)
     found = []
     for rule, trainings in known.items():
@@ -106,7 +106,3 @@ def _summary(ratios: "pd.Series[float]") -> dict[str, Any]:
         "highest": float(ratios.max()),
         "better_than_baseline": int((ratios < 1).sum()),
     }
-
-
-def _name(identity: str) -> str:
-    return identity.partition("[")[0]

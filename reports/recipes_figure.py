@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bench.store import cell_name
-from reports.canvas import literal, new_figure, new_panels, save, scale, theme
+from reports.canvas import Style, ink, literal, new_figure, new_panels, ratio_colours, save, scale, theme, two_digits
 from reports.formats import number, one_line
 from reports.plots import LEARNED_COLOURS, Drawn
 from reports.recipes import words
@@ -21,8 +21,6 @@ KIND, MAP_KIND = "recipes", "recipes-map"
 LEAST_CELLS = 6
 """Of a map; what is fewer are rows only."""
 PANEL_SIGNS = 30  # what fits above a panel
-FARTHEST = 10.0
-"""Ratios from here on, and from its inverse down, have one colour."""
 
 
 @dataclass(frozen=True)
@@ -107,20 +105,16 @@ def map_figure(panels: Sequence[Map]) -> Figure:
     for panel in panels:
         axes = grid[labels.index(panel.label)][tasks.index(panel.task)]
         axes.set_visible(True)
-        colours = np.log(np.clip(panel.ratios, 1 / FARTHEST, FARTHEST)) / np.log(FARTHEST)
-        axes.imshow(colours, cmap="PuOr_r", vmin=-1, vmax=1, aspect="auto", origin="lower")
+        colours = ratio_colours().to_rgba(panel.ratios)
+        axes.imshow(colours, aspect="auto", origin="lower")
         for (y, x), ratio in np.ndenumerate(panel.ratios):
-            ink = "white" if abs(colours[y, x]) > 0.6 else "black"
-            axes.text(x, y, number(float(f"{ratio:.2g}")), ha="center", va="center", fontsize=8, color=ink)
+            style: Style = {"ha": "center", "va": "center", "fontsize": 8, "color": ink(colours[y, x])}
+            axes.text(x, y, two_digits(ratio), **style)
         axes.set_xticks(range(len(panel.across)), [number(value) for value in panel.across])
         axes.set_yticks(range(len(panel.down)), [number(value) for value in panel.down])
         axes.grid(visible=False)
-        axes.set_title(
-            "\n".join(
-                filter(None, [literal(panel.task, PANEL_SIGNS), panel.label and literal(panel.label, PANEL_SIGNS)])
-            ),
-            fontsize=9,
-        )
+        names = [literal(name, PANEL_SIGNS) for name in (panel.task, panel.label) if name]
+        axes.set_title("\n".join(names), fontsize=9)
         axes.set(ylabel=panel.names[0].replace("_", " "), xlabel=panel.names[1].replace("_", " "))
     return figure
 

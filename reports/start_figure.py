@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bench.identity import parse_identity
-from reports.canvas import PNG_DPI, theme
+from reports.canvas import PNG_DPI, new_panels, theme
 from reports.reading import read_results
 from reports.tables import final_losses
 
@@ -47,10 +46,8 @@ def start_figure(table: pd.DataFrame) -> Figure:
         table: as `by_start` gives it.
     """
     horizons = list(dict.fromkeys(table["steps"]))
-    figure = Figure(figsize=(5.2 * len(horizons), 5.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(horizons), squeeze=False)[0]
-    for axes, steps in zip(panels, horizons, strict=True):
+    figure, panels = new_panels(1, len(horizons), 5.2, 5.4)
+    for axes, steps in zip(panels[0], horizons, strict=True):
         here = table[table["steps"] == steps]
         starts, rules = (list(dict.fromkeys(here[column])) for column in ("start", "optimizer"))
         for k, rule in enumerate(rules):

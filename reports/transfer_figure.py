@@ -4,26 +4,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from bench.store import cell_name
-from reports.canvas import Style, literal, new_figure, save, theme
+from reports.canvas import FURTHEST, Style, ink, literal, new_figure, ratio_colours, save, theme, two_digits
 from reports.familiarity import KIN, TRAINED
-from reports.formats import number, one_line
+from reports.formats import one_line
 from reports.plots import Drawn
 
 KIND = "transfer"
 LEAST = 2
 """Learned optimizers, and tasks, that a matrix has at least."""
-FURTHEST = 10.0
-"""Ratios beyond this factor, or below one over it, have the same colour."""
 CELL_WIDTH, CELL_HEIGHT = 0.78, 0.5
 LABEL_SIGNS, SIGN_WIDTH = 60, 0.075  # the second in inches, of a label's type
 SLANT = 30
@@ -65,7 +61,7 @@ def transfer_figure(title: str, rows: pd.DataFrame) -> Figure:
     columns = [_label(*task.replace("[", "\n[", 1).split("\n")) for task in tasks]
     figure, axes = new_figure(title, height=1.2 + CELL_HEIGHT * len(labels) + SIGN_WIDTH / 2 * _widest(columns))
     figure.set_figwidth(1.2 + CELL_WIDTH * len(tasks) + SIGN_WIDTH * _widest(labels))
-    colours = ScalarMappable(LogNorm(1 / FURTHEST, FURTHEST), matplotlib.colormaps["RdBu_r"])
+    colours = ratio_colours()
     for y in range(len(labels)):
         for x in range(len(tasks)):
             axes.add_patch(_box(x, y, facecolor="#f4f4f4", edgecolor="#bbbbbb", hatch="////", linewidth=0))
@@ -102,12 +98,11 @@ def _draw_cell(axes: Axes, x: int, y: int, cell: dict[Any, Any], colours: Scalar
     lines: list[str] = []
     look: Style = {}
     if not np.isnan(cell["ratio"]):
-        colour = colours.to_rgba(np.clip(cell["ratio"], 1 / FURTHEST, FURTHEST))
+        colour = colours.to_rgba(cell["ratio"])
         axes.add_patch(_box(x, y, facecolor=colour, edgecolor="white", linewidth=1))
-        lines.append(number(float(f"{cell['ratio']:.2g}")))
-        dark = np.dot(colour[:3], (0.299, 0.587, 0.114)) < 0.5
+        lines.append(two_digits(cell["ratio"]))
         clear = cell["high"] < 1 or cell["low"] > 1
-        look = {"color": "white" if dark else "black", "fontweight": "bold" if clear else "normal"}
+        look = {"color": ink(colour), "fontweight": "bold" if clear else "normal"}
     if cell["failures"]:
         lines.append(f"{cell['failures']} failed")
     axes.text(x, y, "\n".join(lines), ha="center", va="center", fontsize=9, **look)
