@@ -62,6 +62,9 @@ def train(
     objective: Annotated[
         str | None, typer.Option(help="What is weighted: loss, log-ratio (to the start) or best-so-far.")
     ] = None,
+    memory: Annotated[
+        int | None, typer.Option(help="Longest memory of LSTM cells at the start, in steps; for a new rule.")
+    ] = None,
     lr: Annotated[float | None, typer.Option(help="Adam's learning rate on the meta-parameters.")] = None,
     average: Annotated[
         float | None, typer.Option(help="Decay of a moving average of the meta-parameters, which is then what is kept.")
@@ -111,6 +114,7 @@ def train(
         "coordinate_scaling": coordinate_scaling,
         "loss_scaling": loss_scaling,
         "objective": objective,
+        "memory": memory,
         "lr": lr,
         "average": average,
         "clip": clip,

@@ -86,6 +86,9 @@ class Recipe(BaseModel):
     small functions. Evolution strategies drop nothing."""
     init_std: float | None = Field(default=None, gt=0)
     """Standard deviation of the initial weights with zero biases; none: the rule's own initialisation."""
+    memory: int | None = Field(default=None, ge=3)
+    """T: LSTM cells begin with memories of up to T steps, by their forget and input biases (after Tallec & Ollivier
+    2018, *Can recurrent neural networks warp time?*, equation 16). None: the rule's own biases."""
     boundary_losses: Literal["once", "twice"] = "once"
     """DeepMind's release sums unroll + 1 losses, so those at a truncation count twice in its meta-loss. The gradient
     is the same (the first loss of a truncation does not depend on φ there): only the logged meta-loss differs."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from bench.metatrain.estimators import make_estimator, make_imitation
 from bench.metatrain.estimators.base import Estimator
 from bench.metatrain.families import Family, make_family
+from bench.metatrain.initial import initial
 from bench.metatrain.ranks import Ranks, Share
 from bench.metatrain.recipe import Recipe, RecipeError
 from bench.metatrain.scaling import ScaledProblems
@@ -102,12 +103,7 @@ class Trainer:
     def begin(self) -> Progress:
         """The rule's own meta-parameters, if it has a checkpoint, or random ones, from the recipe's seed."""
         random = generator(derive_seed("meta-training", f"{self.family}/initial", self.recipe.seed))
-        begun = bool(self.rule.meta_parameters)
-        phi = dict((self.rule if begun else self.rule.initialised(random)).meta_parameters)
-        if self.recipe.init_std is not None and not begun:
-            for name, tensor in phi.items():
-                std = 0.0 if name.endswith("bias") else self.recipe.init_std
-                tensor.normal_(0, std, generator=random)
+        phi = initial(self.recipe, self.rule, random)
         zeros = {name: torch.zeros_like(tensor) for name, tensor in phi.items()}
         return Progress(phi, zeros, dict(zeros), dict(phi), dict(phi))
 

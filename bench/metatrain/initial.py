@@ -1,0 +1,48 @@
+"""The meta-parameters that a training begins with."""
+
+import math
+import re
+
+import torch
+from torch import Tensor
+
+from bench.metatrain.recipe import Recipe, RecipeError
+from optimizers.base import Tensors
+from optimizers.learned import LearnedOptimizer
+
+LSTM_BIAS = re.compile(r"(.*/)?lstm\d+\.bias")
+
+
+def initial(recipe: Recipe, rule: LearnedOptimizer, random: torch.Generator) -> Tensors:
+    """φ of the rule's checkpoint, if it has one, or random ones as the recipe wants them.
+
+    Raises:
+        RecipeError: the recipe wants LSTM cells that remember, and the rule has none, or is trained already.
+    """
+    if rule.meta_parameters:
+        if recipe.memory is not None:
+            raise RecipeError(f"memory={recipe.memory} is for new meta-parameters; leave it or the checkpoint out")
+        return dict(rule.meta_parameters)
+    phi = dict(rule.initialised(random).meta_parameters)
+    if recipe.init_std is not None:
+        for name, tensor in phi.items():
+            std = 0.0 if name.endswith("bias") else recipe.init_std
+            tensor.normal_(0, std, generator=random)
+    if recipe.memory is not None:
+        biases = {name: tensor for name, tensor in phi.items() if LSTM_BIAS.fullmatch(name)}
+        if not biases:
+            raise RecipeError(f"memory={recipe.memory} is for LSTM cells, and {rule.name} has none; leave it out")
+        phi |= {name: remembering(tensor, recipe.memory, random) for name, tensor in biases.items()}
+    return phi
+
+
+def remembering(bias: Tensor, longest: int, random: torch.Generator) -> Tensor:
+    """Biases `[4 units]`, gates ordered input, forget, output, candidate, of cells with time scales τ from 1 to T − 1.
+
+    With its gates at their biases, a cell forgets 1/(1 + τ) of its content in a step, f = τ/(1 + τ), and takes in as
+    much, i = 1 − f. Source: Tallec & Ollivier 2018, equation 16; but for the time scales, which are spread evenly over
+    their logarithms, since an update needs the last gradients as well as the time.
+    """
+    logarithms = math.log(longest - 1) * torch.rand(len(bias) // 4, generator=random)
+    _, _, output, candidate = bias.chunk(4)
+    return torch.cat([-logarithms, logarithms, output, candidate])
