@@ -48,6 +48,7 @@ def test_powers_of_counts_are_the_same_for_tensors_and_numbers(beta: float | tor
         (Quadratic(horizon=35), Adam(lr=0.01)),
         (Quadratic(horizon=35), optimizer_registry().create("lstm[checkpoint=quadratic]")),
         (Quadratic(dim=40, horizon=10), optimizer_registry().create("momentum[lr=0.001]")),
+        (Quadratic(horizon=35), optimizer_registry().create("cosine[rule=nag,lr=0.01]")),
         (MnistMlp(units=5, batch=16, horizon=35), Adam(lr=0.01)),
         (MnistMlp(units=5, batch=16, horizon=15), optimizer_registry().create("lstm[checkpoint=mnist]")),
         (CifarCnn(channels=3, batch=8, horizon=6), Adam(lr=0.001)),

@@ -1,0 +1,51 @@
+"""The meta-parameters that a training begins with, and memories of LSTM cells among them."""
+
+import pytest
+import torch
+
+from bench.metatrain.initial import initial, remembering
+from bench.metatrain.recipe import RecipeError, make_recipe
+from bench.registry import optimizer_registry
+from optimizers.learned import LearnedOptimizer
+
+LONGEST = 200
+
+
+def begun(rule: str, **recipe: object) -> dict[str, torch.Tensor]:
+    made = optimizer_registry().create(rule)
+    assert isinstance(made, LearnedOptimizer)
+    return initial(make_recipe({"task": "quadratic", "optimizer": rule} | recipe), made, generator())
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def test_a_cell_left_alone_forgets_at_its_time_scale() -> None:
+    """Content decays as (τ/(1 + τ))ᵗ, with time scales spread over all of their logarithms."""
+    input_, forget, output, candidate = remembering(torch.full((4 * 5000,), 7.0), LONGEST, generator()).chunk(4)
+    kept = forget.sigmoid().double()
+    timescales = kept / (1 - kept)
+    assert timescales.min() >= 1 - 1e-4
+    assert timescales.max() <= (LONGEST - 1) * (1 + 1e-4)
+    torch.testing.assert_close(input_.sigmoid().double(), 1 / (1 + timescales), rtol=1e-4, atol=0)
+    median = (LONGEST - 1) ** 0.5
+    assert float((timescales < median).double().mean()) == pytest.approx(0.5, abs=0.03)
+    assert torch.cat([output, candidate]).eq(7).all()
+
+
+@pytest.mark.parametrize("rule", ["lstm[networks=conv-fc]", "rnnprop", "gac"])
+def test_all_layers_of_cells_remember_and_nothing_else_changes(rule: str) -> None:
+    plain, long = begun(rule), begun(rule, memory=LONGEST)
+    changed = {name for name in plain if not torch.equal(plain[name], long[name])}
+    assert changed == {name for name in plain if "lstm" in name and name.endswith("bias")}
+    assert len(changed) >= 2
+
+
+def test_rules_without_cells_and_trained_ones_are_refused() -> None:
+    with pytest.raises(RecipeError, match="memory=200 is for LSTM cells, and mlp has none"):
+        begun("mlp", memory=LONGEST)
+    with pytest.raises(RecipeError, match="memory=200 is for new meta-parameters"):
+        begun("lstm[checkpoint=quadratic]", memory=LONGEST)
+    with pytest.raises(RecipeError, match="memory"):
+        begun("lstm", memory=2)
