@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationErro
 
 from bench.identity import canonical, parse_identity
 from bench.registry import identity_of, optimizer_registry, task_registry, unknown
-from bench.trainings import CHECKPOINT, Trainings
+from bench.trainings import CHECKPOINT, Trainings, with_common
 
 if TYPE_CHECKING:
     from optimizers.base import Optimizer
@@ -75,13 +75,22 @@ class Suite(BaseModel):
     tracks: list[Track] = Field(default=["default", "tuned"], min_length=1)
     optimizers: list[str] = []
     trainings: list[Trainings] = []
-    """Trainings whose checkpoints run on every task, besides `optimizers`; `l2obench train-suite` does them."""
+    """Trainings whose checkpoints run on every task, besides `optimizers`; `l2obench train-suite` does them. What
+    all of them have, a suite may say once, under `each_training`."""
     checkpoints: str = "{name}"
     """Where the checkpoint of each training is: where `l2obench train-suite` writes it, unless given, or for a suite of
     the package among the shipped checkpoints."""
     tasks: list[SuiteTask] = []
     parts: list["Suite"] = []
     """Suites that run as parts of this one, each with its own settings: those that `include` names."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _each_training(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "each_training" not in values:
+            return values
+        rest = {key: value for key, value in values.items() if key != "each_training"}
+        return rest | {"trainings": with_common(values["each_training"], values.get("trainings"))}
 
     @model_validator(mode="after")
     def _not_empty(self) -> "Suite":

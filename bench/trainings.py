@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -63,6 +64,26 @@ class Trainings(BaseModel):
             for key, value in values.items():
                 name = name.replace(f"{{{key}}}", _word(value))
             yield name, values
+
+
+def with_common(common: Any, trainings: Any) -> list[Any]:
+    """Trainings as a suite's file has them, each with what is common to all; its own values come first.
+
+    Raises:
+        ValueError: what is common is no table, or there is nothing to share it.
+    """
+    if not (isinstance(common, dict) and isinstance(common.get("settings", {}), dict)):
+        raise ValueError("each_training: expected a table with keys of [[trainings]]")
+    if not (isinstance(trainings, list) and trainings):
+        raise ValueError("each_training: there are no trainings; add [[trainings]], or leave it out")
+    return [_joined(common, each) for each in trainings]
+
+
+def _joined(common: dict[str, Any], training: Any) -> Any:
+    """One of them; what is no table is left for others to refuse."""
+    if not (isinstance(training, dict) and isinstance(own := training.get("settings", {}), dict)):
+        return training
+    return common | training | {"settings": common.get("settings", {}) | own}
 
 
 def _word(value: Value) -> str:

@@ -126,3 +126,47 @@ def test_a_suite_says_what_is_wrong_with_its_trainings(tmp_path: Path) -> None:
     path.write_text(SMALL.replace("u{unroll}-", ""))
     with pytest.raises(SuiteError, match=r"\{unroll\}, \{weighting\}"):
         load_suite(str(path))
+
+
+COMMON = """
+[[tasks]]
+task = "quadratic"
+
+[each_training]
+rule = "lstm"
+task = "quadratic"
+settings = { functions = 2, unroll = 5 }
+
+[[trainings]]
+name = "first"
+
+[[trainings]]
+name = "second"
+task = "quadratic[dim=3]"
+settings = { unroll = 10 }
+"""
+
+
+def test_what_trainings_have_in_common_is_said_once(tmp_path: Path) -> None:
+    path = tmp_path / "common.toml"
+    path.write_text(COMMON)
+    recipes = dict(recipe for trainings in load_suite(str(path)).trainings for recipe in trainings.recipes())
+    expected = {"first": ("quadratic", 2, 5), "second": ("quadratic[dim=3]", 2, 10)}
+    assert {name: (recipe.task, recipe.functions, recipe.unroll) for name, recipe in recipes.items()} == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("settings = { functions = 2, unroll = 5 }", "settings = 3", "each_training: expected a table"),
+        ("[each_training]", "[[each_training]]", "each_training: expected a table"),
+        ('rule = "lstm"\n', "", r"trainings.*the key 'rule' is missing"),
+        ('rule = "lstm"\n', 'rool = "lstm"\n', "rool"),
+        (COMMON[COMMON.index("[[trainings]]") :], "", "there are no trainings"),
+    ],
+)
+def test_what_is_wrong_with_it_is_said(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(COMMON.replace(old, new))
+    with pytest.raises(SuiteError, match=message):
+        load_suite(str(path))
