@@ -40,9 +40,11 @@ def remembering(bias: Tensor, longest: int, random: torch.Generator) -> Tensor:
     """Biases `[4 units]`, gates ordered input, forget, output, candidate, of cells with time scales τ from 1 to T − 1.
 
     With its gates at their biases, a cell forgets 1/(1 + τ) of its content in a step, f = τ/(1 + τ), and takes in as
-    much, i = 1 − f. Source: Tallec & Ollivier 2018, equation 16; but for the time scales, which are spread evenly over
-    their logarithms, since an update needs the last gradients as well as the time.
+    much, i = 1 − f. Source: Tallec & Ollivier 2018, equation 16; but for two things. Time scales are spread evenly over
+    their logarithms, since an update needs the last gradients as well as the time. And what is taken in has a bias from
+    U[−1, 1], so that cells fill when gradients are zero on average: together they are a clock.
     """
-    logarithms = math.log(longest - 1) * torch.rand(len(bias) // 4, generator=random)
-    _, _, output, candidate = bias.chunk(4)
-    return torch.cat([-logarithms, logarithms, output, candidate])
+    units = len(bias) // 4
+    logarithms = math.log(longest - 1) * torch.rand(units, generator=random)
+    drifts = 2 * torch.rand(units, generator=random) - 1
+    return torch.cat([-logarithms, logarithms, bias[2 * units : 3 * units], drifts])

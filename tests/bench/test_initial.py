@@ -7,6 +7,7 @@ from bench.metatrain.initial import initial, remembering
 from bench.metatrain.recipe import RecipeError, make_recipe
 from bench.registry import optimizer_registry
 from optimizers.learned import LearnedOptimizer
+from optimizers.lstm import LSTM
 
 LONGEST = 200
 
@@ -23,7 +24,7 @@ def generator() -> torch.Generator:
 
 def test_a_cell_left_alone_forgets_at_its_time_scale() -> None:
     """Content decays as (τ/(1 + τ))ᵗ, with time scales spread over all of their logarithms."""
-    input_, forget, output, candidate = remembering(torch.full((4 * 5000,), 7.0), LONGEST, generator()).chunk(4)
+    input_, forget, output, drift = remembering(torch.full((4 * 5000,), 7.0), LONGEST, generator()).chunk(4)
     kept = forget.sigmoid().double()
     timescales = kept / (1 - kept)
     assert timescales.min() >= 1 - 1e-4
@@ -31,7 +32,26 @@ def test_a_cell_left_alone_forgets_at_its_time_scale() -> None:
     torch.testing.assert_close(input_.sigmoid().double(), 1 / (1 + timescales), rtol=1e-4, atol=0)
     median = (LONGEST - 1) ** 0.5
     assert float((timescales < median).double().mean()) == pytest.approx(0.5, abs=0.03)
-    assert torch.cat([output, candidate]).eq(7).all()
+    assert output.eq(7).all()
+    assert drift.abs().max() <= 1
+    assert float(drift.square().mean()) == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_cells_that_see_nothing_tell_the_time() -> None:
+    """From the contents after t steps without a gradient, t is found by a linear map to within a few steps."""
+    rule = optimizer_registry().create("lstm")
+    assert isinstance(rule, LSTM)
+    rule = rule.with_meta_parameters(begun("lstm", memory=LONGEST))
+    param = torch.zeros(1, 1, 1)
+    state, seen = rule.init_tensor(param), []
+    for _ in range(LONGEST):
+        _, state = rule.update_tensor(param, state, param)
+        seen.append(state["cell"].flatten())
+    contents = torch.stack(seen).double()
+    time = torch.arange(LONGEST, dtype=torch.float64).unsqueeze(1)
+    features = torch.cat([contents, torch.ones_like(time)], dim=1)
+    found = features @ torch.linalg.lstsq(features, time, driver="gelsd", rcond=1e-4).solution
+    assert float((found - time).abs().max()) < 0.05 * LONGEST
 
 
 @pytest.mark.parametrize("rule", ["lstm[networks=conv-fc]", "rnnprop", "gac"])
