@@ -10,8 +10,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from bench.metatrain.gradient import Segment, require_gradients
+from bench.metatrain.gradient import Segment
 from bench.metatrain.states import without_graph
+from bench.metatrain.tape import require_gradients
 from bench.problems import Problems
 from bench.rollout import Carry, advance
 from optimizers.learned import LearnedOptimizer

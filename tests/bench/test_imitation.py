@@ -8,14 +8,17 @@ import torch
 from torch import Tensor
 
 from bench.metatrain.estimators.base import Walk
-from bench.metatrain.estimators.imitation import Imitation, relative_distance
+from bench.metatrain.estimators.imitation import Imitation, relative_distance_slopes
 from bench.metatrain.known import Bowl, LearnedRate
 from bench.metatrain.recipe import RecipeError, make_recipe
 from bench.metatrain.trainer import Trainer
 from bench.problems import Problems
 from bench.registry import UnknownName
+from bench.rollout import start
+from optimizers.lstm import LSTM
 from optimizers.momentum import Momentum
 from optimizers.sgd import SGD
+from tasks.mnist import MnistMlp
 
 DOUBLE = torch.float64
 LOG_RATE, RATE = -1.0, 0.1
@@ -48,11 +51,59 @@ def test_the_gradient_is_that_of_the_distance() -> None:
     assert float(gradient) == pytest.approx(2 * a * b * (a * a - b * b) / (a * a + b * b) ** 2, rel=1e-6)
 
 
-def test_distances_of_known_pairs() -> None:
-    wanted = {"w": torch.tensor([[[3.0, 4.0]]]), "still": torch.zeros(1, 1, 2)}
-    for updates, distance in (([3, 4], 0), ([-4, 3], 1), ([0, 0], 1), ([-3, -4], 2)):
-        found = relative_distance({"w": torch.tensor([[updates]]).float(), "still": torch.zeros(1, 1, 2)}, wanted)
-        assert float(found) == pytest.approx(distance / 2)  # the other tensor agrees
+def test_slopes_are_those_of_the_mean_distance() -> None:
+    """By autograd, over replicas and tensors of several shapes, one of which neither moves."""
+    random = torch.Generator().manual_seed(0)
+    shapes = {"w": (2, 3, 4, 5), "b": (2, 3), "still": (2, 3, 2)}
+    updates, wanted = (
+        {name: torch.randn(shape, generator=random, dtype=DOUBLE) for name, shape in shapes.items()} for _ in range(2)
+    )
+    updates["still"], wanted["still"] = (torch.zeros(2, 3, 2, dtype=DOUBLE) for _ in range(2))
+    for value in updates.values():
+        value.requires_grad_()
+    distances = [
+        (updates[name] - wanted[name]).square().reshape(2, 3, -1).sum(-1)
+        / (updates[name].square() + wanted[name].square()).reshape(2, 3, -1).sum(-1).clamp_min(1e-30)
+        for name in shapes
+    ]
+    torch.stack(distances).mean().backward()
+    slopes = relative_distance_slopes({name: value.detach() for name, value in updates.items()}, wanted)
+    for name, value in updates.items():
+        torch.testing.assert_close(slopes[name], value.grad)
+
+
+@pytest.mark.parametrize("coordinates", [None, 10**6])
+@pytest.mark.parametrize(("seed", "learner_leads"), [(0, True), (1, False)])
+def test_the_gradient_is_autograds_through_the_rules_own_steps(
+    seed: int, learner_leads: bool, coordinates: int | None
+) -> None:
+    assert bool(torch.rand((), generator=torch.Generator().manual_seed(seed)) < 0.5) == learner_leads
+    rule = LSTM(hidden=4).initialised(torch.Generator().manual_seed(1))
+    phi = {name: value.double().requires_grad_() for name, value in rule.meta_parameters.items()}
+    rule, teacher, steps = rule.with_meta_parameters(phi), Momentum(lr=0.01), 5
+    problems = Problems(MnistMlp(units=3, batch=4), [1, 2], dtype=DOUBLE)
+    carry = start(problems, rule)
+    params, grads, state, memory = carry.params, carry.grads, rule.init(carry.params), teacher.init(carry.params)
+    total = torch.zeros((), dtype=DOUBLE)
+    for _ in range(steps):
+        wanted, memory = teacher.update(grads, memory, params)
+        updates, state = rule.update(grads, state, params)
+        for name, target in wanted.items():
+            size = (updates[name].square() + target.square()).flatten(2).sum(-1)
+            distance = (updates[name] - target).square().flatten(2).sum(-1) / size
+            total = total + distance.mean() / (steps * len(wanted))
+        applied = updates if learner_leads else wanted
+        params = {name: value + applied[name].detach() for name, value in params.items()}
+        _, grads = problems.loss_and_grad(params)
+    expected = dict(zip(phi, torch.autograd.grad(total, list(phi.values())), strict=True))
+
+    estimator = Imitation(teacher=teacher, coordinates=coordinates)
+    problems, random = Problems(MnistMlp(units=3, batch=4), [1, 2], dtype=DOUBLE), torch.Generator().manual_seed(seed)
+    walk = estimator.begin(problems, rule, random)
+    found = estimator.advance(problems, rule, walk, torch.ones(steps, dtype=DOUBLE), random).meta_grads
+    assert found.keys() == expected.keys()
+    for name, value in found.items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-6, atol=1e-9)
 
 
 def test_both_lead_now_and_then_and_the_teacher_sees_the_gradients_met() -> None:

@@ -34,4 +34,6 @@ def make_imitation(recipe: Recipe) -> Imitation | None:
     Raises:
         IdentityError, UnknownName: the teacher is no optimizer.
     """
-    return Imitation(teacher=optimizer_registry().create(recipe.teacher)) if recipe.teacher is not None else None
+    if recipe.teacher is None:
+        return None
+    return Imitation(teacher=optimizer_registry().create(recipe.teacher), coordinates=recipe.coordinates)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from bench.metatrain.estimators.base import Estimate, Estimator, Walk
-from bench.metatrain.gradient import require_gradients
-from bench.metatrain.states import without_graph
+from bench.metatrain.ranks import Share
+from bench.metatrain.tape import Tape, choose
 from bench.problems import Problems
 from bench.rollout import evaluated
 from optimizers.base import Optimizer, State
@@ -36,6 +36,8 @@ class Imitation(Estimator):
     """
 
     teacher: Optimizer
+    coordinates: int | None = None
+    """Coordinates of each parameter tensor and function that are followed back to φ; None: all."""
 
     @torch.no_grad()
     def begin(self, problems: Problems, rule: LearnedOptimizer, random: torch.Generator) -> Walk:
@@ -43,39 +45,48 @@ class Imitation(Estimator):
         carry, teacher = walk.carry, self.teacher.init(walk.carry.params)
         return Lesson(carry, walk.met, teacher=self.teacher.told(teacher, carry.losses, problems.task.horizon))
 
+    @torch.no_grad()
     def advance(
         self, problems: Problems, rule: LearnedOptimizer, walk: Walk, weights: Tensor, random: torch.Generator
     ) -> Estimate:
         assert isinstance(walk, Lesson)
-        phi = {name: tensor.detach().requires_grad_() for name, tensor in rule.meta_parameters.items()}
-        learner = rule.with_meta_parameters(phi)
+        carry, teacher = walk.carry, walk.teacher
         learner_leads = bool(torch.rand((), generator=random) < 0.5)
-        carry, state, teacher = walk.carry, walk.carry.state, walk.teacher
-        met, distances = [], []
+        share = walk.share or Share(0, len(carry.losses), len(carry.losses))
+        sample = None if self.coordinates is None else choose(carry.params, self.coordinates, random, share)
+        tape = Tape(rule, carry, problems.task.horizon, sample)
+        met, targets = [], []
         for _ in weights:
-            with torch.no_grad():
-                wanted, teacher = self.teacher.update(carry.grads, teacher, carry.params)
-            with torch.enable_grad():
-                updates, state = learner.update(carry.grads, state, carry.params)
-                distances.append(relative_distance(updates, wanted))
-            with torch.no_grad():
-                applied = updates if learner_leads else wanted
-                params = {name: value + applied[name] for name, value in carry.params.items()}
-                carry = evaluated(problems, params, without_graph(state), carry.step + 1, rule)
-                state = rule.told(state, carry.losses, problems.task.horizon)
-                teacher = self.teacher.told(teacher, carry.losses, problems.task.horizon)
+            wanted, teacher = self.teacher.update(carry.grads, teacher, carry.params)
+            updates, state = rule.update(carry.grads, carry.state, carry.params)
+            slopes = relative_distance_slopes(updates, wanted)
+            targets.append(tape.targets({name: slope / len(weights) for name, slope in slopes.items()}))
+            applied = updates if learner_leads else wanted
+            params = {name: value + applied[name] for name, value in carry.params.items()}
+            carry = evaluated(problems, params, state, carry.step + 1, rule)
+            teacher = self.teacher.told(teacher, carry.losses, problems.task.horizon)
+            tape.record(carry)
             met.append(carry.losses)
         losses = torch.stack(met, dim=-1)
-        meta_grads = require_gradients(rule, torch.stack(distances).mean(), phi)
-        after = replace(walk, carry=carry, met=walk.met.after(losses), teacher=teacher)
-        return Estimate(after, losses, meta_grads)
+        with torch.enable_grad():
+            meta_grads = tape.pulled_back(rule, targets)
+        return Estimate(replace(walk, carry=carry, met=walk.met.after(losses), teacher=teacher), losses, meta_grads)
 
 
-def relative_distance(updates: Tensors, wanted: Tensors) -> Tensor:
-    """The mean of d(u, v) over replicas and tensors; both `[seeds, settings, ...]`."""
-    each = []
+def relative_distance_slopes(updates: Tensors, wanted: Tensors) -> Tensors:
+    """∂/∂u of the mean of d(u, v) over replicas and tensors, both `[seeds, settings, ...]`: with N / S for d,
+    2 (u − v) / S − 2 u N / S²."""
+    slopes = {}
     for name, target in wanted.items():
-        squares = (updates[name].square() + target.square()).flatten(2).sum(-1)
-        distance = (updates[name] - target).square().flatten(2).sum(-1)
-        each.append(torch.where(squares > 0, distance / squares.where(squares > 0, 1.0), 0.0).mean())
-    return torch.stack(each).mean()
+        update = updates[name]
+        squares = _sum_of_squares(update) + _sum_of_squares(target)
+        difference = update - target
+        share = _sum_of_squares(difference) / squares
+        slope = 2 * (difference - update * share) / squares
+        slopes[name] = torch.where(squares > 0, slope, 0.0) / (len(wanted) * squares.numel())
+    return slopes
+
+
+def _sum_of_squares(value: Tensor) -> Tensor:
+    """Of each replica, `[seeds, settings, 1, …]`."""
+    return value.square().reshape(*value.shape[:2], -1).sum(-1).view(*value.shape[:2], *[1] * (value.ndim - 2))
