@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.identity import parse_identity
 from bench.registry import BadParameters, UnknownName
 from bench.suite import Cell, Suite, SuiteError, load_suite, make_suite, suite_names
+from optimizers import RULES
 from optimizers.checkpoint import encode_checkpoint
 from optimizers.lstm import LSTM
 
@@ -177,3 +179,8 @@ def test_optimizers_of_the_whole_suite_may_have_seen_it(tmp_path: Path) -> None:
     item = {"task": "cifar-cnn[labels=0-4]", "unseen": ["labels"]}
     values = {"tracks": ["default"], "optimizers": [trained_on("cifar-cnn", tmp_path)], "tasks": [item]}
     assert len(make_suite("test", values).cells()) == 1
+
+
+def test_every_rule_is_counted_in_the_suite_of_what_updates_cost() -> None:
+    """But for `meta-sgd`, whose rates are those of one network's parameters."""
+    assert {parse_identity(name)[0] for name in load_suite("passes").optimizers} == RULES.keys() - {"meta-sgd"}
