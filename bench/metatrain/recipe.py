@@ -80,7 +80,7 @@ class Recipe(BaseModel):
     """Bound on the norm of the meta-gradient."""
     coordinates: int | None = Field(default=None, ge=1)
     """Coordinates of each parameter tensor and function that carry a graph, drawn at random; none: all. For
-    backpropagation: es, pes and nres have no graph."""
+    backpropagation and imitation: es, pes and nres have no graph."""
     second_order: bool = False
     """Keep ∂∇f/∂φ, which the paper drops: backpropagation then gives the exact meta-gradient of each truncation, for
     small functions. Evolution strategies drop nothing."""

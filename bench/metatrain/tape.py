@@ -92,6 +92,7 @@ class Tape:
         self.finite = True
 
     def record(self, carry: Carry) -> None:
+        """The gradient and the loss after a step."""
         self.grads.append(self._pick(carry.grads))
         self.losses.append(carry.losses)
 
