@@ -4,8 +4,9 @@ It asks for what is needed, times every task alone, has the cells computed by an
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench import jobs, pictures, timing
@@ -32,6 +33,10 @@ class Outcome:
     computed: int
     found: int
     errors: list[str]
+    clocks_seconds: float = field(default=0.0, compare=False)
+    """Of the serial pass, which is over before the first cell begins."""
+    cells_seconds: float = field(default=0.0, compare=False)
+    """Of everything else: tuning, evaluation and the files."""
 
 
 class Runner:
@@ -97,12 +102,15 @@ class Runner:
             return Outcome(0, len(self.cells), [])
         with self.executor:
             self.run.begin(lambda: manifest(self.run, about, self.cells, self.sources, self.device))
-            errors = self._compute(todo)
-        return Outcome(len(todo), len(self.cells) - len(todo), errors)
+            began = time.perf_counter()
+            clocks = self._clocks(todo)  # all of them before anything runs in parallel
+            timed = time.perf_counter()
+            errors = self._compute(todo, clocks)
+            ended = time.perf_counter()
+        return Outcome(len(todo), len(self.cells) - len(todo), errors, timed - began, ended - timed)
 
-    def _compute(self, todo: list[Cell]) -> list[str]:
+    def _compute(self, todo: list[Cell], clocks: dict[str, Clocks]) -> list[str]:
         errors: list[str] = []
-        clocks = self._clocks(todo)  # all of them before anything runs in parallel
         self.progress(0, len(todo))
         for done, (cell, rows) in enumerate(drive(self.executor, self._chains(todo, clocks)), start=1):
             if drawn := pictures.taken_from(rows):

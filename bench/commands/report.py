@@ -1,5 +1,6 @@
 """`l2obench report`: tables, figures and a page from results."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +15,10 @@ def report(
 
     The page is one file that loads nothing. The headline is printed.
     """
+    began = time.perf_counter()
     from reports.page import write_report
 
     target = to or runs[0] / "report"
     written = write_report(runs, target)
     print(written.headline)
-    print(f"report: {target / 'index.html'}")
+    print(f"report: {target / 'index.html'}, made in {time.perf_counter() - began:.0f} s")

@@ -105,7 +105,10 @@ def run(
                 "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             }
         )
-    print(f"{folder}: {outcome.computed} cells computed, {outcome.found} found finished")
+    took = (
+        f" in {outcome.cells_seconds:.0f} s, after {outcome.clocks_seconds:.0f} s of clocks" if outcome.computed else ""
+    )
+    print(f"{folder}: {outcome.computed} cells computed{took}, {outcome.found} found finished")
     for line in outcome.errors:
         complain(line)
     if outcome.errors:
