@@ -60,7 +60,14 @@ class Adam(CoordinatewiseOptimizer):
         """The update, which is what the kernel makes of parameters that are 0; the state is overwritten."""
         update = torch.zeros_like(grad)
         adam(
-            *([update], [grad], [state["mean"]], [state["square"]], [], [torch.tensor(step - 1.0)]),
+            *(
+                [update],
+                [grad],
+                [state["mean"]],
+                [state["square"]],
+                [],
+                [torch.as_tensor(step - 1.0, dtype=torch.float32)],
+            ),
             fused=True,
             amsgrad=False,
             lr=self.lr,

@@ -1,5 +1,6 @@
 """The hand-designed rules are torch.optim's, step by step, in float64."""
 
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -40,6 +41,20 @@ def test_adams_fused_steps_are_its_plain_ones() -> None:
         assert torch.equal(grad, before)
     assert states[0]["step"] == states[1]["step"] == 3
     torch.testing.assert_close(states[0]["mean"], states[1]["mean"])
+
+
+@torch.no_grad()
+def test_adams_fused_steps_take_a_count_that_is_a_tensor() -> None:
+    """As whole programs hand it on (`--compile`); the count itself is left alone."""
+    rule, param = Adam(lr=0.1), torch.zeros(1, 1, LARGE)
+    grad = torch.ones_like(param)
+    expected, _ = rule.update_tensor(grad, {**rule.init_tensor(param), "step": 3}, param)
+    count = torch.tensor(3.0, dtype=torch.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found, state = rule.update_tensor(grad, {**rule.init_tensor(param), "step": count}, param)
+    assert torch.equal(found, expected)
+    assert (float(count), float(state["step"])) == (3, 4)
 
 
 def rosenbrock(x: torch.Tensor) -> torch.Tensor:
