@@ -57,7 +57,12 @@ class Session:
         self.progress = self._restored(state) if state else self.trainer.begin()
 
     def run(self, on_trajectory: Callable[[Progress], Any] = lambda _: None) -> Progress:
-        """Train to the end of the recipe, saving every few seconds and at every new best."""
+        """Train to the end of the recipe, saving every few seconds and at every new best.
+
+        What is finished stays as it is: its checkpoint says which commit made it.
+        """
+        if self.progress.trajectory == self.recipe.trajectories and (self.folder / CHECKPOINT).exists():
+            return self.progress
         saved_at, saved_best = time.monotonic(), self.progress.best_validation
 
         def after(progress: Progress) -> None:

@@ -64,6 +64,21 @@ def test_the_checkpoint_carries_the_recipe(tmp_path: Path) -> None:
     assert {"versions", "commit", "dirty", "seconds", "validation_criterion", "seed", "task_version"} <= recipe.keys()
 
 
+def test_a_finished_training_is_left_as_it_is(tmp_path: Path) -> None:
+    """Another commit that finds it finished does not put its name to it; a checkpoint that was lost is made again."""
+    Session(tmp_path, make_recipe(SMALL)).run()
+    path = tmp_path / "checkpoint.safetensors"
+    before = path.read_bytes()
+    for lost in (False, True):
+        if lost:
+            path.unlink()
+        again = Session(tmp_path, make_recipe(SMALL))
+        again.origin = {"commit": "another"}
+        again.run()
+        assert (path.read_bytes() == before) is not lost
+        assert (read_checkpoint(str(path)).recipe["commit"] == "another") is lost
+
+
 def test_log_is_a_table_and_a_picture(tmp_path: Path) -> None:
     Session(tmp_path, make_recipe(SMALL)).run()
     log = pd.read_csv(tmp_path / "log.csv")
