@@ -48,7 +48,7 @@ def test_seeds_do_not_depend_on_the_horizon() -> None:
 
 
 def test_unknown_names_answer_with_the_nearest_and_the_list() -> None:
-    with pytest.raises(UnknownName, match=r"did you mean adam.*known: adafac-mlp, adafactor, adam, adamw, gac"):
+    with pytest.raises(UnknownName, match=r"did you mean adam.*known: adafac-mlp, adafactor, adam, adamw, cosine, gac"):
         optimizer_registry().create("adamm")
     with pytest.raises(BadParameters, match=r"did you mean activation"):
         task_registry().create("mnist-mlp[activaton=relu]")
