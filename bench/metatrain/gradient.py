@@ -65,11 +65,9 @@ def truncated_bptt(
         RecipeError: the rule gives no gradient.
     """
     replicas = carry.losses.numel()
-    share = share or Share(0, len(carry.losses), len(carry.losses))
     if coordinates is not None and not isinstance(rule, CoordinatewiseOptimizer):
         raise ValueError(f"coordinates={coordinates} needs a coordinatewise rule, and {rule.name} is not one")
-    sample = None if coordinates is None else choose(carry.params, coordinates, generator, share)
-    tape = Tape(rule, carry, problems.task.horizon, sample)
+    tape = Tape(rule, carry, problems.task.horizon, choose(carry.params, coordinates, generator, share))
 
     losses = []
     unrolled = None if coordinates is not None else unroll(rule, carry.state, len(weights))

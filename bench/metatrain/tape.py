@@ -197,11 +197,23 @@ def _kinds(rule: Optimizer, params: Tensors) -> dict[str, list[str]]:
     return kinds
 
 
-def choose(params: Tensors, coordinates: int, generator: torch.Generator | None, share: Share) -> Sample:
-    """A sample without replacement, or all, of the coordinates of all functions; those that are here are kept."""
+def choose(
+    params: Tensors, coordinates: int | None, generator: torch.Generator | None, share: Share | None
+) -> Sample | None:
+    """A sample without replacement of the coordinates of all functions, of which those that are here are kept.
+
+    Args:
+        params: those of the functions that are here, `[seeds, settings, ...]`.
+        coordinates: at most so many of each parameter tensor and replica; None: no sample, all are followed.
+        generator: draws them, among those of all functions of a meta-batch, whichever are here.
+        share: which functions of the meta-batch are here; None: all.
+    """
+    if coordinates is None:
+        return None
     sample = Sample({}, {})
     for name, value in params.items():
-        each = value[0].numel()
+        each, seeds = value[0].numel(), len(value)
+        share = share or Share(0, seeds, seeds)
         everything, wanted = each * share.total, coordinates * share.total * value.shape[1]
         count = min(everything, wanted)
         order = torch.arange(count) if count == everything else torch.randperm(everything, generator=generator)[:count]

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from bench.metatrain.estimators.base import Estimate, Estimator, Walk
-from bench.metatrain.ranks import Share
 from bench.metatrain.tape import Tape, choose
 from bench.problems import Problems
 from bench.rollout import evaluated
@@ -52,9 +51,7 @@ class Imitation(Estimator):
         assert isinstance(walk, Lesson)
         carry, teacher = walk.carry, walk.teacher
         learner_leads = bool(torch.rand((), generator=random) < 0.5)
-        share = walk.share or Share(0, len(carry.losses), len(carry.losses))
-        sample = None if self.coordinates is None else choose(carry.params, self.coordinates, random, share)
-        tape = Tape(rule, carry, problems.task.horizon, sample)
+        tape = Tape(rule, carry, problems.task.horizon, choose(carry.params, self.coordinates, random, walk.share))
         met, targets = [], []
         for _ in weights:
             wanted, teacher = self.teacher.update(carry.grads, teacher, carry.params)
