@@ -13,15 +13,23 @@ from optimizers.learned import LearnedOptimizer
 LSTM_BIAS = re.compile(r"(.*/)?lstm\d+\.bias")
 
 
-def initial(recipe: Recipe, rule: LearnedOptimizer, random: torch.Generator) -> Tensors:
-    """φ of the rule's checkpoint, if it has one, or random ones as the recipe wants them.
+def require_memory(recipe: Recipe, rule: LearnedOptimizer) -> None:
+    """Refuse a recipe that wants LSTM cells to remember where there are none to begin with.
 
     Raises:
-        RecipeError: the recipe wants LSTM cells that remember, and the rule has none, or is trained already.
+        RecipeError: the rule has none, or is trained already.
     """
+    if recipe.memory is None:
+        return
     if rule.meta_parameters:
-        if recipe.memory is not None:
-            raise RecipeError(f"memory={recipe.memory} is for new meta-parameters; leave it or the checkpoint out")
+        raise RecipeError(f"memory={recipe.memory} is for new meta-parameters; leave it or the checkpoint out")
+    if not any(map(LSTM_BIAS.fullmatch, rule.meta_shapes())):
+        raise RecipeError(f"memory={recipe.memory} is for LSTM cells, and {rule.name} has none; leave it out")
+
+
+def initial(recipe: Recipe, rule: LearnedOptimizer, random: torch.Generator) -> Tensors:
+    """φ of the rule's checkpoint, if it has one, or random ones as the recipe wants them."""
+    if rule.meta_parameters:
         return dict(rule.meta_parameters)
     phi = dict(rule.initialised(random).meta_parameters)
     if recipe.init_std is not None:
@@ -29,10 +37,8 @@ def initial(recipe: Recipe, rule: LearnedOptimizer, random: torch.Generator) -> 
             std = 0.0 if name.endswith("bias") else recipe.init_std
             tensor.normal_(0, std, generator=random)
     if recipe.memory is not None:
-        biases = {name: tensor for name, tensor in phi.items() if LSTM_BIAS.fullmatch(name)}
-        if not biases:
-            raise RecipeError(f"memory={recipe.memory} is for LSTM cells, and {rule.name} has none; leave it out")
-        phi |= {name: remembering(tensor, recipe.memory, random) for name, tensor in biases.items()}
+        biases = [name for name in phi if LSTM_BIAS.fullmatch(name)]
+        phi |= {name: remembering(phi[name], recipe.memory, random) for name in biases}
     return phi
 
 

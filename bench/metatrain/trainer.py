@@ -12,7 +12,7 @@ from torch import Tensor
 from bench.metatrain.estimators import make_estimator, make_imitation
 from bench.metatrain.estimators.base import Estimator
 from bench.metatrain.families import Family, make_family
-from bench.metatrain.initial import initial
+from bench.metatrain.initial import initial, require_memory
 from bench.metatrain.ranks import Ranks, Share
 from bench.metatrain.recipe import Recipe, RecipeError
 from bench.metatrain.scaling import ScaledProblems
@@ -76,6 +76,7 @@ class Trainer:
             )
         if recipe.second_order and recipe.coordinates is not None:
             raise RecipeError("second_order follows all coordinates; leave coordinates out")
+        require_memory(recipe, rule)
         if ranks.count > min(recipe.functions, recipe.validation_functions):
             raise RecipeError(
                 f"{ranks.count} processes for {recipe.functions} functions and {recipe.validation_functions} of "

@@ -1,10 +1,13 @@
 """The meta-parameters that a training begins with, and memories of LSTM cells among them."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from bench.metatrain.initial import initial, remembering
 from bench.metatrain.recipe import RecipeError, make_recipe
+from bench.metatrain.session import Session
 from bench.registry import optimizer_registry
 from optimizers.learned import LearnedOptimizer
 from optimizers.lstm import LSTM
@@ -62,10 +65,22 @@ def test_all_layers_of_cells_remember_and_nothing_else_changes(rule: str) -> Non
     assert len(changed) >= 2
 
 
-def test_rules_without_cells_and_trained_ones_are_refused() -> None:
-    with pytest.raises(RecipeError, match="memory=200 is for LSTM cells, and mlp has none"):
-        begun("mlp", memory=LONGEST)
-    with pytest.raises(RecipeError, match="memory=200 is for new meta-parameters"):
-        begun("lstm[checkpoint=quadratic]", memory=LONGEST)
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("mlp", "memory=200 is for LSTM cells, and mlp has none"),
+        ("lstm[checkpoint=quadratic]", "memory=200 is for new meta-parameters"),
+    ],
+)
+def test_rules_without_cells_and_trained_ones_are_refused_before_a_folder_is_made(
+    tmp_path: Path, rule: str, message: str
+) -> None:
+    recipe = make_recipe({"task": "quadratic", "optimizer": rule, "memory": LONGEST})
+    with pytest.raises(RecipeError, match=message):
+        Session(tmp_path / "training", recipe)
+    assert not (tmp_path / "training").exists()
+
+
+def test_a_memory_of_two_steps_is_none() -> None:
     with pytest.raises(RecipeError, match="memory"):
         begun("lstm", memory=2)
