@@ -24,7 +24,7 @@ RULES = {
     "nadam": ("optimizers.nadam:NAdam", "Adam with Nesterov's momentum"),
     "radam": ("optimizers.radam:RAdam", "Adam with a rectified second moment"),
     "adafactor": ("optimizers.adafactor:Adafactor", "second moments of rows and columns, relative steps"),
-    "cosine": ("optimizers.cosine:Cosine", "one of the six first, its learning rate falling to zero over the run"),
+    "cosine": ("optimizers.cosine:Cosine", "one of the first six, its learning rate falling to zero over the run"),
     "l-bfgs": ("optimizers.lbfgs:LBFGS", "limited-memory BFGS, one gradient a step"),
     "lion": ("optimizers.lion:Lion", "the sign of a momentum (needs pytorch-optimizer, as the four below)"),
     "muon": ("optimizers.muon:Muon", "orthogonalised momentum for matrices, AdamW for the rest"),
