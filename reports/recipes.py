@@ -13,7 +13,7 @@ from reports.familiarity import family_name
 from reports.formats import number, one_line
 
 COLUMNS = ["task", "rule", "settings", "trainings", "ratio", "lowest", "highest", "better_than_baseline"]
-RESULTS = {"validation_loss", "validation_criterion", "trajectories_done", "meta_steps", "seconds"}
+RESULTS = {"validation_loss", "validation_criterion", "trajectories_done", "meta_steps", "seconds", "learned_weights"}
 ORIGINS = {"seed", "commit", "dirty", "versions", "sources", "started_from", "task_version", "optimizer_version"}
 FIRST = ("trained_on", "trained_horizon", "estimator", "second_order", "objective", "weighting", "unroll")
 Settings = dict[str, Any]

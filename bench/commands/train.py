@@ -47,7 +47,7 @@ def train(
         int | None, typer.Option(help="Steps of the first trajectory; they grow to the task's horizon.")
     ] = None,
     weighting: Annotated[
-        str | None, typer.Option(help="uniform, linear, exponential, final, or points such as 0,0,1.")
+        str | None, typer.Option(help="uniform, linear, exponential, final, learned, or points such as 0,0,1.")
     ] = None,
     validation: Annotated[
         list[str] | None, typer.Option(help="A family to validate on, again for each; those trained on unless given.")

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from bench.identity import alternatives, canonical, parse_identity
 from bench.registry import optimizer_registry, unknown
 
-Weighting = Literal["uniform", "linear", "exponential", "final"] | tuple[float, ...]
+Weighting = Literal["uniform", "linear", "exponential", "final", "learned"] | tuple[float, ...]
 Term = Literal["loss", "log-ratio", "best-so-far"]
-WEIGHTINGS = ("uniform", "linear", "exponential", "final")
+WEIGHTINGS = ("uniform", "linear", "exponential", "final", "learned")
 EstimatorName = Literal["tbptt", "full", "es", "pes", "nres"]
 
 
@@ -66,7 +66,8 @@ class Recipe(BaseModel):
     """Every function is scaled by exp(U[−L, L]) with this L; none: as it is."""
     weighting: Weighting = "uniform"
     """w_t of the meta-objective Σ w_t f(θ_t): all equal, growing linearly or exponentially with t, the final step only,
-    or numbers: points spread evenly over the trajectory, with straight lines between them."""
+    learned as the inverse of the loss's scale at each step, or numbers: points spread evenly over the trajectory, with
+    straight lines between them."""
     objective: Term = "loss"
     """What is weighted: the loss, its logarithm over that at the start, or the best loss so far."""
     lr: float = Field(default=3e-3, gt=0)
@@ -125,6 +126,15 @@ class Recipe(BaseModel):
             raise ValueError(
                 f"teacher={self.teacher}, imitation={self.imitation}: expected whom to imitate, and for how many "
                 "trajectories, such as teacher=adam[lr=0.003], imitation=20"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _losses_have_scales(self) -> "Recipe":
+        if self.weighting == "learned" and self.objective != "loss":
+            raise ValueError(
+                f"weighting=learned learns the scales of losses, and objective={self.objective} is another thing; "
+                "leave one of them out"
             )
         return self
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from bench.environment import commit, versions
 from bench.failures import LONGEST_REASON
 from bench.files import write_atomically
+from bench.metatrain import loss_scales
 from bench.metatrain.ranks import Ranks
 from bench.metatrain.recipe import Recipe, make_recipe
 from bench.metatrain.trainer import ALONE, Progress, Trainer, train
@@ -36,6 +37,7 @@ from optimizers.checkpoint import encode_checkpoint
 SAVE_SECONDS = 20.0
 MAX_STATE_BYTES = 2**30
 PARTS = ("phi", "mean", "square", "average", "best")
+"""What there is once for each meta-parameter."""
 
 
 class Session:
@@ -86,8 +88,8 @@ class Session:
         if not self.trainer.ranks.leads:
             return
         progress = self.progress
-        parts = {part: getattr(progress, part) for part in PARTS}
-        tensors = {f"{part}/{name}": tensor.clone() for part in PARTS for name, tensor in parts[part].items()}
+        parts = {part: getattr(progress, part) for part in (*PARTS, "scales")}
+        tensors = {f"{part}/{name}": tensor.clone() for part in parts for name, tensor in parts[part].items()}
         counters = {
             "recipe": self.recipe.model_dump(),
             "task_version": self.trainer.task.version,
@@ -126,6 +128,7 @@ class Session:
             "seconds": round(progress.seconds, 1),
             "sources": {key: value for family in self.trainer.families for key, value in family.task.sources().items()},
             "started_from": {**rule.recipe, "sha256": rule.checkpoint_sha256} if rule.recipe else None,
+            **({"learned_weights": loss_scales.at_points(progress.scales)} if progress.scales else {}),
             **self.origin,
         }
         return encode_checkpoint(rule.name, rule.describe_architecture(), recipe, progress.best)
@@ -150,7 +153,9 @@ class Session:
         return content
 
     def _restored(self, content: bytes) -> Progress:
-        path, shapes = self.folder / "state.safetensors", self.trainer.rule.meta_shapes()
+        path = self.folder / "state.safetensors"
+        shapes = dict.fromkeys(PARTS, self.trainer.rule.meta_shapes())
+        shapes |= {"scales": loss_scales.SHAPES} if self.recipe.weighting == "learned" else {}
         try:
             length = int.from_bytes(content[:8], "little")
             header = json.loads(content[8 : 8 + length])
@@ -158,8 +163,8 @@ class Session:
             tensors = load(content)
             # In the order of the rule: sums over the meta-parameters round by it, and resuming is exact.
             parts = {
-                part: {name: _checked(tensors[f"{part}/{name}"], shape) for name, shape in shapes.items()}
-                for part in PARTS
+                part: {name: _checked(tensors[f"{part}/{name}"], shape) for name, shape in of_part.items()}
+                for part, of_part in shapes.items()
             }
             recipe = make_recipe(saved.recipe)  # what an earlier version did not know keeps its default
         except (ValueError, KeyError, TypeError, SafetensorError, RecursionError) as error:
@@ -174,7 +179,7 @@ class Session:
             changes = ", ".join(f"{key} was {then.get(key)!r}, now {now.get(key)!r}" for key in different)
             raise StoreError(f"{self.folder} holds another training ({changes}); choose another --out, or --force")
         device = self.trainer.device
-        here: dict[str, Any] = {part: {n: value.to(device) for n, value in parts[part].items()} for part in PARTS}
+        here: dict[str, Any] = {part: {name: value.to(device) for name, value in parts[part].items()} for part in parts}
         counters = saved.model_dump(exclude={"recipe", "task_version", "family_versions", "best_validation"})
         best = math.inf if saved.best_validation is None else saved.best_validation
         return Progress(**here, **counters, best_validation=best)

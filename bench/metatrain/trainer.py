@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.metatrain import loss_scales
 from bench.metatrain.estimators import make_estimator, make_imitation
 from bench.metatrain.estimators.base import Estimator
 from bench.metatrain.families import Family, make_family
@@ -46,6 +47,8 @@ class Progress:
     average: Tensors
     """What is validated and kept: a moving average of φ, or φ itself."""
     best: Tensors
+    scales: Tensors = field(default_factory=dict)
+    """Those of the losses along a trajectory, by which learned weights go; empty where weights are given."""
     best_validation: float = math.inf
     trajectory: int = 0
     meta_steps: int = 0
@@ -106,7 +109,8 @@ class Trainer:
         random = generator(derive_seed("meta-training", f"{self.family}/initial", self.recipe.seed))
         phi = initial(self.recipe, self.rule, random)
         zeros = {name: torch.zeros_like(tensor) for name, tensor in phi.items()}
-        return Progress(phi, zeros, dict(zeros), dict(phi), dict(phi))
+        scales = loss_scales.equal(self.device) if self.recipe.weighting == "learned" else {}
+        return Progress(phi, zeros, dict(zeros), dict(phi), dict(phi), scales)
 
     def run_trajectory(self, progress: Progress) -> Progress:
         """Progress after one trajectory. Where its meta-gradient is not finite, φ stays what it was before.
@@ -155,7 +159,7 @@ class Trainer:
         walk = estimator.begin(problems, family.rule.with_meta_parameters(progress.phi), draws)
         walk = replace(walk, share=share)
         met, norms = [], []
-        for weights in self.segments(number):
+        for weights in self.segments(number, progress.scales):
             if self.recipe.boundary_losses == "twice":
                 met.append(walk.carry.losses.unsqueeze(-1))
             rule = family.rule.with_meta_parameters(progress.phi)
@@ -165,7 +169,7 @@ class Trainer:
             progress, norm = self._meta_step(progress, self.ranks.averaged(estimate.meta_grads, share))
             norms.append(norm)
         losses = torch.cat(met, dim=-1)
-        return replace(progress, setbacks=0), {
+        return replace(progress, setbacks=0, scales=self._scales(progress, losses, share)), {
             **({"family": family.identity} if len(self.families) > 1 else {}),
             "meta_loss": self.ranks.mean(losses),
             "final_loss": self.ranks.mean(family.task.final_loss(losses)),
@@ -187,6 +191,13 @@ class Trainer:
         phi, mean, square = adam(progress.phi, grads, progress.mean, progress.square, step, lr)
         average = phi if self.recipe.average is None else averaged(progress.average, phi, self.recipe.average, step)
         return replace(progress, phi=phi, mean=mean, square=square, average=average, meta_steps=step), float(norm)
+
+    def _scales(self, progress: Progress, losses: Tensor, share: Share) -> Tensors:
+        """Those of the losses after a trajectory that met `losses [seeds, settings, steps]`, if weights are learned."""
+        if not progress.scales:
+            return {}
+        mean = self.ranks.averaged({"losses": losses.mean((0, 1))}, share)["losses"]
+        return loss_scales.moved(progress.scales, mean, progress.trajectory)
 
     def estimator_of(self, trajectory: int) -> Estimator:
         """What makes the meta-gradients of a trajectory: the first ones may imitate."""
@@ -210,17 +221,24 @@ class Trainer:
         coordinates, loss = recipe.coordinate_scaling or 0.0, recipe.loss_scaling or 0.0
         return ScaledProblems(family.task, seeds, self.device, coordinates=coordinates, loss=loss)
 
-    def weights(self, trajectory: int) -> Tensor:
-        """w_1 … w_T of a trajectory, `[T]`: T grows from the recipe's first horizon to the family's."""
+    def weights(self, trajectory: int, scales: Tensors | None = None) -> Tensor:
+        """w_1 … w_T of a trajectory, `[T]`: T grows from the recipe's first horizon to the family's.
+
+        Args:
+            trajectory: its number.
+            scales: those of the losses, where weights are learned.
+        """
         horizon = self.family_of(trajectory).task.horizon
         first = self.recipe.first_horizon or horizon
         share = min(1.0, 2 * trajectory / self.recipe.trajectories)
         steps = round(first * (horizon / first) ** share)
-        return step_weights(self.recipe.weighting, steps).to(self.device)
+        return (
+            loss_scales.inverse(scales, steps) if scales else step_weights(self.recipe.weighting, steps).to(self.device)
+        )
 
-    def segments(self, trajectory: int) -> tuple[Tensor, ...]:
+    def segments(self, trajectory: int, scales: Tensors | None = None) -> tuple[Tensor, ...]:
         """The weights of a trajectory, a truncation at a time."""
-        weights, unroll = self.weights(trajectory), self.recipe.unroll
+        weights, unroll = self.weights(trajectory, scales), self.recipe.unroll
         if self.estimator_of(trajectory).whole:
             return (weights,)
         if not self.recipe.random_offset:

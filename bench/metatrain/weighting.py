@@ -17,29 +17,30 @@ def step_weights(weighting: Weighting, horizon: int) -> Tensor:
         RecipeError: no step has a weight.
     """
     match weighting:
-        case "uniform":
+        case "uniform" | "learned":  # learned ones begin so; `bench.metatrain.loss_scales` has what becomes of them
             return torch.ones(horizon)
         case "linear":
             return torch.arange(1, horizon + 1) * (2.0 / (horizon + 1))
         case "exponential":
-            return _mean_one(torch.linspace(0, GROWTH, horizon).exp())
+            return mean_one(torch.linspace(0, GROWTH, horizon).exp())
         case "final":
             return torch.nn.functional.one_hot(torch.tensor(horizon - 1), horizon).float() * horizon
         case points:
-            weights = _between(points, horizon)
+            weights = between(torch.tensor(points, dtype=torch.float32), horizon)
             if weights.sum() == 0:
                 given = ",".join(f"{point:g}" for point in points)
                 raise RecipeError(f"weighting={given} sums to zero over {horizon} steps; make one point above zero")
-            return _mean_one(weights)
+            return mean_one(weights)
 
 
-def _mean_one(weights: Tensor) -> Tensor:
+def mean_one(weights: Tensor) -> Tensor:
+    """Weights of the same proportions whose mean is 1."""
     return weights / weights.mean()
 
 
-def _between(points: tuple[float, ...], horizon: int) -> Tensor:
+def between(points: Tensor, horizon: int) -> Tensor:
     """The values at t / T, t = 1 … T, of the line through the points, the first at 0 and the last at 1."""
-    values = torch.tensor([*points, points[-1]], dtype=torch.float32)
-    place = torch.arange(1, horizon + 1) * ((len(points) - 1) / horizon)
+    values = torch.cat([points, points[-1:]])
+    place = torch.arange(1, horizon + 1, device=points.device) * ((len(points) - 1) / horizon)
     left = place.floor().long().clamp(max=len(points) - 1)
     return torch.lerp(values[left], values[left + 1], place - left)

@@ -21,7 +21,7 @@ CASE = LSTM(hidden=4)
 SMALL = {"task": "quadratic[dim=3,horizon=20]", "unroll": 10}
 
 
-@pytest.mark.parametrize("weighting", ["uniform", "linear", "exponential", "final", (0.0, 3.0, 1.0)])
+@pytest.mark.parametrize("weighting", ["uniform", "linear", "exponential", "final", "learned", (0.0, 3.0, 1.0)])
 @pytest.mark.parametrize("horizon", [1, 2, 40])
 def test_weights_have_mean_one(weighting: Weighting, horizon: int) -> None:
     weights = step_weights(weighting, horizon)
