@@ -174,7 +174,7 @@ MISTAKES = [
     (["train", "lstm", "-t", "quadratic", "--weighting", "best"], "weighting"),
     (["train", "lstm", "-t", "quadratic", "--unroll", "101"], "longer than the horizon"),
     (["train-suite", "quick"], "it trains nothing"),
-    (["train-suite", "weightings", "--only", "loss"], "it has 26, such as loss-uniform-u20-s0"),
+    (["train-suite", "weightings", "--only", "loss"], "it has 28, such as loss-uniform-u20-s0"),
     (["run", "quick", "--trained", "nowhere"], "has no trainings"),
     (["info", "adamm"], "did you mean adam"),
     (["list", "task"], "did you mean tasks"),
