@@ -15,6 +15,13 @@ const CONFIG = {
 const whole = { test: "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-6", value: line };
 const DECADES = { gridColor: { condition: whole, value: "transparent" }, tickColor: { condition: whole, value: "transparent" } };
 
+// A long name on two lines, the second with its parameters: what tells checkpoints apart comes last.
+const bracket = "indexof(datum.label, '[')";
+const LINES = `length(datum.label) > 22 && ${bracket} > 0 ? [slice(datum.label, 0, ${bracket}), slice(datum.label, ${bracket})] : datum.label`;
+
+// On one line, beside a point: a checkpoint's name without the word for it.
+const SHORT = "replace(datum.label, regexp('\\\\[checkpoint=(.*)\\\\]$'), ' $1')";
+
 const colour = (look) => `var(--${look.learned ? "learned" : "baseline"}-${look.colour})`;
 const quoted = (label) => ({ field: label, type: "nominal" });
 const axis = (field, title, type, extra = {}) => ({
@@ -66,11 +73,11 @@ function finalsSpec(curves, dots, means, type) {
   const look = palette(curves);
   const row = {
     field: "label", type: "nominal", sort: curves.map((c) => c.label), title: null,
-    axis: { grid: false, ticks: false, labelPadding: 8, labelLimit: 190 },
+    axis: { grid: false, ticks: false, labelPadding: 8, labelLimit: 250, labelExpr: LINES, labelOverlap: false },
   };
   const across = axis("x", "final loss", type);
   return {
-    height: 30 * curves.length,
+    height: 34 * curves.length,
     layer: [
       { data: { values: dots }, mark: { type: "circle", size: 28, opacity: 0.45, aria: false }, encoding: { y: row, x: across, yOffset: { field: "jitter", type: "quantitative", scale: { domain: [-1, 1] } }, color: look.colour } },
       { data: { values: means }, mark: { type: "rule", strokeWidth: 3, aria: false }, encoding: { y: row, x: { ...across, field: "low" }, x2: { field: "high" }, color: look.colour } },
@@ -88,7 +95,7 @@ function costSpec(curves, points, { title, xType, yType }) {
     { mark: { type: "point", filled: true, size: 110, opacity: 1, aria: false }, encoding: { x: across, y: up, color: look.colour } },
   ];
   if (points.length <= 12) {
-    layers.push({ mark: { type: "text", align: { expr: "datum.right ? 'right' : 'left'" }, dx: { expr: "datum.right ? -9 : 9" }, dy: -7, fontSize: 12, limit: 170, aria: false, color: ink }, encoding: { x: across, y: up, text: { field: "label" } } });
+    layers.push({ mark: { type: "text", align: { expr: "datum.right ? 'right' : 'left'" }, dx: { expr: "datum.right ? -9 : 9" }, dy: -7, fontSize: 12, limit: 250, aria: false, color: ink, text: { expr: SHORT } }, encoding: { x: across, y: up } });
   }
   return { data: { values: points }, layer: layers, height: 300 };
 }
