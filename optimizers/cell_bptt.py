@@ -32,12 +32,11 @@ class Tape:
         inputs[:, -1] = 1
         inputs[0, -1 - units : -1] = hidden
         cells[0] = cell
-        self.all_hidden = inputs[:, -1 - units : -1]
-        """Before the first step and after each, `[steps + 1, units, n]`."""
         self.inputs = inputs.unbind()
         """x, hidden state and a row of ones for the bias."""
         self.x = inputs[:, : -1 - units].unbind()
-        self.hidden = self.all_hidden.unbind()
+        self.hidden = inputs[:, -1 - units : -1].unbind()
+        """Before the first step and after each, `[units, n]`."""
         self.gates = gates.unbind()
         """All four, `[4 units, n]`; on the way back, derivatives take their place."""
         self.parts = [each.unbind() for each in gates.view(steps, 4, units, coordinates).unbind()]
@@ -92,12 +91,11 @@ class Unroll:
         Args:
             targets: `[steps, coordinates]`.
         """
-        found = [torch.zeros_like(weight) for weight in self._forward]
-        of_output = torch.zeros_like(self._output[0])
+        found = [weight.new_zeros(weight.shape[::-1]) for weight in [*self._forward, self._output[0]]]
         for block, tapes in self._blocks:
-            of_output += torch.einsum("sn,sun->u", targets[:, block], tapes[-1].all_hidden[1:])
             _back(self._backward, tapes, self._output[0], targets[:, block], found)
-        scaled = [_scaled(gradient) for gradient in found]
+        *of_layers, of_output = [gradient.mT for gradient in found]
+        scaled = [_scaled(gradient) for gradient in of_layers]
         return [(gradient[:, :-1], gradient[:, -1]) for gradient in scaled], (of_output, targets.sum().view(1))
 
 
@@ -107,14 +105,17 @@ def _there(weights: Sequence[Tensor], tapes: list[Tape], x: Tensor, step: int) -
         tape.x[step].copy_(x)
         torch.mm(weight, tape.inputs[step], out=tape.gates[step]).sigmoid_()
         i, f, o, q = tape.parts[step]
-        c = torch.mul(f, tape.cell[step], out=tape.cell[step + 1]).add_(i).addcmul_(i, q, value=-2)
+        c = torch.addcmul(i, i, q, value=-2, out=tape.cell[step + 1]).addcmul_(f, tape.cell[step])
         r = torch.mul(c, -2, out=tape.root[step]).sigmoid_()
         x = torch.addcmul(o, o, r, value=-2, out=tape.hidden[step + 1])
     return x
 
 
 def _back(weights: Sequence[Tensor], tapes: list[Tape], output: Tensor, targets: Tensor, found: list[Tensor]) -> None:
-    """All steps backward: derivatives with respect to the weights, biases last, are added to `found`."""
+    """All steps backward: derivatives with respect to each layer's weight, bias last, and the output's go to `found`.
+
+    They are transposed there: products of that shape are a quarter to two fifths faster (MKL).
+    """
     of_gates = torch.empty_like(tapes[0].gates[0])
     di, df, do, dq = of_gates.view(4, *tapes[0].root[0].shape).unbind()
     of_inputs = [targets.new_zeros(len(weight), targets.shape[1]) for weight in weights]
@@ -122,9 +123,10 @@ def _back(weights: Sequence[Tensor], tapes: list[Tape], output: Tensor, targets:
     of_hidden = [each[-len(dq) :] for each in of_inputs]
     of_cells = [torch.zeros_like(tape.cell[0]) for tape in tapes]
     for step in reversed(range(len(targets))):
-        above = output.mT * targets[step]
+        found[-1].addmm_(tapes[-1].hidden[step + 1], targets[step].unsqueeze(1))
+        of_hidden[-1].addr_(output[0], targets[step])
         for k in reversed(range(len(tapes))):
-            tape, dh, dc = tapes[k], of_hidden[k].add_(above), of_cells[k]
+            tape, dh, dc = tapes[k], of_hidden[k], of_cells[k]
             gates, r = tape.gates[step], tape.root[step]
             i, f, o, q = tape.parts[step]
             dc.addcmul_(o, sigmoid_backward(dh, r, grad_input=do), value=4)
@@ -134,9 +136,10 @@ def _back(weights: Sequence[Tensor], tapes: list[Tape], output: Tensor, targets:
             torch.mul(dc, i, out=dq)  # what is missing, 4 with the factors folded into the weights, is in `_scaled`
             dc.mul_(f)
             sigmoid_backward(of_gates, gates, grad_input=gates)
-            found[k].addmm_(gates, tape.inputs[step].mT)
+            found[k].addmm_(tape.inputs[step], gates.mT)
             torch.mm(weights[k], gates, out=of_inputs[k])
-            above = of_x[k]
+            if k > 0:
+                of_hidden[k - 1].add_(of_x[k])
 
 
 def _scaled(parameter: Tensor) -> Tensor:
