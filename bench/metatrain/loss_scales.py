@@ -43,6 +43,8 @@ def at_points(scales: Tensors) -> list[float]:
 def moved(scales: Tensors, losses: Tensor, trajectory: int) -> Tensors:
     """The scales after a trajectory: one step of Adam on the mean over its steps of J.
 
+    A step whose mean loss is not finite, because a function diverged, is taken for one that its scale fits.
+
     Args:
         scales: as they are.
         losses: mean over functions of f(θ_t), `[horizon]`.
@@ -56,6 +58,7 @@ def moved(scales: Tensors, losses: Tensor, trajectory: int) -> Tensors:
     with torch.enable_grad():
         at = scales["log_scale"].detach().requires_grad_()
         log_scale = between(at, len(losses))
+        losses = torch.where(losses.isfinite(), losses, log_scale.detach().exp())
         (grad,) = torch.autograd.grad((losses * (-log_scale).exp() + log_scale).mean(), at)
     before, params = {name: scales[name] for name in ("mean", "square")}, {"log_scale": scales["log_scale"]}
     updates, state = Adam(lr=LR).update({"log_scale": grad}, {"log_scale": {**before, "step": trajectory}}, params)

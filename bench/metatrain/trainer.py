@@ -232,9 +232,9 @@ class Trainer:
         first = self.recipe.first_horizon or horizon
         share = min(1.0, 2 * trajectory / self.recipe.trajectories)
         steps = round(first * (horizon / first) ** share)
-        return (
-            loss_scales.inverse(scales, steps) if scales else step_weights(self.recipe.weighting, steps).to(self.device)
-        )
+        if scales:
+            return loss_scales.inverse(scales, steps)
+        return step_weights(self.recipe.weighting, steps).to(self.device)
 
     def segments(self, trajectory: int, scales: Tensors | None = None) -> tuple[Tensor, ...]:
         """The weights of a trajectory, a truncation at a time."""

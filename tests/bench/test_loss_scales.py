@@ -47,6 +47,12 @@ def test_the_first_step_is_down_the_slope_and_weights_stay_weights(losses: list[
     assert float(weights.mean()) == pytest.approx(1, rel=1e-5)
 
 
+def test_a_function_that_diverged_teaches_them_nothing() -> None:
+    losses = torch.tensor([[0.5, torch.nan, torch.inf], [0.5, 1.0, 1.0]])  # the scales' own values in place of the two
+    diverged, fitting = (loss_scales.moved(loss_scales.equal("cpu"), each, 0) for each in losses)
+    assert same(diverged, fitting)
+
+
 def test_a_trajectory_is_weighed_by_what_was_learned_before_it(tmp_path: Path) -> None:
     session = Session(tmp_path, make_recipe(LEARNED))
     session.run()
