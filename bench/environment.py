@@ -48,9 +48,13 @@ def _version(package: str) -> str:
 
 
 def commit() -> dict[str, Any]:
-    """The commit of the checkout that this code runs from, and whether it has changes; null outside a checkout."""
+    """The commit of the checkout that this code runs from, and whether it has changes; null outside a checkout.
+
+    Results are no changes: a run that writes among the committed ones, or follows one that did, runs the same code.
+    """
     here = Path(__file__).resolve().parent
     status = ["git", "-C", str(here), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    status += ["--", ":/", ":(top,exclude)results"]
     try:
         said = subprocess.run(status, capture_output=True, text=True, timeout=10, check=True).stdout.splitlines()
     except (OSError, subprocess.SubprocessError):

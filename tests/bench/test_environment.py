@@ -1,4 +1,4 @@
-"""The commit that a manifest names is that of the checkout, and dirty means changed files that git knows."""
+"""A manifest names the commit of the checkout; dirty means changed files that git knows, results aside."""
 
 import subprocess
 from pathlib import Path
@@ -17,6 +17,8 @@ def git(folder: Path, *arguments: str) -> str:
 def test_commit_and_changes_of_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = tmp_path / "environment.py"
     code.touch()
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "cell").touch()
     monkeypatch.setattr(environment, "__file__", str(code))
     assert environment.commit() == {"commit": None, "dirty": None}
     git(tmp_path, "init")
@@ -25,6 +27,7 @@ def test_commit_and_changes_of_a_checkout(tmp_path: Path, monkeypatch: pytest.Mo
     git(tmp_path, "commit", "--message", "a # first one")
     head = git(tmp_path, "rev-parse", "HEAD")
     (tmp_path / "untracked").touch()
+    (tmp_path / "results" / "cell").write_text("computed anew")
     assert environment.commit() == {"commit": head, "dirty": False}
     code.write_text("changed")
     assert environment.commit() == {"commit": head, "dirty": True}
