@@ -6,7 +6,6 @@ lists come at once.
 """
 
 import os
-import signal
 import sys
 from typing import Annotated
 
@@ -19,7 +18,7 @@ from bench.commands.info import info
 from bench.commands.list import list_
 from bench.commands.options import show_version
 from bench.commands.prepare import prepare
-from bench.commands.process import EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_USAGE, Terminated, complain, terminate
+from bench.commands.process import EXIT_USAGE, Stopped, complain, heed_signals
 from bench.commands.report import report
 from bench.commands.run import run
 from bench.commands.targets import targets
@@ -63,24 +62,20 @@ app.command("test-plugin")(check_plugin)
 
 def main() -> None:
     """Run the command line; every error that a user can cause ends in one line and an exit code."""
-    signal.signal(signal.SIGTERM, terminate)
+    heed_signals()
     sys.path.append(os.getcwd())  # where a dotted path such as `-o mine.MyRule` is looked for last
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except TyperException as error:
         complain(error.format_message())
         code = EXIT_USAGE
-    except Terminated:
-        code = EXIT_TERMINATED
-    except KeyboardInterrupt:
-        code = EXIT_INTERRUPTED
+    except Stopped as stopped:
+        complain(str(stopped))
+        code = stopped.exit_code
     except Exception as error:
         # Errors that a user can cause say with which code they end; any other is a defect, shown with its traceback.
         code = getattr(error, "exit_code", None)
         if code is None:
             raise
         complain(str(error))
-    if code in (EXIT_INTERRUPTED, EXIT_TERMINATED):
-        word = "interrupted" if code == EXIT_INTERRUPTED else "terminated"
-        complain(f"{word}; what is finished is kept, and the same command goes on from there")
     sys.exit(code or 0)

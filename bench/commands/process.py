@@ -1,21 +1,40 @@
 """What commands do at their start and end: set the process up, complain in one line, exit codes."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
 from typer.exceptions import TyperException
 
-EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED = 2, 3, 130, 143
+EXIT_USAGE, EXIT_FAILED = 2, 3
+WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
-class Terminated(BaseException):
-    """SIGTERM came: a batch system's way to say that the time is over. It ends a command as Ctrl-C does."""
+class Stopped(BaseException):
+    """SIGINT or SIGTERM came: Ctrl-C, or a batch system's way to say that the time is over.
+
+    Not Python's KeyboardInterrupt: where that meets code evaluated from a string, as in some imports, CPython ends by
+    the signal later, whatever exit code is asked for.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(
+            f"{WORDS[signal.Signals(number)]}; what is finished is kept, and the same command goes on from there"
+        )
+        self.exit_code = 128 + number  # as a shell has it: 130, 143
 
 
-def terminate(*_: object) -> None:
-    """A handler of SIGTERM."""
-    raise Terminated
+def stop(number: int, _: object) -> None:
+    """A handler of both."""
+    raise Stopped(number)
+
+
+def heed_signals() -> None:
+    """Both end a command by `Stopped`; SIGINT does not where it is ignored, as in the background of a shell."""
+    signal.signal(signal.SIGTERM, stop)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, stop)
 
 
 def complain(message: str) -> None:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from bench.commands.process import Terminated
+from bench.commands.process import Stopped
 
 if TYPE_CHECKING:
     from bench.metatrain.session import Session
@@ -18,6 +18,6 @@ def finish(session: "Session", name: str) -> None:
     try:
         with lines:
             session.run(lambda progress: lines.advance(*training_line(progress, total)))
-    except (KeyboardInterrupt, Terminated, RankLost):
+    except (Stopped, RankLost):
         session.save()
         raise
