@@ -13,9 +13,9 @@ length; Adam moves it once a trajectory, by a rate of its own, since φ's decays
 import torch
 from torch import Tensor
 
+from bench.metatrain.descent import adam
 from bench.metatrain.recipe import RecipeError
 from bench.metatrain.weighting import between, mean_one
-from optimizers.adam import Adam
 from tasks.base import Tensors
 
 POINTS = 11
@@ -60,7 +60,6 @@ def moved(scales: Tensors, losses: Tensor, trajectory: int) -> Tensors:
         log_scale = between(at, len(losses))
         losses = torch.where(losses.isfinite(), losses, log_scale.detach().exp())
         (grad,) = torch.autograd.grad((losses * (-log_scale).exp() + log_scale).mean(), at)
-    before, params = {name: scales[name] for name in ("mean", "square")}, {"log_scale": scales["log_scale"]}
-    updates, state = Adam(lr=LR).update({"log_scale": grad}, {"log_scale": {**before, "step": trajectory}}, params)
-    after: Tensors = {name: state["log_scale"][name] for name in before}
-    return {"log_scale": scales["log_scale"] + updates["log_scale"], **after}
+    before = ({"s": scales["log_scale"]}, {"s": grad}, {"s": scales["mean"]}, {"s": scales["square"]})
+    log_scales, mean, square = adam(*before, trajectory + 1, LR)
+    return {"log_scale": log_scales["s"], "mean": mean["s"], "square": square["s"]}

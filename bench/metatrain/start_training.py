@@ -14,9 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.environment import commit, versions
 from bench.files import write_atomically
+from bench.metatrain.descent import adam, clipped, decayed
 from bench.metatrain.initialisation import Direction, Method, adapted, fomaml, maml, reptile
 from bench.metatrain.recipe import RecipeError
-from bench.metatrain.trainer import MAX_SETBACKS, MetaTrainingDiverged, adam, clipped, decayed
+from bench.metatrain.trainer import MAX_SETBACKS, MetaTrainingDiverged
 from bench.problems import Problems
 from bench.registry import function_family, identity_of, task_registry
 from bench.seeds import Purpose, derive_seed, generator

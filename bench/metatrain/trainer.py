@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bench.metatrain import loss_scales
+from bench.metatrain.descent import adam, averaged, clipped, decayed
 from bench.metatrain.estimators import make_estimator, make_imitation
 from bench.metatrain.estimators.base import Estimator
 from bench.metatrain.families import Family, make_family
@@ -23,8 +24,7 @@ from bench.problems import Problems
 from bench.registry import function_family, optimizer_registry, task_registry
 from bench.rollout import rollout
 from bench.seeds import derive_seed, generator
-from optimizers.adam import Adam
-from optimizers.base import CoordinatewiseOptimizer, State, Tensors
+from optimizers.base import CoordinatewiseOptimizer, Tensors
 from optimizers.learned import LearnedOptimizer
 
 MAX_SETBACKS = 5
@@ -258,37 +258,6 @@ class Trainer:
     def _unit(self, number: int, count: int) -> int:
         """Where the seeds of a trajectory begin; recipes with another seed use other functions."""
         return self.recipe.seed * 10**9 + number * count
-
-
-def decayed(lr: float, final: float, done: int, total: int) -> float:
-    """Cosine decay from `lr` to `lr · final` over `total` trajectories, with `done` of them behind."""
-    decay = 0.5 * (1 + math.cos(math.pi * done / total))
-    return lr * (final + (1 - final) * decay)
-
-
-def clipped(grads: Tensors, norm: Tensor, bound: float) -> Tensors:
-    """Gradients of that norm, all made smaller by one factor where it is above the bound."""
-    factor = (bound / norm).clamp(max=1.0)
-    return {name: grad * factor for name, grad in grads.items()}
-
-
-def adam(
-    phi: Tensors, grads: Tensors, mean: Tensors, square: Tensors, step: int, lr: float
-) -> tuple[Tensors, Tensors, Tensors]:
-    """One step of Adam (Kingma & Ba 2015) on the meta-parameters, by our own rule."""
-    state: State = {name: {"mean": mean[name], "square": square[name], "step": step - 1} for name in phi}
-    updates, state = Adam(lr=lr).update(grads, state, phi)
-    return (
-        {name: phi[name] + updates[name] for name in phi},
-        {name: state[name]["mean"] for name in phi},
-        {name: state[name]["square"] for name in phi},
-    )
-
-
-def averaged(average: Tensors, phi: Tensors, decay: float, step: int) -> Tensors:
-    """The moving average after one more φ. Early on its memory is short, so that the start is soon forgotten."""
-    weight = 1 - min(decay, step / (step + 10))
-    return {name: torch.lerp(average[name], phi[name], weight) for name in phi}
 
 
 def train(trainer: Trainer, progress: Progress, on_trajectory: Callable[[Progress], None]) -> Progress:

@@ -11,11 +11,12 @@ import torch
 from bench.costs import optimizer_costs
 from bench.identity import parse_identity
 from bench.metatrain import trainer as trainer_module
+from bench.metatrain.descent import adam
 from bench.metatrain.estimators import bptt
 from bench.metatrain.gradient import Segment
 from bench.metatrain.recipe import RecipeError, make_recipe, named_recipe, optimizer_for, recipe_names
 from bench.metatrain.session import Session
-from bench.metatrain.trainer import MetaTrainingDiverged, Trainer, adam, train
+from bench.metatrain.trainer import MetaTrainingDiverged, Trainer, train
 from bench.rollout import rollout
 from bench.seeds import derive_seed
 from bench.store import StoreError
