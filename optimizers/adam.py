@@ -50,15 +50,19 @@ class Adam(CoordinatewiseOptimizer):
             or torch.compiler.is_compiling()
         ):
             return False
-        numbers = (self.lr, self.beta1, self.beta2, self.epsilon)
+        numbers = (self.beta1, self.beta2, self.epsilon)
         tensors = (grad, state["mean"], state["square"], param)
         return not any(isinstance(number, Tensor) for number in numbers) and all(
             tensor.is_contiguous() and tensor.dtype == grad.dtype for tensor in tensors
         )
 
     def _fused(self, grad: Tensor, state: State, step: int) -> Tensor:
-        """The update, which is what the kernel makes of parameters that are 0; the state is overwritten."""
+        """The update, which is what the kernel makes of parameters that are 0; the state is overwritten.
+
+        A learning rate for each replica is multiplied in afterwards.
+        """
         update = torch.zeros_like(grad)
+        stacked = isinstance(self.lr, Tensor)
         adam(
             *(
                 [update],
@@ -70,14 +74,14 @@ class Adam(CoordinatewiseOptimizer):
             ),
             fused=True,
             amsgrad=False,
-            lr=self.lr,
+            lr=1.0 if stacked else self.lr,
             beta1=self.beta1,
             beta2=self.beta2,
             eps=self.epsilon,
             weight_decay=0.0,
             maximize=False,
         )
-        return update
+        return update.mul_(per_replica(self.lr, grad)) if stacked else update
 
     def flops_per_coordinate(self) -> float | None:
         return 11  # m and v are blended by 3 each; g²; √, + ε, m / ( ), · lr

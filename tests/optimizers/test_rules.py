@@ -26,21 +26,24 @@ PAIRS: list[tuple[Optimizer, Callable[..., torch.optim.Optimizer]]] = [
 
 @torch.no_grad()
 def test_adams_fused_steps_are_its_plain_ones() -> None:
-    """Large tensors go through torch's kernel, unless hyperparameters are tensors."""
-    rule, random = Adam(lr=0.1, beta1=0.8), torch.Generator().manual_seed(0)
-    plain = rule.stacked({"lr": torch.tensor([[0.1]], dtype=torch.float64)})
-    param = torch.zeros(1, 1, LARGE, dtype=torch.float64)
-    states = [each.init_tensor(param) for each in (rule, plain)]
-    for _ in range(3):
-        grad = torch.randn(param.shape, generator=random, dtype=torch.float64)
-        before = grad.clone()
-        (fused, states[0]), (expected, states[1]) = (
-            each.update_tensor(grad, state, param) for each, state in zip((rule, plain), states, strict=True)
-        )
-        torch.testing.assert_close(fused, expected)
-        assert torch.equal(grad, before)
-    assert states[0]["step"] == states[1]["step"] == 3
-    torch.testing.assert_close(states[0]["mean"], states[1]["mean"])
+    """Large tensors go through torch's kernel, unless hyperparameters other than the learning rate are tensors."""
+    random = torch.Generator().manual_seed(0)
+    rates = {"lr": torch.tensor([[0.1, 0.2]], dtype=torch.float64)}
+    alike = {"beta1": torch.tensor([[0.8, 0.8]], dtype=torch.float64)}
+    for rule in (Adam(lr=0.1, beta1=0.8), Adam(beta1=0.8).stacked(rates)):
+        rules = [rule, rule.stacked(alike)]
+        param = torch.zeros(1, 2, LARGE, dtype=torch.float64)
+        states = [each.init_tensor(param) for each in rules]
+        for _ in range(3):
+            grad = torch.randn(param.shape, generator=random, dtype=torch.float64)
+            before = grad.clone()
+            (fused, states[0]), (expected, states[1]) = (
+                each.update_tensor(grad, state, param) for each, state in zip(rules, states, strict=True)
+            )
+            torch.testing.assert_close(fused, expected)
+            assert torch.equal(grad, before)
+        assert states[0]["step"] == states[1]["step"] == 3
+        torch.testing.assert_close(states[0]["mean"], states[1]["mean"])
 
 
 @torch.no_grad()
