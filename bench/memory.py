@@ -5,7 +5,6 @@ state what they take, or run replica by replica.
 """
 
 import os
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -50,8 +49,8 @@ def default_budget(device: str) -> float:
     if device.startswith("cuda"):
         return SHARE * torch.cuda.mem_get_info(device)[0]
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        (available,) = (int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, ValueError):
+        with open("/proc/meminfo") as lines:  # a Path takes twice as long
+            available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, ValueError, StopIteration):
         available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     return SHARE * available

@@ -15,7 +15,7 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from tests.benchmarks.clock import ROUNDS, cpu_seconds
+from tests.benchmarks.clock import cpu_seconds, rounds_of
 from tests.benchmarks.floor import Floor, Work, measure_floor
 from tests.benchmarks.memory import peak_bytes
 from tests.benchmarks.table import Row, to_table, write
@@ -55,7 +55,8 @@ def race(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Iterato
 
     `peers` are calls by name, or nothing for one that is not installed. `bars` are what is to be reached and aimed at,
     by peer. `work` is what a core must do at least. `prepare`, where given, makes what the calls are given, off the
-    clock. Without `--benchmark-enable` everything runs once, on sizes that `full` makes small.
+    clock. Rounds, unless said, are three, or as many as fill a second. Without `--benchmark-enable` everything runs
+    once, on sizes that `full` makes small.
     """
 
     def run(
@@ -65,7 +66,7 @@ def race(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Iterato
         bars: Mapping[str, tuple[str, str]] | None = None,
         work: Work | None = None,
         prepare: Callable[[], tuple[Any, ...]] = tuple,
-        rounds: int = ROUNDS,
+        rounds: int | None = None,
     ) -> dict[str, Any]:
         there = {name: peer for name, peer in peers.items() if peer is not None}
         if not benchmark.enabled:
@@ -88,7 +89,8 @@ def race(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Iterato
             return ("ours", ours, *prepare()), {}
 
         gc.collect()
-        results["ours"] = benchmark.pedantic(clocked, setup=turns, rounds=rounds, iterations=1)
+        count = rounds or rounds_of(lambda: [call(*prepare()) for call in (ours, *there.values())])
+        results["ours"] = benchmark.pedantic(clocked, setup=turns, rounds=count, iterations=1)
         median = statistics.median(seconds["ours"])
         for name in peers:
             reach, aim = (bars or {}).get(name, ("", ""))

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import torch
 
+from bench.memory import default_budget
 from bench.rollout import rollout
 from optimizers.adam import Adam
 from tasks.base import Task
 from tasks.cifar import CifarCnn
 from tasks.mnist import MnistMlp
 from tasks.quadratic import Quadratic
-from tests.benchmarks.clock import ROUNDS
 from tests.benchmarks.floor import Work
 from tests.benchmarks.peers import installed
 from tests.benchmarks.peers.torch_loop import torch_loop
@@ -49,15 +49,16 @@ def race_matrix(
             peers[name] = jax_matrix(task, numbers, rates, jit=name == JAX)
         else:
             peers[name] = None
+    memory = default_budget("cpu")  # looked up once, as for a whole run
     replica_steps = seeds * len(rates) * (task.horizon + 1)
     coordinates = sum(value.numel() for value in task.sample(torch.Generator()).params.values())
     results = race(
         f"{path}, {seeds * len(rates)} × {task.horizon} steps, {'compiled' if compile else 'eager'}",
-        lambda: rollout(task, stacked, numbers, len(rates), evaluate=False, compile=compile).losses,
+        lambda: rollout(task, stacked, numbers, len(rates), evaluate=False, compile=compile, memory=memory).losses,
         peers,
         bars,
         Work(flops=replica_steps * flops, bytes=replica_steps * coordinates * ADAM_BYTES),
-        rounds=2 if isinstance(task, CifarCnn) else ROUNDS,
+        rounds=2 if isinstance(task, CifarCnn) else None,
     )
     ours = results.pop("ours")
     for losses in results.values():
