@@ -1,10 +1,11 @@
 """`--compile`: steps of a rollout as one program, which `torch.compile` makes once for each shape.
 
 Where steps are short, the way in and out of a program is what costs: there the program is the loop over the steps.
+A rule whose updates are faster as they stand (`Optimizer.compiled_up_to`) leaves it the gradient.
 Numbers are those of the plain rollout up to rounding, which a chaotic trajectory may amplify.
 """
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -16,41 +17,44 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from optimizers.base import Optimizer, State
 from tasks.base import Gradient, Task, Tensors
 
-SHORT = 100_000  # coordinates, all replicas together, up to which a step is short
+SHORT = 10_000  # coordinates, all replicas together, up to which a step is short
 PROGRAMS = 1000  # of one process; torch gives up at 8 unless told otherwise
 TOGETHER = 100  # steps of a program at most
 KEPT = 10  # the same where each step has a minibatch of its own, which is kept for it
-UNROLLED = (3, 2, 1)  # steps in a turn of the loop: the first that divides their number
+UNROLLED = 5  # steps in a turn of the loop
 
 
 class Program:
     """Update and gradient of `steps` steps.
 
     Args:
-        task: gives the gradient; of its horizon, all but the first step should be a multiple of `steps`.
+        task: gives the gradient; its horizon should be a multiple of `steps`.
         optimizer: the rule.
         params: stacked parameters; their size decides whether steps are short.
     """
 
     def __init__(self, task: Task, optimizer: Optimizer, params: Tensors) -> None:
         own = task.compiled_loss_and_grad()
-        short = own is None and sum(value.numel() for value in params.values()) <= SHORT
-        self.steps = _that_leave_least(task.horizon - 1, KEPT if _draws(task) else TOGETHER) if short else 1
-        self._whole = self.steps > 1
+        coordinates = sum(value.numel() for value in params.values())
+        compiles = own is None and coordinates <= optimizer.compiled_up_to
+        short = coordinates <= SHORT
+        self.steps = _that_leave_least(task.horizon, KEPT if _draws(task) else TOGETHER) if compiles and short else 1
+        self._compiles, self._whole = compiles, self.steps > 1
         self._optimizer = optimizer
         self._horizon = task.horizon
-        self._gradient: Gradient = task.loss_and_grad if own is None else own
-        self._step = _step if own is not None else compiled_step()
+        self._step = compiled_step() if compiles else _step
+        self._gradient: Gradient = own or task.loss_and_grad
+        if own is None and not compiles and not short:
+            self._gradient = partial(compiled_gradient(), task)
 
     def __call__(
         self, params: Tensors, state: State, grads: Tensors, batches: Tensors
     ) -> tuple[Tensors, State, Tensors, Tensor]:
         """θ, state and gradient after a step on each of `batches [steps, ...]`, and the losses met.
 
-        Losses are `[steps, seeds, settings]`. A rule that torch cannot follow from end to end (one that keeps a
-        `torch.optim` optimizer, say) is called step by step.
+        Losses are `[steps, seeds, settings]`. A rule that torch cannot follow from end to end is called step by step.
         """
-        after, met = _counts_as_tensors(state), []
+        after, met = _counts_as_tensors(state) if self._compiles else state, []
         if self._whole and all(isinstance(value, Tensor) for value in tree_leaves(after)):
             try:
                 loop = compiled_loop()
@@ -84,6 +88,10 @@ def _step(
     return params, optimizer.told(state, losses, horizon), grads, losses
 
 
+def _gradient(task: Task, params: Tensors, batch: Tensors) -> tuple[Tensor, Tensors]:
+    return task.loss_and_grad(params, batch)
+
+
 def _loop(
     optimizer: Optimizer,
     gradient: Gradient,
@@ -94,27 +102,28 @@ def _loop(
     batches: Tensors,
 ) -> tuple[Tensors, State, Tensors, Tensor]:
     steps = len(next(iter(batches.values())))
-    unrolled = next(count for count in UNROLLED if steps % count == 0)
+    unrolled = min(UNROLLED, steps)
     first = next(iter(params.values()))
-    slots = torch.arange(steps, device=first.device).view(-1, 1, 1)
+    slots = torch.arange(0, steps, unrolled, device=first.device).view(-1, 1, 1, 1)
 
     def unfinished(k: Tensor, *_: Any) -> Tensor:
         return k < steps
 
     def turn(k: Tensor, params: Tensors, state: State, grads: Tensors, met: Tensor) -> tuple[Any, ...]:
         state = _own(state)  # a rule may write into it
-        for _ in range(unrolled):
-            batch = {name: _at(value, k) for name, value in batches.items()}
-            params, state, grads, losses = _step(optimizer, gradient, horizon, params, state, grads, batch)
-            met = torch.where(slots == k, losses, met)
-            k = k + 1
-        return k, *_own((params, state, grads)), met
+        losses = []
+        for ahead in range(unrolled):
+            batch = {name: _at(value, k + ahead) for name, value in batches.items()}
+            params, state, grads, losses_met = _step(optimizer, gradient, horizon, params, state, grads, batch)
+            losses.append(losses_met)
+        met = torch.where(slots == k, torch.stack(losses), met)
+        return k + unrolled, *_own((params, state, grads)), met
 
     begin = (torch.zeros((), dtype=torch.int64, device=first.device), *_own((params, state, grads)))
     _, *after, met = while_loop(  # type: ignore[no-untyped-call]
-        unfinished, turn, (*begin, first.new_zeros(steps, *first.shape[:2]))
+        unfinished, turn, (*begin, first.new_zeros(steps // unrolled, unrolled, *first.shape[:2]))
     )
-    return (*after, met)
+    return (*after, met.flatten(0, 1))
 
 
 def _draws(task: Task) -> bool:
@@ -122,9 +131,14 @@ def _draws(task: Task) -> bool:
 
 
 def _that_leave_least(horizon: int, most: int) -> int:
-    """The number of steps, `most` or somewhat fewer, of which a multiple comes nearest to the horizon."""
-    most = max(1, min(most, horizon))
-    return min(range(most, most // 2, -1), key=lambda steps: horizon % steps)
+    """The number of steps, `most` or somewhat fewer, of which a multiple comes nearest to the horizon.
+
+    Whole turns of the loop; one turn, where the horizon is less.
+    """
+    turns = min(most, horizon) // UNROLLED
+    if turns == 0:
+        return max(1, min(most, horizon))
+    return min(range(turns * UNROLLED, turns * UNROLLED // 2 - 1, -UNROLLED), key=lambda steps: horizon % steps)
 
 
 def _at(values: Tensor, k: Tensor) -> Tensor:
@@ -142,6 +156,13 @@ def compiled_step() -> Any:
     """`_step`, of which torch makes a program for every rule, task and shape that it meets."""
     _allow_many_programs()
     return torch.compile(_step, dynamic=False)
+
+
+@cache
+def compiled_gradient() -> Any:
+    """A task's `loss_and_grad` likewise."""
+    _allow_many_programs()
+    return torch.compile(_gradient, dynamic=False)
 
 
 @cache

@@ -40,7 +40,7 @@ class Problems:
         """Those of the next `steps` steps, `[steps, seeds, ...]` each; where nothing is drawn, one that is shared."""
         draw = next(self._draws)
         first = self._minibatch(draw)
-        if not draw:
+        if not draw or steps == 1:
             return {name: value.expand(steps, *value.shape) for name, value in first.items()}
         batches = [first, *(self.minibatch() for _ in range(steps - 1))]
         return {name: torch.stack([batch[name] for batch in batches]) for name in first}

@@ -147,8 +147,8 @@ def rollout(
     """Run `task.horizon` steps on one function for each seed, times `settings` of a `stacked` optimizer.
 
     A loss that is not finite, or 10⁶ times further from zero than at the start, marks its replica as diverged; the
-    other replicas go on as if it were not there. Pictures are kept of the first `snapshots` seeds. With `compile`, the
-    steps after the first run as one program (`bench/compiled.py`). Seeds that do not fit into `memory` together (bytes;
+    other replicas go on as if it were not there. Pictures are kept of the first `snapshots` seeds. With `compile`,
+    steps run as one program (`bench/compiled.py`). Seeds that do not fit into `memory` together (bytes;
     half of what is free unless given) are run after one another, which changes numbers by rounding at most.
 
     Raises:
@@ -193,7 +193,7 @@ def _rollout(
     stops = {*(task.snapshot_steps if snapshots else ()), task.horizon}
     while carry.step < task.horizon:
         ahead = min(stop for stop in stops if stop > carry.step) - carry.step
-        if program is None or carry.step == 0 or ahead < program.steps:
+        if program is None or ahead < program.steps:
             carry = checked_advance(problems, optimizer, carry)
             losses[..., carry.step] = carry.losses
         else:
@@ -234,9 +234,10 @@ def _joined(parts: list[Trajectories]) -> Trajectories:
 def mark_divergence(losses: Tensor) -> tuple[Tensor, Tensor]:
     """Losses `[..., steps + 1]` made infinite from divergence on, and its step (-1: none), `[...]`."""
     bound = DIVERGED_FACTOR * (1 + losses[..., :1].abs())
-    bad = ~(losses.abs() <= bound)
-    if not bad.any():
+    good = losses.abs() <= bound  # nothing that is not a number is
+    if good.all():
         return losses, torch.full(losses.shape[:-1], -1, device=losses.device)
+    bad = ~good
     diverged_at = torch.where(bad.any(-1), bad.int().argmax(-1), -1)
     return losses.masked_fill(bad.cumsum(-1) > 0, torch.inf), diverged_at
 

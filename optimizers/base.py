@@ -9,6 +9,7 @@ A rule that needs more than gradients, the loss or the number of steps, takes it
 after the other, as `[seeds, settings, ...]`; a rule that treats every coordinate alike need not care.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
@@ -37,6 +38,9 @@ class Optimizer(BaseModel, ABC):
     """Raised whenever the rule would give other numbers: results of two versions are not comparable."""
     tunable: ClassVar[tuple[str, ...]] = ("lr",)
     """Hyperparameters that the track `tuned` searches, on a logarithmic grid."""
+    compiled_up_to: ClassVar[float] = math.inf
+    """Coordinates, all replicas together, up to which `--compile` makes a program of `update`; what is larger is faster
+    as it stands."""
 
     @abstractmethod
     def init(self, params: Tensors) -> State:

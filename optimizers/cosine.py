@@ -15,8 +15,8 @@ from optimizers.nag import NAG
 from optimizers.rmsprop import RMSprop
 from optimizers.sgd import SGD
 
-RULES: dict[str, type[CoordinatewiseOptimizer]] = {
-    rule.name: rule for rule in (Adam, AdamW, Momentum, NAG, RMSprop, SGD)
+RULES: dict[str, CoordinatewiseOptimizer] = {
+    rule.name: rule(lr=1.0) for rule in (Adam, AdamW, Momentum, NAG, RMSprop, SGD)
 }
 
 
@@ -37,7 +37,7 @@ class Cosine(Optimizer):
     """The rule's learning rate at the first step."""
 
     def init(self, params: Tensors) -> State:
-        return {"rule": self._rule().init(params), "step": 0}
+        return {"rule": RULES[self.rule].init(params), "step": 0}
 
     def told(self, state: State, losses: Tensor, horizon: int) -> State:
         return {**state, "horizon": torch.full_like(losses, horizon)}
@@ -45,14 +45,11 @@ class Cosine(Optimizer):
     def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
         if "horizon" not in state:
             raise ValueError("cosine needs the number of steps: call `told` before each update")
-        updates, after = self._rule().update(grads, state["rule"], params)
-        share = (1 + torch.cos(math.pi * state["step"] / state["horizon"])) / 2
-        updates = {name: update * per_replica(share, update) for name, update in updates.items()}
+        updates, after = RULES[self.rule].update(grads, state["rule"], params)
+        rate = self.lr * (1 + torch.cos(math.pi * state["step"] / state["horizon"])) / 2
+        updates = {name: update * per_replica(rate, update) for name, update in updates.items()}
         return updates, {"rule": after, "step": state["step"] + 1}
 
     def flops_per_coordinate(self) -> float | None:
-        flops = self._rule().flops_per_coordinate()
-        return None if flops is None else flops + 1  # the share
-
-    def _rule(self) -> CoordinatewiseOptimizer:
-        return RULES[self.rule]().model_copy(update={"lr": self.lr})
+        flops = RULES[self.rule].flops_per_coordinate()
+        return None if flops is None else flops + 1  # the rate

@@ -125,7 +125,8 @@ class LearnedOptimizer(Optimizer):
 
     @property
     def meta_parameters(self) -> Tensors:
-        return self._meta_parameters
+        found: Tensors = (self.__pydantic_private__ or {})["_meta_parameters"]  # so that torch.compile can follow
+        return found
 
     @property
     def checkpoint_sha256(self) -> str | None:

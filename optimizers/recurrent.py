@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from optimizers.base import Tensors
-from optimizers.cell import random_network
+from optimizers.cell import BLOCK, random_network
 from optimizers.learned import LearnedOptimizer
 
 # What the paper and DeepMind's release set outside quadratics; on quadratics both use no preprocessing and scale 1.
@@ -25,6 +25,7 @@ class RecurrentOptimizer(LearnedOptimizer):
     """
 
     architecture: ClassVar[tuple[str, ...]] = ("hidden", "layers", "preprocessing", "p", "output_scale")
+    compiled_up_to: ClassVar[float] = BLOCK
 
     preset: Literal["paper", "deepmind-release"] | None = None
     """Values for the parameters below that are not given themselves."""

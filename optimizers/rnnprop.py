@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import elu
 
 from optimizers.base import CoordinatewiseOptimizer, State, Tensors, blend, per_replica, root
-from optimizers.cell import blocks, folded, layers_of, layers_step, layers_step_in_place, random_network
+from optimizers.cell import BLOCK, blocks, folded, layers_of, layers_step, layers_step_in_place, random_network
 from optimizers.learned import LearnedOptimizer
 
 
@@ -25,6 +25,7 @@ class RNNprop(LearnedOptimizer, CoordinatewiseOptimizer):
 
     name: ClassVar[str] = "rnnprop"
     architecture: ClassVar[tuple[str, ...]] = ("hidden", "layers", "beta1", "beta2", "epsilon", "step_size", "networks")
+    compiled_up_to: ClassVar[float] = BLOCK
 
     hidden: int = Field(default=20, ge=1, le=1024)
     layers: int = Field(default=2, ge=1, le=16)

@@ -71,6 +71,8 @@ class TorchOptimizer(Optimizer):
     asked for gradients in the first mode and for losses in the second.
     """
 
+    compiled_up_to: ClassVar[float] = 0
+
     @abstractmethod
     def make(self, params: Tensors) -> torch.optim.Optimizer:
         """The optimizer of one replica, on its own parameters; this rule's hyperparameters are plain numbers."""

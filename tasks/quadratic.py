@@ -38,7 +38,8 @@ class Quadratic(Task):
         if self.condition is not None:
             u, _, vh = torch.linalg.svd(w)
             w = u * (self.dim**0.5 * torch.logspace(0, -1, self.dim, base=self.condition)) @ vh
-        return Problem(params={"theta": theta}, data={"w": w, "y": y})
+        data = {"w": w, "y": y} | ({"w_transposed": w.mT} if self.dim <= SMALL else {})
+        return Problem(params={"theta": theta}, data=data)
 
     def loss(self, params: Tensors, batch: Tensors) -> Tensor:
         residual = batch["w"] @ params["theta"] - batch["y"]
@@ -48,7 +49,7 @@ class Quadratic(Task):
         """∇f = 2 Wᵀ(Wθ − y) with one batched product each way: the settings of a seed share its W."""
         w, theta, y = batch["w"], params["theta"], batch["y"].unsqueeze(1)
         if torch.compiler.is_compiling() and self.dim <= SMALL:
-            residual = (w.unsqueeze(1) * theta.unsqueeze(2)).sum(-1) - y
+            residual = (theta.unsqueeze(-1) * batch["w_transposed"].unsqueeze(1)).sum(2) - y
             return residual.square().sum(-1), {"theta": 2 * (residual.unsqueeze(-1) * w.unsqueeze(1)).sum(2)}
         residual = torch.bmm(theta, w.mT) - y
         return residual.square().sum(-1), {"theta": torch.bmm(residual, w).mul_(2)}

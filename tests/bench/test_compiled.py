@@ -1,6 +1,7 @@
 """`--compile`: the same numbers up to rounding, and strangers' code left as it stands."""
 
 from pathlib import Path
+from typing import Never
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from bench.store import Run, StoreError
 from bench.suite import make_suite
 from optimizers.adam import Adam
 from optimizers.base import Optimizer, power
+from optimizers.cell import BLOCK
 from optimizers.torch_optim import bridge
 from tasks.base import Task
 from tasks.cifar import CifarCnn
@@ -24,11 +26,11 @@ slow = pytest.mark.slow  # a program takes up to a minute to make
 
 def test_short_steps_are_looped_over_and_long_ones_are_not() -> None:
     theta = {"theta": torch.zeros(10, 10, 10)}
-    steps = [Program(Quadratic(horizon=horizon), Adam(), theta).steps for horizon in (1, 2, 100, 201, 200)]
-    assert steps == [1, 1, 99, 100, 99]  # what is left: the first step alone, but for 200, where it is two
-    drawn = Program(MnistMlp(units=1, horizon=101), Adam(), {"w0": torch.zeros(10, 1, 1, 784)})
+    steps = [Program(Quadratic(horizon=horizon), Adam(), theta).steps for horizon in (1, 4, 35, 97, 100, 201)]
+    assert steps == [1, 4, 35, 95, 100, 100]  # what is left, of 97 and 201, is taken step by step
+    drawn = Program(MnistMlp(units=1, horizon=100), Adam(), {"w0": torch.zeros(10, 1, 1, 784)})
     assert drawn.steps == KEPT
-    large = Program(MnistMlp(), Adam(), {"w0": torch.zeros(10, 10, 20, 784)})
+    large = Program(MnistMlp(), Adam(), {"w0": torch.zeros(1, 1, 20, 784)})
     own = Program(CifarCnn(), Adam(), {"fc0.bias": torch.zeros(1, 1, 32)})
     assert (large.steps, own.steps) == (1, 1)
 
@@ -41,12 +43,39 @@ def test_powers_of_counts_are_the_same_for_tensors_and_numbers(beta: float | tor
     torch.testing.assert_close(torch.as_tensor(power(beta, 7), dtype=torch.float64), expected)
 
 
+@pytest.mark.parametrize(
+    ("rule", "coordinates", "steps"),
+    [
+        (optimizer_registry().create("lstm[checkpoint=quadratic]"), BLOCK, 100),
+        (optimizer_registry().create("lstm[checkpoint=quadratic]"), BLOCK + 1, 1),
+        (optimizer_registry().create("general"), BLOCK + 1, 1),
+        (bridge("torch.optim.Rprop", torch.optim.Rprop)(), 1, 1),
+    ],
+)
+def test_rules_that_are_faster_as_they_stand_are_not_compiled(rule: Optimizer, coordinates: int, steps: int) -> None:
+    program = Program(Quadratic(), rule, {"theta": torch.zeros(1, 1, coordinates)})
+    assert program.steps == steps
+
+
+@slow
+@pytest.mark.parametrize(
+    "rule", ["sgd", "adam", "cosine[rule=adamw]", "lstm[checkpoint=quadratic]", "general", "mlp[checkpoint=random]"]
+)
+def test_short_steps_of_a_rule_are_one_program(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def alone(*_: object) -> Never:
+        raise AssertionError("steps were taken one by one")
+
+    monkeypatch.setattr("bench.compiled.compiled_step", lambda: alone)
+    rollout(Quadratic(horizon=20), optimizer_registry().create(rule), [3, 4], compile=True)
+
+
 @slow
 @pytest.mark.parametrize(
     ("task", "rule"),
     [
         (Quadratic(horizon=35), Adam(lr=0.01)),
         (Quadratic(horizon=35), optimizer_registry().create("lstm[checkpoint=quadratic]")),
+        (Quadratic(horizon=35), optimizer_registry().create("general")),
         (Quadratic(dim=40, horizon=10), optimizer_registry().create("momentum[lr=0.001]")),
         (Quadratic(horizon=35), optimizer_registry().create("cosine[rule=nag,lr=0.01]")),
         (MnistMlp(units=5, batch=16, horizon=35), Adam(lr=0.01)),
@@ -57,7 +86,7 @@ def test_powers_of_counts_are_the_same_for_tensors_and_numbers(beta: float | tor
 )
 def test_losses_are_those_of_plain_steps(task: Task, rule: Optimizer) -> None:
     seeds = [3, 4]
-    rates = torch.tensor([[0.001, 0.002, 0.003]]) if rule.name != "lstm" else torch.tensor([[1.0, 0.9, 0.8]])
+    rates = torch.tensor([[0.001, 0.002, 0.003]]) if not rule.meta_parameters else torch.tensor([[1.0, 0.9, 0.8]])
     stacked = rule.stacked({"lr": rates})
     plain, compiled = (
         rollout(task, stacked, seeds, settings=3, dtype=torch.float64, compile=compile) for compile in (False, True)
