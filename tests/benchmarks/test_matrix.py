@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from bench.memory import default_budget
+from bench.registry import optimizer_registry
 from bench.rollout import rollout
 from optimizers.adam import Adam
 from tasks.base import Task
@@ -96,6 +97,21 @@ def test_quadratics_compiled(race: Callable[..., Any], full: bool) -> None:
 def test_perceptrons_compiled(race: Callable[..., Any], full: bool) -> None:
     task = MnistMlp()
     race_matrix(race, "MNIST MLP", task, 5, {JAX: ("≥ 1", "")}, perceptron_flops(task), compile=True, full=full)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["lstm[checkpoint=quadratic]", "general"])
+def test_learned_rules_compiled(race: Callable[..., Any], full: bool, rule: str) -> None:
+    task = Quadratic(horizon=100 if full else 10)
+    learned, seeds = optimizer_registry().create(rule), list(range(20 if full else 2))
+
+    def ours(compile: bool) -> torch.Tensor:
+        return rollout(task, learned, seeds, evaluate=False, compile=compile).losses
+
+    path = f"quadratics, {learned.name}, {len(seeds)} × {task.horizon} steps, compiled"
+    results = race(path, lambda: ours(True), {"ours, eager": lambda: ours(False)})
+    started = [result[..., :10] for result in results.values()]  # later, rounding has grown
+    torch.testing.assert_close(*started, **TOLERANCE)
 
 
 def test_convolutions(race: Callable[..., Any], full: bool) -> None:
