@@ -1,8 +1,10 @@
 """Holds a stranger's task and optimizer to their contracts while they run, at the cost of a few comparisons a step.
 
-Broadcasting would hide an update of another shape, and a rule that writes into its gradients or parameters would change
-what its neighbours see. Both give an error, not a number.
+Broadcasting would hide an update of another shape, a rule that writes into its gradients or parameters would change
+what its neighbours see, and one that keeps its updates would find parameters there. Each gives an error, not a number.
 """
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -64,6 +66,19 @@ def require_like(who: str, found: object, expected: Tensors) -> None:
         require_tensor(f"{who} returned {name!r}", found[name], tuple(tensor.shape), tensor.dtype)
 
 
+def require_own(who: str, found: Tensors, kept: Iterable[Tensor]) -> None:
+    """Raise if tensors that were returned are in memory of one another, or of what is kept.
+
+    Raises:
+        ContractBroken: they are; the caller would write into both.
+    """
+    taken = {_memory(tensor) for tensor in kept}
+    places = [tensor.data_ptr() for tensor in found.values()]
+    for name, tensor in found.items():
+        if tensor.numel() and (_memory(tensor) in taken or places.count(tensor.data_ptr()) > 1):
+            raise ContractBroken(f"{who} returned {name!r} in memory that is kept elsewhere, expected a new tensor")
+
+
 def require_tensor(what: str, found: object, shape: tuple[int, ...], dtype: torch.dtype) -> None:
     """Raise unless `found` is a tensor of this shape and kind of number.
 
@@ -76,6 +91,10 @@ def require_tensor(what: str, found: object, shape: tuple[int, ...], dtype: torc
         raise ContractBroken(f"{what} with shape {tuple(found.shape)}, expected {shape}")
     if found.dtype != dtype:
         raise ContractBroken(f"{what} as {found.dtype}, expected {dtype}")
+
+
+def _memory(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
 
 
 def _listed(names: object) -> str:

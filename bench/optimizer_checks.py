@@ -68,6 +68,11 @@ def inputs_stay_unchanged(rule: Optimizer) -> None:
         params = {name: value + updates[name] for name, value in params.items()}
 
 
+def updates_are_the_callers(rule: Optimizer) -> None:
+    """Nothing changes for a rule whose updates are written into: it keeps none of them."""
+    _require_close("updates that are overwritten change later ones", _final(rule, overwrite=True), _final(rule))
+
+
 def same_again(rule: Optimizer) -> None:
     """The same gradients give the same updates; nothing comes from a global random state."""
     runs = []
@@ -140,6 +145,7 @@ CHECKS: dict[str, Callable[[Optimizer], str | None]] = {
         updates_fit,
         updates_are_finite,
         inputs_stay_unchanged,
+        updates_are_the_callers,
         same_again,
         neighbours_do_not_matter,
         a_broken_neighbour_does_not_matter,
@@ -192,8 +198,12 @@ def _steps(rule: Optimizer, shapes: dict[str, tuple[int, ...]] = MATRICES) -> It
         params = {name: value + updates[name] for name, value in params.items()}
 
 
-def _final(rule: Optimizer, pick: tuple[slice, ...] = (), spoil: bool = False) -> Tensors:
-    """The parameters after all steps: those picked alone, or with the first seed's gradients spoilt from the third."""
+def _final(rule: Optimizer, pick: tuple[slice, ...] = (), spoil: bool = False, overwrite: bool = False) -> Tensors:
+    """The parameters after all steps.
+
+    Those picked alone, or with the first seed's gradients spoilt from the third, or with each update overwritten after
+    its use.
+    """
     params = _picked(_params(), pick)
     state = rule.init(params)
     for step, grads in enumerate(_grads()):
@@ -202,6 +212,9 @@ def _final(rule: Optimizer, pick: tuple[slice, ...] = (), spoil: bool = False) -
                 grad[0] = torch.nan
         updates, state = _update(rule, _picked(grads, pick), state, params)
         params = {name: value + updates[name] for name, value in params.items()}
+        if overwrite:
+            for update in updates.values():
+                update.fill_(torch.nan)
     return params
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from bench.guard import Unchanged, require_like, require_tensor
+from bench.guard import Unchanged, require_like, require_own, require_tensor
 from bench.memory import default_budget, seeds_that_fit
 from bench.problems import Problems
-from optimizers.base import Optimizer, State
+from optimizers.base import Optimizer, State, tensors_of
 from tasks.base import Task, Tensors
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ def updated(optimizer: Optimizer, carry: Carry) -> tuple[Tensors, State]:
 def checked_advance(problems: Problems, optimizer: Optimizer, carry: Carry) -> Carry:
     """`advance`, with both halves held to their contracts; on the first step, values are compared as well.
 
+    θ_{t+1} takes the memory of the updates.
+
     Raises:
         ContractBroken: shapes or inputs were changed.
     """
@@ -62,7 +64,9 @@ def checked_advance(problems: Problems, optimizer: Optimizer, carry: Carry) -> C
     updates, state = optimizer.update(carry.grads, carry.state, carry.params)
     inputs.check("update")
     require_like("update", updates, carry.params)
-    params = {name: value + updates[name] for name, value in carry.params.items()}
+    if carry.step < 2:  # θ₁ is an update: one that is kept comes back on the second step
+        require_own("update", updates, [*carry.params.values(), *tensors_of(state)])
+    params = {name: _sum(value, updates[name]) for name, value in carry.params.items()}
     inputs = Unchanged({"params": params}, thorough=first)
     following = evaluated(problems, params, state, carry.step + 1, optimizer)
     inputs.check("loss_and_grad")
@@ -248,6 +252,11 @@ def _pictures(task: Task, optimizer: Optimizer, carry: Carry, snapshots: int) ->
         return {}
     point = evaluation_point(optimizer, carry)
     return {carry.step: task.picture({name: value[:snapshots] for name, value in point.items()}).cpu()}
+
+
+def _sum(value: Tensor, update: Tensor) -> Tensor:
+    """In the memory of the update, unless that would change the layout."""
+    return update.add_(value) if update.is_contiguous() else value + update
 
 
 def _fan_out(value: Tensor, settings: int) -> Tensor:

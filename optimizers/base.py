@@ -11,7 +11,7 @@ after the other, as `[seeds, settings, ...]`; a rule that treats every coordinat
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self
 
 import torch
@@ -50,8 +50,9 @@ class Optimizer(BaseModel, ABC):
     def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
         """The updates to add to `params`, and the next state.
 
-        Neither `grads` nor `params` are changed. `state` is consumed: where no autograd graph is recorded, a rule may
-        reuse its memory for the state that it returns, so a caller must not use the old one again.
+        Neither `grads` nor `params` are changed. Where no autograd graph is recorded, `state` is consumed, a rule may
+        reuse its memory for the state that it returns, and the updates are the caller's, who may write into them: a
+        rule keeps none of them.
         """
 
     def told(self, state: State, losses: Tensor, horizon: int) -> State:
@@ -169,7 +170,13 @@ def root(square: Tensor) -> Tensor:
 
 def tensors_bytes(state: Any) -> int:
     """Bytes of every tensor in a nested state of dicts, lists and tuples."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors_of(state))
+
+
+def tensors_of(state: Any) -> Iterator[Tensor]:
+    """Every tensor in a nested state of dicts, lists and tuples."""
     if isinstance(state, Tensor):
-        return state.numel() * state.element_size()
-    parts = state.values() if isinstance(state, Mapping) else state if isinstance(state, list | tuple) else ()
-    return sum(tensors_bytes(part) for part in parts)
+        yield state
+        return
+    for part in state.values() if isinstance(state, Mapping) else state if isinstance(state, list | tuple) else ():
+        yield from tensors_of(part)

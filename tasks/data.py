@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -60,8 +60,12 @@ class Labelled:
 
 def data_dir() -> Path:
     """The folder for downloaded and parsed data: $L2OBENCH_DATA, or `l2obench` in the user's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get(DATA_DIR_VARIABLE) or cache / "l2obench")
+    return _data_dir(os.environ.get(DATA_DIR_VARIABLE), os.environ.get("XDG_CACHE_HOME"))
+
+
+@cache
+def _data_dir(chosen: str | None, caches: str | None) -> Path:
+    return Path(chosen) if chosen else Path(caches or Path.home() / ".cache") / "l2obench"
 
 
 def digits(source: DigitSource, split: Literal["train", "test"]) -> Labelled:

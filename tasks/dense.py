@@ -54,13 +54,13 @@ class Dense:
         The settings of a seed share one product with its minibatch in the first layer.
         """
         w0 = params["w0"]
-        z = torch.bmm(w0.flatten(1, 2), x.mT).view(*w0.shape[:3], x.shape[1])
+        z = torch.baddbmm(params["b0"].flatten(1, 2).unsqueeze(-1), w0.flatten(1, 2), x.mT)
+        z = z.view(*w0.shape[:3], x.shape[1])
         layers: list[Hidden] = []
-        for k in range(len(self.hidden)):
-            z.add_(params[f"b{k}"].unsqueeze(-1))
+        for k in range(1, len(self.hidden) + 1):
             layers.append(Hidden(z, self._activate(z)))
-            z = params[f"w{k + 1}"] @ layers[-1].h
-        return layers, z.add_(params[f"b{len(self.hidden)}"].unsqueeze(-1))
+            z = (params[f"w{k}"] @ layers[-1].h).add_(params[f"b{k}"].unsqueeze(-1))
+        return layers, z
 
     def backward(self, params: Tensors, x: Tensor, layers: list[Hidden], delta: Tensor) -> Tensors:
         """Gradients like `params`, from the loss's derivative `delta` in the outputs."""
@@ -91,7 +91,7 @@ class Dense:
         z, h = layer
         match self.activation:
             case "sigmoid":
-                return h * (1 - h)
+                return (1 - h).mul_(h)
             case "relu":
                 return (h > 0).to(h.dtype)
             case "tanh":

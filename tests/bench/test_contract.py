@@ -38,6 +38,17 @@ class Mutates(SGD):
         return -0.01 * grad, state
 
 
+class Keeps(SGD):
+    """A momentum that is handed out as it is."""
+
+    def init_tensor(self, param):
+        return {"velocity": torch.zeros_like(param)}
+
+    def update_tensor(self, grad, state, param):
+        velocity = 0.9 * state["velocity"] - 0.01 * grad
+        return velocity, {"velocity": velocity}
+
+
 class Random(SGD):
     def update_tensor(self, grad, state, param):
         return -0.01 * grad * torch.rand(()), state
@@ -216,6 +227,7 @@ BROKEN = {
     "their_rules.Shapes": ("updates fit", "with shape (3, 2, 4, 1), expected (3, 2, 4, 3)"),
     "their_rules.Infinite": ("updates are finite", "is not finite at step 1"),
     "their_rules.Mutates": ("inputs stay unchanged", "update changed params["),
+    "their_rules.Keeps": ("updates are the callers", "updates that are overwritten change later ones"),
     "their_rules.Random": ("same again", "two runs on the same gradients differ"),
     "their_rules.Normalises": ("neighbours do not matter", "a replica alone differs"),
     "their_rules.OneNumber": ("hyperparameters stack", "lr stacked differs from lr="),

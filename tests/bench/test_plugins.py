@@ -93,6 +93,33 @@ class MutatesParameter(SGD):
         return torch.zeros_like(grad), state
 
 
+class Momentum(SGD):
+    """Hands out a tensor of its state, where parameters would come to stand."""
+
+    def init_tensor(self, param):
+        return {"velocity": torch.zeros_like(param)}
+
+    def update_tensor(self, grad, state, param):
+        velocity = 0.9 * state["velocity"] - 0.01 * grad
+        return velocity, {"velocity": velocity}
+
+
+class Frozen(SGD):
+    """One tensor of zeros for all steps."""
+
+    def update_tensor(self, grad, state, param):
+        global ZEROS
+        ZEROS = globals().get("ZEROS", torch.zeros_like(grad))
+        return ZEROS, state
+
+
+class OneForAll(SGD):
+    """An expanded number: no memory of its own, which adding does not need."""
+
+    def update_tensor(self, grad, state, param):
+        return torch.full((), -0.001).expand_as(grad), state
+
+
 class Hangs(SGD):
     def update_tensor(self, grad, state, param):
         time.sleep(3600)
@@ -210,23 +237,28 @@ REASONS = {
     "Renames": ("error", "update returned 'step', expected 'theta'"),
     "MutatesGradient": ("error", "update changed grads['theta']"),
     "MutatesParameter": ("error", "update changed params['theta']"),
+    "Momentum": ("error", "update returned 'theta' in memory that is kept elsewhere, expected a new tensor"),
+    "Frozen": ("error", "update returned 'theta' in memory that is kept elsewhere, expected a new tensor"),
     "Exits": ("error", "its process ended itself with exit code 7"),
     "Leaves": ("error", "its process ended itself with exit code 1"),
     "Segfaults": ("error", "its process was ended by signal SIGSEGV"),
 }
 
 
+FINE = ("bad_rules.Fine", "bad_rules.OneForAll")
+
+
 def test_every_defect_of_an_optimizer_is_a_row_with_a_reason(tmp_path: Path) -> None:
     names = [f"bad_rules.{name}" for name in REASONS]
-    outcome, frame = execute(tmp_path / "run", ["quadratic[horizon=6]"], ["sgd", *names, "bad_rules.Fine"])
-    assert outcome.computed == len(names) + 2
+    outcome, frame = execute(tmp_path / "run", ["quadratic[horizon=6]"], ["sgd", *names, *FINE])
+    assert outcome.computed == len(names) + 1 + len(FINE)
     assert len(frame) == 3 * outcome.computed
     for name, (status, reason) in REASONS.items():
         rows = frame[frame["optimizer"] == f"bad_rules.{name}"]
         assert set(rows["status"]) == {status}, name
         assert all(reason in found for found in rows["reason"]), (name, set(rows["reason"]))
-    fine, ours = (frame[frame["optimizer"] == name] for name in ("bad_rules.Fine", "sgd"))
-    assert set(fine["status"]) == set(ours["status"]) == {"ok"}
+    fine, odd, ours = (frame[frame["optimizer"] == name] for name in (*FINE, "sgd"))
+    assert set(fine["status"]) == set(odd["status"]) == set(ours["status"]) == {"ok"}
     np.testing.assert_array_equal(np.stack(list(fine["loss"])), np.stack(list(ours["loss"])))
     assert (fine["update_seconds"] > 0).all()
     assert (ours["update_seconds"] > 0).all()

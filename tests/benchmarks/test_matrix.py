@@ -34,6 +34,7 @@ def race_matrix(
     rates: list[float] = RATES,
     compile: bool = False,
     full: bool = True,
+    rounds: int | None = None,
 ) -> None:
     """`flops` are those of one gradient of one replica."""
     if not full:
@@ -59,7 +60,7 @@ def race_matrix(
         peers,
         bars,
         Work(flops=replica_steps * flops, bytes=replica_steps * coordinates * ADAM_BYTES),
-        rounds=2 if isinstance(task, CifarCnn) else None,
+        rounds=rounds,
     )
     ours = results.pop("ours")
     for losses in results.values():
@@ -85,7 +86,7 @@ def test_quadratics(race: Callable[..., Any], full: bool) -> None:
 def test_perceptrons(race: Callable[..., Any], full: bool) -> None:
     task = MnistMlp()
     bars = {LOOP: ("≥ 5", ""), JAX: ("", "above 1")}
-    race_matrix(race, "MNIST MLP", task, 5, bars, perceptron_flops(task), full=full)
+    race_matrix(race, "MNIST MLP", task, 5, bars, perceptron_flops(task), full=full, rounds=7)
 
 
 @pytest.mark.slow
@@ -96,7 +97,8 @@ def test_quadratics_compiled(race: Callable[..., Any], full: bool) -> None:
 @pytest.mark.slow
 def test_perceptrons_compiled(race: Callable[..., Any], full: bool) -> None:
     task = MnistMlp()
-    race_matrix(race, "MNIST MLP", task, 5, {JAX: ("≥ 1", "")}, perceptron_flops(task), compile=True, full=full)
+    bars = {JAX: ("≥ 1", "")}
+    race_matrix(race, "MNIST MLP", task, 5, bars, perceptron_flops(task), compile=True, full=full, rounds=11)
 
 
 @pytest.mark.slow
@@ -116,12 +118,12 @@ def test_learned_rules_compiled(race: Callable[..., Any], full: bool, rule: str)
 
 def test_convolutions(race: Callable[..., Any], full: bool) -> None:
     task = CifarCnn(horizon=20) if full else CifarCnn(channels=3, batch=16)
-    race_matrix(race, "CNN", task, 8, {LOOP: ("≥ 1.4", "2")}, convolution_flops(task), rates=[0.001], full=full)
+    bars = {LOOP: ("≥ 1.4", "2")}
+    race_matrix(race, "CNN", task, 8, bars, convolution_flops(task), rates=[0.001], full=full, rounds=2)
 
 
 @pytest.mark.slow
 def test_convolutions_compiled(race: Callable[..., Any], full: bool) -> None:
     task = CifarCnn(horizon=20) if full else CifarCnn(channels=3, batch=16)
-    race_matrix(
-        race, "CNN", task, 8, {LOOP: ("", "2")}, convolution_flops(task), rates=[0.001], compile=True, full=full
-    )
+    bars = {LOOP: ("", "2")}
+    race_matrix(race, "CNN", task, 8, bars, convolution_flops(task), rates=[0.001], compile=True, full=full, rounds=2)
