@@ -63,7 +63,7 @@ class Classifier(Task):
         network = self.network()
         layers, logits = network.forward(params, batch["x"])
         log_p = logits.log_softmax(2)
-        target = batch["y"].mT.unsqueeze(1)
+        target = batch["y"].mT.contiguous().unsqueeze(1)  # along the rows of log_p
         losses = -(log_p * target).sum((2, 3)) / self.batch
         delta = log_p.exp_().sub_(target).div_(self.batch)
         return losses, network.backward(params, batch["x"], layers, delta)

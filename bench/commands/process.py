@@ -51,7 +51,7 @@ def set_up(device: str, data_dir: Path | None) -> None:
     set_data_dir(data_dir)
     set_up_process()
     try:
-        torch.zeros((), device=device)
+        torch.zeros((), device=device).item()  # which device meta has not
     except (RuntimeError, AssertionError) as error:
         raise TyperException(f"--device {device} cannot be used here: {str(error).splitlines()[0]}") from error
 

@@ -107,7 +107,7 @@ class Trainer:
     def begin(self) -> Progress:
         """The rule's own meta-parameters, if it has a checkpoint, or random ones, from the recipe's seed."""
         random = generator(derive_seed("meta-training", f"{self.family}/initial", self.recipe.seed))
-        phi = initial(self.recipe, self.rule, random)
+        phi = {name: value.to(self.device) for name, value in initial(self.recipe, self.rule, random).items()}
         zeros = {name: torch.zeros_like(tensor) for name, tensor in phi.items()}
         scales = loss_scales.equal(self.device) if self.recipe.weighting == "learned" else {}
         return Progress(phi, zeros, dict(zeros), dict(phi), dict(phi), scales)

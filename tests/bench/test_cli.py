@@ -162,6 +162,7 @@ MISTAKES = [
     (["run", "quick", "--seeds", "none"], "--seeds"),
     (["run", "quick", "--device", "cuda:99"], "--device cuda:99"),
     (["run", "quick", "--device", "warp"], "--device warp"),
+    (["run", "quick", "--device", "meta"], "--device meta cannot be used here"),
     (["run", "quick", "--out", "thesis.tex"], "thesis.tex"),
     (["run", "quick", "--out", "."], "is no run"),
     (["run", "quick", "--out", "/proc/nowhere"], "/proc/nowhere cannot be written"),

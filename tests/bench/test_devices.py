@@ -1,0 +1,113 @@
+"""Nothing mixes devices: rollouts and meta-training on fake tensors of another device than the CPU.
+
+Fake tensors have shapes and a device but no values, and an operation on two devices is an error, as on a GPU. Whatever
+asks for a value gets one half.
+"""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+from bench import guard, rollout, timing
+from bench.metatrain.recipe import Recipe
+from bench.metatrain.trainer import Trainer
+from bench.registry import optimizer_registry, task_registry
+from bench.seeds import generator
+from optimizers.learned import LearnedOptimizer
+from tasks import transformer
+from tasks.unicode_names import codes
+
+DEVICE = "meta"  # the one that has a backward pass without a driver
+VALUE = 0.5
+SEEDS = [0, 1]
+TASKS = sorted({*task_registry().entries} - {"cifar-cnn"} | {"cifar-cnn[batch=8,channels=3]"})
+RULES = ["general", *sorted({*optimizer_registry().entries} - {"meta-sgd"})]  # that has a rate for each parameter
+LEARNED = ["adafac-mlp", "gac", "hierarchical", "learned-adam", "lstm", "mlp", "ntm-bfgs", "rnnprop", "star", "velo"]
+RECIPES: list[dict[str, Any]] = [
+    *({"optimizer": name} for name in LEARNED),
+    {"optimizer": "lstm", "coordinates": 4},
+    {"optimizer": "lstm", "second_order": True},
+    {"optimizer": "lstm", "weighting": "learned"},
+    {"optimizer": "lstm", "coordinate_scaling": 1.0, "loss_scaling": 1.0},
+    {"optimizer": "lstm", "imitation": 1, "teacher": "adam"},
+    {"optimizer": "lstm", "objective": "best-so-far"},
+    *({"optimizer": "mlp", "estimator": name} for name in ("full", "es", "pes", "nres")),
+]
+
+
+@pytest.fixture(scope="module")
+def mode() -> FakeTensorMode:
+    """One for all tests: what tasks keep of their data belongs to it."""
+    return FakeTensorMode(allow_non_fake_inputs=True)
+
+
+@pytest.fixture
+def elsewhere(mode: FakeTensorMode, monkeypatch: pytest.MonkeyPatch) -> FakeTensorMode:
+    """Within it, tensors are fake, and of `DEVICE` where that is named."""
+
+    def value_of(name: str, fake: Any) -> None:
+        real = getattr(Tensor, name)
+        monkeypatch.setattr(Tensor, name, lambda self: fake if isinstance(self, FakeTensor) else real(self))
+
+    for name, fake in {"__bool__": True, "item": VALUE, "__float__": VALUE, "__int__": 1}.items():
+        value_of(name, fake)
+    monkeypatch.setattr(guard, "same", lambda one, other: True)
+    monkeypatch.setattr(rollout, "require_own", lambda *_: None)  # there is no memory
+    return mode
+
+
+def test_a_tensor_left_on_the_cpu_is_found(elsewhere: FakeTensorMode) -> None:
+    with elsewhere, pytest.raises(RuntimeError, match="same device"):
+        torch.zeros(3, device=DEVICE) + torch.zeros(3)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_tasks(name: str, elsewhere: FakeTensorMode, monkeypatch: pytest.MonkeyPatch) -> None:
+    adam = optimizer_registry().create("adam")
+    task = task_registry().create(name).model_copy(update={"horizon": 2})
+    rollout.rollout(task, adam, SEEDS[:1])  # brings the data, which are real
+    text = {split: codes(split, torch.device("cpu")) for split in ("train", "test")}  # type: ignore[arg-type]
+    monkeypatch.setattr(transformer, "codes", lambda split, device: text[split].to(device))
+    with elsewhere:
+        rollout.rollout(task, adam, SEEDS, device=DEVICE)
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("task", ["quadratic[horizon=2]", "mnist-mlp[batch=4,horizon=2]"])
+def test_rules(name: str, task: str, elsewhere: FakeTensorMode) -> None:
+    rule, functions = optimizer_registry().create(name), task_registry().create(task)
+    if isinstance(rule, LearnedOptimizer) and not rule.meta_parameters:
+        rule = rule.initialised(generator(0))
+    rollout.rollout(functions, rule, SEEDS)
+    with elsewhere:
+        if "lr" in rule.tunable:
+            rule = rule.stacked({"lr": torch.full((1, 2), 0.1, device=DEVICE)})
+        rollout.rollout(functions, rule, SEEDS, 2, device=DEVICE)
+
+
+def test_clocks(elsewhere: FakeTensorMode) -> None:
+    rules = [optimizer_registry().create(name) for name in ("adam", "general", "l-bfgs")]
+    with elsewhere:
+        rows = timing.time_steps(task_registry().create("quadratic[horizon=5]"), rules, DEVICE)
+    assert all("reason" not in row and "update_bytes" in row for row in rows), rows
+
+
+def test_the_clock_waits_for_the_device_that_it_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    timing._synchronise(torch.device("cuda:1"))()
+    timing._synchronise(torch.device("cpu"))()
+    assert waited == [torch.device("cuda:1")]
+
+
+@pytest.mark.parametrize("settings", RECIPES, ids=lambda settings: " ".join(map(str, settings.values())))
+def test_meta_training(settings: dict[str, Any], elsewhere: FakeTensorMode) -> None:
+    sizes = {"trajectories": 2, "validate_every": 1, "functions": 2, "validation_functions": 2, "unroll": 3}
+    with elsewhere:
+        trainer = Trainer(Recipe(task="quadratic[horizon=6]", **sizes, **settings), DEVICE)
+        progress = trainer.run_trajectory(trainer.begin())
+    found = {**progress.phi, **progress.mean, **progress.average}
+    assert {tensor.device.type for tensor in found.values()} == {DEVICE}
