@@ -37,9 +37,9 @@ class Unchanged:
         for kind, names in self._names.items():
             if list(self._groups[kind]) != names:
                 raise ContractBroken(f"{who} added or removed entries of {kind}, which it may only read")
-        for (kind, name), tensor in self._tensors.items():
-            known = self._values.get((kind, name), tensor)
-            if tensor._version != self._versions[kind, name] or not same(tensor, known):
+        for key, tensor in self._tensors.items():
+            if tensor._version != self._versions[key] or (self._values and not same(tensor, self._values[key])):
+                kind, name = key
                 raise ContractBroken(f"{who} changed {kind}[{name!r}], which it may only read")
 
 

@@ -38,8 +38,8 @@ class Adam(CoordinatewiseOptimizer):
         # √v̂ + ε over a common factor, in one piece of memory: passes over memory are what this rule costs.
         correction = (1 - power(beta2, step)) ** 0.5
         update = square.sqrt().add_(per_replica(self.epsilon, grad) * correction)
-        rate = per_replica(self.lr, grad) * correction / (1 - power(beta1, step))
-        return torch.div(mean, update, out=update).mul_(-rate), {"mean": mean, "square": square, "step": step}
+        rate = per_replica(self.lr, grad) * (-correction / (1 - power(beta1, step)))
+        return torch.div(mean, update, out=update).mul_(rate), {"mean": mean, "square": square, "step": step}
 
     def _can_be_fused(self, grad: Tensor, state: State, param: Tensor) -> bool:
         """Whether torch's fused kernel may do the work: it takes numbers and contiguous memory, and makes no graph."""
