@@ -48,7 +48,7 @@ def replicas(count: int) -> Call:
 
 def perceptrons(count: int) -> Call:
     """The LSTM's state of 1,000 of them takes 10 GB: more than fits into half of what is free on a small machine."""
-    return lambda: rollout(MnistMlp(horizon=1), trained("mnist"), range(count), evaluate=False)
+    return lambda: rollout(MnistMlp(horizon=5), trained("mnist"), range(count), evaluate=False)
 
 
 def coordinates(count: int) -> Call:
@@ -80,7 +80,7 @@ def meta_batch(count: int) -> Call:
 
 CURVES: dict[str, tuple[Callable[[int], Call], list[int]]] = {
     "replicas: quadratics, LSTM, 20 steps": (replicas, [1, 10, 100, 1000, 10_000]),
-    "replicas: MNIST MLP, LSTM, 1 step": (perceptrons, [1, 10, 100, 1000]),
+    "replicas: MNIST MLP, LSTM, 5 steps": (perceptrons, [1, 10, 100, 1000]),
     "coordinates: one LSTM step": (coordinates, [1000, 10_000, 100_000, 1_000_000, 10_000_000]),
     "horizon: quadratics, Adam, 10 replicas": (horizon, [10, 100, 1000, 10_000]),
     f"tasks in a meta-batch: MNIST MLP, unroll {UNROLL}, {SAMPLE} coordinates a tensor": (meta_batch, [1, 4, 16, 64]),
