@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from bench import guard, rollout, timing
 from bench.metatrain.recipe import Recipe
 from bench.metatrain.trainer import Trainer
+from bench.process import set_up_process
 from bench.registry import optimizer_registry, task_registry
 from bench.seeds import generator
 from optimizers.learned import LearnedOptimizer
@@ -86,6 +87,25 @@ def test_rules(name: str, task: str, elsewhere: FakeTensorMode) -> None:
         if "lr" in rule.tunable:
             rule = rule.stacked({"lr": torch.full((1, 2), 0.1, device=DEVICE)})
         rollout.rollout(functions, rule, SEEDS, 2, device=DEVICE)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("rule", ["adam", "general"])
+@pytest.mark.parametrize("name", TASKS)
+def test_a_gpu_gives_the_numbers_of_the_cpu(name: str, rule: str) -> None:
+    set_up_process()
+    task = task_registry().create(name).model_copy(update={"horizon": 3})
+    here, there = (
+        rollout.rollout(task, optimizer_registry().create(rule), SEEDS, device=device).losses
+        for device in ("cpu", "cuda")
+    )
+    torch.testing.assert_close(there, here, rtol=1e-3, atol=1e-4)
+
+
+def test_float32_is_not_rounded_on_a_gpu() -> None:
+    set_up_process()
+    assert torch.backends.cudnn.conv.fp32_precision != "tf32"
+    assert torch.backends.cuda.matmul.fp32_precision != "tf32"
 
 
 def test_clocks(elsewhere: FakeTensorMode) -> None:
