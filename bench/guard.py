@@ -22,25 +22,26 @@ class Unchanged:
     """
 
     def __init__(self, tensors: dict[str, Tensors], thorough: bool) -> None:
-        self._tensors = {(kind, name): tensor for kind, group in tensors.items() for name, tensor in group.items()}
-        self._versions = {key: tensor._version for key, tensor in self._tensors.items()}
-        self._values = {key: tensor.clone() for key, tensor in self._tensors.items()} if thorough else {}
-        self._names = {kind: list(group) for kind, group in tensors.items()}
         self._groups = tensors
+        self._seen = {
+            kind: {name: (value, value._version, value.clone() if thorough else None) for name, value in group.items()}
+            for kind, group in tensors.items()
+        }
 
     def check(self, who: str) -> None:
-        """Raise if anything was written to.
+        """Raise if anything was written to or exchanged.
 
         Raises:
             ContractBroken: it was.
         """
-        for kind, names in self._names.items():
-            if list(self._groups[kind]) != names:
+        for kind, seen in self._seen.items():
+            group = self._groups[kind]
+            if group.keys() != seen.keys():
                 raise ContractBroken(f"{who} added or removed entries of {kind}, which it may only read")
-        for key, tensor in self._tensors.items():
-            if tensor._version != self._versions[key] or (self._values and not same(tensor, self._values[key])):
-                kind, name = key
-                raise ContractBroken(f"{who} changed {kind}[{name!r}], which it may only read")
+            for name, (tensor, version, value) in seen.items():
+                kept = group[name] is tensor and tensor._version == version
+                if not kept or (value is not None and not same(tensor, value)):
+                    raise ContractBroken(f"{who} changed {kind}[{name!r}], which it may only read")
 
 
 def same(one: Tensor, other: Tensor) -> bool:

@@ -5,6 +5,7 @@ replicas beside it nor the horizon change what it sees.
 """
 
 import copy
+import itertools
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Self
@@ -29,20 +30,19 @@ class Problems:
         problems = [task.sample(random) for random in self._generators]
         self.start = self._stack([problem.params for problem in problems])
         self._data = self._stack([problem.data for problem in problems])
-        self._draws: Iterator[Tensors] = self._draw()
+        self._upcoming = self._batches()
         self._loss_and_grad = task.loss_and_grad
 
     def minibatch(self) -> Tensors:
         """The next step's minibatch, `[seeds, ...]` each."""
-        return self._minibatch(next(self._draws))
+        return next(self._upcoming)
 
     def minibatches(self, steps: int) -> Tensors:
         """Those of the next `steps` steps, `[steps, seeds, ...]` each; where nothing is drawn, one that is shared."""
-        draw = next(self._draws)
-        first = self._minibatch(draw)
-        if not draw or steps == 1:
+        batches = [self.minibatch() for _ in range(steps)]
+        first = batches[0]
+        if all(batch is first for batch in batches):
             return {name: value.expand(steps, *value.shape) for name, value in first.items()}
-        batches = [first, *(self.minibatch() for _ in range(steps - 1))]
         return {name: torch.stack([batch[name] for batch in batches]) for name in first}
 
     def loss_and_grad(self, params: Tensors, losses_at: Tensors | None = None) -> tuple[Tensor, Tensors]:
@@ -69,11 +69,12 @@ class Problems:
         batch = self.task.minibatch(self._data, draw)
         return {name: tensor.to(self.dtype) if tensor.is_floating_point() else tensor for name, tensor in batch.items()}
 
-    def _draw(self) -> Iterator[Tensors]:
-        while True:
-            draws = self._stack([self.task.draw(random, DRAW_STEPS) for random in self._generators])
+    def _batches(self) -> Iterator[Tensors]:
+        """Minibatches without end; where nothing is drawn, one for all steps."""
+        while draws := self._stack([self.task.draw(random, DRAW_STEPS) for random in self._generators]):
             for step in range(DRAW_STEPS):
-                yield {name: draw[:, step] for name, draw in draws.items()}
+                yield self._minibatch({name: draw[:, step] for name, draw in draws.items()})
+        yield from itertools.repeat(self._minibatch({}))
 
     def _stack(self, items: list[Tensors]) -> Tensors:
         stacked = {name: torch.stack([item[name] for item in items]) for name in items[0]}

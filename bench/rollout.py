@@ -108,7 +108,8 @@ def evaluated(
 
 def told(problems: Problems, optimizer: Optimizer, carry: Carry) -> Carry:
     """The same, with what the optimizer may need beyond the gradient in its state."""
-    return replace(carry, state=optimizer.told(carry.state, carry.losses, problems.task.horizon))
+    state = optimizer.told(carry.state, carry.losses, problems.task.horizon)
+    return carry if state is carry.state else replace(carry, state=state)
 
 
 def evaluation_point(optimizer: Optimizer, carry: Carry) -> Tensors:
@@ -196,8 +197,7 @@ def _rollout(
     program = _program(task, optimizer, carry) if compile else None
     stops = {*(task.snapshot_steps if snapshots else ()), task.horizon}
     while carry.step < task.horizon:
-        ahead = min(stop for stop in stops if stop > carry.step) - carry.step
-        if program is None or ahead < program.steps:
+        if program is None or min(stop for stop in stops if stop > carry.step) < carry.step + program.steps:
             carry = checked_advance(problems, optimizer, carry)
             losses[..., carry.step] = carry.losses
         else:

@@ -82,6 +82,17 @@ class Renames(Optimizer):
         return {"step": -0.1 * grads["theta"]}, state
 
 
+class Exchanges(Optimizer):
+    lr: float = 0.1
+
+    def init(self, params):
+        return {}
+
+    def update(self, grads, state, params):
+        params["theta"] = params["theta"] / 2
+        return {"theta": -0.1 * grads["theta"]}, state
+
+
 class MutatesGradient(SGD):
     def update_tensor(self, grad, state, param):
         return grad.mul_(-0.01), state
@@ -235,6 +246,7 @@ REASONS = {
     "Doubles": ("error", "update returned 'theta' as torch.float64, expected torch.float32"),
     "ShrinksLater": ("error", "update returned 'theta' with shape (3, 1, 1), expected (3, 1, 10)"),
     "Renames": ("error", "update returned 'step', expected 'theta'"),
+    "Exchanges": ("error", "update changed params['theta']"),
     "MutatesGradient": ("error", "update changed grads['theta']"),
     "MutatesParameter": ("error", "update changed params['theta']"),
     "Momentum": ("error", "update returned 'theta' in memory that is kept elsewhere, expected a new tensor"),
