@@ -68,9 +68,11 @@ def inputs_stay_unchanged(rule: Optimizer) -> None:
         params = {name: value + updates[name] for name, value in params.items()}
 
 
-def updates_are_the_callers(rule: Optimizer) -> None:
-    """Nothing changes for a rule whose updates are written into: it keeps none of them."""
-    _require_close("updates that are overwritten change later ones", _final(rule, overwrite=True), _final(rule))
+def updates_are_not_kept(rule: Optimizer) -> None:
+    """Updates are the caller's: writing into them changes nothing later."""
+    _require_close(
+        "an update that is kept, and overwritten, changes later ones", _final(rule, overwrite=True), _final(rule)
+    )
 
 
 def same_again(rule: Optimizer) -> None:
@@ -145,7 +147,7 @@ CHECKS: dict[str, Callable[[Optimizer], str | None]] = {
         updates_fit,
         updates_are_finite,
         inputs_stay_unchanged,
-        updates_are_the_callers,
+        updates_are_not_kept,
         same_again,
         neighbours_do_not_matter,
         a_broken_neighbour_does_not_matter,
@@ -214,7 +216,7 @@ def _final(rule: Optimizer, pick: tuple[slice, ...] = (), spoil: bool = False, o
         params = {name: value + updates[name] for name, value in params.items()}
         if overwrite:
             for update in updates.values():
-                update.fill_(torch.nan)
+                update.fill_(1.0)
     return params
 
 

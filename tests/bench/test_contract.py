@@ -227,7 +227,7 @@ BROKEN = {
     "their_rules.Shapes": ("updates fit", "with shape (3, 2, 4, 1), expected (3, 2, 4, 3)"),
     "their_rules.Infinite": ("updates are finite", "is not finite at step 1"),
     "their_rules.Mutates": ("inputs stay unchanged", "update changed params["),
-    "their_rules.Keeps": ("updates are the callers", "updates that are overwritten change later ones"),
+    "their_rules.Keeps": ("updates are not kept", "an update that is kept"),
     "their_rules.Random": ("same again", "two runs on the same gradients differ"),
     "their_rules.Normalises": ("neighbours do not matter", "a replica alone differs"),
     "their_rules.OneNumber": ("hyperparameters stack", "lr stacked differs from lr="),
