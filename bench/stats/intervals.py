@@ -34,14 +34,14 @@ def bootstrap(statistic: Callable[..., NDArray[np.float64]], *samples: ArrayLike
     """Percentile bootstrap over seeds; several samples are paired (resampled together).
 
     `statistic(*samples, axis)` is vectorised. With fewer than two seeds nothing can be said: the interval is unbounded.
-    A resample whose statistic is not a number (infinite over infinite) counts as infinite.
+    A resample whose statistic is not a number (infinite over infinite) counts as infinite, and so does what is over 0.
     """
     arrays = [np.asarray(sample, dtype=np.float64) for sample in samples]
-    with np.errstate(invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         estimate = float(statistic(*arrays, axis=-1))
     if arrays[0].size < 2:
         return Interval(estimate, float("-inf"), float("inf"))
-    with np.errstate(invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         result = stats.bootstrap(
             arrays,
             statistic,
