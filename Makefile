@@ -27,7 +27,7 @@ benchmark: $(INSTALLED) ## speed, as ratios to peers measured in the same run; r
 	$(BIN)/python -m tests.benchmarks.growth docs/performance.md
 
 gate-error-rates: $(INSTALLED) ## how often 'l2obench check' errs; resumable, more than an hour on 2 cores
-	$(BIN)/python -m bench.check.error_rates
+	$(BIN)/python -m l2obench.bench.check.error_rates
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
@@ -41,6 +41,8 @@ clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
 
 $(INSTALLED): pyproject.toml constraints.txt
+	@for room in bench optimizers tasks reports; do \
+	  test -d src/l2obench/$$room || ln -sfn ../../$$room src/l2obench/$$room; done # in git, but not in an sdist
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@

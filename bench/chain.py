@@ -8,13 +8,13 @@ import json
 from collections.abc import Generator
 from typing import Any
 
-from bench import jobs, tuning
-from bench.failures import Failure
-from bench.store import FORMAT, Run, cell_name
-from bench.suite import Cell
-from bench.work import Assignment, is_foreign
-from optimizers.base import Optimizer
-from optimizers.torch_optim import TorchOptimizer
+from l2obench.bench import jobs, tuning
+from l2obench.bench.failures import Failure
+from l2obench.bench.store import FORMAT, Run, cell_name
+from l2obench.bench.suite import Cell
+from l2obench.bench.work import Assignment, is_foreign
+from l2obench.optimizers.base import Optimizer
+from l2obench.optimizers.torch_optim import TorchOptimizer
 
 Rows = list[dict[str, Any]]
 Chain = Generator[Assignment, Any, Rows]

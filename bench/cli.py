@@ -12,21 +12,21 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from bench.commands.check import check
-from bench.commands.import_velo import import_velo
-from bench.commands.info import info
-from bench.commands.list import list_
-from bench.commands.options import show_version
-from bench.commands.prepare import prepare
-from bench.commands.process import EXIT_USAGE, Stopped, complain, heed_signals
-from bench.commands.report import report
-from bench.commands.run import run
-from bench.commands.targets import targets
-from bench.commands.test_plugin import check_plugin
-from bench.commands.train import train
-from bench.commands.train_start import train_start
-from bench.commands.train_suite import train_suite
-from bench.commands.updates import updates
+from l2obench.bench.commands.check import check
+from l2obench.bench.commands.import_velo import import_velo
+from l2obench.bench.commands.info import info
+from l2obench.bench.commands.list import list_
+from l2obench.bench.commands.options import show_version
+from l2obench.bench.commands.prepare import prepare
+from l2obench.bench.commands.process import EXIT_USAGE, Stopped, complain, heed_signals
+from l2obench.bench.commands.report import report
+from l2obench.bench.commands.run import run
+from l2obench.bench.commands.targets import targets
+from l2obench.bench.commands.test_plugin import check_plugin
+from l2obench.bench.commands.train import train
+from l2obench.bench.commands.train_start import train_start
+from l2obench.bench.commands.train_suite import train_suite
+from l2obench.bench.commands.updates import updates
 
 app = typer.Typer(
     name="l2obench",

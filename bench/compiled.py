@@ -14,8 +14,8 @@ from torch._dynamo.exc import TorchDynamoException
 from torch._higher_order_ops.while_loop import while_loop
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from optimizers.base import Optimizer, State
-from tasks.base import Gradient, Task, Tensors
+from l2obench.optimizers.base import Optimizer, State
+from l2obench.tasks.base import Gradient, Task, Tensors
 
 SHORT = 10_000  # coordinates, all replicas together, up to which a step is short
 PROGRAMS = 1000  # of one process; torch gives up at 8 unless told otherwise

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bench.failures import Failure
-from bench.identity import parse_identity
-from bench.registry import Registry, UnknownName, identity_of, optimizer_registry, task_registry, unknown
-from bench.worker import Worker
-from tasks.base import Task
+from l2obench.bench.failures import Failure
+from l2obench.bench.identity import parse_identity
+from l2obench.bench.registry import Registry, UnknownName, identity_of, optimizer_registry, task_registry, unknown
+from l2obench.bench.worker import Worker
+from l2obench.tasks.base import Task
 
 Status = Literal["passed", "failed", "skipped"]
 
@@ -57,7 +57,7 @@ def find_subject(identity: str) -> Subject:
 
 def findings(subject: Subject, timeout: float) -> Iterator[Finding]:
     """What each check finds, in order; after one that hung, the others are skipped."""
-    from bench import optimizer_checks, task_checks
+    from l2obench.bench import optimizer_checks, task_checks
 
     names = list(task_checks.CHECKS if subject.kind == "task" else optimizer_checks.CHECKS)
     task, optimizers = (subject.identity, []) if subject.kind == "task" else (None, [subject.identity])

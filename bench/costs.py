@@ -4,11 +4,11 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bench.registry import task_registry
-from bench.seeds import derive_seed, generator
-from optimizers.base import Optimizer
-from optimizers.learned import LearnedOptimizer
-from tasks.base import Task
+from l2obench.bench.registry import task_registry
+from l2obench.bench.seeds import derive_seed, generator
+from l2obench.optimizers.base import Optimizer
+from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.tasks.base import Task
 
 
 def optimizer_costs(optimizer: Optimizer) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from bench.failures import ContractBroken
+from l2obench.bench.failures import ContractBroken
 
 Tensors = dict[str, Tensor]
 

@@ -4,11 +4,11 @@ import inspect
 import json
 from typing import Any
 
-from bench.environment import environment
-from bench.identity import parse_identity
-from bench.registry import UnknownName, identity_of, optimizer_registry, task_registry, unknown
-from optimizers import shipped_checkpoints
-from optimizers.learned import LearnedOptimizer
+from l2obench.bench.environment import environment
+from l2obench.bench.identity import parse_identity
+from l2obench.bench.registry import UnknownName, identity_of, optimizer_registry, task_registry, unknown
+from l2obench.optimizers import shipped_checkpoints
+from l2obench.optimizers.learned import LearnedOptimizer
 
 
 def describe(identity: str) -> dict[str, Any]:

@@ -7,14 +7,14 @@ goes in and comes out. Each calls `alive` as it proceeds: with a name where a pa
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from bench import pictures, timing, tuning
-from bench.optimizer_checks import check_optimizer
-from bench.registry import function_family
-from bench.rollout import Trajectories, rollout
-from bench.seeds import derive_seed
-from bench.task_checks import check_task
-from optimizers.base import Optimizer
-from tasks.base import Task
+from l2obench.bench import pictures, timing, tuning
+from l2obench.bench.optimizer_checks import check_optimizer
+from l2obench.bench.registry import function_family
+from l2obench.bench.rollout import Trajectories, rollout
+from l2obench.bench.seeds import derive_seed
+from l2obench.bench.task_checks import check_task
+from l2obench.optimizers.base import Optimizer
+from l2obench.tasks.base import Task
 
 
 class Alive(Protocol):

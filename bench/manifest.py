@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.costs import optimizer_costs, task_costs
-from bench.environment import environment
-from bench.store import Run
-from bench.suite import Cell
-from optimizers.learned import LearnedOptimizer
+from l2obench.bench.costs import optimizer_costs, task_costs
+from l2obench.bench.environment import environment
+from l2obench.bench.store import Run
+from l2obench.bench.suite import Cell
+from l2obench.optimizers.learned import LearnedOptimizer
 
 
 def manifest(

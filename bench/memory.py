@@ -9,9 +9,9 @@ import os
 import torch
 from torch import Tensor
 
-from bench.seeds import DRAW_STEPS, generator
-from optimizers.base import Optimizer, tensors_bytes
-from tasks.base import Task
+from l2obench.bench.seeds import DRAW_STEPS, generator
+from l2obench.optimizers.base import Optimizer, tensors_bytes
+from l2obench.tasks.base import Task
 
 COPIES = 8  # of the parameters: θ_t, θ_{t+1}, gradient, update, and room for what makes them
 SHARE = 0.5  # of the memory that is free, where no budget is stated

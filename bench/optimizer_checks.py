@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from bench.failures import ContractBroken, reason_of
-from bench.guard import Unchanged, require_like
-from bench.registry import identity_of, optimizer_registry
-from bench.seeds import generator
-from optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors
-from optimizers.learned import LearnedOptimizer
+from l2obench.bench.failures import ContractBroken, reason_of
+from l2obench.bench.guard import Unchanged, require_like
+from l2obench.bench.registry import identity_of, optimizer_registry
+from l2obench.bench.seeds import generator
+from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors
+from l2obench.optimizers.learned import LearnedOptimizer
 
 SEEDS, SETTINGS, STEPS = 3, 2, 6
 MATRICES: dict[str, tuple[int, ...]] = {

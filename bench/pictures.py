@@ -7,9 +7,9 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from bench.rollout import Trajectories
-from bench.seeds import generator
-from tasks.base import Task
+from l2obench.bench.rollout import Trajectories
+from l2obench.bench.seeds import generator
+from l2obench.tasks.base import Task
 
 SEEDS = 3
 """Pictures of this many seeds are kept: they are to be looked at, and take no part in a number."""

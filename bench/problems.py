@@ -13,8 +13,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from bench.seeds import DRAW_STEPS, generator
-from tasks.base import Task, Tensors
+from l2obench.bench.seeds import DRAW_STEPS, generator
+from l2obench.tasks.base import Task, Tensors
 
 
 class Problems:

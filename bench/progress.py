@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from bench.metatrain.trainer import Progress as TrainingProgress
+    from l2obench.bench.metatrain.trainer import Progress as TrainingProgress
 
 
 class Lines:

@@ -13,10 +13,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-import optimizers
-import tasks
-from bench.failures import reason_of
-from bench.identity import canonical, changed_parameters, parse_identity
+from l2obench import optimizers, tasks
+from l2obench.bench.failures import reason_of
+from l2obench.bench.identity import canonical, changed_parameters, parse_identity
 
 
 class UnknownName(ValueError):
@@ -103,13 +102,13 @@ class Registry:
         """Any class of ours as it is; a `torch.optim.Optimizer` class through the bridge."""
         base: type[BaseModel]
         if self.kind == "optimizer":
-            from optimizers.base import Optimizer as base
-            from optimizers.torch_optim import bridge, is_torch_optimizer
+            from l2obench.optimizers.base import Optimizer as base
+            from l2obench.optimizers.torch_optim import bridge, is_torch_optimizer
 
             if is_torch_optimizer(cls):
                 return bridge(name, cls)
         else:
-            from tasks.base import Task as base
+            from l2obench.tasks.base import Task as base
         if not (isinstance(cls, type) and issubclass(cls, base)):
             also = " or a torch.optim.Optimizer class" if self.kind == "optimizer" else ""
             raise UnknownName(

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from bench.guard import Unchanged, require_like, require_own, require_tensor
-from bench.memory import default_budget, seeds_that_fit
-from bench.problems import Problems
-from optimizers.base import Optimizer, State, tensors_of
-from tasks.base import Task, Tensors
+from l2obench.bench.guard import Unchanged, require_like, require_own, require_tensor
+from l2obench.bench.memory import default_budget, seeds_that_fit
+from l2obench.bench.problems import Problems
+from l2obench.optimizers.base import Optimizer, State, tensors_of
+from l2obench.tasks.base import Task, Tensors
 
 if TYPE_CHECKING:
-    from bench.compiled import Program
+    from l2obench.bench.compiled import Program
 
 DIVERGED_FACTOR = 1e6
 
@@ -218,7 +218,7 @@ def _rollout(
 
 
 def _program(task: Task, optimizer: Optimizer, carry: Carry) -> "Program":
-    from bench.compiled import Program  # which brings torch's compiler with it
+    from l2obench.bench.compiled import Program  # which brings torch's compiler with it
 
     return Program(task, optimizer, carry.params)
 

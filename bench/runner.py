@@ -9,19 +9,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench import jobs, pictures, timing
-from bench.chain import Chain, chain, describe
-from bench.executors.base import Executor, drive
-from bench.executors.serial import SerialExecutor
-from bench.failures import Failure, as_failure
-from bench.manifest import manifest
-from bench.memory import default_budget
-from bench.registry import identity_of
-from bench.store import FORMAT, UNEXPECTED, Run, StoreError, cell_name
-from bench.suite import Cell
-from bench.work import Assignment, Work, is_foreign
-from optimizers.base import Optimizer
-from tasks.base import Task
+from l2obench.bench import jobs, pictures, timing
+from l2obench.bench.chain import Chain, chain, describe
+from l2obench.bench.executors.base import Executor, drive
+from l2obench.bench.executors.serial import SerialExecutor
+from l2obench.bench.failures import Failure, as_failure
+from l2obench.bench.manifest import manifest
+from l2obench.bench.memory import default_budget
+from l2obench.bench.registry import identity_of
+from l2obench.bench.store import FORMAT, UNEXPECTED, Run, StoreError, cell_name
+from l2obench.bench.suite import Cell
+from l2obench.bench.work import Assignment, Work, is_foreign
+from l2obench.optimizers.base import Optimizer
+from l2obench.tasks.base import Task
 
 Clocks = dict[str, dict[str, Any]]
 

@@ -21,8 +21,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.files import locked, write_atomically
-from bench.manifest_shape import check_shape
+from l2obench.bench.files import locked, write_atomically
+from l2obench.bench.manifest_shape import check_shape
 
 FORMAT = 1
 MAX_MANIFEST_BYTES = 2**28

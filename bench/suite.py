@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
 
-from bench.identity import canonical, parse_identity
-from bench.registry import identity_of, optimizer_registry, task_registry, unknown
-from bench.trainings import CHECKPOINT, Trainings, with_common
+from l2obench.bench.identity import canonical, parse_identity
+from l2obench.bench.registry import identity_of, optimizer_registry, task_registry, unknown
+from l2obench.bench.trainings import CHECKPOINT, Trainings, with_common
 
 if TYPE_CHECKING:
-    from optimizers.base import Optimizer
-    from tasks.base import Task
+    from l2obench.optimizers.base import Optimizer
+    from l2obench.tasks.base import Task
 
 MAX_BYTES = 2**20
 Track = Literal["default", "tuned"]
@@ -177,7 +177,7 @@ class Cell:
 
 
 def _refuse_untrained(optimizer: "Optimizer") -> None:
-    from optimizers.learned import LearnedOptimizer
+    from l2obench.optimizers.learned import LearnedOptimizer
 
     if isinstance(optimizer, LearnedOptimizer):
         try:
@@ -188,7 +188,7 @@ def _refuse_untrained(optimizer: "Optimizer") -> None:
 
 def _refuse_seen(task: "Task", unseen: list[str], optimizer: "Optimizer") -> None:
     """Refuse a learned optimizer that was trained on what the suite says it never saw."""
-    from optimizers.learned import LearnedOptimizer
+    from l2obench.optimizers.learned import LearnedOptimizer
 
     if missing := [name for name in unseen if name not in type(task).model_fields]:
         raise SuiteError("unseen: " + unknown(f"parameter of {task.name}", missing[0], type(task).model_fields))
@@ -276,4 +276,4 @@ def _finding(item: Any) -> str:
 
 
 def _folder() -> Any:
-    return resources.files("bench") / "suites"
+    return resources.files("l2obench.bench") / "suites"

@@ -9,12 +9,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from bench.failures import ContractBroken
-from bench.guard import Unchanged, require_like, require_tensor, same
-from bench.problems import Problems
-from bench.registry import identity_of, task_registry
-from bench.seeds import generator
-from tasks.base import Problem, Task, Tensors
+from l2obench.bench.failures import ContractBroken
+from l2obench.bench.guard import Unchanged, require_like, require_tensor, same
+from l2obench.bench.problems import Problems
+from l2obench.bench.registry import identity_of, task_registry
+from l2obench.bench.seeds import generator
+from l2obench.tasks.base import Problem, Task, Tensors
 
 SEEDS, SETTINGS, STEPS = [11, 12, 13], 2, 4
 RELATIVE, ABSOLUTE = 1e-3, 1e-4  # float32 rounding of sums in another order, relative to the largest value

@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
-from bench.failures import reason_of
-from bench.operations import Operations
-from bench.problems import Problems
-from bench.registry import function_family, identity_of
-from bench.rollout import evaluated, start, told, updated
-from bench.seeds import derive_seed
-from optimizers.base import Optimizer
-from tasks.base import Task
+from l2obench.bench.failures import reason_of
+from l2obench.bench.operations import Operations
+from l2obench.bench.problems import Problems
+from l2obench.bench.registry import function_family, identity_of
+from l2obench.bench.rollout import evaluated, start, told, updated
+from l2obench.bench.seeds import derive_seed
+from l2obench.optimizers.base import Optimizer
+from l2obench.tasks.base import Task
 
 COUNTED_STEPS = 10  # some rules do more in some steps than in others, as SOAP every tenth
 WARM_UP_STEPS = 5

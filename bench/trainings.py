@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bench.identity import canonical, parse_identity
-from bench.metatrain.recipe import Recipe, compose
+from l2obench.bench.identity import canonical, parse_identity
+from l2obench.bench.metatrain.recipe import Recipe, compose
 
 CHECKPOINT = "checkpoint.safetensors"
 """What a training keeps, in its folder."""

@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 
-from bench.memory import default_budget, settings_that_fit
-from bench.registry import function_family, identity_of
-from bench.rollout import rollout
-from bench.seeds import derive_seed
-from optimizers.base import Optimizer
-from tasks.base import Task
+from l2obench.bench.memory import default_budget, settings_that_fit
+from l2obench.bench.registry import function_family, identity_of
+from l2obench.bench.rollout import rollout
+from l2obench.bench.seeds import derive_seed
+from l2obench.optimizers.base import Optimizer
+from l2obench.tasks.base import Task
 
 POINTS_PER_DECADE = 4
 FIRST, LAST = -4 * POINTS_PER_DECADE, 1 * POINTS_PER_DECADE  # 1e-4 … 10

@@ -13,13 +13,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from bench.problems import Problems
-from bench.registry import function_family, identity_of
-from bench.rollout import advance, start
-from bench.seeds import derive_seed
-from optimizers.base import Optimizer, State
-from optimizers.learned import LearnedOptimizer
-from tasks.base import Task, Tensors
+from l2obench.bench.problems import Problems
+from l2obench.bench.registry import function_family, identity_of
+from l2obench.bench.rollout import advance, start
+from l2obench.bench.seeds import derive_seed
+from l2obench.optimizers.base import Optimizer, State
+from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.tasks.base import Task, Tensors
 
 POINTS = 61
 RECENT = 10

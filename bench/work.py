@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
-from bench.failures import Failure, ProcessLost, as_failure
-from bench.jobs import Job
-from bench.registry import identity_of, optimizer_registry, task_registry
-from bench.worker import Worker
-from optimizers.base import Optimizer
-from tasks.base import Task
+from l2obench.bench.failures import Failure, ProcessLost, as_failure
+from l2obench.bench.jobs import Job
+from l2obench.bench.registry import identity_of, optimizer_registry, task_registry
+from l2obench.bench.worker import Worker
+from l2obench.optimizers.base import Optimizer
+from l2obench.tasks.base import Task
 
 PLUGIN_TIMEOUT = 300.0  # seconds; a slow step of a whole grid of learning rates is no hang
 TRIES = 3  # for a job of ours whose process is ended from outside, as by the kernel where memory runs out
@@ -18,7 +18,7 @@ TRIES = 3  # for a job of ours whose process is ended from outside, as by the ke
 
 @dataclass(frozen=True, eq=False)
 class Assignment:
-    """A job of `bench.jobs`, what it is done on, and its arguments."""
+    """A job of `l2obench.bench.jobs`, what it is done on, and its arguments."""
 
     job: Job
     task: Task

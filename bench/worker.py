@@ -14,7 +14,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any, Self
 
-from bench.failures import Failure, ProcessLost, Stopped, reason_of
+from l2obench.bench.failures import Failure, ProcessLost, Stopped, reason_of
 
 START_SECONDS = 120.0  # for Python, torch and a plugin's imports, on a busy machine
 QUIET_SECONDS = 0.1  # signs of life need not come more often
@@ -48,7 +48,7 @@ class Worker:
         arguments: dict[str, Any],
         on_part: Callable[[str], Any] = lambda _: None,
     ) -> Any:
-        """The result of a job of `bench.jobs` on a task and optimizers, by their identities.
+        """The result of a job of `l2obench.bench.jobs` on a task and optimizers, by their identities.
 
         Raises:
             Failure: the job raised; or its process was silent for too long, or ended, and is no more.
@@ -125,7 +125,7 @@ def _serve(connection: Connection) -> None:
     """The process's side: one request after the other, until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other side decides when to end
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    from bench.process import set_up_process
+    from l2obench.bench.process import set_up_process
 
     set_up_process()
     while True:
@@ -141,8 +141,8 @@ def _serve(connection: Connection) -> None:
 
 
 def _do(connection: Connection, request: dict[str, Any]) -> Any:
-    from bench.jobs import JOBS
-    from bench.registry import optimizer_registry, task_registry
+    from l2obench.bench.jobs import JOBS
+    from l2obench.bench.registry import optimizer_registry, task_registry
 
     last = -QUIET_SECONDS
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from optimizers.base import State, blend
+from l2obench.optimizers.base import State, blend
 
 MOMENTUM_DECAYS = (0.9, 0.99, 0.999)
 SQUARE_DECAY = 0.999

@@ -6,9 +6,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from optimizers.accumulators import FACTORED_DECAYS, MOMENTUM_DECAYS, SQUARE_DECAY, Seen, look, nothing_seen
-from optimizers.base import State, Tensors, per_replica
-from optimizers.perceptron import PerceptronOptimizer
+from l2obench.optimizers.accumulators import FACTORED_DECAYS, MOMENTUM_DECAYS, SQUARE_DECAY, Seen, look, nothing_seen
+from l2obench.optimizers.base import State, Tensors, per_replica
+from l2obench.optimizers.perceptron import PerceptronOptimizer
 
 COUNT = len(FACTORED_DECAYS)
 

@@ -5,8 +5,8 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 
-from optimizers.base import Tensors
-from optimizers.torch_optim import TorchOptimizer
+from l2obench.optimizers.base import Tensors
+from l2obench.optimizers.torch_optim import TorchOptimizer
 
 
 class Adafactor(TorchOptimizer):

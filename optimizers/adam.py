@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.optim.adam import adam
 
-from optimizers.base import CoordinatewiseOptimizer, State, blend, per_replica, power
+from l2obench.optimizers.base import CoordinatewiseOptimizer, State, blend, per_replica, power
 
 LARGE = 2**15  # coordinates from which on one pass over memory is worth the call of torch's fused kernel
 

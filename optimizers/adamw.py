@@ -5,8 +5,8 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from optimizers.adam import Adam
-from optimizers.base import State, per_replica
+from l2obench.optimizers.adam import Adam
+from l2obench.optimizers.base import State, per_replica
 
 
 class AdamW(Adam):

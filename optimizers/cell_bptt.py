@@ -1,6 +1,6 @@
 """Backpropagation through time of layers of LSTM cells, by hand: what their meta-gradient needs and nothing else.
 
-Tensors are feature-major as in `optimizers.cell`. All nonlinearities are sigmoids, of `folded` weights: with
+Tensors are feature-major as in `l2obench.optimizers.cell`. All nonlinearities are sigmoids, of `folded` weights: with
 q = σ(-2 z) of the candidate gate and r = σ(-2 c), tanh(z) = 1 - 2 q and tanh(c) = 1 - 2 r.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from optimizers.cell import Layer, blocks, folded
+from l2obench.optimizers.cell import Layer, blocks, folded
 
 sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 

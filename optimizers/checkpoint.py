@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from optimizers import METADATA_KEY, SUFFIX, shipped_checkpoints
+from l2obench.optimizers import METADATA_KEY, SUFFIX, shipped_checkpoints
 
 FORMAT = 1
 MAX_BYTES = 64 * 2**20
@@ -106,7 +106,7 @@ def _content(name: str) -> bytes:
         if name not in shipped_checkpoints(group):
             known = ", ".join(shipped_checkpoints())
             raise CheckpointError(f"no checkpoint is called {name!r}; shipped: {known}; or give a .safetensors file")
-        return (resources.files("optimizers") / "checkpoints" / f"{name}{SUFFIX}").read_bytes()
+        return (resources.files("l2obench.optimizers") / "checkpoints" / f"{name}{SUFFIX}").read_bytes()
     path = Path(name)
     try:
         if (size := path.stat().st_size) > MAX_BYTES:

@@ -7,13 +7,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from optimizers.adam import Adam
-from optimizers.adamw import AdamW
-from optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors, per_replica
-from optimizers.momentum import Momentum
-from optimizers.nag import NAG
-from optimizers.rmsprop import RMSprop
-from optimizers.sgd import SGD
+from l2obench.optimizers.adam import Adam
+from l2obench.optimizers.adamw import AdamW
+from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors, per_replica
+from l2obench.optimizers.momentum import Momentum
+from l2obench.optimizers.nag import NAG
+from l2obench.optimizers.rmsprop import RMSprop
+from l2obench.optimizers.sgd import SGD
 
 RULES: dict[str, CoordinatewiseOptimizer] = {
     rule.name: rule(lr=1.0) for rule in (Adam, AdamW, Momentum, NAG, RMSprop, SGD)

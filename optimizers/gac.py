@@ -6,9 +6,9 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from optimizers.base import Optimizer, State, Tensors, per_replica
-from optimizers.cell import blocks, cell_step, cell_step_in_place, folded, layers_of
-from optimizers.recurrent import RecurrentOptimizer
+from l2obench.optimizers.base import Optimizer, State, Tensors, per_replica
+from l2obench.optimizers.cell import blocks, cell_step, cell_step_in_place, folded, layers_of
+from l2obench.optimizers.recurrent import RecurrentOptimizer
 
 
 class GAC(RecurrentOptimizer, Optimizer):

@@ -7,9 +7,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from optimizers.base import Optimizer, State, Tensors, per_replica
-from optimizers.gac import end_to_end
-from optimizers.learned import LearnedOptimizer
+from l2obench.optimizers.base import Optimizer, State, Tensors, per_replica
+from l2obench.optimizers.gac import end_to_end
+from l2obench.optimizers.learned import LearnedOptimizer
 
 LARGEST_LOG_RATE = 33.0
 LEVELS = ("coordinate", "tensor", "global")

@@ -13,8 +13,8 @@ import torch
 from pydantic import PrivateAttr, ValidationError, model_validator
 from torch import Tensor
 
-from optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors
-from optimizers.checkpoint import Checkpoint, CheckpointError, read_checkpoint
+from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors
+from l2obench.optimizers.checkpoint import Checkpoint, CheckpointError, read_checkpoint
 
 KINDS = ("conv", "fc")
 RANDOM = "random"

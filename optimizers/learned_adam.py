@@ -7,8 +7,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from optimizers.base import CoordinatewiseOptimizer, State, Tensors, blend, per_replica, root
-from optimizers.learned import LearnedOptimizer
+from l2obench.optimizers.base import CoordinatewiseOptimizer, State, Tensors, blend, per_replica, root
+from l2obench.optimizers.learned import LearnedOptimizer
 
 
 class LearnedAdam(LearnedOptimizer, CoordinatewiseOptimizer):

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import model_validator
 
-from optimizers.torch_optim import TorchOptimizer
+from l2obench.optimizers.torch_optim import TorchOptimizer
 
 PACKAGE = "pytorch_optimizer"
 

@@ -6,11 +6,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from optimizers.base import CoordinatewiseOptimizer, State, Tensors, per_replica
-from optimizers.cell import blocks, folded, layers_of, layers_step, layers_step_in_place
-from optimizers.cell_bptt import Unroll
-from optimizers.learned import Unrolled
-from optimizers.recurrent import RecurrentOptimizer
+from l2obench.optimizers.base import CoordinatewiseOptimizer, State, Tensors, per_replica
+from l2obench.optimizers.cell import blocks, folded, layers_of, layers_step, layers_step_in_place
+from l2obench.optimizers.cell_bptt import Unroll
+from l2obench.optimizers.learned import Unrolled
+from l2obench.optimizers.recurrent import RecurrentOptimizer
 
 
 class LSTM(RecurrentOptimizer, CoordinatewiseOptimizer):

@@ -5,8 +5,8 @@ from typing import ClassVar, Self
 import torch
 from pydantic import Field
 
-from optimizers.base import Optimizer, State, Tensors, per_replica
-from optimizers.learned import LearnedOptimizer
+from l2obench.optimizers.base import Optimizer, State, Tensors, per_replica
+from l2obench.optimizers.learned import LearnedOptimizer
 
 FIRST_RATE = 0.01  # where rates begin: MAML's on sinusoids
 HOW_TO_LEARN = "'l2obench train-start meta-sgd'"

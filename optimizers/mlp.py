@@ -4,8 +4,8 @@ from typing import ClassVar
 
 import torch
 
-from optimizers.base import State, Tensors, blend, per_replica
-from optimizers.perceptron import PerceptronOptimizer
+from l2obench.optimizers.base import State, Tensors, blend, per_replica
+from l2obench.optimizers.perceptron import PerceptronOptimizer
 
 DECAYS = (0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
 

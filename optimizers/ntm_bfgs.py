@@ -6,8 +6,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from optimizers.base import State, Tensors
-from optimizers.gac import GAC, end_to_end
+from l2obench.optimizers.base import State, Tensors
+from l2obench.optimizers.gac import GAC, end_to_end
 
 
 class NTMBFGS(GAC):

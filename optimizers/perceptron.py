@@ -7,9 +7,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from optimizers.base import Optimizer, Tensors
-from optimizers.cell import blocks
-from optimizers.learned import LearnedOptimizer
+from l2obench.optimizers.base import Optimizer, Tensors
+from l2obench.optimizers.cell import blocks
+from l2obench.optimizers.learned import LearnedOptimizer
 
 TIMESCALES = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
 EPSILON = 1e-5

@@ -7,9 +7,9 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from optimizers.base import Tensors
-from optimizers.cell import BLOCK, random_network
-from optimizers.learned import LearnedOptimizer
+from l2obench.optimizers.base import Tensors
+from l2obench.optimizers.cell import BLOCK, random_network
+from l2obench.optimizers.learned import LearnedOptimizer
 
 # What the paper and DeepMind's release set outside quadratics; on quadratics both use no preprocessing and scale 1.
 PRESETS: dict[str, dict[str, Any]] = {

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from optimizers.base import CoordinatewiseOptimizer, State, blend, per_replica
+from l2obench.optimizers.base import CoordinatewiseOptimizer, State, blend, per_replica
 
 
 class RMSprop(CoordinatewiseOptimizer):

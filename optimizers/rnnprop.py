@@ -7,9 +7,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import elu
 
-from optimizers.base import CoordinatewiseOptimizer, State, Tensors, blend, per_replica, root
-from optimizers.cell import BLOCK, blocks, folded, layers_of, layers_step, layers_step_in_place, random_network
-from optimizers.learned import LearnedOptimizer
+from l2obench.optimizers.base import CoordinatewiseOptimizer, State, Tensors, blend, per_replica, root
+from l2obench.optimizers.cell import BLOCK, blocks, folded, layers_of, layers_step, layers_step_in_place, random_network
+from l2obench.optimizers.learned import LearnedOptimizer
 
 
 class RNNprop(LearnedOptimizer, CoordinatewiseOptimizer):

@@ -5,8 +5,8 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 
-from optimizers.base import Tensors
-from optimizers.library import LibraryOptimizer, library
+from l2obench.optimizers.base import Tensors
+from l2obench.optimizers.library import LibraryOptimizer, library
 
 
 class ScheduleFree(LibraryOptimizer):

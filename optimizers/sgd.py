@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from optimizers.base import CoordinatewiseOptimizer, State, per_replica
+from l2obench.optimizers.base import CoordinatewiseOptimizer, State, per_replica
 
 
 class SGD(CoordinatewiseOptimizer):

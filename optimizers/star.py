@@ -5,8 +5,8 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from optimizers.accumulators import Seen
-from optimizers.adafac_mlp import AdafacMLP
+from l2obench.optimizers.accumulators import Seen
+from l2obench.optimizers.adafac_mlp import AdafacMLP
 
 
 class STAR(AdafacMLP):

@@ -9,7 +9,7 @@ import torch
 from pydantic import create_model
 from torch import Tensor
 
-from optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors, tensors_bytes
+from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors, tensors_bytes
 
 SQUARES_OVERFLOW = 1e15  # sums of squares beyond it leave float32
 

@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from optimizers.accumulators import FACTORED_DECAYS, MOMENTUM_DECAYS, SQUARE_DECAY, Seen, look, nothing_seen
-from optimizers.base import Optimizer, State, Tensors, per_replica
-from optimizers.cell import cell_step
-from optimizers.learned import LearnedOptimizer
+from l2obench.optimizers.accumulators import FACTORED_DECAYS, MOMENTUM_DECAYS, SQUARE_DECAY, Seen, look, nothing_seen
+from l2obench.optimizers.base import Optimizer, State, Tensors, per_replica
+from l2obench.optimizers.cell import cell_step
+from l2obench.optimizers.learned import LearnedOptimizer
 
 TIMES = (0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0, 1.1)
 AVERAGES = 10  # of the loss

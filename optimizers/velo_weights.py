@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from optimizers.base import Tensors
-from optimizers.checkpoint import MAX_BYTES, CheckpointError, encode_checkpoint
-from optimizers.velo import FEATURES, TENSOR_FEATURES, WIDTHS, VeLO
+from l2obench.optimizers.base import Tensors
+from l2obench.optimizers.checkpoint import MAX_BYTES, CheckpointError, encode_checkpoint
+from l2obench.optimizers.velo import FEATURES, TENSOR_FEATURES, WIDTHS, VeLO
 
 ARRAY = 1  # flax's code for it among msgpack's extension types
 MOST = 1000  # entries of a dict, of which theirs have fewer than a hundred

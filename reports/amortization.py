@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.stats import median, steps_to_target
-from reports.counting import best_baseline, fact, groups, manifest_of, meta_training_of, seconds
-from reports.formats import number, one_line
-from reports.reference import paired
+from l2obench.bench.stats import median, steps_to_target
+from l2obench.reports.counting import best_baseline, fact, groups, manifest_of, meta_training_of, seconds
+from l2obench.reports.formats import number, one_line
+from l2obench.reports.reference import paired
 
 COLUMNS = ["task", "optimizer", "baseline", "seeds", "unit", "tuned", "meta_training_cost", "tuning_cost"]
 COLUMNS += ["baseline_run_cost", "learned_run_cost", "break_even", "low", "high"]

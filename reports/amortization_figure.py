@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.store import cell_name
-from reports.amortization import EACH, EVALUATIONS, ONCE, SECONDS
-from reports.canvas import Style, legend, new_figure, save, theme
-from reports.formats import one_line
-from reports.plots import Drawn
+from l2obench.bench.store import cell_name
+from l2obench.reports.amortization import EACH, EVALUATIONS, ONCE, SECONDS
+from l2obench.reports.canvas import Style, legend, new_figure, save, theme
+from l2obench.reports.formats import one_line
+from l2obench.reports.plots import Drawn
 
 KIND = "amortization"
 DASHES = {ONCE: (0, (1, 1)), EACH: (0, (4, 2))}
@@ -24,8 +24,8 @@ def draw_amortization(table: pd.DataFrame, styles: dict[str, Style], folder: Pat
     Of several learned optimizers on a task only the one that has paid after the fewest uses is drawn.
 
     Args:
-        table: as `reports.amortization.amortization` gives it.
-        styles: the look of each optimizer, as `reports.plots.line_styles` gives it.
+        table: as `l2obench.reports.amortization.amortization` gives it.
+        styles: the look of each optimizer, as `l2obench.reports.plots.line_styles` gives it.
         folder: an existing folder.
     """
     drawn = []

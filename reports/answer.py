@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reports import tables
-from reports.counting import fact
-from reports.formats import number, one_line, readable
+from l2obench.reports import tables
+from l2obench.reports.counting import fact
+from l2obench.reports.formats import number, one_line, readable
 
 HEADLINE = ["task", "optimizer", "baseline", "ratio", "low", "high", "seeds", "update_time", "verdict"]
 LOSSES = ["task", "optimizer", "track", "seeds", "failures", "mean_final_loss", "low", "high"]

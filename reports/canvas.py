@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from reports.formats import number, one_line
+from l2obench.reports.formats import number, one_line
 
 WIDTH, HEIGHT = 6.4, 4.6
 PNG_DPI = 150

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.stats import REFERENCE, holm, median, paired_test, probability_of_improvement
-from reports.counting import counted_losses, failed, groups
-from reports.reference import main_tracks, paired, reference, speed_ups
+from l2obench.bench.stats import REFERENCE, holm, median, paired_test, probability_of_improvement
+from l2obench.reports.counting import counted_losses, failed, groups
+from l2obench.reports.reference import main_tracks, paired, reference, speed_ups
 
 COLUMNS = ["task", "optimizer", "track", "learned", "seeds", "failure_rate", "probability", "low", "high"]
 COLUMNS += ["speed_up", "speed_up_low", "speed_up_high", "never_matched", "p_value"]

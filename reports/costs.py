@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.counting import fact, groups, manifest_of, seconds
+from l2obench.reports.counting import fact, groups, manifest_of, seconds
 
 COLUMNS = ["task", "optimizer", "track", "learned", "forward_passes", "backward_passes", "tuning_passes"]
 COLUMNS += ["record_passes", "parameters", "flops_per_coordinate", "state_bytes_per_parameter", "bytes_per_coordinate"]

@@ -7,11 +7,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from bench.store import cell_name
-from reports.canvas import Style, broken, legend, literal, new_figure, save, theme
-from reports.counting import groups
-from reports.formats import number, one_line
-from reports.plots import Drawn
+from l2obench.bench.store import cell_name
+from l2obench.reports.canvas import Style, broken, legend, literal, new_figure, save, theme
+from l2obench.reports.counting import groups
+from l2obench.reports.formats import number, one_line
+from l2obench.reports.plots import Drawn
 
 KIND = "costs"
 LONGEST_LABEL = 32  # signs on one line
@@ -28,7 +28,7 @@ def draw_costs(table: pd.DataFrame, folder: Path) -> list[Drawn]:
     """Draw every task on which Adam's update was counted and timed, as .svg, .png and .pdf.
 
     Args:
-        table: as `reports.costs.costs` gives it.
+        table: as `l2obench.reports.costs.costs` gives it.
         folder: an existing folder.
     """
     drawn = []

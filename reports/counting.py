@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.stats import interquartile_mean, steps_to_target
+from l2obench.bench.stats import interquartile_mean, steps_to_target
 
 
 def groups(frame: pd.DataFrame, *names: str) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:

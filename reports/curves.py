@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.stats import CONFIDENCE, SEED, bootstrap, interquartile_mean
-from reports.counting import counted_losses, failed, groups, iqm, seconds
+from l2obench.bench.stats import CONFIDENCE, SEED, bootstrap, interquartile_mean
+from l2obench.reports.counting import counted_losses, failed, groups, iqm, seconds
 
 POINTS = 150
 RESAMPLES = 500

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.identity import IdentityError, parse_identity
-from reports.counting import recipe_of
+from l2obench.bench.identity import IdentityError, parse_identity
+from l2obench.reports.counting import recipe_of
 
 TRAINED, KIN, OTHERS = "trained on", "others of their kind", "held out"
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench.identity import IdentityError, parse_identity
-from reports.counting import groups, manifest_of
-from reports.familiarity import familiarity, family_name, training_families
+from l2obench.bench.identity import IdentityError, parse_identity
+from l2obench.reports.counting import groups, manifest_of
+from l2obench.reports.familiarity import familiarity, family_name, training_families
 
 UNKNOWN = "not recorded"
 COLUMNS = ["optimizer", "trained_on", "task", "families", "axis", "difference", "ratio", "low", "high", "seeds"]
@@ -19,8 +19,8 @@ def generalization(
 ) -> pd.DataFrame:
     """The headline's ratios, by what each checkpoint was trained on.
 
-    `families` says what the tested task is to those trained on, as in `reports.familiarity`. `axis` is the parameter
-    that differs between it and the nearest of them: `none` where they are the same, `several`, or `family`;
+    `families` says what the tested task is to those trained on, as in `l2obench.reports.familiarity`. `axis` is the
+    parameter that differs between it and the nearest of them: `none` where they are the same, `several`, or `family`;
     `difference` says it in words. Parameters that an identity leaves out have the values in the manifest.
     """
     place = [name for name in ("run", "task", "optimizer", "track") if name in headline]

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports.counting import best_baseline, fact, groups, manifest_of, meta_training_of
-from reports.curves import running_mean
-from reports.formats import number, one_line
+from l2obench.reports.counting import best_baseline, fact, groups, manifest_of, meta_training_of
+from l2obench.reports.curves import running_mean
+from l2obench.reports.formats import number, one_line
 
 COLUMNS = ["task", "optimizer", "trained_steps", "steps", "seeds", "loss_at_trained_steps", "lowest_loss"]
 COLUMNS += ["lowest_step", "final_loss", "baseline", "baseline_final_loss", "overtaken_step"]

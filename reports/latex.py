@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-from reports.formats import readable
+from l2obench.reports.formats import readable
 
 SIGNS = {
     "\\": r"\textbackslash{}",

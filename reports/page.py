@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from reports import (
+from l2obench.reports import (
     amortization,
     amortization_figure,
     answer,
@@ -31,14 +31,14 @@ from reports import (
     views,
     wins,
 )
-from reports.answer import headline_text
-from reports.curves import Scene, scenes
-from reports.generalization import generalization
-from reports.pictures import draw_pictures
-from reports.plots import Drawn
-from reports.publish import publish
-from reports.reading import ReportError, Results, read_results
-from reports.sides import side_by_side
+from l2obench.reports.answer import headline_text
+from l2obench.reports.curves import Scene, scenes
+from l2obench.reports.generalization import generalization
+from l2obench.reports.pictures import draw_pictures
+from l2obench.reports.plots import Drawn
+from l2obench.reports.publish import publish
+from l2obench.reports.reading import ReportError, Results, read_results
+from l2obench.reports.sides import side_by_side
 
 __all__ = ["Report", "ReportError", "headline_text", "write_report"]
 

@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from bench.store import cell_name
-from reports.canvas import TICK_SIGNS, broken, literal, save, theme
-from reports.counting import groups
-from reports.formats import one_line
-from reports.plots import Drawn
-from reports.reading import ReportError
+from l2obench.bench.store import cell_name
+from l2obench.reports.canvas import TICK_SIGNS, broken, literal, save, theme
+from l2obench.reports.counting import groups
+from l2obench.reports.formats import one_line
+from l2obench.reports.plots import Drawn
+from l2obench.reports.reading import ReportError
 
 KIND = "pictures"
 MAX_SIDE = 2048

@@ -1,4 +1,4 @@
-"""Figures of a report, from the numbers of `reports.curves`."""
+"""Figures of a report, from the numbers of `l2obench.reports.curves`."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from bench.store import cell_name
-from reports.canvas import TITLE_SIGNS, Style, broken, legend, literal, new_figure, save, scale, theme
-from reports.curves import Curve, FinalLosses, Landscape, Scene
-from reports.formats import one_line
+from l2obench.bench.store import cell_name
+from l2obench.reports.canvas import TITLE_SIGNS, Style, broken, legend, literal, new_figure, save, scale, theme
+from l2obench.reports.curves import Curve, FinalLosses, Landscape, Scene
+from l2obench.reports.formats import one_line
 
 # Okabe and Ito's palette, made for all kinds of colour vision; its strongest hue is kept for learned optimizers.
 LEARNED_COLOURS = ("#D55E00", "#882255", "#000000")

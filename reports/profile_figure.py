@@ -1,4 +1,4 @@
-"""The figure of the performance profiles, from the numbers of `reports.profiles`."""
+"""The figure of the performance profiles, from the numbers of `l2obench.reports.profiles`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +8,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from bench.store import cell_name
-from reports.canvas import Style, legend, new_figure, save, theme
-from reports.formats import one_line
-from reports.plots import Drawn
-from reports.profiles import Profile, profiles
+from l2obench.bench.store import cell_name
+from l2obench.reports.canvas import Style, legend, new_figure, save, theme
+from l2obench.reports.formats import one_line
+from l2obench.reports.plots import Drawn
+from l2obench.reports.profiles import Profile, profiles
 
 KIND = "profile"
 
@@ -22,7 +22,7 @@ def draw_profiles(cells: pd.DataFrame, styles: dict[str, Style], folder: Path) -
 
     Args:
         cells: rows of one run or several.
-        styles: the look of each optimizer, as `reports.plots.line_styles` gives it.
+        styles: the look of each optimizer, as `l2obench.reports.plots.line_styles` gives it.
         folder: an existing folder.
     """
     together: dict[tuple[str | None, str, str], list[Profile]] = {}

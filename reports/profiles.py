@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.stats import Proportions, mean_over_tasks, performance_profile
-from reports.counting import groups
-from reports.reference import cost_ratios, goal, main_tracks, reference
+from l2obench.bench.stats import Proportions, mean_over_tasks, performance_profile
+from l2obench.reports.counting import groups
+from l2obench.reports.reference import cost_ratios, goal, main_tracks, reference
 
 ALL_TASKS = "all tasks"
 MEASURES = ("steps", "seconds")

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from reports.reading import ReportError
+from l2obench.reports.reading import ReportError
 
 MARKER = ".l2obench-report"
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.identity import IdentityError, canonical, parse_identity
-from reports.counting import fact, groups, manifest_of, meta_training_of, recipe_of
-from reports.familiarity import family_name
-from reports.formats import number, one_line
+from l2obench.bench.identity import IdentityError, canonical, parse_identity
+from l2obench.reports.counting import fact, groups, manifest_of, meta_training_of, recipe_of
+from l2obench.reports.familiarity import family_name
+from l2obench.reports.formats import number, one_line
 
 COLUMNS = ["task", "rule", "settings", "trainings", "ratio", "lowest", "highest", "better_than_baseline"]
 RESULTS = {"validation_loss", "validation_criterion", "trajectories_done", "meta_steps", "seconds", "learned_weights"}
@@ -29,7 +29,7 @@ def recipes(cells: pd.DataFrame, headline: pd.DataFrame, manifests: Mapping[str,
 
     Args:
         cells: rows of one run or several.
-        headline: as `reports.tables.headline` gives it.
+        headline: as `l2obench.reports.tables.headline` gives it.
         manifests: their manifests by label; of one run, its only one.
     """
     known: dict[tuple[Any, ...], dict[str, Settings]] = {}

@@ -11,11 +11,22 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bench.store import cell_name
-from reports.canvas import Style, ink, literal, new_figure, new_panels, ratio_colours, save, scale, theme, two_digits
-from reports.formats import number, one_line
-from reports.plots import LEARNED_COLOURS, Drawn
-from reports.recipes import words
+from l2obench.bench.store import cell_name
+from l2obench.reports.canvas import (
+    Style,
+    ink,
+    literal,
+    new_figure,
+    new_panels,
+    ratio_colours,
+    save,
+    scale,
+    theme,
+    two_digits,
+)
+from l2obench.reports.formats import number, one_line
+from l2obench.reports.plots import LEARNED_COLOURS, Drawn
+from l2obench.reports.recipes import words
 
 KIND, MAP_KIND = "recipes", "recipes-map"
 LEAST_CELLS = 6
@@ -39,7 +50,7 @@ def draw_recipes(table: pd.DataFrame, folder: Path) -> list[Drawn]:
     """Draw every rule's recipes on every task into a folder, and its maps over all tasks, as .svg, .png and .pdf.
 
     Args:
-        table: as `reports.recipes.recipes` gives it.
+        table: as `l2obench.reports.recipes.recipes` gives it.
         folder: an existing folder.
     """
     drawn = []

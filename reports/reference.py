@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.stats import REFERENCE, relative_cost, speed_up, steps_to_seconds, stored_targets
-from reports.counting import best_baseline, counted_losses, counted_steps, groups, seconds
+from l2obench.bench.stats import REFERENCE, relative_cost, speed_up, steps_to_seconds, stored_targets
+from l2obench.reports.counting import best_baseline, counted_losses, counted_steps, groups, seconds
 
 Floats = NDArray[np.float64]
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.counting import counted_losses
-from reports.tables import compare
+from l2obench.reports.counting import counted_losses
+from l2obench.reports.tables import compare
 
 COLUMNS = ["task", "optimizer", "track", "run", "against", "ratio", "low", "high", "seeds", "verdict"]
 COLUMNS += ["mean_final_loss", "mean_against"]

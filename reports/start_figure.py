@@ -1,6 +1,6 @@
 """Learned rules against learned initialisations: the final loss of every rule from every start, as points.
 
-python -m reports.start_figure results/reference/rule-or-initialisation docs/images/rule-or-initialisation.png
+python -m l2obench.reports.start_figure results/reference/rule-or-initialisation docs/images/rule-or-initialisation.png
 """
 
 import sys
@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.identity import parse_identity
-from reports.canvas import PNG_DPI, new_panels, theme
-from reports.reading import read_results
-from reports.tables import final_losses
+from l2obench.bench.identity import parse_identity
+from l2obench.reports.canvas import PNG_DPI, new_panels, theme
+from l2obench.reports.reading import read_results
+from l2obench.reports.tables import final_losses
 
 RANDOM = "random"
 COLORS = ["#9aa7b8", "#6b7a8f", "#1f6f8b", "#7b3fa0", "#e3a008", "#c1440e", "#4d8b31", "#222222"]

@@ -1,7 +1,7 @@
 """The tables of a report, one pure function each: frames of rows in, one frame of numbers out.
 
 A seed that failed counts: its loss is infinite, its accuracy 0, and no table leaves it out. Frames of several runs have
-a column `run`, and so have their tables then. Numbers stay numbers; `reports.formats` writes them out.
+a column `run`, and so have their tables then. Numbers stay numbers; `l2obench.reports.formats` writes them out.
 """
 
 import json
@@ -12,9 +12,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.stats import Interval, bootstrap, holm, median, paired_test, ratio_of_means
-from reports.counting import best_baseline, counted_heldout, counted_losses, counted_steps, failed, groups, iqm, seconds
-from reports.reference import goal
+from l2obench.bench.stats import Interval, bootstrap, holm, median, paired_test, ratio_of_means
+from l2obench.reports.counting import (
+    best_baseline,
+    counted_heldout,
+    counted_losses,
+    counted_steps,
+    failed,
+    groups,
+    iqm,
+    seconds,
+)
+from l2obench.reports.reference import goal
 
 Row = dict[str, Any]
 UNKNOWN = Interval(np.nan, np.nan, np.nan)

@@ -11,11 +11,11 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from bench.store import cell_name
-from reports.canvas import FURTHEST, Style, ink, literal, new_figure, ratio_colours, save, theme, two_digits
-from reports.familiarity import KIN, TRAINED
-from reports.formats import one_line
-from reports.plots import Drawn
+from l2obench.bench.store import cell_name
+from l2obench.reports.canvas import FURTHEST, Style, ink, literal, new_figure, ratio_colours, save, theme, two_digits
+from l2obench.reports.familiarity import KIN, TRAINED
+from l2obench.reports.formats import one_line
+from l2obench.reports.plots import Drawn
 
 KIND = "transfer"
 LEAST = 2
@@ -37,7 +37,7 @@ def draw_transfer(table: pd.DataFrame, folder: Path) -> list[Drawn]:
     """Draw the matrix of each run with two learned optimizers and two tasks at least, as .svg, .png and .pdf.
 
     Args:
-        table: as `reports.generalization.generalization` gives it.
+        table: as `l2obench.reports.generalization.generalization` gives it.
         folder: an existing folder.
     """
     drawn = []

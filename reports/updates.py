@@ -9,8 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports.canvas import Style, legend, literal, save, theme
-from reports.plots import BASELINE_COLOURS, LEARNED_COLOURS
+from l2obench.reports.canvas import Style, legend, literal, save, theme
+from l2obench.reports.plots import BASELINE_COLOURS, LEARNED_COLOURS
 
 ROW_HEIGHT, WIDTHS = 1.6, (2.7, 2.0)  # inches; of the trajectory, and of each step
 NAME_SIGNS, TITLE_SIGNS = 28, 90

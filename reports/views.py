@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports import formats
-from reports.curves import Curve, Scene
-from reports.plots import BASELINE_COLOURS, LEARNED_COLOURS
-from reports.profiles import Profile
+from l2obench.reports import formats
+from l2obench.reports.curves import Curve, Scene
+from l2obench.reports.plots import BASELINE_COLOURS, LEARNED_COLOURS
+from l2obench.reports.profiles import Profile
 
 DIGITS = 5
 CURVE_NUMBERS = 400_000

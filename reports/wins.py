@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.stats import REFERENCE, ratio_of_means
-from reports.counting import counted_losses, failed, groups, manifest_of
-from reports.familiarity import KIN, OTHERS, TRAINED, familiarity, training_families
-from reports.formats import one_line
-from reports.reference import paired
+from l2obench.bench.stats import REFERENCE, ratio_of_means
+from l2obench.reports.counting import counted_losses, failed, groups, manifest_of
+from l2obench.reports.familiarity import KIN, OTHERS, TRAINED, familiarity, training_families
+from l2obench.reports.formats import one_line
+from l2obench.reports.reference import paired
 
 COLUMNS = ["optimizer", "against", "families", "tasks", "lower", "clearly_lower", "clearly_higher"]
 COLUMNS += ["median_ratio", "failing_tasks"]

@@ -6,17 +6,32 @@ Tasks know neither the optimizers nor the engine.
 from importlib import resources
 
 FAMILIES = {
-    "quadratic": ("tasks.quadratic:Quadratic", "random quadratics ‖Wθ − y‖²"),
-    "mnist-mlp": ("tasks.mnist:MnistMlp", "multilayer perceptron on MNIST digits"),
-    "perceptron": ("tasks.perceptron:Perceptron", "multilayer perceptron on 8×8 digits, MNIST-1D, or photographs"),
-    "logistic": ("tasks.logistic:Logistic", "logistic regression on small real data: convex"),
-    "autoencoder": ("tasks.autoencoder:Autoencoder", "autoencoder of fully connected layers on MNIST digits"),
-    "char-transformer": ("tasks.transformer:CharTransformer", "transformer that predicts the next character of a text"),
-    "sinusoid": ("tasks.sinusoid:Sinusoid", "a small network on one sine wave, from a random or a learned start"),
-    "ill-conditioned": ("tasks.ill_conditioned:IllConditioned", "quadratics with a spectrum over orders of magnitude"),
-    "chained-rosenbrock": ("tasks.rosenbrock:ChainedRosenbrock", "a curved valley in two or more dimensions"),
-    "cifar-cnn": ("tasks.cifar:CifarCnn", "convolutional network on CIFAR-10, or on crops of ten photographs"),
-    "neural-art": ("tasks.neural_art:NeuralArt", "a photograph painted in the style of another, over VGG features"),
+    "quadratic": ("l2obench.tasks.quadratic:Quadratic", "random quadratics ‖Wθ − y‖²"),
+    "mnist-mlp": ("l2obench.tasks.mnist:MnistMlp", "multilayer perceptron on MNIST digits"),
+    "perceptron": (
+        "l2obench.tasks.perceptron:Perceptron",
+        "multilayer perceptron on 8×8 digits, MNIST-1D, or photographs",
+    ),
+    "logistic": ("l2obench.tasks.logistic:Logistic", "logistic regression on small real data: convex"),
+    "autoencoder": ("l2obench.tasks.autoencoder:Autoencoder", "autoencoder of fully connected layers on MNIST digits"),
+    "char-transformer": (
+        "l2obench.tasks.transformer:CharTransformer",
+        "transformer that predicts the next character of a text",
+    ),
+    "sinusoid": (
+        "l2obench.tasks.sinusoid:Sinusoid",
+        "a small network on one sine wave, from a random or a learned start",
+    ),
+    "ill-conditioned": (
+        "l2obench.tasks.ill_conditioned:IllConditioned",
+        "quadratics with a spectrum over orders of magnitude",
+    ),
+    "chained-rosenbrock": ("l2obench.tasks.rosenbrock:ChainedRosenbrock", "a curved valley in two or more dimensions"),
+    "cifar-cnn": ("l2obench.tasks.cifar:CifarCnn", "convolutional network on CIFAR-10, or on crops of ten photographs"),
+    "neural-art": (
+        "l2obench.tasks.neural_art:NeuralArt",
+        "a photograph painted in the style of another, over VGG features",
+    ),
 }
 """Name → (module:class, summary). Modules are imported when a task is asked for."""
 
@@ -25,6 +40,6 @@ SUFFIX = ".safetensors"
 
 def shipped_starts(family: str) -> list[str]:
     """Names of the starts that come with the package for a family."""
-    folder = resources.files("tasks") / "starts" / family
+    folder = resources.files("l2obench.tasks") / "starts" / family
     names = [item.name for item in folder.iterdir()] if folder.is_dir() else []
     return sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))

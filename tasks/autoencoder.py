@@ -6,9 +6,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from tasks.base import Problem, Task, Tensors
-from tasks.data import DigitSource, digits, digits_sources
-from tasks.dense import Activation, Dense
+from l2obench.tasks.base import Problem, Task, Tensors
+from l2obench.tasks.data import DigitSource, digits, digits_sources
+from l2obench.tasks.dense import Activation, Dense
 
 PIXELS = 784
 

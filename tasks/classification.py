@@ -7,15 +7,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from tasks.base import Problem, Task, Tensors
-from tasks.data import Labelled
-from tasks.dense import Activation, Dense
+from l2obench.tasks.base import Problem, Task, Tensors
+from l2obench.tasks.data import Labelled
+from l2obench.tasks.dense import Activation, Dense
 
 
 class Classifier(Task):
     """A family says which network learns from which examples; minibatches are drawn with replacement.
 
-    Parameters are those of `tasks.dense.Dense`, down to the output layer `[classes, …]`, `[classes]`.
+    Parameters are those of `l2obench.tasks.dense.Dense`, down to the output layer `[classes, …]`, `[classes]`.
     """
 
     final_window: ClassVar[int] = 10

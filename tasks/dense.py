@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import elu, gelu
 
-from tasks.base import Tensors
+from l2obench.tasks.base import Tensors
 
 Activation = Literal["sigmoid", "relu", "tanh", "elu", "gelu"]
 

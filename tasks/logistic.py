@@ -7,11 +7,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from tasks.base import Tensors
-from tasks.classification import Classifier
-from tasks.data import Labelled
-from tasks.dense import Dense
-from tasks.scikit import ScikitSource, scikit, scikit_sources
+from l2obench.tasks.base import Tensors
+from l2obench.tasks.classification import Classifier
+from l2obench.tasks.data import Labelled
+from l2obench.tasks.dense import Dense
+from l2obench.tasks.scikit import ScikitSource, scikit, scikit_sources
 
 
 class Logistic(Classifier):

@@ -2,8 +2,8 @@
 
 from typing import Any, ClassVar, Literal
 
-from tasks.classification import MultilayerPerceptron
-from tasks.data import DigitSource, Labelled, digits, digits_sources
+from l2obench.tasks.classification import MultilayerPerceptron
+from l2obench.tasks.data import DigitSource, Labelled, digits, digits_sources
 
 
 class MnistMlp(MultilayerPerceptron):

@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from tasks.base import Tensors
-from tasks.data import DataMissing, Labelled, cached, data_dir, file_sha256
+from l2obench.tasks.base import Tensors
+from l2obench.tasks.data import DataMissing, Labelled, cached, data_dir, file_sha256
 
 GENERATOR = ("data.py", "transform.py")
 

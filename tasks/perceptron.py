@@ -3,11 +3,11 @@
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
-from tasks.classification import MultilayerPerceptron
-from tasks.data import Labelled
-from tasks.mnist1d import mnist1d, mnist1d_sources
-from tasks.photos10 import PHOTOS10, crops, photos10_sources
-from tasks.scikit import scikit, scikit_sources
+from l2obench.tasks.classification import MultilayerPerceptron
+from l2obench.tasks.data import Labelled
+from l2obench.tasks.mnist1d import mnist1d, mnist1d_sources
+from l2obench.tasks.photos10 import PHOTOS10, crops, photos10_sources
+from l2obench.tasks.scikit import scikit, scikit_sources
 
 
 class Perceptron(MultilayerPerceptron):

@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from tasks.photographs import image_source, read_image
+from l2obench.tasks.photographs import image_source, read_image
 
 PHOTOS10 = (
     "astronaut",

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from tasks.base import Problem, Task, Tensors
+from l2obench.tasks.base import Problem, Task, Tensors
 
 SMALL = 32  # coordinates up to which a compiled program is faster with sums, which it fuses, than with products
 

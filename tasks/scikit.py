@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from tasks.data import Labelled, file_sha256
+from l2obench.tasks.data import Labelled, file_sha256
 
 ScikitSource = Literal["breast-cancer", "digits", "wine"]
 FILES: dict[ScikitSource, str] = {

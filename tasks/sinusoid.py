@@ -8,9 +8,9 @@ import torch
 from pydantic import Field, PrivateAttr, model_validator
 from torch import Tensor
 
-from tasks.base import Problem, Task, Tensors
-from tasks.dense import Activation, Dense
-from tasks.start import Start, read_start
+from l2obench.tasks.base import Problem, Task, Tensors
+from l2obench.tasks.dense import Activation, Dense
+from l2obench.tasks.start import Start, read_start
 
 REACH = 5.0
 AMPLITUDES = (0.1, 5.0)

@@ -15,8 +15,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from tasks import SUFFIX, shipped_starts
-from tasks.base import Tensors
+from l2obench.tasks import SUFFIX, shipped_starts
+from l2obench.tasks.base import Tensors
 
 METADATA_KEY = "l2obench-start"
 FORMAT = 1
@@ -71,7 +71,7 @@ def read_start(name: str, family: str) -> Start:
             raise StartError(
                 f"{family} has no start called {name!r}; shipped: {', '.join(known)}; or give a .safetensors file"
             )
-        path = Path(str(resources.files("tasks") / "starts" / family / f"{name}{SUFFIX}"))
+        path = Path(str(resources.files("l2obench.tasks") / "starts" / family / f"{name}{SUFFIX}"))
     try:
         if (size := path.stat().st_size) > MAX_BYTES:
             raise StartError(f"start {name} has {size:,} bytes; one has at most {MAX_BYTES:,}")

@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn.functional import cross_entropy, embedding, gelu, layer_norm, linear
 
-from tasks.base import Problem, Task, Tensors
-from tasks.unicode_names import ALPHABET, codes, unicode_names_sources
+from l2obench.tasks.base import Problem, Task, Tensors
+from l2obench.tasks.unicode_names import ALPHABET, codes, unicode_names_sources
 
 EXPANSION = 4  # the inner width of a block's perceptron, as in Vaswani et al. 2017
 

@@ -18,9 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tasks.base import Tensors
-from tasks.data import DataMissing, data_dir, file_sha256, reason_of
-from tasks.photographs import image_source, read_image, square
+from l2obench.tasks.base import Tensors
+from l2obench.tasks.data import DataMissing, data_dir, file_sha256, reason_of
+from l2obench.tasks.photographs import image_source, read_image, square
 
 FeatureSource = Literal["random", "vgg16"]
 

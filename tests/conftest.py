@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from bench.process import set_up_process
+from l2obench.bench.process import set_up_process
 
 set_up_process()
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)

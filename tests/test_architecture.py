@@ -8,16 +8,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = {
-    "tasks": {"tasks"},
-    "optimizers": {"optimizers"},
-    "bench": {"bench", "optimizers", "tasks"},
-    "reports": {"reports", "bench.identity", "bench.store", "bench.stats"},
+    "tasks": {"l2obench.tasks"},
+    "optimizers": {"l2obench.optimizers"},
+    "bench": {"l2obench.bench", "l2obench.optimizers", "l2obench.tasks"},
+    "reports": {"l2obench.reports", "l2obench.bench.identity", "l2obench.bench.store", "l2obench.bench.stats"},
 }
+LINKS = ROOT / "src" / "l2obench"
 # The command line is the one place that knows all rooms.
 DOORS = {
-    ("bench/commands/report.py", "reports.page"),
-    ("bench/commands/check.py", "reports.formats"),
-    ("bench/commands/updates.py", "reports.updates"),
+    ("bench/commands/report.py", "l2obench.reports.page"),
+    ("bench/commands/check.py", "l2obench.reports.formats"),
+    ("bench/commands/updates.py", "l2obench.reports.updates"),
 }
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 
@@ -28,7 +29,8 @@ def imported(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
-            yield from {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)} - {"bench"}
+            names = {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+            yield from names - {"l2obench", "l2obench.bench"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -36,10 +38,17 @@ def test_imports_run_one_way(path: Path) -> None:
     name = str(path.relative_to(ROOT))
     allowed = ROOMS[name.split("/")[0]]
     for module in imported(path):
-        if module.split(".")[0] not in ROOMS:
+        assert module.split(".")[0] not in ROOMS, f"{name}: {module} is imported as l2obench.{module}"
+        if module.split(".")[0] != "l2obench":
             continue
         inside = any(module == room or module.startswith(f"{room}.") for room in allowed)
         assert inside or any(name == file and module.startswith(door) for file, door in DOORS), f"{name}: {module}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_checkout_links_every_room(room: str) -> None:
+    assert (LINKS / room).is_symlink()
+    assert (LINKS / room).resolve() == ROOT / room
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -14,7 +14,7 @@ def python(new_environment: Callable[[], Path]) -> Path:
 
 def test_the_command_runs_outside_the_checkout(python: Path, tmp_path: Path) -> None:
     command = python.parent / "l2obench"
-    where = "import bench, pathlib; print(pathlib.Path(bench.__file__).parents[1].name)"
+    where = "import l2obench, pathlib; print(pathlib.Path(l2obench.__file__).parents[1].name)"
     found = subprocess.run([python, "-c", where], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert found.stdout.strip() == "site-packages"
     arguments = [

@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.check.side import Recorded, read_side
-from bench.identity import canonical, parse_identity
-from bench.registry import identity_of, optimizer_registry, unknown
-from bench.suite import Suite
-from optimizers.checkpoint import CheckpointError, read_checkpoint
+from l2obench.bench.check.side import Recorded, read_side
+from l2obench.bench.identity import canonical, parse_identity
+from l2obench.bench.registry import identity_of, optimizer_registry, unknown
+from l2obench.bench.suite import Suite
+from l2obench.optimizers.checkpoint import CheckpointError, read_checkpoint
 
 if TYPE_CHECKING:
-    from optimizers.base import Optimizer
+    from l2obench.optimizers.base import Optimizer
 
 
 class CheckpointMatchError(ValueError):
@@ -53,8 +53,8 @@ def run_checkpoints(
         CheckpointMatchError: the checkpoints are of different rules or families, or the suite has no task for them.
         CheckpointError, StoreError, UnknownName: what is wrong, what was expected.
     """
-    from bench.runner import Runner
-    from bench.store import Run
+    from l2obench.bench.runner import Runner
+    from l2obench.bench.store import Run
 
     base, head = _optimizer(old, rule), _optimizer(new, rule)
     if base.name != head.name:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from bench.check.side import Recorded
+from l2obench.bench.check.side import Recorded
 
 REFERENCES = ("adam", "sgd")
 

@@ -1,7 +1,7 @@
-"""Measures the gate's error rates: `python -m bench.check.error_rates` prints the table of docs/ci.md.
+"""Measures the gate's error rates: `python -m l2obench.bench.check.error_rates` prints the table of docs/ci.md.
 
 Each comparison is a whole check: the gate's tasks of one shipped checkpoint, with the gate's numbers of seeds, drawn
-with replacement from real trajectories (`bench.check.pools`) and handed to the code that decides for everyone.
+with replacement from real trajectories (`l2obench.bench.check.pools`) and handed to the code that decides for everyone.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,13 +15,13 @@ import typer
 from numpy.typing import NDArray
 from scipy import stats
 
-from bench.check.pools import Pool, build
-from bench.check.side import Clock, Recorded, read_side
-from bench.check.stated import stated
-from bench.check.verdict import compare
-from bench.process import set_up_process
-from bench.suite import load_suite
-from optimizers import rule_of_checkpoint, shipped_checkpoints
+from l2obench.bench.check.pools import Pool, build
+from l2obench.bench.check.side import Clock, Recorded, read_side
+from l2obench.bench.check.stated import stated
+from l2obench.bench.check.verdict import compare
+from l2obench.bench.process import set_up_process
+from l2obench.bench.suite import load_suite
+from l2obench.optimizers import rule_of_checkpoint, shipped_checkpoints
 
 SEED = 20161130
 Pair = tuple[list[Recorded], list[Recorded]]

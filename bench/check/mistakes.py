@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from optimizers.base import Tensors
-from optimizers.lstm import LSTM
+from l2obench.optimizers.base import Tensors
+from l2obench.optimizers.lstm import LSTM
 
 
 def perturbed(meta_parameters: Tensors, std: float, generator: torch.Generator) -> Tensors:

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import asdict
 from typing import Any
 
-from bench.check.verdict import FAILING, NOT_COMPARED, Check, Comparison
+from l2obench.bench.check.verdict import FAILING, NOT_COMPARED, Check, Comparison
 
 
 def summary(check: Check) -> str:

@@ -13,16 +13,16 @@ from typing import Any
 
 import torch
 
-from bench.check.mistakes import WithoutPreprocessing, perturbed, with_swapped_gates
-from bench.files import write_atomically
-from bench.identity import canonical
-from bench.metatrain.recipe import Recipe, make_recipe
-from bench.metatrain.session import Session
-from bench.registry import identity_of, optimizer_registry
-from bench.runner import Runner
-from bench.store import Run
-from bench.suite import Cell, load_suite
-from optimizers.checkpoint import Checkpoint, encode_checkpoint, read_checkpoint
+from l2obench.bench.check.mistakes import WithoutPreprocessing, perturbed, with_swapped_gates
+from l2obench.bench.files import write_atomically
+from l2obench.bench.identity import canonical
+from l2obench.bench.metatrain.recipe import Recipe, make_recipe
+from l2obench.bench.metatrain.session import Session
+from l2obench.bench.registry import identity_of, optimizer_registry
+from l2obench.bench.runner import Runner
+from l2obench.bench.store import Run
+from l2obench.bench.suite import Cell, load_suite
+from l2obench.optimizers.checkpoint import Checkpoint, encode_checkpoint, read_checkpoint
 
 NOISE = 0.05
 EARLIER = {"quadratic": 300, "mnist": 40}

@@ -7,9 +7,9 @@ import whatever a results file says, never is.
 from dataclasses import dataclass
 from functools import lru_cache
 
-from bench.identity import IdentityError, parse_identity
-from bench.registry import task_registry
-from tasks.base import Task
+from l2obench.bench.identity import IdentityError, parse_identity
+from l2obench.bench.registry import task_registry
+from l2obench.tasks.base import Task
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Decides cell by cell whether HEAD got worse than BASE, so that a run without a regression fails at most once in 100.
 
-A cell is worse when, by one of its two measures (`bench.check.effect`), all of these hold: the 95 % interval lies above
-no change, the change exceeds the task's tolerance, and the p-value, corrected by Holm's method for all measures of all
-cells of the comparison, is at most `FALSE_ALARMS`. The last holds the rate of false alarms for the run as a whole.
+A cell is worse when, by one of its two measures (`l2obench.bench.check.effect`), all of these hold: the 95 % interval
+lies above no change, the change exceeds the task's tolerance, and the p-value, corrected by Holm's method for all
+measures of all cells of the comparison, is at most `FALSE_ALARMS`. The last holds the rate of false alarms for the run
+as a whole.
 """
 
 from collections.abc import Sequence
@@ -13,11 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.check.clock import step_time_ratio
-from bench.check.effect import Effect, effects, smallest_p_value
-from bench.check.side import Recorded, paired
-from bench.check.stated import Stated, stated
-from bench.stats import holm
+from l2obench.bench.check.clock import step_time_ratio
+from l2obench.bench.check.effect import Effect, effects, smallest_p_value
+from l2obench.bench.check.side import Recorded, paired
+from l2obench.bench.check.stated import Stated, stated
+from l2obench.bench.stats import holm
 
 FALSE_ALARMS = 0.01
 Verdict = Literal["failed", "missing", "worse", "slower", "not comparable", "new", "better", "same"]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
-from bench.commands.options import DataDir, Device, Tasks
-from bench.commands.process import set_up
+from l2obench.bench.commands.options import DataDir, Device, Tasks
+from l2obench.bench.commands.process import set_up
 
 if TYPE_CHECKING:
-    from bench.check.side import Recorded
-    from bench.check.verdict import Check
+    from l2obench.bench.check.side import Recorded
+    from l2obench.bench.check.verdict import Check
 
 REFERENCE = Path("results/reference")
 """In a checkout; an installed package brings a copy of its own."""
@@ -50,8 +50,8 @@ def check(
 
     Exit codes: 0 fine, 1 a regression, 2 usage, 4 nothing comparable.
     """
-    from bench.check import output
-    from bench.check.verdict import Settings, compare
+    from l2obench.bench.check import output
+    from l2obench.bench.check.verdict import Settings, compare
 
     if (checkpoint is None) != (against is None) or (checkpoint is None) == (not sides):
         raise TyperException("give [BASE] HEAD, or both --checkpoint NEW and --against OLD")
@@ -73,7 +73,7 @@ def check(
 
 
 def _read(sides: list[Path]) -> "tuple[list[Recorded], list[Recorded]]":
-    from bench.check.side import read_side
+    from l2obench.bench.check.side import read_side
 
     if len(sides) > 2:
         raise TyperException(f"{len(sides)} sides were given; expected [BASE] HEAD")
@@ -82,7 +82,7 @@ def _read(sides: list[Path]) -> "tuple[list[Recorded], list[Recorded]]":
 
 
 def _reference() -> Path:
-    packaged = Path(str(resources.files("bench") / "reference"))
+    packaged = Path(str(resources.files("l2obench.bench") / "reference"))
     return packaged if packaged.is_dir() and not REFERENCE.is_dir() else REFERENCE
 
 
@@ -97,9 +97,9 @@ def _run(
     device: str,
     quiet: bool,
 ) -> "tuple[list[Recorded], list[Recorded]]":
-    from bench.check.checkpoints import run_checkpoints
-    from bench.progress import Lines
-    from bench.suite import load_suite
+    from l2obench.bench.check.checkpoints import run_checkpoints
+    from l2obench.bench.progress import Lines
+    from l2obench.bench.suite import load_suite
 
     lines = Lines("running")
     with tempfile.TemporaryDirectory() as temporary, lines:
@@ -123,9 +123,9 @@ def _show(found: "Check") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from bench.check import output
-    from bench.check.verdict import FAILING
-    from reports.formats import one_line
+    from l2obench.bench.check import output
+    from l2obench.bench.check.verdict import FAILING
+    from l2obench.reports.formats import one_line
 
     rows = output.rows(found)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -143,8 +143,8 @@ def _show(found: "Check") -> None:
 def _markdown(found: "Check") -> str:
     import pandas as pd
 
-    from bench.check import output
-    from reports.formats import to_markdown
+    from l2obench.bench.check import output
+    from l2obench.reports.formats import to_markdown
 
     return f"### l2obench check\n\n{output.summary(found)}\n\n{to_markdown(pd.DataFrame(output.rows(found)))}"
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from typer.exceptions import TyperException
 
 if TYPE_CHECKING:
-    from bench.executors.base import Executor
-    from bench.suite import Cell
+    from l2obench.bench.executors.base import Executor
+    from l2obench.bench.suite import Cell
 
 
 class ExecutorName(StrEnum):
@@ -33,15 +33,15 @@ class Choice:
     def executor(self, cells: "Sequence[Cell]", timeout: float | None, report: Callable[[str], Any]) -> "Executor":
         """The executor for a run of these cells."""
         if self.name is ExecutorName.serial:
-            from bench.executors.serial import SerialExecutor
+            from l2obench.bench.executors.serial import SerialExecutor
 
             return SerialExecutor(timeout, report)
         if self.name is ExecutorName.local:
-            from bench.executors.local import LocalExecutor
+            from l2obench.bench.executors.local import LocalExecutor
 
             return LocalExecutor(self.workers, timeout, report)
         try:
-            from bench.executors.dask import DaskExecutor
+            from l2obench.bench.executors.dask import DaskExecutor
         except ImportError as error:
             raise TyperException("--executor dask needs Dask: pip install 'l2obench[dask]'") from error
         files = _checkpoints(cells)
@@ -80,7 +80,7 @@ def _amounts(text: str) -> dict[str, float]:
 
 def _checkpoints(cells: "Sequence[Cell]") -> dict[str, bytes]:
     """The checkpoint files that optimizers name by path: workers elsewhere have none of them."""
-    from optimizers import SUFFIX
+    from l2obench.optimizers import SUFFIX
 
     fields = ("checkpoint", "conv", "fc")
     named = {getattr(cell.optimizer, field, None) for cell in cells for field in fields}

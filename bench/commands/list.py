@@ -14,11 +14,10 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """List what there is to run."""
-    import optimizers
-    import tasks
-    from bench.metatrain.recipe import recipe_names
-    from bench.registry import optimizer_registry, task_registry, unknown
-    from bench.suite import load_suite, suite_names
+    from l2obench import optimizers, tasks
+    from l2obench.bench.metatrain.recipe import recipe_names
+    from l2obench.bench.registry import optimizer_registry, task_registry, unknown
+    from l2obench.bench.suite import load_suite, suite_names
 
     found: dict[str, dict[str, str]] = {
         "tasks": {name: entry.summary for name, entry in task_registry().entries.items()},

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from bench.commands.options import DataDir
-from bench.commands.process import set_data_dir
+from l2obench.bench.commands.options import DataDir
+from l2obench.bench.commands.process import set_data_dir
 
 DATA_SETS = ("mnist5k", "photos10", "mnist1d", "mnist", "cifar10", "vgg16")
 
@@ -22,13 +22,13 @@ def prepare(
 
     What is slow to parse is parsed once, so that runs start at once.
     """
-    from bench.registry import unknown
-    from tasks.cifar10 import fetch_cifar10, read_cifar10
-    from tasks.data import data_dir as data_folder
-    from tasks.data import digits, fetch_mnist
-    from tasks.mnist1d import mnist1d
-    from tasks.photos10 import crops
-    from tasks.vgg import fetch_vgg16
+    from l2obench.bench.registry import unknown
+    from l2obench.tasks.cifar10 import fetch_cifar10, read_cifar10
+    from l2obench.tasks.data import data_dir as data_folder
+    from l2obench.tasks.data import digits, fetch_mnist
+    from l2obench.tasks.mnist1d import mnist1d
+    from l2obench.tasks.photos10 import crops
+    from l2obench.tasks.vgg import fetch_vgg16
 
     set_data_dir(data_dir)
     folder = data_folder()

@@ -46,7 +46,7 @@ def complain(message: str) -> None:
 def set_up(device: str, data_dir: Path | None) -> None:
     import torch
 
-    from bench.process import set_up_process
+    from l2obench.bench.process import set_up_process
 
     set_data_dir(data_dir)
     set_up_process()
@@ -57,7 +57,7 @@ def set_up(device: str, data_dir: Path | None) -> None:
 
 
 def set_data_dir(data_dir: Path | None) -> None:
-    from tasks.data import DATA_DIR_VARIABLE
+    from l2obench.tasks.data import DATA_DIR_VARIABLE
 
     if data_dir is not None:
         os.environ[DATA_DIR_VARIABLE] = str(data_dir)

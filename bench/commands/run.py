@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
-from bench.commands.executors import ExecutorName, chosen
-from bench.commands.options import DataDir, Device, Force, Optimizers, Tasks, check_timeout
-from bench.commands.process import EXIT_FAILED, complain, set_up
+from l2obench.bench.commands.executors import ExecutorName, chosen
+from l2obench.bench.commands.options import DataDir, Device, Force, Optimizers, Tasks, check_timeout
+from l2obench.bench.commands.process import EXIT_FAILED, complain, set_up
 
 if TYPE_CHECKING:
-    from bench.suite import Suite
+    from l2obench.bench.suite import Suite
 
 
 def run(
@@ -74,10 +74,10 @@ def run(
     choice = chosen(executor, workers, scheduler, resources)
     set_up(device, data_dir)
 
-    from bench.memory import GIB
-    from bench.progress import Lines
-    from bench.runner import Runner
-    from bench.store import Run
+    from l2obench.bench.memory import GIB
+    from l2obench.bench.progress import Lines
+    from l2obench.bench.runner import Runner
+    from l2obench.bench.store import Run
 
     folder = out or Path("results") / name
     lines = Lines("running")
@@ -119,7 +119,7 @@ def _plan(
     suite: str | None, tasks: list[str] | None, optimizers: list[str] | None, seeds: int | None
 ) -> "tuple[str, Suite]":
     """The name of the run and its matrix."""
-    from bench.suite import load_suite, make_suite
+    from l2obench.bench.suite import load_suite, make_suite
 
     if suite is not None:
         return Path(suite).stem, load_suite(suite).narrowed(tasks, optimizers, seeds)

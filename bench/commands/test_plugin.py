@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import check_timeout
+from l2obench.bench.commands.options import check_timeout
 
 EXIT_BROKEN = 1
 
@@ -22,7 +22,7 @@ def check_plugin(
 
     Ends with 0 if it is kept, with 1 if a check failed.
     """
-    from bench.contract import find_subject, findings
+    from l2obench.bench.contract import find_subject, findings
 
     subject = find_subject(identity)
     if subject.kind == "task":

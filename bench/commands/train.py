@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import DataDir, Device
-from bench.commands.process import set_up
-from bench.commands.training import finish
+from l2obench.bench.commands.options import DataDir, Device
+from l2obench.bench.commands.process import set_up
+from l2obench.bench.commands.training import finish
 
 
 def train(
@@ -87,14 +87,14 @@ def train(
     """Meta-train a learned optimizer.
 
     The best by validation is kept. The same command goes on where it was stopped. On several processes, with the same
-    result: torchrun --nproc-per-node 2 -m bench train …
+    result: torchrun --nproc-per-node 2 -m l2obench train …
     """
-    from bench.identity import alternatives
-    from bench.metatrain.ranks import joined
-    from bench.metatrain.recipe import compose
-    from bench.metatrain.session import Session
-    from bench.store import cell_name
-    from bench.trainings import CHECKPOINT
+    from l2obench.bench.identity import alternatives
+    from l2obench.bench.metatrain.ranks import joined
+    from l2obench.bench.metatrain.recipe import compose
+    from l2obench.bench.metatrain.session import Session
+    from l2obench.bench.store import cell_name
+    from l2obench.bench.trainings import CHECKPOINT
 
     set_up(device, data_dir)
     families = [family for identity in tasks or () for family in alternatives(identity)]

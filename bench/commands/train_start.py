@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import DataDir
-from bench.commands.process import set_up
+from l2obench.bench.commands.options import DataDir
+from l2obench.bench.commands.process import set_up
 
 EVERY = 20  # lines in all
 
@@ -36,9 +36,9 @@ def train_start(
     Minutes on one core; one that is stopped begins anew. Use the file as in 'sinusoid[start=PATH]', and the rates as
     in 'meta-sgd[checkpoint=PATH]'.
     """
-    from bench.metatrain.start_training import learn_start, make_start_recipe, require_free, write_start
-    from bench.progress import Lines
-    from bench.store import cell_name
+    from l2obench.bench.metatrain.start_training import learn_start, make_start_recipe, require_free, write_start
+    from l2obench.bench.progress import Lines
+    from l2obench.bench.store import cell_name
 
     set_up("cpu", data_dir)
     given = {

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from bench.commands.options import DataDir, Device
-from bench.commands.process import set_up
-from bench.commands.training import finish
+from l2obench.bench.commands.options import DataDir, Device
+from l2obench.bench.commands.process import set_up
+from l2obench.bench.commands.training import finish
 
 
 def train_suite(
@@ -27,8 +27,8 @@ def train_suite(
 
     The same command goes on where it was stopped. 'l2obench run SUITE --trained FOLDER' then runs what came out.
     """
-    from bench.metatrain.session import Session
-    from bench.suite import load_suite, training_folder
+    from l2obench.bench.metatrain.session import Session
+    from l2obench.bench.suite import load_suite, training_folder
 
     set_up(device, data_dir)
     plan = load_suite(suite)

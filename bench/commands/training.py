@@ -2,16 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-from bench.commands.process import Stopped
+from l2obench.bench.commands.process import Stopped
 
 if TYPE_CHECKING:
-    from bench.metatrain.session import Session
+    from l2obench.bench.metatrain.session import Session
 
 
 def finish(session: "Session", name: str) -> None:
     """Train to the end, with progress under that name; what there is when it is interrupted is kept."""
-    from bench.metatrain.ranks import RankLost
-    from bench.progress import Lines, training_line
+    from l2obench.bench.metatrain.ranks import RankLost
+    from l2obench.bench.progress import Lines, training_line
 
     total = session.recipe.trajectories
     lines = Lines(name, total=total, completed=session.progress.trajectory)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import DataDir
-from bench.commands.process import set_up
+from l2obench.bench.commands.options import DataDir
+from l2obench.bench.commands.process import set_up
 
 
 def updates(
@@ -30,11 +30,11 @@ def updates(
     """
     set_up("cpu", data_dir)
 
-    from bench.files import write_atomically
-    from bench.registry import identity_of, optimizer_registry, task_registry
-    from bench.store import StoreError
-    from bench.updates import proposals
-    from reports.updates import draw_updates
+    from l2obench.bench.files import write_atomically
+    from l2obench.bench.registry import identity_of, optimizer_registry, task_registry
+    from l2obench.bench.store import StoreError
+    from l2obench.bench.updates import proposals
+    from l2obench.reports.updates import draw_updates
 
     family = task_registry().create(task)
     family.require_data()

@@ -8,9 +8,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
-from bench.chain import Chain, Rows
-from bench.suite import Cell
-from bench.work import Answer, Assignment
+from l2obench.bench.chain import Chain, Rows
+from l2obench.bench.suite import Cell
+from l2obench.bench.work import Answer, Assignment
 
 
 class ExecutorError(RuntimeError):

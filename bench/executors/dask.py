@@ -20,11 +20,11 @@ from typing import Any, Self
 import dask
 import distributed
 
-from bench.executors.base import Executor, ExecutorError
-from bench.executors.dask_worker import NotReady, Place, do_request, to_request
-from bench.executors.local import cores
-from bench.failures import Failure, reason_of
-from bench.work import Answer, Assignment
+from l2obench.bench.executors.base import Executor, ExecutorError
+from l2obench.bench.executors.dask_worker import NotReady, Place, do_request, to_request
+from l2obench.bench.executors.local import cores
+from l2obench.bench.failures import Failure, reason_of
+from l2obench.bench.work import Answer, Assignment
 
 AHEAD = 2  # assignments under way for each that can run: no worker waits for this process, and few go down with one
 LOOK_SECONDS = 1.0  # how often workers are counted

@@ -13,15 +13,15 @@ from typing import Any
 
 import distributed
 
-from bench.environment import versions
-from bench.failures import Stopped, reason_of
-from bench.identity import canonical, parse_identity
-from bench.jobs import JOBS
-from bench.process import set_up_process
-from bench.registry import identity_of, optimizer_registry, task_registry
-from bench.work import Assignment, Work, announce, is_foreign
-from optimizers.base import Optimizer
-from tasks.base import Task
+from l2obench.bench.environment import versions
+from l2obench.bench.failures import Stopped, reason_of
+from l2obench.bench.identity import canonical, parse_identity
+from l2obench.bench.jobs import JOBS
+from l2obench.bench.process import set_up_process
+from l2obench.bench.registry import identity_of, optimizer_registry, task_registry
+from l2obench.bench.work import Assignment, Work, announce, is_foreign
+from l2obench.optimizers.base import Optimizer
+from l2obench.tasks.base import Task
 
 DECISIVE = ("l2obench", "torch")
 

@@ -1,4 +1,4 @@
-"""What a matrix would take on many workers: `python -m bench.executors.forecast SUITE --copies 1000`.
+"""What a matrix would take on many workers: `python -m l2obench.bench.executors.forecast SUITE --copies 1000`.
 
 Every cell of the suite is computed once, serially, with a stopwatch. Then small cells go through a Dask cluster of two
 workers, and the processor time that this process spends on each (it plans, schedules, collects and writes) is what one
@@ -15,16 +15,16 @@ from typing import Annotated
 
 import typer
 
-from bench.chain import chain, describe
-from bench.executors.base import Executor, drive
-from bench.executors.dask import DaskExecutor
-from bench.executors.serial import SerialExecutor
-from bench.process import set_up_process
-from bench.store import Run, cell_name
-from bench.suite import Cell, load_suite
-from bench.work import Answer
-from optimizers.sgd import SGD
-from tasks.quadratic import Quadratic
+from l2obench.bench.chain import chain, describe
+from l2obench.bench.executors.base import Executor, drive
+from l2obench.bench.executors.dask import DaskExecutor
+from l2obench.bench.executors.serial import SerialExecutor
+from l2obench.bench.process import set_up_process
+from l2obench.bench.store import Run, cell_name
+from l2obench.bench.suite import Cell, load_suite
+from l2obench.bench.work import Answer
+from l2obench.optimizers.sgd import SGD
+from l2obench.tasks.quadratic import Quadratic
 
 WORKERS = (1, 10, 100, 1_000, 10_000)
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from typing import Any
 
-from bench.executors.base import Executor
-from bench.failures import Stopped
-from bench.work import Answer, Assignment, Work, announce
+from l2obench.bench.executors.base import Executor
+from l2obench.bench.failures import Stopped
+from l2obench.bench.work import Answer, Assignment, Work, announce
 
 
 def cores() -> int:

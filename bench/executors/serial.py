@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench.executors.base import Executor
-from bench.work import Answer, Assignment, Work, announce
+from l2obench.bench.executors.base import Executor
+from l2obench.bench.work import Answer, Assignment, Work, announce
 
 
 class SerialExecutor(Executor):

@@ -1,9 +1,9 @@
 """Bias and variance of every estimator against the length of a truncation, where the true meta-gradient is known.
 
-    python -m bench.metatrain.bias_variance docs/images/estimators.png
+    python -m l2obench.bench.metatrain.bias_variance docs/images/estimators.png
 
-Gradient descent on three parabolas, its rate the only meta-parameter (`bench.metatrain.known`). An estimate is the sum
-over a trajectory's truncations, φ being the same in all of them.
+Gradient descent on three parabolas, its rate the only meta-parameter (`l2obench.bench.metatrain.known`). An estimate is
+the sum over a trajectory's truncations, φ being the same in all of them.
 """
 
 import sys
@@ -12,15 +12,15 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from bench.metatrain.estimators.base import Estimator
-from bench.metatrain.estimators.bptt import BPTT
-from bench.metatrain.estimators.es import ES
-from bench.metatrain.estimators.nres import NRES
-from bench.metatrain.estimators.pes import PES
-from bench.metatrain.estimators.second_order import SecondOrderBPTT
-from bench.metatrain.known import Bowl, LearnedRate, true_meta_gradient
-from bench.problems import Problems
-from bench.process import set_up_process
+from l2obench.bench.metatrain.estimators.base import Estimator
+from l2obench.bench.metatrain.estimators.bptt import BPTT
+from l2obench.bench.metatrain.estimators.es import ES
+from l2obench.bench.metatrain.estimators.nres import NRES
+from l2obench.bench.metatrain.estimators.pes import PES
+from l2obench.bench.metatrain.estimators.second_order import SecondOrderBPTT
+from l2obench.bench.metatrain.known import Bowl, LearnedRate, true_meta_gradient
+from l2obench.bench.problems import Problems
+from l2obench.bench.process import set_up_process
 
 STEPS, LOG_RATE, SEEDS = 24, -1.0, (1, 2, 3)
 UNROLLS = (1, 2, 4, 8, 12, 24)

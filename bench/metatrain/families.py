@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from bench.metatrain.recipe import RecipeError
-from bench.registry import function_family, identity_of, task_registry
-from bench.seeds import Purpose, derive_seed
-from optimizers.learned import LearnedOptimizer
-from tasks.base import Task
+from l2obench.bench.metatrain.recipe import RecipeError
+from l2obench.bench.registry import function_family, identity_of, task_registry
+from l2obench.bench.seeds import Purpose, derive_seed
+from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.tasks.base import Task
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from bench.metatrain.ranks import Share
-from bench.metatrain.tape import Tape, choose, unroll
-from bench.problems import Problems
-from bench.rollout import Carry, advance, evaluated
-from optimizers.base import CoordinatewiseOptimizer
-from optimizers.learned import LearnedOptimizer
-from tasks.base import Tensors
+from l2obench.bench.metatrain.ranks import Share
+from l2obench.bench.metatrain.tape import Tape, choose, unroll
+from l2obench.bench.problems import Problems
+from l2obench.bench.rollout import Carry, advance, evaluated
+from l2obench.optimizers.base import CoordinatewiseOptimizer
+from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.tasks.base import Tensors
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import re
 import torch
 from torch import Tensor
 
-from bench.metatrain.recipe import Recipe, RecipeError
-from optimizers.base import Tensors
-from optimizers.learned import LearnedOptimizer
+from l2obench.bench.metatrain.recipe import Recipe, RecipeError
+from l2obench.optimizers.base import Tensors
+from l2obench.optimizers.learned import LearnedOptimizer
 
 LSTM_BIAS = re.compile(r"(.*/)?lstm\d+\.bias")
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.problems import Problems
-from bench.rollout import Carry, advance, evaluated
-from optimizers.base import Optimizer, Tensors
-from optimizers.meta_sgd import MetaSGD
+from l2obench.bench.problems import Problems
+from l2obench.bench.rollout import Carry, advance, evaluated
+from l2obench.optimizers.base import Optimizer, Tensors
+from l2obench.optimizers.meta_sgd import MetaSGD
 
 
 @dataclass(frozen=True)

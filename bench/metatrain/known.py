@@ -5,9 +5,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from optimizers.base import CoordinatewiseOptimizer, State
-from optimizers.learned import LearnedOptimizer
-from tasks.base import Problem, Task, Tensors
+from l2obench.optimizers.base import CoordinatewiseOptimizer, State
+from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.tasks.base import Problem, Task, Tensors
 
 
 class Bowl(Task):

@@ -13,10 +13,10 @@ length; Adam moves it once a trajectory, by a rate of its own, since φ's decays
 import torch
 from torch import Tensor
 
-from bench.metatrain.descent import adam
-from bench.metatrain.recipe import RecipeError
-from bench.metatrain.weighting import between, mean_one
-from tasks.base import Tensors
+from l2obench.bench.metatrain.descent import adam
+from l2obench.bench.metatrain.recipe import RecipeError
+from l2obench.bench.metatrain.weighting import between, mean_one
+from l2obench.tasks.base import Tensors
 
 POINTS = 11
 LR = 0.1

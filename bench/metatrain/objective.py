@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.metatrain.recipe import RecipeError, Term
+from l2obench.bench.metatrain.recipe import RecipeError, Term
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tasks.base import Tensors
+from l2obench.tasks.base import Tensors
 
 PATIENCE = datetime.timedelta(minutes=30)  # for a rank that is slower, as where it shares its core
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from bench.identity import alternatives, canonical, parse_identity
-from bench.registry import optimizer_registry, unknown
+from l2obench.bench.identity import alternatives, canonical, parse_identity
+from l2obench.bench.registry import optimizer_registry, unknown
 
 Weighting = Literal["uniform", "linear", "exponential", "final", "learned"] | tuple[float, ...]
 Term = Literal["loss", "log-ratio", "best-so-far"]
@@ -229,4 +229,4 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
 
 
 def _folder() -> Any:
-    return resources.files("bench.metatrain") / "recipes"
+    return resources.files("l2obench.bench.metatrain") / "recipes"

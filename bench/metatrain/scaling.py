@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bench.problems import Problems
-from bench.seeds import derive_seed, generator
-from tasks.base import Task, Tensors
+from l2obench.bench.problems import Problems
+from l2obench.bench.seeds import derive_seed, generator
+from l2obench.tasks.base import Task, Tensors
 
 
 class ScaledProblems(Problems):

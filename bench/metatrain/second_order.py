@@ -10,12 +10,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from bench.metatrain.gradient import Segment
-from bench.metatrain.states import without_graph
-from bench.metatrain.tape import require_gradients
-from bench.problems import Problems
-from bench.rollout import Carry, advance
-from optimizers.learned import LearnedOptimizer
+from l2obench.bench.metatrain.gradient import Segment
+from l2obench.bench.metatrain.states import without_graph
+from l2obench.bench.metatrain.tape import require_gradients
+from l2obench.bench.problems import Problems
+from l2obench.bench.rollout import Carry, advance
+from l2obench.optimizers.learned import LearnedOptimizer
 
 
 def second_order_bptt(

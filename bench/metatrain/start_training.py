@@ -12,23 +12,23 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.environment import commit, versions
-from bench.files import write_atomically
-from bench.metatrain.descent import adam, clipped, decayed
-from bench.metatrain.initialisation import Direction, Method, adapted, fomaml, maml, reptile
-from bench.metatrain.recipe import RecipeError
-from bench.metatrain.trainer import MAX_SETBACKS, MetaTrainingDiverged
-from bench.problems import Problems
-from bench.registry import function_family, identity_of, task_registry
-from bench.seeds import Purpose, derive_seed, generator
-from bench.store import StoreError
-from bench.trainings import CHECKPOINT
-from optimizers.base import Optimizer, Tensors
-from optimizers.checkpoint import encode_checkpoint
-from optimizers.meta_sgd import MetaSGD
-from optimizers.sgd import SGD
-from tasks.base import Task
-from tasks.start import encode_start
+from l2obench.bench.environment import commit, versions
+from l2obench.bench.files import write_atomically
+from l2obench.bench.metatrain.descent import adam, clipped, decayed
+from l2obench.bench.metatrain.initialisation import Direction, Method, adapted, fomaml, maml, reptile
+from l2obench.bench.metatrain.recipe import RecipeError
+from l2obench.bench.metatrain.trainer import MAX_SETBACKS, MetaTrainingDiverged
+from l2obench.bench.problems import Problems
+from l2obench.bench.registry import function_family, identity_of, task_registry
+from l2obench.bench.seeds import Purpose, derive_seed, generator
+from l2obench.bench.store import StoreError
+from l2obench.bench.trainings import CHECKPOINT
+from l2obench.optimizers.base import Optimizer, Tensors
+from l2obench.optimizers.checkpoint import encode_checkpoint
+from l2obench.optimizers.meta_sgd import MetaSGD
+from l2obench.optimizers.sgd import SGD
+from l2obench.tasks.base import Task
+from l2obench.tasks.start import encode_start
 
 MethodName = Literal["maml", "fomaml", "reptile", "meta-sgd"]
 METHODS: dict[MethodName, Method] = {"maml": maml, "fomaml": fomaml, "reptile": reptile, "meta-sgd": maml}

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from optimizers.base import State
-from tasks.base import Tensors
+from l2obench.optimizers.base import State
+from l2obench.tasks.base import Tensors
 
 
 def copied(state: State) -> State:

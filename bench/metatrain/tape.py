@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.metatrain.ranks import Share
-from bench.metatrain.recipe import RecipeError
-from bench.metatrain.states import copied
-from bench.rollout import Carry
-from optimizers.base import CoordinatewiseOptimizer, Optimizer, State
-from optimizers.learned import LearnedOptimizer, Unrolled
-from tasks.base import Tensors
+from l2obench.bench.metatrain.ranks import Share
+from l2obench.bench.metatrain.recipe import RecipeError
+from l2obench.bench.metatrain.states import copied
+from l2obench.bench.rollout import Carry
+from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State
+from l2obench.optimizers.learned import LearnedOptimizer, Unrolled
+from l2obench.tasks.base import Tensors
 
 
 def unroll(rule: LearnedOptimizer, state: State, steps: int) -> dict[str, Unrolled] | None:

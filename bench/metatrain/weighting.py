@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from bench.metatrain.recipe import RecipeError, Weighting
+from l2obench.bench.metatrain.recipe import RecipeError, Weighting
 
 GROWTH = 5.0  # the last weight of `exponential` is e⁵ ≈ 150 times the first
 
@@ -17,7 +17,8 @@ def step_weights(weighting: Weighting, horizon: int) -> Tensor:
         RecipeError: no step has a weight.
     """
     match weighting:
-        case "uniform" | "learned":  # learned ones begin so; `bench.metatrain.loss_scales` has what becomes of them
+        case "uniform" | "learned":
+            # learned ones begin so; `l2obench.bench.metatrain.loss_scales` has what becomes of them
             return torch.ones(horizon)
         case "linear":
             return torch.arange(1, horizon + 1) * (2.0 / (horizon + 1))

@@ -1,6 +1,6 @@
 """Statistics of the comparison, by scipy: every function pure, seeded, and blind to what other optimizers ran."""
 
-from bench.stats.intervals import (
+from l2obench.bench.stats.intervals import (
     CONFIDENCE,
     RESAMPLES,
     SEED,
@@ -10,7 +10,7 @@ from bench.stats.intervals import (
     median,
     ratio_of_means,
 )
-from bench.stats.proportions import (
+from l2obench.bench.stats.proportions import (
     Proportions,
     mean_over_tasks,
     performance_profile,
@@ -18,9 +18,9 @@ from bench.stats.proportions import (
     wilson,
     wins,
 )
-from bench.stats.reaching import relative_cost, smoothed, speed_up, steps_to_seconds, steps_to_target
-from bench.stats.significance import holm, paired_test
-from bench.stats.targets import REFERENCE, Target, TargetError, stored_targets
+from l2obench.bench.stats.reaching import relative_cost, smoothed, speed_up, steps_to_seconds, steps_to_target
+from l2obench.bench.stats.significance import holm, paired_test
+from l2obench.bench.stats.targets import REFERENCE, Target, TargetError, stored_targets
 
 __all__ = [
     "CONFIDENCE",

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from bench.stats.intervals import CONFIDENCE, Interval
+from l2obench.bench.stats.intervals import CONFIDENCE, Interval
 
 Floats = NDArray[np.float64]
 

@@ -15,8 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.stats.intervals import median
-from bench.stats.reaching import steps_to_target
+from l2obench.bench.stats.intervals import median
+from l2obench.bench.stats.reaching import steps_to_target
 
 REFERENCE = "adam"
 """The optimizer that costs are compared with, in its track `tuned`."""
@@ -57,7 +57,7 @@ def stored_targets() -> dict[tuple[str, int], Target]:
     Raises:
         TargetError: the file is damaged.
     """
-    return parse_targets((resources.files("bench.stats") / "targets.toml").read_text(encoding="utf-8"))
+    return parse_targets((resources.files("l2obench.bench.stats") / "targets.toml").read_text(encoding="utf-8"))
 
 
 def parse_targets(text: str) -> dict[tuple[str, int], Target]:
@@ -80,7 +80,7 @@ def make_targets(cells: pd.DataFrame, commit: str) -> list[Target]:
     """A target for every task of a run on which a tuned baseline has a finite median; the order is the run's.
 
     Args:
-        cells: rows of `bench.store`'s kind `cells`, of one run.
+        cells: rows of `l2obench.bench.store`'s kind `cells`, of one run.
         commit: what the run was computed with.
     """
     tuned = cells[(cells["track"] == "tuned") & ~cells["learned"].eq(True)]

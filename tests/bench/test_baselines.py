@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.runner import Runner
-from bench.store import Run
-from bench.suite import make_suite
+from l2obench.bench.runner import Runner
+from l2obench.bench.store import Run
+from l2obench.bench.suite import make_suite
 
 LIBRARY = ["pytorch_optimizer.Lion", "pytorch_optimizer.Prodigy", "pytorch_optimizer.SOAP"]
 GROUPED = '''
@@ -28,7 +28,7 @@ class Muon(pytorch_optimizer.Muon):
 MATRICES = '''
 """A task whose parameters are all matrices."""
 import torch
-from tasks.base import Problem, Task
+from l2obench.tasks.base import Problem, Task
 
 
 class Factor(Task):

@@ -17,17 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.check import output
-from bench.check.effect import effects
-from bench.check.mistakes import WithoutPreprocessing, perturbed, with_swapped_gates
-from bench.check.side import Clock, Recorded, read_side
-from bench.check.stated import stated
-from bench.check.verdict import Check, Settings, compare
-from bench.cli import main
-from bench.registry import optimizer_registry
-from bench.store import FORMAT, SCHEMAS, Run, StoreError
-from optimizers.checkpoint import encode_checkpoint, read_checkpoint
-from tasks.base import Task
+from l2obench.bench.check import output
+from l2obench.bench.check.effect import effects
+from l2obench.bench.check.mistakes import WithoutPreprocessing, perturbed, with_swapped_gates
+from l2obench.bench.check.side import Clock, Recorded, read_side
+from l2obench.bench.check.stated import stated
+from l2obench.bench.check.verdict import Check, Settings, compare
+from l2obench.bench.cli import main
+from l2obench.bench.registry import optimizer_registry
+from l2obench.bench.store import FORMAT, SCHEMAS, Run, StoreError
+from l2obench.optimizers.checkpoint import encode_checkpoint, read_checkpoint
+from l2obench.tasks.base import Task
 
 KEY = ("quadratic", "adam", "tuned")
 RANDOM = np.random.default_rng(3)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.store import Run
+from l2obench.bench.store import Run
 
 RUN = ["run", "-t", "quadratic[horizon=60]", "-t", "mnist-mlp[horizon=40]", "-o", "sgd", "-o", "adam", "--seeds", "4"]
 TRAIN = ["train", "lstm[hidden=6,output_scale=1,preprocessing=none]", "-t", "quadratic[dim=4]", "--functions", "16"]
@@ -26,7 +26,7 @@ def heed_interrupts() -> None:
 
 
 def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "bench", *arguments]
+    command = [sys.executable, "-m", "l2obench", *arguments]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed_interrupts)
 
@@ -140,7 +140,7 @@ def test_help_lists_and_info(tmp_path: Path) -> None:
 
 
 def test_lists_come_without_torch(tmp_path: Path) -> None:
-    code = "import sys; sys.argv = ['l2obench', 'list']\ntry:\n import bench.__main__\nexcept SystemExit: pass\n"
+    code = "import sys; sys.argv = ['l2obench', 'list']\ntry:\n import l2obench.__main__\nexcept SystemExit: pass\n"
     code += "assert 'torch' not in sys.modules and 'pandas' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
 
@@ -204,7 +204,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path: Path, arguments: lis
 
 def test_a_failing_plugin_ends_with_code_three_and_rows(tmp_path: Path) -> None:
     (tmp_path / "stranger.py").write_text(
-        "from optimizers.sgd import SGD\n"
+        "from l2obench.optimizers.sgd import SGD\n"
         "class Raises(SGD):\n"
         "    def update_tensor(self, grad, state, param):\n"
         "        raise ZeroDivisionError('a mistake')\n"

@@ -6,20 +6,20 @@ from typing import Never
 import pytest
 import torch
 
-from bench.compiled import KEPT, Program
-from bench.registry import optimizer_registry
-from bench.rollout import rollout
-from bench.runner import Runner
-from bench.store import Run, StoreError
-from bench.suite import make_suite
-from optimizers.adam import Adam
-from optimizers.base import Optimizer, power
-from optimizers.cell import BLOCK
-from optimizers.torch_optim import bridge
-from tasks.base import Task
-from tasks.cifar import CifarCnn
-from tasks.mnist import MnistMlp
-from tasks.quadratic import Quadratic
+from l2obench.bench.compiled import KEPT, Program
+from l2obench.bench.registry import optimizer_registry
+from l2obench.bench.rollout import rollout
+from l2obench.bench.runner import Runner
+from l2obench.bench.store import Run, StoreError
+from l2obench.bench.suite import make_suite
+from l2obench.optimizers.adam import Adam
+from l2obench.optimizers.base import Optimizer, power
+from l2obench.optimizers.cell import BLOCK
+from l2obench.optimizers.torch_optim import bridge
+from l2obench.tasks.base import Task
+from l2obench.tasks.cifar import CifarCnn
+from l2obench.tasks.mnist import MnistMlp
+from l2obench.tasks.quadratic import Quadratic
 
 slow = pytest.mark.slow  # a program takes up to a minute to make
 
@@ -65,7 +65,7 @@ def test_short_steps_of_a_rule_are_one_program(rule: str, monkeypatch: pytest.Mo
     def alone(*_: object) -> Never:
         raise AssertionError("steps were taken one by one")
 
-    monkeypatch.setattr("bench.compiled.compiled_step", lambda: alone)
+    monkeypatch.setattr("l2obench.bench.compiled.compiled_step", lambda: alone)
     rollout(Quadratic(horizon=20), optimizer_registry().create(rule), [3, 4], compile=True)
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from bench import optimizer_checks, task_checks
-from bench.contract import Finding, find_subject, findings
-from bench.registry import BadParameters, UnknownName
+from l2obench.bench import optimizer_checks, task_checks
+from l2obench.bench.contract import Finding, find_subject, findings
+from l2obench.bench.registry import BadParameters, UnknownName
 
 RULES = '''
 import os, time
 import torch
-from optimizers.base import CoordinatewiseOptimizer, Optimizer
-from optimizers.sgd import SGD
+from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer
+from l2obench.optimizers.sgd import SGD
 
 
 class Sound(SGD):
@@ -113,8 +113,8 @@ class Abstract(Optimizer):
 
 TASKS = '''
 import torch
-from tasks.base import Problem
-from tasks.quadratic import Quadratic
+from l2obench.tasks.base import Problem
+from l2obench.tasks.quadratic import Quadratic
 
 
 class Sound(Quadratic):
@@ -304,7 +304,7 @@ def test_what_is_neither_is_one_line() -> None:
 
 
 def l2obench(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bench", "test-plugin", *arguments]
+    command = [sys.executable, "-m", "l2obench", "test-plugin", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 

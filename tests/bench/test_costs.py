@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from bench.costs import optimizer_costs, task_costs
-from bench.registry import optimizer_registry, task_registry
-from bench.runner import Runner
-from bench.store import Run
-from bench.suite import make_suite
-from optimizers.sgd import SGD
-from tasks.quadratic import Quadratic
+from l2obench.bench.costs import optimizer_costs, task_costs
+from l2obench.bench.registry import optimizer_registry, task_registry
+from l2obench.bench.runner import Runner
+from l2obench.bench.store import Run
+from l2obench.bench.suite import make_suite
+from l2obench.optimizers.sgd import SGD
+from l2obench.tasks.quadratic import Quadratic
 
 
 def test_hand_designed_rule_costs_no_meta_training() -> None:

@@ -4,22 +4,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.metatrain.estimators import make_estimator
-from bench.metatrain.estimators.base import Estimator
-from bench.metatrain.estimators.bptt import BPTT
-from bench.metatrain.estimators.es import ES
-from bench.metatrain.estimators.nres import NRES
-from bench.metatrain.estimators.pes import PES
-from bench.metatrain.estimators.second_order import SecondOrderBPTT
-from bench.metatrain.known import Bowl, LearnedRate, true_meta_gradient
-from bench.metatrain.recipe import RecipeError, make_recipe
-from bench.metatrain.trainer import Trainer
-from bench.problems import Problems
-from bench.rollout import rollout
-from optimizers.base import State
-from optimizers.lstm import LSTM
-from tasks.base import Tensors
-from tasks.quadratic import Quadratic
+from l2obench.bench.metatrain.estimators import make_estimator
+from l2obench.bench.metatrain.estimators.base import Estimator
+from l2obench.bench.metatrain.estimators.bptt import BPTT
+from l2obench.bench.metatrain.estimators.es import ES
+from l2obench.bench.metatrain.estimators.nres import NRES
+from l2obench.bench.metatrain.estimators.pes import PES
+from l2obench.bench.metatrain.estimators.second_order import SecondOrderBPTT
+from l2obench.bench.metatrain.known import Bowl, LearnedRate, true_meta_gradient
+from l2obench.bench.metatrain.recipe import RecipeError, make_recipe
+from l2obench.bench.metatrain.trainer import Trainer
+from l2obench.bench.problems import Problems
+from l2obench.bench.rollout import rollout
+from l2obench.optimizers.base import State
+from l2obench.optimizers.lstm import LSTM
+from l2obench.tasks.base import Tensors
+from l2obench.tasks.quadratic import Quadratic
 
 DOUBLE = torch.float64
 STEPS, UNROLL, LOG_RATE = 12, 3, -1.0
@@ -182,7 +182,10 @@ def test_meta_steps_of_a_trajectory(estimator: str, meta_steps: int) -> None:
 
 @pytest.mark.parametrize("estimator", ["full", "nres"])
 def test_it_learns(estimator: str) -> None:
-    values = {"task": "bench.metatrain.known.Bowl[horizon=20]", "optimizer": "bench.metatrain.known.LearnedRate"}
+    values = {
+        "task": "l2obench.bench.metatrain.known.Bowl[horizon=20]",
+        "optimizer": "l2obench.bench.metatrain.known.LearnedRate",
+    }
     trainer = Trainer(
         make_recipe(SMALL | values | {"estimator": estimator, "trajectories": 10, "lr": 0.3, "second_order": True})
     )

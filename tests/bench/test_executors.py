@@ -13,13 +13,13 @@ import distributed
 import pandas as pd
 import pytest
 
-from bench.executors import dask_worker
-from bench.executors.base import Executor, ExecutorError
-from bench.executors.dask import DaskExecutor
-from bench.executors.local import LocalExecutor
-from bench.runner import Outcome, Runner
-from bench.store import Run
-from bench.suite import make_suite
+from l2obench.bench.executors import dask_worker
+from l2obench.bench.executors.base import Executor, ExecutorError
+from l2obench.bench.executors.dask import DaskExecutor
+from l2obench.bench.executors.local import LocalExecutor
+from l2obench.bench.runner import Outcome, Runner
+from l2obench.bench.store import Run
+from l2obench.bench.suite import make_suite
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHECKPOINT = ROOT / "optimizers" / "checkpoints" / "quadratic.safetensors"
@@ -30,8 +30,8 @@ OURS = ["adam", "lstm[checkpoint=mine.safetensors]"]
 STRANGE = '''
 """Rules and tasks of a stranger, some with defects."""
 import os, pathlib, signal, time
-from optimizers.sgd import SGD
-from tasks.quadratic import Quadratic
+from l2obench.optimizers.sgd import SGD
+from l2obench.tasks.quadratic import Quadratic
 
 
 class Fine(SGD):

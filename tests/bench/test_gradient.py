@@ -3,21 +3,21 @@
 import pytest
 import torch
 
-from bench.metatrain.gradient import truncated_bptt
-from bench.metatrain.weighting import step_weights
-from bench.problems import Problems
-from bench.rollout import start
-from optimizers.base import State
-from optimizers.gac import GAC
-from optimizers.learned import LearnedOptimizer
-from optimizers.learned_adam import LearnedAdam
-from optimizers.lstm import LSTM
-from optimizers.mlp import MLP
-from optimizers.ntm_bfgs import NTMBFGS
-from optimizers.rnnprop import RNNprop
-from tasks.base import Task, Tensors
-from tasks.mnist import MnistMlp
-from tasks.quadratic import Quadratic
+from l2obench.bench.metatrain.gradient import truncated_bptt
+from l2obench.bench.metatrain.weighting import step_weights
+from l2obench.bench.problems import Problems
+from l2obench.bench.rollout import start
+from l2obench.optimizers.base import State
+from l2obench.optimizers.gac import GAC
+from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.optimizers.learned_adam import LearnedAdam
+from l2obench.optimizers.lstm import LSTM
+from l2obench.optimizers.mlp import MLP
+from l2obench.optimizers.ntm_bfgs import NTMBFGS
+from l2obench.optimizers.rnnprop import RNNprop
+from l2obench.tasks.base import Task, Tensors
+from l2obench.tasks.mnist import MnistMlp
+from l2obench.tasks.quadratic import Quadratic
 
 DOUBLE = torch.float64
 CASES: list[tuple[Task, LSTM]] = [

@@ -7,18 +7,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.metatrain.estimators.base import Walk
-from bench.metatrain.estimators.imitation import Imitation, relative_distance_slopes
-from bench.metatrain.known import Bowl, LearnedRate
-from bench.metatrain.recipe import RecipeError, make_recipe
-from bench.metatrain.trainer import Trainer
-from bench.problems import Problems
-from bench.registry import UnknownName
-from bench.rollout import start
-from optimizers.lstm import LSTM
-from optimizers.momentum import Momentum
-from optimizers.sgd import SGD
-from tasks.mnist import MnistMlp
+from l2obench.bench.metatrain.estimators.base import Walk
+from l2obench.bench.metatrain.estimators.imitation import Imitation, relative_distance_slopes
+from l2obench.bench.metatrain.known import Bowl, LearnedRate
+from l2obench.bench.metatrain.recipe import RecipeError, make_recipe
+from l2obench.bench.metatrain.trainer import Trainer
+from l2obench.bench.problems import Problems
+from l2obench.bench.registry import UnknownName
+from l2obench.bench.rollout import start
+from l2obench.optimizers.lstm import LSTM
+from l2obench.optimizers.momentum import Momentum
+from l2obench.optimizers.sgd import SGD
+from l2obench.tasks.mnist import MnistMlp
 
 DOUBLE = torch.float64
 LOG_RATE, RATE = -1.0, 0.1
@@ -131,7 +131,10 @@ def test_both_lead_now_and_then_and_the_teacher_sees_the_gradients_met() -> None
 
 
 def test_it_learns_the_teachers_rate() -> None:
-    rule = {"task": "bench.metatrain.known.Bowl[horizon=20]", "optimizer": "bench.metatrain.known.LearnedRate"}
+    rule = {
+        "task": "l2obench.bench.metatrain.known.Bowl[horizon=20]",
+        "optimizer": "l2obench.bench.metatrain.known.LearnedRate",
+    }
     trainer = Trainer(make_recipe(VALUES | rule | {"lr": 0.3}))
     progress = trainer.begin()
     assert abs(float(progress.phi["log_rate"]) - math.log(RATE)) > 1

@@ -3,16 +3,16 @@
 import pytest
 import torch
 
-from bench.memory import COPIES, seed_bytes, seeds_that_fit, settings_that_fit
-from bench.registry import optimizer_registry
-from bench.rollout import rollout
-from bench.tuning import tune
-from optimizers.adam import Adam
-from optimizers.base import Optimizer
-from tasks.base import Task
-from tasks.mnist import MnistMlp
-from tasks.quadratic import Quadratic
-from tasks.transformer import CharTransformer
+from l2obench.bench.memory import COPIES, seed_bytes, seeds_that_fit, settings_that_fit
+from l2obench.bench.registry import optimizer_registry
+from l2obench.bench.rollout import rollout
+from l2obench.bench.tuning import tune
+from l2obench.optimizers.adam import Adam
+from l2obench.optimizers.base import Optimizer
+from l2obench.tasks.base import Task
+from l2obench.tasks.mnist import MnistMlp
+from l2obench.tasks.quadratic import Quadratic
+from l2obench.tasks.transformer import CharTransformer
 
 TASKS = [Quadratic(horizon=20), MnistMlp(units=5, batch=16, horizon=20)]
 RULES: list[Optimizer] = [Adam(lr=0.01), optimizer_registry().create("lstm[checkpoint=mnist]")]

@@ -3,17 +3,17 @@
 import pytest
 import torch
 
-from bench.metatrain.estimators.bptt import BPTT
-from bench.metatrain.estimators.second_order import SecondOrderBPTT
-from bench.metatrain.known import Bowl, LearnedRate
-from bench.metatrain.objective import Met, Objective
-from bench.metatrain.recipe import RecipeError, Term, Weighting, make_recipe
-from bench.metatrain.trainer import Trainer
-from bench.metatrain.weighting import step_weights
-from bench.problems import Problems
-from optimizers.lstm import LSTM
-from tasks.base import Tensors
-from tasks.mnist import MnistMlp
+from l2obench.bench.metatrain.estimators.bptt import BPTT
+from l2obench.bench.metatrain.estimators.second_order import SecondOrderBPTT
+from l2obench.bench.metatrain.known import Bowl, LearnedRate
+from l2obench.bench.metatrain.objective import Met, Objective
+from l2obench.bench.metatrain.recipe import RecipeError, Term, Weighting, make_recipe
+from l2obench.bench.metatrain.trainer import Trainer
+from l2obench.bench.metatrain.weighting import step_weights
+from l2obench.bench.problems import Problems
+from l2obench.optimizers.lstm import LSTM
+from l2obench.tasks.base import Tensors
+from l2obench.tasks.mnist import MnistMlp
 from tests.bench.test_gradient import trained
 
 DOUBLE = torch.float64

@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bench.pictures import SEEDS, taken_from, to_record
-from bench.rollout import rollout
-from bench.runner import Runner
-from bench.store import Run
-from bench.suite import Cell
-from optimizers.sgd import SGD
-from tasks.base import Problem, Task, Tensors
+from l2obench.bench.pictures import SEEDS, taken_from, to_record
+from l2obench.bench.rollout import rollout
+from l2obench.bench.runner import Runner
+from l2obench.bench.store import Run
+from l2obench.bench.suite import Cell
+from l2obench.optimizers.sgd import SGD
+from l2obench.tasks.base import Problem, Task, Tensors
 
 
 class Canvas(Task):
@@ -72,7 +72,7 @@ def test_a_run_keeps_the_pictures_of_its_first_seeds(tmp_path: Path) -> None:
 
 
 def test_a_task_without_pictures_leaves_no_file(tmp_path: Path) -> None:
-    from tasks.quadratic import Quadratic
+    from l2obench.tasks.quadratic import Quadratic
 
     run = Run(tmp_path / "run")
     Runner(run, [Cell(Quadratic(horizon=2), SGD(), "default", 2, 1)]).execute({})

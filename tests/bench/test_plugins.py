@@ -12,19 +12,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.failures import Failure
-from bench.runner import Outcome, Runner
-from bench.store import Run
-from bench.suite import make_suite
-from bench.worker import Worker
-from reports.page import write_report
+from l2obench.bench.failures import Failure
+from l2obench.bench.runner import Outcome, Runner
+from l2obench.bench.store import Run
+from l2obench.bench.suite import make_suite
+from l2obench.bench.worker import Worker
+from l2obench.reports.page import write_report
 
 OPTIMIZERS = '''
 """Rules with defects."""
 import os, signal, sys, time
 import torch
-from optimizers.base import Optimizer
-from optimizers.sgd import SGD
+from l2obench.optimizers.base import Optimizer
+from l2obench.optimizers.sgd import SGD
 
 
 class Fine(SGD):
@@ -163,8 +163,8 @@ TASKS = '''
 """Tasks with defects."""
 import time
 import torch
-from tasks.base import Problem
-from tasks.quadratic import Quadratic
+from l2obench.tasks.base import Problem
+from l2obench.tasks.quadratic import Quadratic
 
 
 class Fine(Quadratic):
@@ -388,7 +388,7 @@ def test_a_killed_run_leaves_no_process_behind(tmp_path: Path) -> None:
     """The worker hangs in a plugin when its parent is killed without a chance to clean up."""
     (tmp_path / "hanging.py").write_text(
         "import os, pathlib, time\n"
-        "from optimizers.sgd import SGD\n"
+        "from l2obench.optimizers.sgd import SGD\n"
         "class Hangs(SGD):\n"
         "    def update_tensor(self, grad, state, param):\n"
         "        part = pathlib.Path('pid.part')\n"
@@ -396,7 +396,7 @@ def test_a_killed_run_leaves_no_process_behind(tmp_path: Path) -> None:
         "        part.rename('pid')\n"
         "        time.sleep(3600)\n"
     )
-    command = [sys.executable, "-m", "bench", "run", "-t", "quadratic", "-o", "hanging.Hangs", "--seeds", "1"]
+    command = [sys.executable, "-m", "l2obench", "run", "-t", "quadratic", "-o", "hanging.Hangs", "--seeds", "1"]
     process = subprocess.Popen([*command, "--out", "it"], cwd=tmp_path, stdout=subprocess.DEVNULL)
     wait_until((tmp_path / "pid").exists)
     worker = int((tmp_path / "pid").read_text())
@@ -424,7 +424,7 @@ def test_a_killed_run_leaves_no_process_behind(tmp_path: Path) -> None:
 )
 def test_a_module_that_cannot_be_imported_is_one_line(tmp_path: Path, source: str, message: str) -> None:
     (tmp_path / "broken.py").write_text(source)
-    command = [sys.executable, "-m", "bench", "run", "-t", "quadratic", "-o", "broken.Rule", "--out", "it"]
+    command = [sys.executable, "-m", "l2obench", "run", "-t", "quadratic", "-o", "broken.Rule", "--out", "it"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert message in done.stderr

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.stats import mean_over_tasks, performance_profile, probability_of_improvement, relative_cost, wilson, wins
+from l2obench.bench.stats import (
+    mean_over_tasks,
+    performance_profile,
+    probability_of_improvement,
+    relative_cost,
+    wilson,
+    wins,
+)
 
 INF = float("inf")
 

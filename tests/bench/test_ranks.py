@@ -8,14 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bench.metatrain.gradient import truncated_bptt
-from bench.metatrain.ranks import Ranks
-from bench.metatrain.recipe import RecipeError, make_recipe
-from bench.metatrain.trainer import Trainer
-from bench.problems import Problems
-from bench.rollout import start
-from bench.seeds import generator
-from optimizers.base import Tensors
+from l2obench.bench.metatrain.gradient import truncated_bptt
+from l2obench.bench.metatrain.ranks import Ranks
+from l2obench.bench.metatrain.recipe import RecipeError, make_recipe
+from l2obench.bench.metatrain.trainer import Trainer
+from l2obench.bench.problems import Problems
+from l2obench.bench.rollout import start
+from l2obench.bench.seeds import generator
+from l2obench.optimizers.base import Tensors
 
 RULE = "lstm[hidden=6,output_scale=1,preprocessing=none]"
 TRAIN = ["-t", "quadratic[dim=5,horizon=20]", "--functions", "7", "--unroll", "10", "--coordinates", "2"]
@@ -49,7 +49,7 @@ def train(folder: Path, processes: int, trajectories: int) -> str:
     """What rank 0 printed."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
     start = torchrun if processes > 1 else [sys.executable]
-    command = [*start, "-m", "bench", "train", RULE, *TRAIN, "--trajectories", str(trajectories)]
+    command = [*start, "-m", "l2obench", "train", RULE, *TRAIN, "--trajectories", str(trajectories)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -93,7 +93,7 @@ def stop_at(folder: Path, processes: int, last: bool) -> None:
     state = folder / "it" / "state.safetensors"
     before = state.stat().st_mtime_ns if state.exists() else 0
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
-    command = [*torchrun, "-m", "bench", "train", RULE, *TRAIN, "--trajectories", "6"]
+    command = [*torchrun, "-m", "l2obench", "train", RULE, *TRAIN, "--trajectories", "6"]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and (not state.exists() or state.stat().st_mtime_ns == before):
         pass

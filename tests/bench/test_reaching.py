@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.stats import relative_cost, smoothed, speed_up, steps_to_seconds, steps_to_target
+from l2obench.bench.stats import relative_cost, smoothed, speed_up, steps_to_seconds, steps_to_target
 
 INF = float("inf")
 

@@ -6,9 +6,8 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-import optimizers
-import tasks
-from bench.registry import (
+from l2obench import optimizers, tasks
+from l2obench.bench.registry import (
     BadParameters,
     Registry,
     UnknownName,
@@ -17,8 +16,8 @@ from bench.registry import (
     optimizer_registry,
     task_registry,
 )
-from optimizers.sgd import SGD
-from tasks.quadratic import Quadratic
+from l2obench.optimizers.sgd import SGD
+from l2obench.tasks.quadratic import Quadratic
 
 
 class Mine(SGD):
@@ -74,12 +73,12 @@ def test_dotted_paths() -> None:
         optimizer_registry().create("torch.optim.Nothing")
     with pytest.raises(UnknownName, match="cannot be imported"):
         task_registry().create("no.such.module.Task")
-    with pytest.raises(UnknownName, match=r"expected a subclass of tasks\.base\.Task"):
+    with pytest.raises(UnknownName, match=r"expected a subclass of l2obench\.tasks\.base\.Task"):
         task_registry().create("torch.optim.Adam")
 
 
 def test_a_plugin_is_found_by_its_entry_point() -> None:
-    plugin = EntryPoint("mine", "tasks.quadratic:Quadratic", "l2obench.tasks")
+    plugin = EntryPoint("mine", "l2obench.tasks.quadratic:Quadratic", "l2obench.tasks")
     registry = Registry("task", {}, [plugin])
     assert isinstance(registry.create("mine[dim=3]"), Quadratic)
 

@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from bench.problems import Problems
-from bench.rollout import advance, mark_divergence, rollout, start
-from bench.seeds import derive_seed
-from optimizers.adam import Adam
-from optimizers.nag import NAG
-from optimizers.sgd import SGD
-from tasks.base import Task
-from tasks.mnist import MnistMlp
-from tasks.quadratic import Quadratic
+from l2obench.bench.problems import Problems
+from l2obench.bench.rollout import advance, mark_divergence, rollout, start
+from l2obench.bench.seeds import derive_seed
+from l2obench.optimizers.adam import Adam
+from l2obench.optimizers.nag import NAG
+from l2obench.optimizers.sgd import SGD
+from l2obench.tasks.base import Task
+from l2obench.tasks.mnist import MnistMlp
+from l2obench.tasks.quadratic import Quadratic
 
 TASKS = [Quadratic(horizon=30), MnistMlp(units=5, batch=16, horizon=30)]
 SEEDS = list(range(100, 120))

@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 import torch
 
-from bench.rollout import rollout
-from bench.runner import Outcome, Runner
-from bench.seeds import derive_seed
-from bench.store import Run, StoreError
-from bench.suite import Cell, make_suite
-from optimizers.adam import Adam
-from optimizers.base import State
-from optimizers.sgd import SGD
-from tasks.quadratic import Quadratic
+from l2obench.bench.rollout import rollout
+from l2obench.bench.runner import Outcome, Runner
+from l2obench.bench.seeds import derive_seed
+from l2obench.bench.store import Run, StoreError
+from l2obench.bench.suite import Cell, make_suite
+from l2obench.optimizers.adam import Adam
+from l2obench.optimizers.base import State
+from l2obench.optimizers.sgd import SGD
+from l2obench.tasks.quadratic import Quadratic
 
 CLOCKS = ["grad_seconds", "update_seconds"]
 SUITE = {

@@ -5,17 +5,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.metatrain.gradient import truncated_bptt
-from bench.metatrain.recipe import RecipeError, make_recipe
-from bench.metatrain.second_order import second_order_bptt
-from bench.metatrain.session import Session
-from bench.metatrain.trainer import Trainer
-from bench.problems import Problems
-from bench.rollout import Carry, advance, start
-from optimizers.lstm import LSTM
-from tasks.base import Task
-from tasks.mnist import MnistMlp
-from tasks.quadratic import Quadratic
+from l2obench.bench.metatrain.gradient import truncated_bptt
+from l2obench.bench.metatrain.recipe import RecipeError, make_recipe
+from l2obench.bench.metatrain.second_order import second_order_bptt
+from l2obench.bench.metatrain.session import Session
+from l2obench.bench.metatrain.trainer import Trainer
+from l2obench.bench.problems import Problems
+from l2obench.bench.rollout import Carry, advance, start
+from l2obench.optimizers.lstm import LSTM
+from l2obench.tasks.base import Task
+from l2obench.tasks.mnist import MnistMlp
+from l2obench.tasks.quadratic import Quadratic
 
 DOUBLE = torch.float64
 SEEDS = [1, 2, 3]

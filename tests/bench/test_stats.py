@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.stats import bootstrap, holm, interquartile_mean, median, paired_test, ratio_of_means, steps_to_target
+from l2obench.bench.stats import (
+    bootstrap,
+    holm,
+    interquartile_mean,
+    median,
+    paired_test,
+    ratio_of_means,
+    steps_to_target,
+)
 
 
 def mean(values: np.ndarray, axis: int = -1) -> np.ndarray:

@@ -4,11 +4,11 @@ import time
 
 import torch
 
-from bench.costs import task_costs
-from bench.timing import TIMED_STEPS, time_steps
-from optimizers.base import State, Tensors
-from optimizers.sgd import SGD
-from tasks.quadratic import Quadratic
+from l2obench.bench.costs import task_costs
+from l2obench.bench.timing import TIMED_STEPS, time_steps
+from l2obench.optimizers.base import State, Tensors
+from l2obench.optimizers.sgd import SGD
+from l2obench.tasks.quadratic import Quadratic
 
 
 class Slow(SGD):

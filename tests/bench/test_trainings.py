@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bench.commands.train_suite import train_suite
-from bench.metatrain.recipe import Recipe, RecipeError, make_recipe
-from bench.metatrain.session import Session
-from bench.registry import BadParameters
-from bench.suite import Suite, SuiteError, load_suite, suite_names
-from bench.trainings import Trainings
-from optimizers import shipped_checkpoints
-from optimizers.checkpoint import read_checkpoint
+from l2obench.bench.commands.train_suite import train_suite
+from l2obench.bench.metatrain.recipe import Recipe, RecipeError, make_recipe
+from l2obench.bench.metatrain.session import Session
+from l2obench.bench.registry import BadParameters
+from l2obench.bench.suite import Suite, SuiteError, load_suite, suite_names
+from l2obench.bench.trainings import Trainings
+from l2obench.optimizers import shipped_checkpoints
+from l2obench.optimizers.checkpoint import read_checkpoint
 
 SMALL = """
 seeds = 3

@@ -5,14 +5,14 @@ import math
 import pytest
 import torch
 
-from bench.rollout import rollout
-from bench.seeds import derive_seed
-from bench.tuning import tune
-from optimizers.adam import Adam
-from optimizers.base import State
-from optimizers.sgd import SGD
-from tasks.base import Problem, Task, Tensors
-from tasks.quadratic import Quadratic
+from l2obench.bench.rollout import rollout
+from l2obench.bench.seeds import derive_seed
+from l2obench.bench.tuning import tune
+from l2obench.optimizers.adam import Adam
+from l2obench.optimizers.base import State
+from l2obench.optimizers.sgd import SGD
+from l2obench.tasks.base import Problem, Task, Tensors
+from l2obench.tasks.quadratic import Quadratic
 
 
 class Bowl(Task):

@@ -7,17 +7,17 @@ import pandas as pd
 import pytest
 import torch
 
-from bench.cli import app
-from bench.problems import Problems
-from bench.rollout import advance, start
-from bench.seeds import derive_seed
-from bench.updates import Proposals, UpdatesError, proposals
-from optimizers.adam import Adam
-from optimizers.base import Optimizer
-from optimizers.momentum import Momentum
-from optimizers.ntm_bfgs import NTMBFGS
-from optimizers.sgd import SGD
-from tasks.quadratic import Quadratic
+from l2obench.bench.cli import app
+from l2obench.bench.problems import Problems
+from l2obench.bench.rollout import advance, start
+from l2obench.bench.seeds import derive_seed
+from l2obench.bench.updates import Proposals, UpdatesError, proposals
+from l2obench.optimizers.adam import Adam
+from l2obench.optimizers.base import Optimizer
+from l2obench.optimizers.momentum import Momentum
+from l2obench.optimizers.ntm_bfgs import NTMBFGS
+from l2obench.optimizers.sgd import SGD
+from l2obench.tasks.quadratic import Quadratic
 
 TASK = Quadratic(dim=4, horizon=12)
 LEADER = Momentum(lr=0.01)

@@ -15,18 +15,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from bench.environment import environment
-from bench.metatrain.gradient import truncated_bptt
-from bench.problems import Problems
-from bench.process import set_up_process
-from bench.registry import optimizer_registry
-from bench.rollout import rollout, start
-from optimizers.adam import Adam
-from optimizers.learned import LearnedOptimizer
-from optimizers.lstm import LSTM
-from reports.formats import to_markdown
-from tasks.mnist import MnistMlp
-from tasks.quadratic import Quadratic
+from l2obench.bench.environment import environment
+from l2obench.bench.metatrain.gradient import truncated_bptt
+from l2obench.bench.problems import Problems
+from l2obench.bench.process import set_up_process
+from l2obench.bench.registry import optimizer_registry
+from l2obench.bench.rollout import rollout, start
+from l2obench.optimizers.adam import Adam
+from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.optimizers.lstm import LSTM
+from l2obench.reports.formats import to_markdown
+from l2obench.tasks.mnist import MnistMlp
+from l2obench.tasks.quadratic import Quadratic
 from tests.benchmarks.memory import peak_bytes
 from tests.benchmarks.table import put_between
 

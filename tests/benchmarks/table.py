@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.environment import environment
-from reports.formats import to_markdown
+from l2obench.bench.environment import environment
+from l2obench.reports.formats import to_markdown
 from tests.benchmarks.floor import Floor
 
 

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 import torch
 
-from bench.memory import default_budget
-from bench.registry import optimizer_registry
-from bench.rollout import rollout
-from optimizers.adam import Adam
-from tasks.base import Task
-from tasks.cifar import CifarCnn
-from tasks.mnist import MnistMlp
-from tasks.quadratic import Quadratic
+from l2obench.bench.memory import default_budget
+from l2obench.bench.registry import optimizer_registry
+from l2obench.bench.rollout import rollout
+from l2obench.optimizers.adam import Adam
+from l2obench.tasks.base import Task
+from l2obench.tasks.cifar import CifarCnn
+from l2obench.tasks.mnist import MnistMlp
+from l2obench.tasks.quadratic import Quadratic
 from tests.benchmarks.floor import Work
 from tests.benchmarks.peers import installed
 from tests.benchmarks.peers.torch_loop import torch_loop

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import torch
 
-from bench.metatrain.gradient import truncated_bptt
-from bench.problems import Problems
-from bench.rollout import Carry, start
-from optimizers.lstm import LSTM
-from tasks.base import Task, Tensors
-from tasks.mnist import MnistMlp
-from tasks.quadratic import Quadratic
+from l2obench.bench.metatrain.gradient import truncated_bptt
+from l2obench.bench.problems import Problems
+from l2obench.bench.rollout import Carry, start
+from l2obench.optimizers.lstm import LSTM
+from l2obench.tasks.base import Task, Tensors
+from l2obench.tasks.mnist import MnistMlp
+from l2obench.tasks.quadratic import Quadratic
 from tests.benchmarks.floor import Work
 from tests.benchmarks.peers import installed
 from tests.benchmarks.peers.lstm_cell import CellRule, kept_graph

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 import torch
 
-from bench.registry import optimizer_registry
-from bench.rollout import rollout
-from optimizers.adam import Adam
-from optimizers.base import CoordinatewiseOptimizer, Optimizer, State
-from optimizers.learned import LearnedOptimizer
-from optimizers.lstm import LSTM
-from optimizers.torch_optim import DropIn, bridge
-from tasks.quadratic import Quadratic
+from l2obench.bench.registry import optimizer_registry
+from l2obench.bench.rollout import rollout
+from l2obench.optimizers.adam import Adam
+from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State
+from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.optimizers.lstm import LSTM
+from l2obench.optimizers.torch_optim import DropIn, bridge
+from l2obench.tasks.quadratic import Quadratic
 from tests.benchmarks.floor import Work
 from tests.benchmarks.peers.lstm_cell import CellRule
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from bench import jobs, timing, tuning
-from bench.runner import Runner
-from bench.store import Run
-from bench.suite import Suite, load_suite
+from l2obench.bench import jobs, timing, tuning
+from l2obench.bench.runner import Runner
+from l2obench.bench.store import Run
+from l2obench.bench.suite import Suite, load_suite
 from tests.benchmarks.clock import cpu_seconds
 from tests.benchmarks.table import Row
 
@@ -80,7 +80,7 @@ def test_start(race: Callable[..., Any], command: str) -> None:
 
     race(
         f"l2obench {command}",
-        lambda: run("-m", "bench", command),
+        lambda: run("-m", "l2obench", command),
         {"python -c 'import torch'": lambda: run("-c", "import torch")},
         {"python -c 'import torch'": (f"ours ≤ {500 if command == '--help' else 1000} ms", "")},
     )

@@ -10,7 +10,7 @@ import matplotlib.pyplot  # noqa: F401  # what commands import when they are ask
 import numpy as np
 import pandas as pd
 
-import tasks.quadratic  # noqa: F401
+import l2obench.tasks.quadratic  # noqa: F401
 
 
 def forked(*arguments: str, folder: Path, first: Callable[[], object] = lambda: None) -> int:
@@ -28,7 +28,7 @@ def forked(*arguments: str, folder: Path, first: Callable[[], object] = lambda: 
         sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
         first()
         sys.argv = ["l2obench", *arguments]
-        from bench.cli import main
+        from l2obench.bench.cli import main
 
         main()
     except SystemExit as end:

@@ -14,11 +14,11 @@ from pathlib import Path
 import distributed
 import pytest
 
-from bench.executors.base import ExecutorError
-from bench.executors.dask import DaskExecutor
-from bench.runner import Runner
-from bench.store import Run
-from bench.suite import Cell, make_suite
+from l2obench.bench.executors.base import ExecutorError
+from l2obench.bench.executors.dask import DaskExecutor
+from l2obench.bench.runner import Runner
+from l2obench.bench.store import Run
+from l2obench.bench.suite import Cell, make_suite
 from tests.faults.processes import assert_same
 
 pytestmark = pytest.mark.slow

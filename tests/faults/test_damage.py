@@ -17,15 +17,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.manifest import manifest
-from bench.metatrain.recipe import make_recipe
-from bench.metatrain.session import Session
-from bench.registry import optimizer_registry
-from bench.runner import Runner
-from bench.store import SCHEMAS, Run, read_file
-from bench.suite import load_suite, make_suite
-from reports.page import _about
-from reports.reading import _plan
+from l2obench.bench.manifest import manifest
+from l2obench.bench.metatrain.recipe import make_recipe
+from l2obench.bench.metatrain.session import Session
+from l2obench.bench.registry import optimizer_registry
+from l2obench.bench.runner import Runner
+from l2obench.bench.store import SCHEMAS, Run, read_file
+from l2obench.bench.suite import load_suite, make_suite
+from l2obench.reports.page import _about
+from l2obench.reports.reading import _plan
 from tests.faults.processes import command
 
 pytestmark = pytest.mark.slow

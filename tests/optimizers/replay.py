@@ -2,7 +2,7 @@
 
 import torch
 
-from optimizers.base import Optimizer, Tensors
+from l2obench.optimizers.base import Optimizer, Tensors
 
 
 def run(rule: Optimizer, steps: list[Tensors], graph: bool = False) -> list[Tensors]:

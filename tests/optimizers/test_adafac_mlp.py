@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from bench.metatrain.gradient import truncated_bptt
-from bench.metatrain.second_order import second_order_bptt
-from bench.problems import Problems
-from bench.rollout import rollout, start
-from optimizers.adafac_mlp import AdafacMLP
-from optimizers.star import STAR
-from tasks.quadratic import Quadratic
+from l2obench.bench.metatrain.gradient import truncated_bptt
+from l2obench.bench.metatrain.second_order import second_order_bptt
+from l2obench.bench.problems import Problems
+from l2obench.bench.rollout import rollout, start
+from l2obench.optimizers.adafac_mlp import AdafacMLP
+from l2obench.optimizers.star import STAR
+from l2obench.tasks.quadratic import Quadratic
 
 DOUBLE = torch.float64
 TIMES = [1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000, 100000]

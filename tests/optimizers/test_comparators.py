@@ -10,20 +10,20 @@ import pytest
 import pytorch_optimizer
 import torch
 
-from bench.optimizer_checks import CHECKS, check_optimizer
-from bench.problems import Problems
-from bench.registry import BadParameters, optimizer_registry
-from bench.rollout import rollout
-from bench.runner import Runner
-from bench.store import Run
-from bench.suite import make_suite
-from bench.timing import COUNTED_STEPS, TIMED_STEPS, WARM_UP_STEPS, time_steps
-from optimizers import RULES
-from optimizers.adamw import AdamW
-from optimizers.base import Optimizer, Tensors
-from optimizers.torch_optim import TorchOptimizer
-from tasks.mnist import MnistMlp
-from tasks.quadratic import Quadratic
+from l2obench.bench.optimizer_checks import CHECKS, check_optimizer
+from l2obench.bench.problems import Problems
+from l2obench.bench.registry import BadParameters, optimizer_registry
+from l2obench.bench.rollout import rollout
+from l2obench.bench.runner import Runner
+from l2obench.bench.store import Run
+from l2obench.bench.suite import make_suite
+from l2obench.bench.timing import COUNTED_STEPS, TIMED_STEPS, WARM_UP_STEPS, time_steps
+from l2obench.optimizers import RULES
+from l2obench.optimizers.adamw import AdamW
+from l2obench.optimizers.base import Optimizer, Tensors
+from l2obench.optimizers.torch_optim import TorchOptimizer
+from l2obench.tasks.mnist import MnistMlp
+from l2obench.tasks.quadratic import Quadratic
 
 NAMES = [name for name in RULES if issubclass(optimizer_registry().resolve(name), TorchOptimizer)]
 FROM_PACKAGE = ["lion", "muon", "soap", "schedule-free", "prodigy"]

@@ -5,11 +5,11 @@ from typing import get_args
 import pytest
 import torch
 
-from bench.registry import optimizer_registry
-from bench.rollout import rollout
-from optimizers.cosine import RULES, Cosine
-from optimizers.torch_optim import DropIn
-from tasks.quadratic import Quadratic
+from l2obench.bench.registry import optimizer_registry
+from l2obench.bench.rollout import rollout
+from l2obench.optimizers.cosine import RULES, Cosine
+from l2obench.optimizers.torch_optim import DropIn
+from l2obench.tasks.quadratic import Quadratic
 from tests.optimizers.test_rules import rosenbrock
 
 STEPS = 40

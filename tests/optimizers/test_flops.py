@@ -6,25 +6,25 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.operations import Operations
-from optimizers.adafac_mlp import AdafacMLP
-from optimizers.adam import Adam
-from optimizers.adamw import AdamW
-from optimizers.base import Optimizer
-from optimizers.gac import GAC
-from optimizers.learned import LearnedOptimizer
-from optimizers.learned_adam import LearnedAdam
-from optimizers.lstm import LSTM
-from optimizers.meta_sgd import MetaSGD
-from optimizers.mlp import MLP
-from optimizers.momentum import Momentum
-from optimizers.nag import NAG
-from optimizers.ntm_bfgs import NTMBFGS
-from optimizers.rmsprop import RMSprop
-from optimizers.rnnprop import RNNprop
-from optimizers.sgd import SGD
-from optimizers.star import STAR
-from optimizers.velo import VeLO
+from l2obench.bench.operations import Operations
+from l2obench.optimizers.adafac_mlp import AdafacMLP
+from l2obench.optimizers.adam import Adam
+from l2obench.optimizers.adamw import AdamW
+from l2obench.optimizers.base import Optimizer
+from l2obench.optimizers.gac import GAC
+from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.optimizers.learned_adam import LearnedAdam
+from l2obench.optimizers.lstm import LSTM
+from l2obench.optimizers.meta_sgd import MetaSGD
+from l2obench.optimizers.mlp import MLP
+from l2obench.optimizers.momentum import Momentum
+from l2obench.optimizers.nag import NAG
+from l2obench.optimizers.ntm_bfgs import NTMBFGS
+from l2obench.optimizers.rmsprop import RMSprop
+from l2obench.optimizers.rnnprop import RNNprop
+from l2obench.optimizers.sgd import SGD
+from l2obench.optimizers.star import STAR
+from l2obench.optimizers.velo import VeLO
 
 COORDINATES = 8
 

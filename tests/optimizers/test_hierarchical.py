@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from bench.metatrain.gradient import truncated_bptt
-from bench.metatrain.second_order import second_order_bptt
-from bench.problems import Problems
-from bench.rollout import start
-from optimizers.base import Tensors
-from optimizers.hierarchical import Hierarchical
-from tasks.quadratic import Quadratic
+from l2obench.bench.metatrain.gradient import truncated_bptt
+from l2obench.bench.metatrain.second_order import second_order_bptt
+from l2obench.bench.problems import Problems
+from l2obench.bench.rollout import start
+from l2obench.optimizers.base import Tensors
+from l2obench.optimizers.hierarchical import Hierarchical
+from l2obench.tasks.quadratic import Quadratic
 from tests.optimizers.replay import run
 
 DOUBLE = torch.float64

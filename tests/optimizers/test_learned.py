@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.metatrain.estimators import make_estimator
-from bench.metatrain.recipe import make_recipe
-from bench.optimizer_checks import CHECKS, check_optimizer
-from bench.problems import Problems
-from bench.registry import optimizer_registry
-from optimizers import RULES
-from optimizers.base import CoordinatewiseOptimizer
-from optimizers.checkpoint import encode_checkpoint
-from optimizers.learned import LearnedOptimizer
-from tasks.quadratic import Quadratic
+from l2obench.bench.metatrain.estimators import make_estimator
+from l2obench.bench.metatrain.recipe import make_recipe
+from l2obench.bench.optimizer_checks import CHECKS, check_optimizer
+from l2obench.bench.problems import Problems
+from l2obench.bench.registry import optimizer_registry
+from l2obench.optimizers import RULES
+from l2obench.optimizers.base import CoordinatewiseOptimizer
+from l2obench.optimizers.checkpoint import encode_checkpoint
+from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.tasks.quadratic import Quadratic
 
 OF_ONE_ARCHITECTURE = {"meta-sgd"}  # has tests of its own
 LEARNED = [name for name in RULES if issubclass(optimizer_registry().resolve(name), LearnedOptimizer)]

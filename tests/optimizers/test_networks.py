@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.metatrain.gradient import truncated_bptt
-from bench.problems import Problems
-from bench.registry import BadParameters, optimizer_registry
-from bench.rollout import start
-from bench.suite import SuiteError, make_suite
-from optimizers.checkpoint import encode_checkpoint
-from optimizers.lstm import LSTM
-from optimizers.torch_optim import DropIn
-from tasks.cifar import CifarCnn
+from l2obench.bench.metatrain.gradient import truncated_bptt
+from l2obench.bench.problems import Problems
+from l2obench.bench.registry import BadParameters, optimizer_registry
+from l2obench.bench.rollout import start
+from l2obench.bench.suite import SuiteError, make_suite
+from l2obench.optimizers.checkpoint import encode_checkpoint
+from l2obench.optimizers.lstm import LSTM
+from l2obench.optimizers.torch_optim import DropIn
+from l2obench.tasks.cifar import CifarCnn
 
 GROUPS = {"conv": ("kernel",), "fc": ("weight", "bias")}
 PARAMS = {"kernel": torch.randn(1, 1, 3), "weight": torch.randn(1, 1, 4), "bias": torch.randn(1, 1, 2)}

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
-from optimizers.base import Tensors
-from optimizers.cell import BLOCK
-from optimizers.gac import GAC
-from optimizers.learned import LearnedOptimizer
-from optimizers.lstm import LSTM
-from optimizers.ntm_bfgs import NTMBFGS
+from l2obench.optimizers.base import Tensors
+from l2obench.optimizers.cell import BLOCK
+from l2obench.optimizers.gac import GAC
+from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.optimizers.lstm import LSTM
+from l2obench.optimizers.ntm_bfgs import NTMBFGS
 from tests.optimizers.replay import run
 
 STEPS = 5

@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 import torch
 
-from bench.problems import Problems
-from bench.registry import BadParameters, optimizer_registry
-from bench.rollout import advance, rollout, start
-from optimizers import RULES, load
-from optimizers.adam import Adam
-from optimizers.base import CoordinatewiseOptimizer, Optimizer
-from optimizers.learned import LearnedOptimizer
-from optimizers.lstm import LSTM
-from optimizers.sgd import SGD
-from optimizers.torch_optim import DropIn, bridge
-from tasks.quadratic import Quadratic
+from l2obench.bench.problems import Problems
+from l2obench.bench.registry import BadParameters, optimizer_registry
+from l2obench.bench.rollout import advance, rollout, start
+from l2obench.optimizers import RULES, load
+from l2obench.optimizers.adam import Adam
+from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer
+from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.optimizers.lstm import LSTM
+from l2obench.optimizers.sgd import SGD
+from l2obench.optimizers.torch_optim import DropIn, bridge
+from l2obench.tasks.quadratic import Quadratic
 
 HAND_DESIGNED = [
     name

@@ -13,20 +13,20 @@ import torch
 from pydantic import PrivateAttr
 from safetensors.torch import load_file
 
-from bench.cli import main
-from bench.metatrain.estimators.imitation import Imitation
-from bench.metatrain.gradient import truncated_bptt
-from bench.metatrain.second_order import second_order_bptt
-from bench.problems import Problems
-from bench.rollout import rollout, start
-from bench.timing import time_steps
-from bench.updates import proposals
-from optimizers.adam import Adam
-from optimizers.base import State, Tensors
-from optimizers.checkpoint import CheckpointError
-from optimizers.velo import VeLO
-from optimizers.velo_weights import convert
-from tasks.quadratic import Quadratic
+from l2obench.bench.cli import main
+from l2obench.bench.metatrain.estimators.imitation import Imitation
+from l2obench.bench.metatrain.gradient import truncated_bptt
+from l2obench.bench.metatrain.second_order import second_order_bptt
+from l2obench.bench.problems import Problems
+from l2obench.bench.rollout import rollout, start
+from l2obench.bench.timing import time_steps
+from l2obench.bench.updates import proposals
+from l2obench.optimizers.adam import Adam
+from l2obench.optimizers.base import State, Tensors
+from l2obench.optimizers.checkpoint import CheckpointError
+from l2obench.optimizers.velo import VeLO
+from l2obench.optimizers.velo_weights import convert
+from l2obench.tasks.quadratic import Quadratic
 
 HERE = Path(__file__).parent
 WEIGHTS, TRACE = HERE / "velo_reference.msgpack", HERE / "velo_reference.safetensors"

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from playwright import sync_api as playwright
 
-from reports import plots, profile_figure
-from reports.formats import number
-from reports.page import write_report
-from reports.reading import read_results
-from reports.tables import final_losses
+from l2obench.reports import plots, profile_figure
+from l2obench.reports.formats import number
+from l2obench.reports.page import write_report
+from l2obench.reports.reading import read_results
+from l2obench.reports.tables import final_losses
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
-from reports.formats import number, one_line, to_csv, to_html, to_markdown
+from l2obench.reports.formats import number, one_line, to_csv, to_html, to_markdown
 
 HOSTILE = [
     "<script>alert(1)</script>",

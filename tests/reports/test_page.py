@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench.store import Run, StoreError
-from reports import plots, profile_figure
-from reports.page import ReportError, headline_text, write_report
-from reports.reading import read_results
+from l2obench.bench.store import Run, StoreError
+from l2obench.reports import plots, profile_figure
+from l2obench.reports.page import ReportError, headline_text, write_report
+from l2obench.reports.reading import read_results
 
 INF = float("inf")
 HOSTILE = '=<script>alert("x")</script>|$\\frac$ _\n[b]'

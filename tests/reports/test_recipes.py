@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from reports.page import write_report
-from reports.recipes import deciding, in_words, recipes, words
-from reports.recipes_figure import draw_recipes, maps
-from reports.tables import headline
+from l2obench.reports.page import write_report
+from l2obench.reports.recipes import deciding, in_words, recipes, words
+from l2obench.reports.recipes_figure import draw_recipes, maps
+from l2obench.reports.tables import headline
 
 ABOUT = {"task": "bowl", "commit": "c", "seconds": 1.0, "trajectories": 5, "estimator": "tbptt"}
 

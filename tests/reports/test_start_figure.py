@@ -2,8 +2,8 @@
 
 import pytest
 
-from reports.canvas import theme
-from reports.start_figure import by_start, start_figure
+from l2obench.reports.canvas import theme
+from l2obench.reports.start_figure import by_start, start_figure
 
 
 @pytest.fixture

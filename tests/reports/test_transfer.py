@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from matplotlib.patches import Rectangle
 
-from reports import tables
-from reports.familiarity import familiarity
-from reports.generalization import generalization
-from reports.page import write_report
-from reports.transfer_figure import draw_transfer, transfer_figure
+from l2obench.reports import tables
+from l2obench.reports.familiarity import familiarity
+from l2obench.reports.generalization import generalization
+from l2obench.reports.page import write_report
+from l2obench.reports.transfer_figure import draw_transfer, transfer_figure
 
 INF = float("inf")
 RECIPES = {

@@ -2,8 +2,8 @@
 
 import torch
 
-from bench.problems import Problems
-from tasks.base import Task, Tensors
+from l2obench.bench.problems import Problems
+from l2obench.tasks.base import Task, Tensors
 
 
 def stacked(task: Task, seeds: int, settings: int) -> tuple[Tensors, Tensors]:

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.optimize import rosen, rosen_der
 
-from bench.problems import Problems
-from tasks.base import Task
-from tasks.ill_conditioned import IllConditioned
-from tasks.rosenbrock import ChainedRosenbrock
+from l2obench.bench.problems import Problems
+from l2obench.tasks.base import Task
+from l2obench.tasks.ill_conditioned import IllConditioned
+from l2obench.tasks.rosenbrock import ChainedRosenbrock
 
 
 def test_quadratics_are_half_the_form_of_their_hessian() -> None:

@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
-from tasks.data import digits
-from tasks.mnist import MnistMlp
+from l2obench.tasks.data import digits
+from l2obench.tasks.mnist import MnistMlp
 from tests.tasks.replicas import assert_gradient_by_hand
 
 ACTIVATIONS = {"sigmoid": torch.sigmoid, "relu": torch.relu, "tanh": torch.tanh, "elu": torch.nn.functional.elu}

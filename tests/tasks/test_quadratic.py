@@ -4,8 +4,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tasks.base import Task
-from tasks.quadratic import Quadratic
+from l2obench.tasks.base import Task
+from l2obench.tasks.quadratic import Quadratic
 
 
 def sampled(task: Quadratic, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

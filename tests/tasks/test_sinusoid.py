@@ -12,15 +12,15 @@ from pydantic import ValidationError
 from safetensors.torch import save
 from torch.nn.functional import linear
 
-from bench.chain import describe
-from bench.problems import Problems
-from bench.registry import BadParameters, function_family, identity_of, task_registry
-from bench.suite import Cell
-from optimizers.sgd import SGD
-from tasks import shipped_starts
-from tasks.base import Tensors
-from tasks.sinusoid import Sinusoid
-from tasks.start import MAX_BYTES, StartError, encode_start, read_start
+from l2obench.bench.chain import describe
+from l2obench.bench.problems import Problems
+from l2obench.bench.registry import BadParameters, function_family, identity_of, task_registry
+from l2obench.bench.suite import Cell
+from l2obench.optimizers.sgd import SGD
+from l2obench.tasks import shipped_starts
+from l2obench.tasks.base import Tensors
+from l2obench.tasks.sinusoid import Sinusoid
+from l2obench.tasks.start import MAX_BYTES, StartError, encode_start, read_start
 from tests.tasks.replicas import assert_gradient_by_hand, stacked
 
 SMALL = {"units": 3, "layers": 1}

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from bench.metatrain.objective import Met, Objective
-from bench.metatrain.ranks import Share
-from bench.problems import Problems
-from bench.rollout import Carry, start
-from optimizers.learned import LearnedOptimizer
-from tasks.base import Tensors
+from l2obench.bench.metatrain.objective import Met, Objective
+from l2obench.bench.metatrain.ranks import Share
+from l2obench.bench.problems import Problems
+from l2obench.bench.rollout import Carry, start
+from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.tasks.base import Tensors
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.metatrain.estimators.base import Estimate, Estimator, Walk
-from bench.metatrain.estimators.particles import alone, antithetic, finite_difference, perturbations, roll, spread
-from bench.problems import Problems
-from optimizers.learned import LearnedOptimizer
+from l2obench.bench.metatrain.estimators.base import Estimate, Estimator, Walk
+from l2obench.bench.metatrain.estimators.particles import (
+    alone,
+    antithetic,
+    finite_difference,
+    perturbations,
+    roll,
+    spread,
+)
+from l2obench.bench.problems import Problems
+from l2obench.optimizers.learned import LearnedOptimizer
 
 
 @dataclass(frozen=True, kw_only=True)

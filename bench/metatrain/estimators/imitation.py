@@ -5,13 +5,13 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from bench.metatrain.estimators.base import Estimate, Estimator, Walk
-from bench.metatrain.tape import Tape, choose
-from bench.problems import Problems
-from bench.rollout import evaluated
-from optimizers.base import Optimizer, State
-from optimizers.learned import LearnedOptimizer
-from tasks.base import Tensors
+from l2obench.bench.metatrain.estimators.base import Estimate, Estimator, Walk
+from l2obench.bench.metatrain.tape import Tape, choose
+from l2obench.bench.problems import Problems
+from l2obench.bench.rollout import evaluated
+from l2obench.optimizers.base import Optimizer, State
+from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.tasks.base import Tensors
 
 
 @dataclass(frozen=True)

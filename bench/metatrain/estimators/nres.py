@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.metatrain.estimators.base import Estimate, Estimator, Walk, set_out
-from bench.metatrain.estimators.particles import antithetic, finite_difference, gathered, perturbations, roll
-from bench.problems import Problems
-from optimizers.learned import LearnedOptimizer
+from l2obench.bench.metatrain.estimators.base import Estimate, Estimator, Walk, set_out
+from l2obench.bench.metatrain.estimators.particles import antithetic, finite_difference, gathered, perturbations, roll
+from l2obench.bench.problems import Problems
+from l2obench.optimizers.learned import LearnedOptimizer
 
 
 @dataclass(frozen=True, kw_only=True)

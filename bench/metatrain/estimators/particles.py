@@ -10,11 +10,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from bench.metatrain.states import copied
-from bench.problems import Problems
-from bench.rollout import Carry, evaluated, start
-from optimizers.learned import LearnedOptimizer
-from tasks.base import Tensors
+from l2obench.bench.metatrain.states import copied
+from l2obench.bench.problems import Problems
+from l2obench.bench.rollout import Carry, evaluated, start
+from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.tasks.base import Tensors
 
 
 def perturbations(rule: LearnedOptimizer, pairs: int, random: torch.Generator) -> Tensors:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.metatrain.estimators.base import Estimate, Estimator, Walk
-from bench.metatrain.second_order import second_order_bptt
-from bench.problems import Problems
-from optimizers.learned import LearnedOptimizer
+from l2obench.bench.metatrain.estimators.base import Estimate, Estimator, Walk
+from l2obench.bench.metatrain.second_order import second_order_bptt
+from l2obench.bench.problems import Problems
+from l2obench.optimizers.learned import LearnedOptimizer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import optax
 import torch
 
-from bench.seeds import DRAW_STEPS, generator
-from tasks.base import Task
-from tasks.data import digits
-from tasks.mnist import MnistMlp
-from tasks.quadratic import Quadratic
+from l2obench.bench.seeds import DRAW_STEPS, generator
+from l2obench.tasks.base import Task
+from l2obench.tasks.data import digits
+from l2obench.tasks.mnist import MnistMlp
+from l2obench.tasks.quadratic import Quadratic
 
 
 def jax_matrix(task: Task, seeds: list[int], rates: list[float], jit: bool = True) -> Callable[[], torch.Tensor]:

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import torch
 
-from optimizers.lstm import LSTM
-from tasks.base import Task, Tensors
+from l2obench.optimizers.lstm import LSTM
+from l2obench.tasks.base import Task, Tensors
 
 
 def jax_meta_gradient(rule: LSTM, task: Task, start: Tensors, batches: list[Tensors], seeds: int) -> Callable[[], Any]:

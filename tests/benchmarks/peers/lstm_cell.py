@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from optimizers.lstm import LSTM
-from tasks.base import Task, Tensors
+from l2obench.optimizers.lstm import LSTM
+from l2obench.tasks.base import Task, Tensors
 
 State = list[tuple[Tensor, Tensor]]
 

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from bench.seeds import DRAW_STEPS, generator
-from tasks.base import Task
-from tasks.cifar import CifarCnn
-from tasks.data import digits
-from tasks.mnist import MnistMlp
-from tasks.quadratic import Quadratic
+from l2obench.bench.seeds import DRAW_STEPS, generator
+from l2obench.tasks.base import Task
+from l2obench.tasks.cifar import CifarCnn
+from l2obench.tasks.data import digits
+from l2obench.tasks.mnist import MnistMlp
+from l2obench.tasks.quadratic import Quadratic
 
 Step = Callable[[], torch.Tensor]
 

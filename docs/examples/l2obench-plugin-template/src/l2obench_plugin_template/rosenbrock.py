@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from tasks.base import Problem, Task, Tensors
+from l2obench.tasks.base import Problem, Task, Tensors
 
 
 class Rosenbrock(Task):

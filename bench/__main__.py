@@ -1,5 +1,0 @@
-"""`python -m bench` is `l2obench`."""
-
-from bench.cli import main
-
-main()
