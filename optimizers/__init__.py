@@ -12,51 +12,69 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from l2obench.optimizers.torch_optim import DropIn
+    from l2obench.optimizers.bridged.torch_optim import DropIn
 
 RULES = {
-    "sgd": ("l2obench.optimizers.sgd:SGD", "stochastic gradient descent"),
-    "momentum": ("l2obench.optimizers.momentum:Momentum", "heavy-ball momentum"),
-    "nag": ("l2obench.optimizers.nag:NAG", "Nesterov's accelerated gradient"),
-    "rmsprop": ("l2obench.optimizers.rmsprop:RMSprop", "RMSprop"),
-    "adam": ("l2obench.optimizers.adam:Adam", "Adam"),
-    "adamw": ("l2obench.optimizers.adamw:AdamW", "Adam with decoupled weight decay"),
-    "nadam": ("l2obench.optimizers.nadam:NAdam", "Adam with Nesterov's momentum"),
-    "radam": ("l2obench.optimizers.radam:RAdam", "Adam with a rectified second moment"),
-    "adafactor": ("l2obench.optimizers.adafactor:Adafactor", "second moments of rows and columns, relative steps"),
+    "sgd": ("l2obench.optimizers.designed.sgd:SGD", "stochastic gradient descent"),
+    "momentum": ("l2obench.optimizers.designed.momentum:Momentum", "heavy-ball momentum"),
+    "nag": ("l2obench.optimizers.designed.nag:NAG", "Nesterov's accelerated gradient"),
+    "rmsprop": ("l2obench.optimizers.designed.rmsprop:RMSprop", "RMSprop"),
+    "adam": ("l2obench.optimizers.designed.adam:Adam", "Adam"),
+    "adamw": ("l2obench.optimizers.designed.adamw:AdamW", "Adam with decoupled weight decay"),
+    "nadam": ("l2obench.optimizers.bridged.nadam:NAdam", "Adam with Nesterov's momentum"),
+    "radam": ("l2obench.optimizers.bridged.radam:RAdam", "Adam with a rectified second moment"),
+    "adafactor": (
+        "l2obench.optimizers.bridged.adafactor:Adafactor",
+        "second moments of rows and columns, relative steps",
+    ),
     "cosine": (
-        "l2obench.optimizers.cosine:Cosine",
+        "l2obench.optimizers.designed.cosine:Cosine",
         "one of the first six, its learning rate falling to zero over the run",
     ),
-    "l-bfgs": ("l2obench.optimizers.lbfgs:LBFGS", "limited-memory BFGS, one gradient a step"),
-    "lion": ("l2obench.optimizers.lion:Lion", "the sign of a momentum (needs pytorch-optimizer, as the four below)"),
-    "muon": ("l2obench.optimizers.muon:Muon", "orthogonalised momentum for matrices, AdamW for the rest"),
-    "soap": ("l2obench.optimizers.soap:SOAP", "Adam in the eigenbasis of Shampoo"),
+    "l-bfgs": ("l2obench.optimizers.bridged.lbfgs:LBFGS", "limited-memory BFGS, one gradient a step"),
+    "lion": (
+        "l2obench.optimizers.bridged.lion:Lion",
+        "the sign of a momentum (needs pytorch-optimizer, as the four below)",
+    ),
+    "muon": ("l2obench.optimizers.bridged.muon:Muon", "orthogonalised momentum for matrices, AdamW for the rest"),
+    "soap": ("l2obench.optimizers.bridged.soap:SOAP", "Adam in the eigenbasis of Shampoo"),
     "schedule-free": (
-        "l2obench.optimizers.schedule_free:ScheduleFree",
+        "l2obench.optimizers.bridged.schedule_free:ScheduleFree",
         "AdamW with averaged iterates in place of a schedule",
     ),
-    "prodigy": ("l2obench.optimizers.prodigy:Prodigy", "Adam that estimates its own step size"),
-    "lstm": ("l2obench.optimizers.lstm:LSTM", "the paper's learned optimizer, a coordinatewise LSTM"),
-    "gac": ("l2obench.optimizers.gac:GAC", "the paper's LSTM+GAC, some cells averaged over all coordinates"),
+    "prodigy": ("l2obench.optimizers.bridged.prodigy:Prodigy", "Adam that estimates its own step size"),
+    "lstm": ("l2obench.optimizers.learned.lstm:LSTM", "the paper's learned optimizer, a coordinatewise LSTM"),
+    "gac": ("l2obench.optimizers.learned.gac:GAC", "the paper's LSTM+GAC, some cells averaged over all coordinates"),
     "ntm-bfgs": (
-        "l2obench.optimizers.ntm_bfgs:NTMBFGS",
+        "l2obench.optimizers.learned.ntm_bfgs:NTMBFGS",
         "the paper's NTM-BFGS, an LSTM+GAC with a shared low-rank memory",
     ),
-    "rnnprop": ("l2obench.optimizers.rnnprop:RNNprop", "an LSTM on Adam's and RMSprop's directions, its steps bounded"),
-    "mlp": ("l2obench.optimizers.mlp:MLP", "a perceptron on 19 features of each coordinate"),
+    "rnnprop": (
+        "l2obench.optimizers.learned.rnnprop:RNNprop",
+        "an LSTM on Adam's and RMSprop's directions, its steps bounded",
+    ),
+    "mlp": ("l2obench.optimizers.learned.mlp:MLP", "a perceptron on 19 features of each coordinate"),
     "adafac-mlp": (
-        "l2obench.optimizers.adafac_mlp:AdafacMLP",
+        "l2obench.optimizers.learned.adafac_mlp:AdafacMLP",
         "a perceptron of four units on 39 features, some Adafactor's",
     ),
-    "star": ("l2obench.optimizers.star:STAR", "the same beside an Adam that it controls, its own term preconditioned"),
+    "star": (
+        "l2obench.optimizers.learned.star:STAR",
+        "the same beside an Adam that it controls, its own term preconditioned",
+    ),
     "hierarchical": (
-        "l2obench.optimizers.hierarchical:Hierarchical",
+        "l2obench.optimizers.learned.hierarchical:Hierarchical",
         "cells for coordinates, for tensors and above them all",
     ),
-    "meta-sgd": ("l2obench.optimizers.meta_sgd:MetaSGD", "gradient descent with a learned rate for each parameter"),
-    "velo": ("l2obench.optimizers.velo:VeLO", "an LSTM for each tensor that mixes the perceptron of its coordinates"),
-    "learned-adam": ("l2obench.optimizers.learned_adam:LearnedAdam", "Adam with learned hyperparameters"),
+    "meta-sgd": (
+        "l2obench.optimizers.learned.meta_sgd:MetaSGD",
+        "gradient descent with a learned rate for each parameter",
+    ),
+    "velo": (
+        "l2obench.optimizers.learned.velo:VeLO",
+        "an LSTM for each tensor that mixes the perceptron of its coordinates",
+    ),
+    "learned-adam": ("l2obench.optimizers.learned.learned_adam:LearnedAdam", "Adam with learned hyperparameters"),
 }
 """Name → (module:class, summary). Modules are imported when a rule is asked for."""
 
@@ -99,7 +117,7 @@ def load(name: str, params: "Iterable[Tensor] | Iterable[dict[str, Any]]", **hyp
         KeyError: no rule or checkpoint has this name.
         pydantic.ValidationError: the rule does not take these hyperparameters.
     """
-    from l2obench.optimizers.torch_optim import DropIn
+    from l2obench.optimizers.bridged.torch_optim import DropIn
 
     if name not in RULES and name in shipped_checkpoints():
         name, hyperparameters = rule_of_checkpoint(name), {"checkpoint": name, **hyperparameters}

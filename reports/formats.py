@@ -148,7 +148,7 @@ def to_html(table: pd.DataFrame, caption: str, name: str = "", rows: int | None 
 def environment() -> jinja2.Environment:
     """The templates of this package, escaping everything that is not marked as HTML."""
     return jinja2.Environment(
-        loader=jinja2.PackageLoader("l2obench.reports"),
+        loader=jinja2.PackageLoader("l2obench.reports.page"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

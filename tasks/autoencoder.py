@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from l2obench.tasks.base import Problem, Task, Tensors
-from l2obench.tasks.data import DigitSource, digits, digits_sources
+from l2obench.tasks.data.digits import DigitSource, digits, digits_sources
 from l2obench.tasks.dense import Activation, Dense
 
 PIXELS = 784

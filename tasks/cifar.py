@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn.functional import batch_norm, conv2d, cross_entropy, max_pool2d, one_hot
 
 from l2obench.tasks.base import Gradient, Problem, Task, Tensors
-from l2obench.tasks.cifar10 import check_cifar10, cifar10_sources, read_cifar10
 from l2obench.tasks.convolution import Layer, backward, forward
-from l2obench.tasks.data import data_dir
-from l2obench.tasks.photos10 import crops, photos10_sources
+from l2obench.tasks.data.cifar10 import check_cifar10, cifar10_sources, read_cifar10
+from l2obench.tasks.data.digits import data_dir
+from l2obench.tasks.data.photos10 import crops, photos10_sources
 
 CONVOLUTIONS = 3
 HIDDEN = 32

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from l2obench.tasks.base import Tensors
 from l2obench.tasks.classification import Classifier
-from l2obench.tasks.data import Labelled
+from l2obench.tasks.data.digits import Labelled
+from l2obench.tasks.data.scikit import ScikitSource, scikit, scikit_sources
 from l2obench.tasks.dense import Dense
-from l2obench.tasks.scikit import ScikitSource, scikit, scikit_sources
 
 
 class Logistic(Classifier):

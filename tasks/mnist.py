@@ -3,7 +3,7 @@
 from typing import Any, ClassVar, Literal
 
 from l2obench.tasks.classification import MultilayerPerceptron
-from l2obench.tasks.data import DigitSource, Labelled, digits, digits_sources
+from l2obench.tasks.data.digits import DigitSource, Labelled, digits, digits_sources
 
 
 class MnistMlp(MultilayerPerceptron):

@@ -8,8 +8,8 @@ from pydantic import Field
 from torch import Tensor
 
 from l2obench.tasks.base import HeldOut, Problem, Task, Tensors
-from l2obench.tasks.photographs import PHOTOGRAPHS, crop, image_path, image_source, read_image, square
-from l2obench.tasks.vgg import FeatureSource, Vgg, normalised, pixels, vgg, vgg_sources
+from l2obench.tasks.data.photographs import PHOTOGRAPHS, crop, image_path, image_source, read_image, square
+from l2obench.tasks.data.vgg import FeatureSource, Vgg, normalised, pixels, vgg, vgg_sources
 
 CONTENTS = {
     "train": ("chelsea", "china", "coffee", "motorcycle"),

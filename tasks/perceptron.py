@@ -4,10 +4,10 @@ from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 from l2obench.tasks.classification import MultilayerPerceptron
-from l2obench.tasks.data import Labelled
-from l2obench.tasks.mnist1d import mnist1d, mnist1d_sources
-from l2obench.tasks.photos10 import PHOTOS10, crops, photos10_sources
-from l2obench.tasks.scikit import scikit, scikit_sources
+from l2obench.tasks.data.digits import Labelled
+from l2obench.tasks.data.mnist1d import mnist1d, mnist1d_sources
+from l2obench.tasks.data.photos10 import PHOTOS10, crops, photos10_sources
+from l2obench.tasks.data.scikit import scikit, scikit_sources
 
 
 class Perceptron(MultilayerPerceptron):

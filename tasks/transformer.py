@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, embedding, gelu, layer_norm, linear
 
 from l2obench.tasks.base import Problem, Task, Tensors
-from l2obench.tasks.unicode_names import ALPHABET, codes, unicode_names_sources
+from l2obench.tasks.data.unicode_names import ALPHABET, codes, unicode_names_sources
 
 EXPANSION = 4  # the inner width of a block's perceptron, as in Vaswani et al. 2017
 
@@ -16,7 +16,7 @@ EXPANSION = 4  # the inner width of a block's perceptron, as in Vaswani et al. 2
 class CharTransformer(Task):
     """Predict the next character of a text: cross-entropy in nats over all places of windows drawn at random.
 
-    The text is the list of names of Unicode's characters (`tasks/unicode_names.py`), 39 different characters.
+    The text is the list of names of Unicode's characters (`tasks/data/unicode_names.py`), 39 different characters.
     Source: Vaswani et al. 2017, decoder only, with layer norm before each part and learned places as in Radford et al.
     2019 (GPT-2), all at small widths. Parameters `embed.characters [39, width]`, `embed.places [context, width]`; in
     block k `attention{k}.gain`, `.shift [width]`, `.qkv [3 width, width]`, `.qkv_bias`, `.out [width, width]`,

@@ -12,8 +12,8 @@ from l2obench.bench.commands.options import DataDir, Device, Tasks
 from l2obench.bench.commands.process import set_up
 
 if TYPE_CHECKING:
-    from l2obench.bench.check.side import Recorded
-    from l2obench.bench.check.verdict import Check
+    from l2obench.bench.gate.side import Recorded
+    from l2obench.bench.gate.verdict import Check
 
 REFERENCE = Path("results/reference")
 """In a checkout; an installed package brings a copy of its own."""
@@ -50,8 +50,8 @@ def check(
 
     Exit codes: 0 fine, 1 a regression, 2 usage, 4 nothing comparable.
     """
-    from l2obench.bench.check import output
-    from l2obench.bench.check.verdict import Settings, compare
+    from l2obench.bench.gate import output
+    from l2obench.bench.gate.verdict import Settings, compare
 
     if (checkpoint is None) != (against is None) or (checkpoint is None) == (not sides):
         raise TyperException("give [BASE] HEAD, or both --checkpoint NEW and --against OLD")
@@ -73,7 +73,7 @@ def check(
 
 
 def _read(sides: list[Path]) -> "tuple[list[Recorded], list[Recorded]]":
-    from l2obench.bench.check.side import read_side
+    from l2obench.bench.gate.side import read_side
 
     if len(sides) > 2:
         raise TyperException(f"{len(sides)} sides were given; expected [BASE] HEAD")
@@ -97,9 +97,9 @@ def _run(
     device: str,
     quiet: bool,
 ) -> "tuple[list[Recorded], list[Recorded]]":
-    from l2obench.bench.check.checkpoints import run_checkpoints
-    from l2obench.bench.progress import Lines
-    from l2obench.bench.suite import load_suite
+    from l2obench.bench.commands.progress import Lines
+    from l2obench.bench.config.suite import load_suite
+    from l2obench.bench.gate.checkpoints import run_checkpoints
 
     lines = Lines("running")
     with tempfile.TemporaryDirectory() as temporary, lines:
@@ -123,8 +123,8 @@ def _show(found: "Check") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from l2obench.bench.check import output
-    from l2obench.bench.check.verdict import FAILING
+    from l2obench.bench.gate import output
+    from l2obench.bench.gate.verdict import FAILING
     from l2obench.reports.formats import one_line
 
     rows = output.rows(found)
@@ -143,7 +143,7 @@ def _show(found: "Check") -> None:
 def _markdown(found: "Check") -> str:
     import pandas as pd
 
-    from l2obench.bench.check import output
+    from l2obench.bench.gate import output
     from l2obench.reports.formats import to_markdown
 
     return f"### l2obench check\n\n{output.summary(found)}\n\n{to_markdown(pd.DataFrame(output.rows(found)))}"

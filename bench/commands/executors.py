@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from typer.exceptions import TyperException
 
 if TYPE_CHECKING:
-    from l2obench.bench.executors.base import Executor
-    from l2obench.bench.suite import Cell
+    from l2obench.bench.config.suite import Cell
+    from l2obench.bench.run.executors.base import Executor
 
 
 class ExecutorName(StrEnum):
@@ -33,15 +33,15 @@ class Choice:
     def executor(self, cells: "Sequence[Cell]", timeout: float | None, report: Callable[[str], Any]) -> "Executor":
         """The executor for a run of these cells."""
         if self.name is ExecutorName.serial:
-            from l2obench.bench.executors.serial import SerialExecutor
+            from l2obench.bench.run.executors.serial import SerialExecutor
 
             return SerialExecutor(timeout, report)
         if self.name is ExecutorName.local:
-            from l2obench.bench.executors.local import LocalExecutor
+            from l2obench.bench.run.executors.local import LocalExecutor
 
             return LocalExecutor(self.workers, timeout, report)
         try:
-            from l2obench.bench.executors.dask import DaskExecutor
+            from l2obench.bench.run.executors.dask import DaskExecutor
         except ImportError as error:
             raise TyperException("--executor dask needs Dask: pip install 'l2obench[dask]'") from error
         files = _checkpoints(cells)

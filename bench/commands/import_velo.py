@@ -17,9 +17,9 @@ def import_velo(
 
     Then -o 'velo[checkpoint=FILE]' runs it.
     """
-    from l2obench.bench.files import write_atomically
+    from l2obench.bench.store.files import write_atomically
     from l2obench.optimizers import SUFFIX
-    from l2obench.optimizers.velo_weights import convert
+    from l2obench.optimizers.learned.velo_weights import convert
 
     if out.suffix != SUFFIX:
         raise TyperException(f"{out} is to be a {SUFFIX} file")

@@ -15,9 +15,9 @@ def list_(
 ) -> None:
     """List what there is to run."""
     from l2obench import optimizers, tasks
-    from l2obench.bench.metatrain.recipe import recipe_names
-    from l2obench.bench.registry import optimizer_registry, task_registry, unknown
-    from l2obench.bench.suite import load_suite, suite_names
+    from l2obench.bench.config.recipe import recipe_names
+    from l2obench.bench.config.registry import optimizer_registry, task_registry, unknown
+    from l2obench.bench.config.suite import load_suite, suite_names
 
     found: dict[str, dict[str, str]] = {
         "tasks": {name: entry.summary for name, entry in task_registry().entries.items()},

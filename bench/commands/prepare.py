@@ -22,13 +22,13 @@ def prepare(
 
     What is slow to parse is parsed once, so that runs start at once.
     """
-    from l2obench.bench.registry import unknown
-    from l2obench.tasks.cifar10 import fetch_cifar10, read_cifar10
-    from l2obench.tasks.data import data_dir as data_folder
-    from l2obench.tasks.data import digits, fetch_mnist
-    from l2obench.tasks.mnist1d import mnist1d
-    from l2obench.tasks.photos10 import crops
-    from l2obench.tasks.vgg import fetch_vgg16
+    from l2obench.bench.config.registry import unknown
+    from l2obench.tasks.data.cifar10 import fetch_cifar10, read_cifar10
+    from l2obench.tasks.data.digits import data_dir as data_folder
+    from l2obench.tasks.data.digits import digits, fetch_mnist
+    from l2obench.tasks.data.mnist1d import mnist1d
+    from l2obench.tasks.data.photos10 import crops
+    from l2obench.tasks.data.vgg import fetch_vgg16
 
     set_data_dir(data_dir)
     folder = data_folder()

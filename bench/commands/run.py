@@ -14,7 +14,7 @@ from l2obench.bench.commands.options import DataDir, Device, Force, Optimizers, 
 from l2obench.bench.commands.process import EXIT_FAILED, complain, set_up
 
 if TYPE_CHECKING:
-    from l2obench.bench.suite import Suite
+    from l2obench.bench.config.suite import Suite
 
 
 def run(
@@ -74,10 +74,10 @@ def run(
     choice = chosen(executor, workers, scheduler, resources)
     set_up(device, data_dir)
 
-    from l2obench.bench.memory import GIB
-    from l2obench.bench.progress import Lines
-    from l2obench.bench.runner import Runner
-    from l2obench.bench.store import Run
+    from l2obench.bench.commands.progress import Lines
+    from l2obench.bench.rollout.memory import GIB
+    from l2obench.bench.run.runner import Runner
+    from l2obench.bench.store.store import Run
 
     folder = out or Path("results") / name
     lines = Lines("running")
@@ -119,7 +119,7 @@ def _plan(
     suite: str | None, tasks: list[str] | None, optimizers: list[str] | None, seeds: int | None
 ) -> "tuple[str, Suite]":
     """The name of the run and its matrix."""
-    from l2obench.bench.suite import load_suite, make_suite
+    from l2obench.bench.config.suite import load_suite, make_suite
 
     if suite is not None:
         return Path(suite).stem, load_suite(suite).narrowed(tasks, optimizers, seeds)

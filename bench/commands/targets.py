@@ -16,9 +16,9 @@ def targets(
 
     In a file, entries of the same task and version are replaced, and all others stay.
     """
-    from l2obench.bench.files import write_atomically
     from l2obench.bench.stats.targets import TargetError, format_targets, make_targets, parse_targets
-    from l2obench.bench.store import Run, StoreError
+    from l2obench.bench.store.files import write_atomically
+    from l2obench.bench.store.store import Run, StoreError
 
     results = Run(run)
     environment = results.manifest.get("environment") or {}

@@ -89,12 +89,12 @@ def train(
     The best by validation is kept. The same command goes on where it was stopped. On several processes, with the same
     result: torchrun --nproc-per-node 2 -m l2obench train …
     """
-    from l2obench.bench.identity import alternatives
+    from l2obench.bench.config.identity import alternatives
+    from l2obench.bench.config.recipe import compose
+    from l2obench.bench.config.trainings import CHECKPOINT
     from l2obench.bench.metatrain.ranks import joined
-    from l2obench.bench.metatrain.recipe import compose
     from l2obench.bench.metatrain.session import Session
-    from l2obench.bench.store import cell_name
-    from l2obench.bench.trainings import CHECKPOINT
+    from l2obench.bench.store.store import cell_name
 
     set_up(device, data_dir)
     families = [family for identity in tasks or () for family in alternatives(identity)]

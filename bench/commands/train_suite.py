@@ -27,8 +27,8 @@ def train_suite(
 
     The same command goes on where it was stopped. 'l2obench run SUITE --trained FOLDER' then runs what came out.
     """
+    from l2obench.bench.config.suite import load_suite, training_folder
     from l2obench.bench.metatrain.session import Session
-    from l2obench.bench.suite import load_suite, training_folder
 
     set_up(device, data_dir)
     plan = load_suite(suite)

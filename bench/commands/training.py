@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 def finish(session: "Session", name: str) -> None:
     """Train to the end, with progress under that name; what there is when it is interrupted is kept."""
+    from l2obench.bench.commands.progress import Lines, training_line
     from l2obench.bench.metatrain.ranks import RankLost
-    from l2obench.bench.progress import Lines, training_line
 
     total = session.recipe.trajectories
     lines = Lines(name, total=total, completed=session.progress.trajectory)

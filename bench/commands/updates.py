@@ -30,11 +30,11 @@ def updates(
     """
     set_up("cpu", data_dir)
 
-    from l2obench.bench.files import write_atomically
-    from l2obench.bench.registry import identity_of, optimizer_registry, task_registry
-    from l2obench.bench.store import StoreError
-    from l2obench.bench.updates import proposals
-    from l2obench.reports.updates import draw_updates
+    from l2obench.bench.config.registry import identity_of, optimizer_registry, task_registry
+    from l2obench.bench.measure.updates import proposals
+    from l2obench.bench.store.files import write_atomically
+    from l2obench.bench.store.store import StoreError
+    from l2obench.reports.figures.updates import draw_updates
 
     family = task_registry().create(task)
     family.require_data()

@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from l2obench.optimizers.adam import Adam
 from l2obench.optimizers.base import State, Tensors
+from l2obench.optimizers.designed.adam import Adam
 
 
 def decayed(lr: float, final: float, done: int, total: int) -> float:

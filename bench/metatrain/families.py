@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from l2obench.bench.metatrain.recipe import RecipeError
-from l2obench.bench.registry import function_family, identity_of, task_registry
-from l2obench.bench.seeds import Purpose, derive_seed
-from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.bench.config.recipe import RecipeError
+from l2obench.bench.config.registry import function_family, identity_of, task_registry
+from l2obench.bench.rollout.seeds import Purpose, derive_seed
+from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.tasks.base import Task
 
 

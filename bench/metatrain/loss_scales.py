@@ -13,8 +13,8 @@ length; Adam moves it once a trajectory, by a rate of its own, since φ's decays
 import torch
 from torch import Tensor
 
+from l2obench.bench.config.recipe import RecipeError
 from l2obench.bench.metatrain.descent import adam
-from l2obench.bench.metatrain.recipe import RecipeError
 from l2obench.bench.metatrain.weighting import between, mean_one
 from l2obench.tasks.base import Tensors
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from l2obench.bench.problems import Problems
-from l2obench.bench.seeds import derive_seed, generator
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.seeds import derive_seed, generator
 from l2obench.tasks.base import Task, Tensors
 
 

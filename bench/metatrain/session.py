@@ -21,18 +21,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from l2obench.bench.environment import commit, versions
+from l2obench.bench.config.recipe import Recipe, make_recipe
+from l2obench.bench.config.registry import identity_of
+from l2obench.bench.config.trainings import CHECKPOINT
 from l2obench.bench.failures import LONGEST_REASON
-from l2obench.bench.files import write_atomically
 from l2obench.bench.metatrain import loss_scales
 from l2obench.bench.metatrain.ranks import Ranks
-from l2obench.bench.metatrain.recipe import Recipe, make_recipe
 from l2obench.bench.metatrain.trainer import ALONE, Progress, Trainer, train
 from l2obench.bench.metatrain.validation import ONE, SEVERAL
-from l2obench.bench.registry import identity_of
-from l2obench.bench.store import StoreError
-from l2obench.bench.trainings import CHECKPOINT
-from l2obench.optimizers.checkpoint import encode_checkpoint
+from l2obench.bench.store.environment import commit, versions
+from l2obench.bench.store.files import write_atomically
+from l2obench.bench.store.store import StoreError
+from l2obench.optimizers.learned.checkpoint import encode_checkpoint
 
 SAVE_SECONDS = 20.0
 MAX_STATE_BYTES = 2**30

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from l2obench.bench.metatrain.recipe import RecipeError
+from l2obench.bench.config.recipe import RecipeError
 
 ONE = "mean final loss on the validation functions"
 SEVERAL = "geometric mean over families of the mean final loss over the mean loss at the start"

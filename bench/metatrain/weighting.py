@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from l2obench.bench.metatrain.recipe import RecipeError, Weighting
+from l2obench.bench.config.recipe import RecipeError, Weighting
 
 GROWTH = 5.0  # the last weight of `exponential` is e⁵ ≈ 150 times the first
 

@@ -17,16 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from l2obench.bench.check import output
-from l2obench.bench.check.effect import effects
-from l2obench.bench.check.mistakes import WithoutPreprocessing, perturbed, with_swapped_gates
-from l2obench.bench.check.side import Clock, Recorded, read_side
-from l2obench.bench.check.stated import stated
-from l2obench.bench.check.verdict import Check, Settings, compare
-from l2obench.bench.cli import main
-from l2obench.bench.registry import optimizer_registry
-from l2obench.bench.store import FORMAT, SCHEMAS, Run, StoreError
-from l2obench.optimizers.checkpoint import encode_checkpoint, read_checkpoint
+from l2obench.bench.commands.cli import main
+from l2obench.bench.config.registry import optimizer_registry
+from l2obench.bench.gate import output
+from l2obench.bench.gate.effect import effects
+from l2obench.bench.gate.side import Clock, Recorded, read_side
+from l2obench.bench.gate.stated import stated
+from l2obench.bench.gate.verdict import Check, Settings, compare
+from l2obench.bench.store.store import FORMAT, SCHEMAS, Run, StoreError
+from l2obench.bench.studies.mistakes import WithoutPreprocessing, perturbed, with_swapped_gates
+from l2obench.optimizers.learned.checkpoint import encode_checkpoint, read_checkpoint
 from l2obench.tasks.base import Task
 
 KEY = ("quadratic", "adam", "tuned")

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from l2obench.bench.store import Run
+from l2obench.bench.store.store import Run
 
 RUN = ["run", "-t", "quadratic[horizon=60]", "-t", "mnist-mlp[horizon=40]", "-o", "sgd", "-o", "adam", "--seeds", "4"]
 TRAIN = ["train", "lstm[hidden=6,output_scale=1,preprocessing=none]", "-t", "quadratic[dim=4]", "--functions", "16"]
@@ -204,7 +204,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path: Path, arguments: lis
 
 def test_a_failing_plugin_ends_with_code_three_and_rows(tmp_path: Path) -> None:
     (tmp_path / "stranger.py").write_text(
-        "from l2obench.optimizers.sgd import SGD\n"
+        "from l2obench.optimizers.designed.sgd import SGD\n"
         "class Raises(SGD):\n"
         "    def update_tensor(self, grad, state, param):\n"
         "        raise ZeroDivisionError('a mistake')\n"

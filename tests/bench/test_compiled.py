@@ -6,16 +6,16 @@ from typing import Never
 import pytest
 import torch
 
-from l2obench.bench.compiled import KEPT, Program
-from l2obench.bench.registry import optimizer_registry
-from l2obench.bench.rollout import rollout
-from l2obench.bench.runner import Runner
-from l2obench.bench.store import Run, StoreError
-from l2obench.bench.suite import make_suite
-from l2obench.optimizers.adam import Adam
+from l2obench.bench.config.registry import optimizer_registry
+from l2obench.bench.config.suite import make_suite
+from l2obench.bench.rollout.compiled import KEPT, Program
+from l2obench.bench.rollout.rollout import rollout
+from l2obench.bench.run.runner import Runner
+from l2obench.bench.store.store import Run, StoreError
 from l2obench.optimizers.base import Optimizer, power
-from l2obench.optimizers.cell import BLOCK
-from l2obench.optimizers.torch_optim import bridge
+from l2obench.optimizers.bridged.torch_optim import bridge
+from l2obench.optimizers.designed.adam import Adam
+from l2obench.optimizers.learned.cell import BLOCK
 from l2obench.tasks.base import Task
 from l2obench.tasks.cifar import CifarCnn
 from l2obench.tasks.mnist import MnistMlp
@@ -65,7 +65,7 @@ def test_short_steps_of_a_rule_are_one_program(rule: str, monkeypatch: pytest.Mo
     def alone(*_: object) -> Never:
         raise AssertionError("steps were taken one by one")
 
-    monkeypatch.setattr("l2obench.bench.compiled.compiled_step", lambda: alone)
+    monkeypatch.setattr("l2obench.bench.rollout.compiled.compiled_step", lambda: alone)
     rollout(Quadratic(horizon=20), optimizer_registry().create(rule), [3, 4], compile=True)
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from l2obench.bench import optimizer_checks, task_checks
-from l2obench.bench.contract import Finding, find_subject, findings
-from l2obench.bench.registry import BadParameters, UnknownName
+from l2obench.bench.config.registry import BadParameters, UnknownName
+from l2obench.bench.contract import optimizer_checks, task_checks
+from l2obench.bench.run.contract import Finding, find_subject, findings
 
 RULES = '''
 import os, time
 import torch
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer
-from l2obench.optimizers.sgd import SGD
+from l2obench.optimizers.designed.sgd import SGD
 
 
 class Sound(SGD):

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from l2obench.bench.costs import optimizer_costs, task_costs
-from l2obench.bench.registry import optimizer_registry, task_registry
-from l2obench.bench.runner import Runner
-from l2obench.bench.store import Run
-from l2obench.bench.suite import make_suite
-from l2obench.optimizers.sgd import SGD
+from l2obench.bench.config.registry import optimizer_registry, task_registry
+from l2obench.bench.config.suite import make_suite
+from l2obench.bench.measure.costs import optimizer_costs, task_costs
+from l2obench.bench.run.runner import Runner
+from l2obench.bench.store.store import Run
+from l2obench.optimizers.designed.sgd import SGD
 from l2obench.tasks.quadratic import Quadratic
 
 

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from l2obench.bench import guard, rollout, timing
-from l2obench.bench.metatrain.recipe import Recipe
+from l2obench.bench.config.recipe import Recipe
+from l2obench.bench.config.registry import optimizer_registry, task_registry
+from l2obench.bench.measure import timing
 from l2obench.bench.metatrain.trainer import Trainer
 from l2obench.bench.process import set_up_process
-from l2obench.bench.registry import optimizer_registry, task_registry
+from l2obench.bench.rollout import guard, rollout
 from l2obench.tasks import transformer
-from l2obench.tasks.unicode_names import codes
+from l2obench.tasks.data.unicode_names import codes
 
 DEVICE = "meta"  # the one that has a backward pass without a driver
 VALUES = {"__bool__": True, "item": 0.5, "__float__": 0.5, "__int__": 1}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from l2obench.bench import environment
+from l2obench.bench.store import environment
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from l2obench.bench.config.recipe import RecipeError, make_recipe
 from l2obench.bench.metatrain.estimators import make_estimator
 from l2obench.bench.metatrain.estimators.base import Estimator
 from l2obench.bench.metatrain.estimators.bptt import BPTT
@@ -11,13 +12,12 @@ from l2obench.bench.metatrain.estimators.es import ES
 from l2obench.bench.metatrain.estimators.nres import NRES
 from l2obench.bench.metatrain.estimators.pes import PES
 from l2obench.bench.metatrain.estimators.second_order import SecondOrderBPTT
-from l2obench.bench.metatrain.known import Bowl, LearnedRate, true_meta_gradient
-from l2obench.bench.metatrain.recipe import RecipeError, make_recipe
 from l2obench.bench.metatrain.trainer import Trainer
-from l2obench.bench.problems import Problems
-from l2obench.bench.rollout import rollout
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.rollout import rollout
+from l2obench.bench.studies.known import Bowl, LearnedRate, true_meta_gradient
 from l2obench.optimizers.base import State
-from l2obench.optimizers.lstm import LSTM
+from l2obench.optimizers.learned.lstm import LSTM
 from l2obench.tasks.base import Tensors
 from l2obench.tasks.quadratic import Quadratic
 
@@ -183,8 +183,8 @@ def test_meta_steps_of_a_trajectory(estimator: str, meta_steps: int) -> None:
 @pytest.mark.parametrize("estimator", ["full", "nres"])
 def test_it_learns(estimator: str) -> None:
     values = {
-        "task": "l2obench.bench.metatrain.known.Bowl[horizon=20]",
-        "optimizer": "l2obench.bench.metatrain.known.LearnedRate",
+        "task": "l2obench.bench.studies.known.Bowl[horizon=20]",
+        "optimizer": "l2obench.bench.studies.known.LearnedRate",
     }
     trainer = Trainer(
         make_recipe(SMALL | values | {"estimator": estimator, "trajectories": 10, "lr": 0.3, "second_order": True})

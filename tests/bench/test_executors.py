@@ -13,13 +13,13 @@ import distributed
 import pandas as pd
 import pytest
 
-from l2obench.bench.executors import dask_worker
-from l2obench.bench.executors.base import Executor, ExecutorError
-from l2obench.bench.executors.dask import DaskExecutor
-from l2obench.bench.executors.local import LocalExecutor
-from l2obench.bench.runner import Outcome, Runner
-from l2obench.bench.store import Run
-from l2obench.bench.suite import make_suite
+from l2obench.bench.config.suite import make_suite
+from l2obench.bench.run.executors import dask_worker
+from l2obench.bench.run.executors.base import Executor, ExecutorError
+from l2obench.bench.run.executors.dask import DaskExecutor
+from l2obench.bench.run.executors.local import LocalExecutor
+from l2obench.bench.run.runner import Outcome, Runner
+from l2obench.bench.store.store import Run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHECKPOINT = ROOT / "optimizers" / "checkpoints" / "quadratic.safetensors"
@@ -30,7 +30,7 @@ OURS = ["adam", "lstm[checkpoint=mine.safetensors]"]
 STRANGE = '''
 """Rules and tasks of a stranger, some with defects."""
 import os, pathlib, signal, time
-from l2obench.optimizers.sgd import SGD
+from l2obench.optimizers.designed.sgd import SGD
 from l2obench.tasks.quadratic import Quadratic
 
 

@@ -3,18 +3,18 @@
 import pytest
 import torch
 
-from l2obench.bench.metatrain.gradient import truncated_bptt
+from l2obench.bench.metatrain.estimators.gradient import truncated_bptt
 from l2obench.bench.metatrain.weighting import step_weights
-from l2obench.bench.problems import Problems
-from l2obench.bench.rollout import start
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.rollout import start
 from l2obench.optimizers.base import State
-from l2obench.optimizers.gac import GAC
-from l2obench.optimizers.learned import LearnedOptimizer
-from l2obench.optimizers.learned_adam import LearnedAdam
-from l2obench.optimizers.lstm import LSTM
-from l2obench.optimizers.mlp import MLP
-from l2obench.optimizers.ntm_bfgs import NTMBFGS
-from l2obench.optimizers.rnnprop import RNNprop
+from l2obench.optimizers.learned.base import LearnedOptimizer
+from l2obench.optimizers.learned.gac import GAC
+from l2obench.optimizers.learned.learned_adam import LearnedAdam
+from l2obench.optimizers.learned.lstm import LSTM
+from l2obench.optimizers.learned.mlp import MLP
+from l2obench.optimizers.learned.ntm_bfgs import NTMBFGS
+from l2obench.optimizers.learned.rnnprop import RNNprop
 from l2obench.tasks.base import Task, Tensors
 from l2obench.tasks.mnist import MnistMlp
 from l2obench.tasks.quadratic import Quadratic

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2obench.bench.identity import IdentityError, canonical, parse_identity
+from l2obench.bench.config.identity import IdentityError, canonical, parse_identity
 
 keys = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True)
 values = st.one_of(

@@ -7,17 +7,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from l2obench.bench.config.recipe import RecipeError, make_recipe
+from l2obench.bench.config.registry import UnknownName
 from l2obench.bench.metatrain.estimators.base import Walk
 from l2obench.bench.metatrain.estimators.imitation import Imitation, relative_distance_slopes
-from l2obench.bench.metatrain.known import Bowl, LearnedRate
-from l2obench.bench.metatrain.recipe import RecipeError, make_recipe
 from l2obench.bench.metatrain.trainer import Trainer
-from l2obench.bench.problems import Problems
-from l2obench.bench.registry import UnknownName
-from l2obench.bench.rollout import start
-from l2obench.optimizers.lstm import LSTM
-from l2obench.optimizers.momentum import Momentum
-from l2obench.optimizers.sgd import SGD
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.rollout import start
+from l2obench.bench.studies.known import Bowl, LearnedRate
+from l2obench.optimizers.designed.momentum import Momentum
+from l2obench.optimizers.designed.sgd import SGD
+from l2obench.optimizers.learned.lstm import LSTM
 from l2obench.tasks.mnist import MnistMlp
 
 DOUBLE = torch.float64
@@ -132,8 +132,8 @@ def test_both_lead_now_and_then_and_the_teacher_sees_the_gradients_met() -> None
 
 def test_it_learns_the_teachers_rate() -> None:
     rule = {
-        "task": "l2obench.bench.metatrain.known.Bowl[horizon=20]",
-        "optimizer": "l2obench.bench.metatrain.known.LearnedRate",
+        "task": "l2obench.bench.studies.known.Bowl[horizon=20]",
+        "optimizer": "l2obench.bench.studies.known.LearnedRate",
     }
     trainer = Trainer(make_recipe(VALUES | rule | {"lr": 0.3}))
     progress = trainer.begin()

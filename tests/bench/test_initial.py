@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from l2obench.bench.metatrain.initial import initial, remembering
-from l2obench.bench.metatrain.recipe import RecipeError, make_recipe
+from l2obench.bench.config.recipe import RecipeError, make_recipe
+from l2obench.bench.config.registry import optimizer_registry
+from l2obench.bench.metatrain.initial_phi import initial, remembering
 from l2obench.bench.metatrain.session import Session
-from l2obench.bench.registry import optimizer_registry
-from l2obench.optimizers.learned import LearnedOptimizer
-from l2obench.optimizers.lstm import LSTM
+from l2obench.optimizers.learned.base import LearnedOptimizer
+from l2obench.optimizers.learned.lstm import LSTM
 
 LONGEST = 200
 

@@ -7,17 +7,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from l2obench.bench import cli
-from l2obench.bench.metatrain.initialisation import fomaml, maml, reptile
-from l2obench.bench.metatrain.recipe import RecipeError
-from l2obench.bench.metatrain.start_training import StartRecipe, learn_start, make_start_recipe
+from l2obench.bench.commands import cli
+from l2obench.bench.config.recipe import RecipeError
+from l2obench.bench.config.registry import optimizer_registry, task_registry
+from l2obench.bench.metatrain.starts.methods import fomaml, maml, reptile
+from l2obench.bench.metatrain.starts.training import StartRecipe, learn_start, make_start_recipe
 from l2obench.bench.metatrain.trainer import MetaTrainingDiverged
-from l2obench.bench.problems import Problems
-from l2obench.bench.registry import optimizer_registry, task_registry
-from l2obench.bench.rollout import rollout
-from l2obench.bench.seeds import derive_seed
-from l2obench.optimizers.meta_sgd import MetaSGD, Misfit
-from l2obench.optimizers.sgd import SGD
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.rollout import rollout
+from l2obench.bench.rollout.seeds import derive_seed
+from l2obench.optimizers.designed.sgd import SGD
+from l2obench.optimizers.learned.meta_sgd import MetaSGD, Misfit
 from l2obench.tasks.quadratic import Quadratic
 
 RATE, STEPS, DIM = 0.02, 4, 3
@@ -134,7 +134,7 @@ def test_a_start_is_learned_on_functions_of_meta_training(monkeypatch: pytest.Mo
         asked.append((purpose, family, index))
         return derive_seed(purpose, family, index)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("l2obench.bench.metatrain.start_training.derive_seed", recorded)
+    monkeypatch.setattr("l2obench.bench.metatrain.starts.training.derive_seed", recorded)
     learn_start(small("reptile", trajectories=2, validation_functions=1))
     family = "sinusoid[layers=1,units=4]"
     training = [("meta-training", family, index) for index in range(8)]

@@ -8,11 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from l2obench.bench.config.recipe import RecipeError, make_recipe
 from l2obench.bench.metatrain import loss_scales
-from l2obench.bench.metatrain.recipe import RecipeError, make_recipe
 from l2obench.bench.metatrain.session import Session
 from l2obench.bench.metatrain.trainer import Trainer
-from l2obench.optimizers.checkpoint import read_checkpoint
+from l2obench.optimizers.learned.checkpoint import read_checkpoint
 from tests.bench.test_training import SMALL, same
 
 LEARNED = SMALL | {"weighting": "learned"}

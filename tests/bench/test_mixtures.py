@@ -8,22 +8,22 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from l2obench.bench.cli import app
-from l2obench.bench.identity import alternatives
+from l2obench.bench.commands.cli import app
+from l2obench.bench.config.identity import alternatives
+from l2obench.bench.config.recipe import RecipeError, make_recipe
+from l2obench.bench.config.registry import function_family
+from l2obench.bench.config.suite import Suite
 from l2obench.bench.metatrain.ranks import Share
-from l2obench.bench.metatrain.recipe import RecipeError, make_recipe
 from l2obench.bench.metatrain.scaling import ScaledProblems
 from l2obench.bench.metatrain.session import Session
 from l2obench.bench.metatrain.trainer import Trainer
 from l2obench.bench.metatrain.validation import criterion
-from l2obench.bench.problems import Problems
-from l2obench.bench.registry import function_family
-from l2obench.bench.rollout import rollout, start
-from l2obench.bench.seeds import derive_seed
-from l2obench.bench.store import StoreError
-from l2obench.bench.suite import Suite
-from l2obench.optimizers.checkpoint import read_checkpoint
-from l2obench.optimizers.sgd import SGD
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.rollout import rollout, start
+from l2obench.bench.rollout.seeds import derive_seed
+from l2obench.bench.store.store import StoreError
+from l2obench.optimizers.designed.sgd import SGD
+from l2obench.optimizers.learned.checkpoint import read_checkpoint
 from l2obench.tasks.quadratic import Quadratic
 
 DOUBLE = torch.float64
@@ -36,7 +36,7 @@ SMALL = {
     "validate_every": 2,
     "validation_functions": 4,
 }
-MIXTURE = ["quadratic[dim=2|3,horizon=12]", "l2obench.bench.metatrain.known.Bowl[horizon=7]"]
+MIXTURE = ["quadratic[dim=2|3,horizon=12]", "l2obench.bench.studies.known.Bowl[horizon=7]"]
 
 
 def test_bars_stand_for_every_combination() -> None:
@@ -82,7 +82,7 @@ def test_a_mixture_trains_is_validated_on_its_families_and_goes_on_exactly(tmp_p
 
 
 def test_held_out_families_validate_by_their_ratio_to_the_start() -> None:
-    held_out = ["quadratic[dim=4,horizon=12]", "l2obench.bench.metatrain.known.Bowl[horizon=12]"]
+    held_out = ["quadratic[dim=4,horizon=12]", "l2obench.bench.studies.known.Bowl[horizon=12]"]
     trainer = Trainer(make_recipe(SMALL | {"validation": held_out}))
     phi = trainer.begin().phi
     ratios = []
@@ -196,7 +196,7 @@ def test_the_command_line_says_it_all(tmp_path: Path) -> None:
     words = ["train", str(SMALL["optimizer"]), "-t", "quadratic[dim=2|3,horizon=12]", "--out", str(tmp_path)]
     words += [
         "--validation",
-        "l2obench.bench.metatrain.known.Bowl[horizon=7]",
+        "l2obench.bench.studies.known.Bowl[horizon=7]",
         "--estimator",
         "pes",
         "--pairs",
@@ -213,7 +213,7 @@ def test_the_command_line_says_it_all(tmp_path: Path) -> None:
     expected = {
         "task": "quadratic[dim=2,horizon=12]",
         "mixture": ["quadratic[dim=2,horizon=12]", "quadratic[dim=3,horizon=12]"],
-        "validation": ["l2obench.bench.metatrain.known.Bowl[horizon=7]"],
+        "validation": ["l2obench.bench.studies.known.Bowl[horizon=7]"],
         "estimator": "pes",
         "pairs": 2,
         "sigma": 0.1,

@@ -3,15 +3,15 @@
 import pytest
 import torch
 
+from l2obench.bench.config.recipe import RecipeError, Term, Weighting, make_recipe
 from l2obench.bench.metatrain.estimators.bptt import BPTT
+from l2obench.bench.metatrain.estimators.objective import Met, Objective
 from l2obench.bench.metatrain.estimators.second_order import SecondOrderBPTT
-from l2obench.bench.metatrain.known import Bowl, LearnedRate
-from l2obench.bench.metatrain.objective import Met, Objective
-from l2obench.bench.metatrain.recipe import RecipeError, Term, Weighting, make_recipe
 from l2obench.bench.metatrain.trainer import Trainer
 from l2obench.bench.metatrain.weighting import step_weights
-from l2obench.bench.problems import Problems
-from l2obench.optimizers.lstm import LSTM
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.studies.known import Bowl, LearnedRate
+from l2obench.optimizers.learned.lstm import LSTM
 from l2obench.tasks.base import Tensors
 from l2obench.tasks.mnist import MnistMlp
 from tests.bench.test_gradient import trained

@@ -8,8 +8,8 @@ import torch
 from torch.nn.functional import conv2d, relu
 from torch.utils.flop_counter import FlopCounterMode
 
-from l2obench.bench.operations import Operations
-from l2obench.optimizers.adam import Adam
+from l2obench.bench.measure.operations import Operations
+from l2obench.optimizers.designed.adam import Adam
 
 N = 6
 Call = Callable[[torch.Tensor, torch.Tensor], Any]

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from l2obench.bench.pictures import SEEDS, taken_from, to_record
-from l2obench.bench.rollout import rollout
-from l2obench.bench.runner import Runner
-from l2obench.bench.store import Run
-from l2obench.bench.suite import Cell
-from l2obench.optimizers.sgd import SGD
+from l2obench.bench.config.suite import Cell
+from l2obench.bench.measure.pictures import SEEDS, taken_from, to_record
+from l2obench.bench.rollout.rollout import rollout
+from l2obench.bench.run.runner import Runner
+from l2obench.bench.store.store import Run
+from l2obench.optimizers.designed.sgd import SGD
 from l2obench.tasks.base import Problem, Task, Tensors
 
 

@@ -12,19 +12,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from l2obench.bench.config.suite import make_suite
 from l2obench.bench.failures import Failure
-from l2obench.bench.runner import Outcome, Runner
-from l2obench.bench.store import Run
-from l2obench.bench.suite import make_suite
-from l2obench.bench.worker import Worker
-from l2obench.reports.page import write_report
+from l2obench.bench.run.runner import Outcome, Runner
+from l2obench.bench.run.worker import Worker
+from l2obench.bench.store.store import Run
+from l2obench.reports.page.page import write_report
 
 OPTIMIZERS = '''
 """Rules with defects."""
 import os, signal, sys, time
 import torch
 from l2obench.optimizers.base import Optimizer
-from l2obench.optimizers.sgd import SGD
+from l2obench.optimizers.designed.sgd import SGD
 
 
 class Fine(SGD):
@@ -388,7 +388,7 @@ def test_a_killed_run_leaves_no_process_behind(tmp_path: Path) -> None:
     """The worker hangs in a plugin when its parent is killed without a chance to clean up."""
     (tmp_path / "hanging.py").write_text(
         "import os, pathlib, time\n"
-        "from l2obench.optimizers.sgd import SGD\n"
+        "from l2obench.optimizers.designed.sgd import SGD\n"
         "class Hangs(SGD):\n"
         "    def update_tensor(self, grad, state, param):\n"
         "        part = pathlib.Path('pid.part')\n"

@@ -8,13 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from l2obench.bench.metatrain.gradient import truncated_bptt
+from l2obench.bench.config.recipe import RecipeError, make_recipe
+from l2obench.bench.metatrain.estimators.gradient import truncated_bptt
 from l2obench.bench.metatrain.ranks import Ranks
-from l2obench.bench.metatrain.recipe import RecipeError, make_recipe
 from l2obench.bench.metatrain.trainer import Trainer
-from l2obench.bench.problems import Problems
-from l2obench.bench.rollout import start
-from l2obench.bench.seeds import generator
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.rollout import start
+from l2obench.bench.rollout.seeds import generator
 from l2obench.optimizers.base import Tensors
 
 RULE = "lstm[hidden=6,output_scale=1,preprocessing=none]"

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from l2obench import optimizers, tasks
-from l2obench.bench.registry import (
+from l2obench.bench.config.registry import (
     BadParameters,
     Registry,
     UnknownName,
@@ -16,7 +16,7 @@ from l2obench.bench.registry import (
     optimizer_registry,
     task_registry,
 )
-from l2obench.optimizers.sgd import SGD
+from l2obench.optimizers.designed.sgd import SGD
 from l2obench.tasks.quadratic import Quadratic
 
 

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from l2obench.bench.problems import Problems
-from l2obench.bench.rollout import advance, mark_divergence, rollout, start
-from l2obench.bench.seeds import derive_seed
-from l2obench.optimizers.adam import Adam
-from l2obench.optimizers.nag import NAG
-from l2obench.optimizers.sgd import SGD
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.rollout import advance, mark_divergence, rollout, start
+from l2obench.bench.rollout.seeds import derive_seed
+from l2obench.optimizers.designed.adam import Adam
+from l2obench.optimizers.designed.nag import NAG
+from l2obench.optimizers.designed.sgd import SGD
 from l2obench.tasks.base import Task
 from l2obench.tasks.mnist import MnistMlp
 from l2obench.tasks.quadratic import Quadratic

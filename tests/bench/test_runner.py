@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 import torch
 
-from l2obench.bench.rollout import rollout
-from l2obench.bench.runner import Outcome, Runner
-from l2obench.bench.seeds import derive_seed
-from l2obench.bench.store import Run, StoreError
-from l2obench.bench.suite import Cell, make_suite
-from l2obench.optimizers.adam import Adam
+from l2obench.bench.config.suite import Cell, make_suite
+from l2obench.bench.rollout.rollout import rollout
+from l2obench.bench.rollout.seeds import derive_seed
+from l2obench.bench.run.runner import Outcome, Runner
+from l2obench.bench.store.store import Run, StoreError
 from l2obench.optimizers.base import State
-from l2obench.optimizers.sgd import SGD
+from l2obench.optimizers.designed.adam import Adam
+from l2obench.optimizers.designed.sgd import SGD
 from l2obench.tasks.quadratic import Quadratic
 
 CLOCKS = ["grad_seconds", "update_seconds"]

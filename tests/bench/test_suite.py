@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from l2obench.bench.identity import parse_identity
-from l2obench.bench.registry import BadParameters, UnknownName
-from l2obench.bench.suite import Cell, Suite, SuiteError, load_suite, make_suite, suite_names
+from l2obench.bench.config.identity import parse_identity
+from l2obench.bench.config.registry import BadParameters, UnknownName
+from l2obench.bench.config.suite import Cell, Suite, SuiteError, load_suite, make_suite, suite_names
 from l2obench.optimizers import RULES
-from l2obench.optimizers.checkpoint import encode_checkpoint
-from l2obench.optimizers.lstm import LSTM
+from l2obench.optimizers.learned.checkpoint import encode_checkpoint
+from l2obench.optimizers.learned.lstm import LSTM
 
 
 def plan(values: dict[str, object]) -> list[tuple[str, str, str]]:

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from l2obench.bench.cli import app
-from l2obench.bench.registry import task_registry
+from l2obench.bench.commands.cli import app
+from l2obench.bench.config.registry import task_registry
 from l2obench.bench.stats import TargetError, stored_targets
 from l2obench.bench.stats.targets import format_targets, make_targets, parse_targets
-from l2obench.bench.store import SCHEMAS, Run
+from l2obench.bench.store.store import SCHEMAS, Run
 
 
 def cell(optimizer: str, finals: list[float], **columns: object) -> list[dict[str, object]]:

@@ -4,10 +4,10 @@ import time
 
 import torch
 
-from l2obench.bench.costs import task_costs
-from l2obench.bench.timing import TIMED_STEPS, time_steps
+from l2obench.bench.measure.costs import task_costs
+from l2obench.bench.measure.timing import TIMED_STEPS, time_steps
 from l2obench.optimizers.base import State, Tensors
-from l2obench.optimizers.sgd import SGD
+from l2obench.optimizers.designed.sgd import SGD
 from l2obench.tasks.quadratic import Quadratic
 
 

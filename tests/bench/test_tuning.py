@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from l2obench.bench.rollout import rollout
-from l2obench.bench.seeds import derive_seed
-from l2obench.bench.tuning import tune
-from l2obench.optimizers.adam import Adam
+from l2obench.bench.measure.tuning import tune
+from l2obench.bench.rollout.rollout import rollout
+from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.optimizers.base import State
-from l2obench.optimizers.sgd import SGD
+from l2obench.optimizers.designed.adam import Adam
+from l2obench.optimizers.designed.sgd import SGD
 from l2obench.tasks.base import Problem, Task, Tensors
 from l2obench.tasks.quadratic import Quadratic
 

@@ -7,16 +7,16 @@ import pandas as pd
 import pytest
 import torch
 
-from l2obench.bench.cli import app
-from l2obench.bench.problems import Problems
-from l2obench.bench.rollout import advance, start
-from l2obench.bench.seeds import derive_seed
-from l2obench.bench.updates import Proposals, UpdatesError, proposals
-from l2obench.optimizers.adam import Adam
+from l2obench.bench.commands.cli import app
+from l2obench.bench.measure.updates import Proposals, UpdatesError, proposals
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.rollout import advance, start
+from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.optimizers.base import Optimizer
-from l2obench.optimizers.momentum import Momentum
-from l2obench.optimizers.ntm_bfgs import NTMBFGS
-from l2obench.optimizers.sgd import SGD
+from l2obench.optimizers.designed.adam import Adam
+from l2obench.optimizers.designed.momentum import Momentum
+from l2obench.optimizers.designed.sgd import SGD
+from l2obench.optimizers.learned.ntm_bfgs import NTMBFGS
 from l2obench.tasks.quadratic import Quadratic
 
 TASK = Quadratic(dim=4, horizon=12)

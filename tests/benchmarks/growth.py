@@ -15,15 +15,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from l2obench.bench.environment import environment
-from l2obench.bench.metatrain.gradient import truncated_bptt
-from l2obench.bench.problems import Problems
+from l2obench.bench.config.registry import optimizer_registry
+from l2obench.bench.metatrain.estimators.gradient import truncated_bptt
 from l2obench.bench.process import set_up_process
-from l2obench.bench.registry import optimizer_registry
-from l2obench.bench.rollout import rollout, start
-from l2obench.optimizers.adam import Adam
-from l2obench.optimizers.learned import LearnedOptimizer
-from l2obench.optimizers.lstm import LSTM
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.rollout import rollout, start
+from l2obench.bench.store.environment import environment
+from l2obench.optimizers.designed.adam import Adam
+from l2obench.optimizers.learned.base import LearnedOptimizer
+from l2obench.optimizers.learned.lstm import LSTM
 from l2obench.reports.formats import to_markdown
 from l2obench.tasks.mnist import MnistMlp
 from l2obench.tasks.quadratic import Quadratic

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from l2obench.bench.environment import environment
+from l2obench.bench.store.environment import environment
 from l2obench.reports.formats import to_markdown
 from tests.benchmarks.floor import Floor
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from l2obench.bench.memory import default_budget
-from l2obench.bench.registry import optimizer_registry
-from l2obench.bench.rollout import rollout
-from l2obench.optimizers.adam import Adam
+from l2obench.bench.config.registry import optimizer_registry
+from l2obench.bench.rollout.memory import default_budget
+from l2obench.bench.rollout.rollout import rollout
+from l2obench.optimizers.designed.adam import Adam
 from l2obench.tasks.base import Task
 from l2obench.tasks.cifar import CifarCnn
 from l2obench.tasks.mnist import MnistMlp

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from l2obench.bench.metatrain.gradient import truncated_bptt
-from l2obench.bench.problems import Problems
-from l2obench.bench.rollout import Carry, start
-from l2obench.optimizers.lstm import LSTM
+from l2obench.bench.metatrain.estimators.gradient import truncated_bptt
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.rollout import Carry, start
+from l2obench.optimizers.learned.lstm import LSTM
 from l2obench.tasks.base import Task, Tensors
 from l2obench.tasks.mnist import MnistMlp
 from l2obench.tasks.quadratic import Quadratic

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import torch
 
-from l2obench.bench.registry import optimizer_registry
-from l2obench.bench.rollout import rollout
-from l2obench.optimizers.adam import Adam
+from l2obench.bench.config.registry import optimizer_registry
+from l2obench.bench.rollout.rollout import rollout
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State
-from l2obench.optimizers.learned import LearnedOptimizer
-from l2obench.optimizers.lstm import LSTM
-from l2obench.optimizers.torch_optim import DropIn, bridge
+from l2obench.optimizers.bridged.torch_optim import DropIn, bridge
+from l2obench.optimizers.designed.adam import Adam
+from l2obench.optimizers.learned.base import LearnedOptimizer
+from l2obench.optimizers.learned.lstm import LSTM
 from l2obench.tasks.quadratic import Quadratic
 from tests.benchmarks.floor import Work
 from tests.benchmarks.peers.lstm_cell import CellRule

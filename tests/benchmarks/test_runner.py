@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from l2obench.bench import jobs, timing, tuning
-from l2obench.bench.runner import Runner
-from l2obench.bench.store import Run
-from l2obench.bench.suite import Suite, load_suite
+from l2obench.bench.config.suite import Suite, load_suite
+from l2obench.bench.measure import timing, tuning
+from l2obench.bench.run import jobs
+from l2obench.bench.run.runner import Runner
+from l2obench.bench.store.store import Run
 from tests.benchmarks.clock import cpu_seconds
 from tests.benchmarks.table import Row
 

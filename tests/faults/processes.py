@@ -28,7 +28,7 @@ def forked(*arguments: str, folder: Path, first: Callable[[], object] = lambda: 
         sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
         first()
         sys.argv = ["l2obench", *arguments]
-        from l2obench.bench.cli import main
+        from l2obench.bench.commands.cli import main
 
         main()
     except SystemExit as end:

@@ -14,11 +14,11 @@ from pathlib import Path
 import distributed
 import pytest
 
-from l2obench.bench.executors.base import ExecutorError
-from l2obench.bench.executors.dask import DaskExecutor
-from l2obench.bench.runner import Runner
-from l2obench.bench.store import Run
-from l2obench.bench.suite import Cell, make_suite
+from l2obench.bench.config.suite import Cell, make_suite
+from l2obench.bench.run.executors.base import ExecutorError
+from l2obench.bench.run.executors.dask import DaskExecutor
+from l2obench.bench.run.runner import Runner
+from l2obench.bench.store.store import Run
 from tests.faults.processes import assert_same
 
 pytestmark = pytest.mark.slow

@@ -17,14 +17,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from l2obench.bench.manifest import manifest
-from l2obench.bench.metatrain.recipe import make_recipe
+from l2obench.bench.config.recipe import make_recipe
+from l2obench.bench.config.registry import optimizer_registry
+from l2obench.bench.config.suite import load_suite, make_suite
 from l2obench.bench.metatrain.session import Session
-from l2obench.bench.registry import optimizer_registry
-from l2obench.bench.runner import Runner
-from l2obench.bench.store import SCHEMAS, Run, read_file
-from l2obench.bench.suite import load_suite, make_suite
-from l2obench.reports.page import _about
+from l2obench.bench.run.manifest import manifest
+from l2obench.bench.run.runner import Runner
+from l2obench.bench.store.store import SCHEMAS, Run, read_file
+from l2obench.reports.page.page import _about
 from l2obench.reports.reading import _plan
 from tests.faults.processes import command
 

@@ -82,7 +82,7 @@ def test_a_quota(tmp_path: Path) -> None:
 
 STRANGE = """
 import os, signal, torch
-from l2obench.optimizers.sgd import SGD
+from l2obench.optimizers.designed.sgd import SGD
 class Greedy(SGD):
     def update_tensor(self, grad, state, param):
         return torch.zeros(10**15), state

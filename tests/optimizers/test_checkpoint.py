@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from safetensors.torch import save
 
-from l2obench.bench.registry import identity_of, optimizer_registry
+from l2obench.bench.config.registry import identity_of, optimizer_registry
 from l2obench.optimizers import load, rule_of_checkpoint, shipped_checkpoints
 from l2obench.optimizers.base import CoordinatewiseOptimizer
-from l2obench.optimizers.checkpoint import MAX_BYTES, CheckpointError, encode_checkpoint, read_checkpoint
-from l2obench.optimizers.lstm import LSTM
+from l2obench.optimizers.learned.checkpoint import MAX_BYTES, CheckpointError, encode_checkpoint, read_checkpoint
+from l2obench.optimizers.learned.lstm import LSTM
 
 SMALL = LSTM(hidden=3, layers=1)
 

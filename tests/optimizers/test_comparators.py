@@ -10,18 +10,18 @@ import pytest
 import pytorch_optimizer
 import torch
 
-from l2obench.bench.optimizer_checks import CHECKS, check_optimizer
-from l2obench.bench.problems import Problems
-from l2obench.bench.registry import BadParameters, optimizer_registry
-from l2obench.bench.rollout import rollout
-from l2obench.bench.runner import Runner
-from l2obench.bench.store import Run
-from l2obench.bench.suite import make_suite
-from l2obench.bench.timing import COUNTED_STEPS, TIMED_STEPS, WARM_UP_STEPS, time_steps
+from l2obench.bench.config.registry import BadParameters, optimizer_registry
+from l2obench.bench.config.suite import make_suite
+from l2obench.bench.contract.optimizer_checks import CHECKS, check_optimizer
+from l2obench.bench.measure.timing import COUNTED_STEPS, TIMED_STEPS, WARM_UP_STEPS, time_steps
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.rollout import rollout
+from l2obench.bench.run.runner import Runner
+from l2obench.bench.store.store import Run
 from l2obench.optimizers import RULES
-from l2obench.optimizers.adamw import AdamW
 from l2obench.optimizers.base import Optimizer, Tensors
-from l2obench.optimizers.torch_optim import TorchOptimizer
+from l2obench.optimizers.bridged.torch_optim import TorchOptimizer
+from l2obench.optimizers.designed.adamw import AdamW
 from l2obench.tasks.mnist import MnistMlp
 from l2obench.tasks.quadratic import Quadratic
 

@@ -5,10 +5,10 @@ from typing import get_args
 import pytest
 import torch
 
-from l2obench.bench.registry import optimizer_registry
-from l2obench.bench.rollout import rollout
-from l2obench.optimizers.cosine import RULES, Cosine
-from l2obench.optimizers.torch_optim import DropIn
+from l2obench.bench.config.registry import optimizer_registry
+from l2obench.bench.rollout.rollout import rollout
+from l2obench.optimizers.bridged.torch_optim import DropIn
+from l2obench.optimizers.designed.cosine import RULES, Cosine
 from l2obench.tasks.quadratic import Quadratic
 from tests.optimizers.test_rules import rosenbrock
 

@@ -6,25 +6,25 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from l2obench.bench.operations import Operations
-from l2obench.optimizers.adafac_mlp import AdafacMLP
-from l2obench.optimizers.adam import Adam
-from l2obench.optimizers.adamw import AdamW
+from l2obench.bench.measure.operations import Operations
 from l2obench.optimizers.base import Optimizer
-from l2obench.optimizers.gac import GAC
-from l2obench.optimizers.learned import LearnedOptimizer
-from l2obench.optimizers.learned_adam import LearnedAdam
-from l2obench.optimizers.lstm import LSTM
-from l2obench.optimizers.meta_sgd import MetaSGD
-from l2obench.optimizers.mlp import MLP
-from l2obench.optimizers.momentum import Momentum
-from l2obench.optimizers.nag import NAG
-from l2obench.optimizers.ntm_bfgs import NTMBFGS
-from l2obench.optimizers.rmsprop import RMSprop
-from l2obench.optimizers.rnnprop import RNNprop
-from l2obench.optimizers.sgd import SGD
-from l2obench.optimizers.star import STAR
-from l2obench.optimizers.velo import VeLO
+from l2obench.optimizers.designed.adam import Adam
+from l2obench.optimizers.designed.adamw import AdamW
+from l2obench.optimizers.designed.momentum import Momentum
+from l2obench.optimizers.designed.nag import NAG
+from l2obench.optimizers.designed.rmsprop import RMSprop
+from l2obench.optimizers.designed.sgd import SGD
+from l2obench.optimizers.learned.adafac_mlp import AdafacMLP
+from l2obench.optimizers.learned.base import LearnedOptimizer
+from l2obench.optimizers.learned.gac import GAC
+from l2obench.optimizers.learned.learned_adam import LearnedAdam
+from l2obench.optimizers.learned.lstm import LSTM
+from l2obench.optimizers.learned.meta_sgd import MetaSGD
+from l2obench.optimizers.learned.mlp import MLP
+from l2obench.optimizers.learned.ntm_bfgs import NTMBFGS
+from l2obench.optimizers.learned.rnnprop import RNNprop
+from l2obench.optimizers.learned.star import STAR
+from l2obench.optimizers.learned.velo import VeLO
 
 COORDINATES = 8
 

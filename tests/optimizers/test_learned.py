@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from l2obench.bench.config.recipe import make_recipe
+from l2obench.bench.config.registry import optimizer_registry
+from l2obench.bench.contract.optimizer_checks import CHECKS, check_optimizer
 from l2obench.bench.metatrain.estimators import make_estimator
-from l2obench.bench.metatrain.recipe import make_recipe
-from l2obench.bench.optimizer_checks import CHECKS, check_optimizer
-from l2obench.bench.problems import Problems
-from l2obench.bench.registry import optimizer_registry
+from l2obench.bench.rollout.problems import Problems
 from l2obench.optimizers import RULES
 from l2obench.optimizers.base import CoordinatewiseOptimizer
-from l2obench.optimizers.checkpoint import encode_checkpoint
-from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.optimizers.learned.base import LearnedOptimizer
+from l2obench.optimizers.learned.checkpoint import encode_checkpoint
 from l2obench.tasks.quadratic import Quadratic
 
 OF_ONE_ARCHITECTURE = {"meta-sgd"}  # has tests of its own

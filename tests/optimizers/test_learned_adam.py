@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from l2obench.optimizers.learned_adam import LearnedAdam
+from l2obench.optimizers.learned.learned_adam import LearnedAdam
 
 
 @pytest.mark.parametrize("graph", [True, False], ids=["graph", "in place"])

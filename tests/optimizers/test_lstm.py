@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from l2obench.optimizers.base import State
-from l2obench.optimizers.cell import BLOCK
-from l2obench.optimizers.lstm import LSTM
+from l2obench.optimizers.learned.cell import BLOCK
+from l2obench.optimizers.learned.lstm import LSTM
 
 
 def trained(**parameters: object) -> LSTM:
@@ -108,7 +108,7 @@ def test_lr_multiplies_the_update_by_replica() -> None:
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_the_backward_pass_by_hand_is_autograds(layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """In float64, over several blocks, from a state that is not zero, with an lr for each replica."""
-    monkeypatch.setattr("l2obench.optimizers.cell.BLOCK", 5)
+    monkeypatch.setattr("l2obench.optimizers.learned.cell.BLOCK", 5)
     rule = trained(hidden=4, layers=layers).stacked({"lr": torch.tensor([[1.0, 0.5]])})
     phi = {name: value.double().requires_grad_() for name, value in rule.meta_parameters.items()}
     random = torch.Generator().manual_seed(4)

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from l2obench.bench.metatrain.recipe import make_recipe
+from l2obench.bench.config.recipe import make_recipe
+from l2obench.bench.config.registry import BadParameters, optimizer_registry
+from l2obench.bench.config.suite import SuiteError, make_suite
 from l2obench.bench.metatrain.trainer import Trainer
-from l2obench.bench.registry import BadParameters, optimizer_registry
-from l2obench.bench.suite import SuiteError, make_suite
-from l2obench.optimizers.checkpoint import encode_checkpoint
-from l2obench.optimizers.meta_sgd import MetaSGD, Misfit
-from l2obench.optimizers.sgd import SGD
+from l2obench.optimizers.designed.sgd import SGD
+from l2obench.optimizers.learned.checkpoint import encode_checkpoint
+from l2obench.optimizers.learned.meta_sgd import MetaSGD, Misfit
 
 RATES = {"w": torch.tensor([[0.1, -0.2]]), "b": torch.tensor(0.3)}
 SHAPES = {"w": (1, 2), "b": ()}

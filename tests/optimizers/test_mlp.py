@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from l2obench.optimizers.mlp import MLP
+from l2obench.optimizers.learned.mlp import MLP
 
 BETAS = [0.1, 0.5, 0.9, 0.99, 0.999, 0.9999]
 TIMES = [1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000, 100000]

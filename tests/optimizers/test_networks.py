@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from l2obench.bench.metatrain.gradient import truncated_bptt
-from l2obench.bench.problems import Problems
-from l2obench.bench.registry import BadParameters, optimizer_registry
-from l2obench.bench.rollout import start
-from l2obench.bench.suite import SuiteError, make_suite
-from l2obench.optimizers.checkpoint import encode_checkpoint
-from l2obench.optimizers.lstm import LSTM
-from l2obench.optimizers.torch_optim import DropIn
+from l2obench.bench.config.registry import BadParameters, optimizer_registry
+from l2obench.bench.config.suite import SuiteError, make_suite
+from l2obench.bench.metatrain.estimators.gradient import truncated_bptt
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.rollout import start
+from l2obench.optimizers.bridged.torch_optim import DropIn
+from l2obench.optimizers.learned.checkpoint import encode_checkpoint
+from l2obench.optimizers.learned.lstm import LSTM
 from l2obench.tasks.cifar import CifarCnn
 
 GROUPS = {"conv": ("kernel",), "fc": ("weight", "bias")}

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from l2obench.optimizers.cell import BLOCK
-from l2obench.optimizers.rnnprop import RNNprop
+from l2obench.optimizers.learned.cell import BLOCK
+from l2obench.optimizers.learned.rnnprop import RNNprop
 
 GATES = torch.cat([torch.arange(0, 12), torch.arange(18, 24), torch.arange(12, 18)])  # ours to torch's order
 

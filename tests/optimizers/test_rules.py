@@ -6,13 +6,13 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from l2obench.optimizers.adam import LARGE, Adam
-from l2obench.optimizers.adamw import AdamW
 from l2obench.optimizers.base import Optimizer
-from l2obench.optimizers.momentum import Momentum
-from l2obench.optimizers.nag import NAG
-from l2obench.optimizers.rmsprop import RMSprop
-from l2obench.optimizers.sgd import SGD
+from l2obench.optimizers.designed.adam import LARGE, Adam
+from l2obench.optimizers.designed.adamw import AdamW
+from l2obench.optimizers.designed.momentum import Momentum
+from l2obench.optimizers.designed.nag import NAG
+from l2obench.optimizers.designed.rmsprop import RMSprop
+from l2obench.optimizers.designed.sgd import SGD
 
 PAIRS: list[tuple[Optimizer, Callable[..., torch.optim.Optimizer]]] = [
     (SGD(lr=0.02), lambda p: torch.optim.SGD(p, lr=0.02)),

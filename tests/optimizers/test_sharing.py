@@ -8,11 +8,11 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from l2obench.optimizers.base import Tensors
-from l2obench.optimizers.cell import BLOCK
-from l2obench.optimizers.gac import GAC
-from l2obench.optimizers.learned import LearnedOptimizer
-from l2obench.optimizers.lstm import LSTM
-from l2obench.optimizers.ntm_bfgs import NTMBFGS
+from l2obench.optimizers.learned.base import LearnedOptimizer
+from l2obench.optimizers.learned.cell import BLOCK
+from l2obench.optimizers.learned.gac import GAC
+from l2obench.optimizers.learned.lstm import LSTM
+from l2obench.optimizers.learned.ntm_bfgs import NTMBFGS
 from tests.optimizers.replay import run
 
 STEPS = 5

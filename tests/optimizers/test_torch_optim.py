@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 import torch
 
-from l2obench.bench.problems import Problems
-from l2obench.bench.registry import BadParameters, optimizer_registry
-from l2obench.bench.rollout import advance, rollout, start
+from l2obench.bench.config.registry import BadParameters, optimizer_registry
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.rollout import advance, rollout, start
 from l2obench.optimizers import RULES, load
-from l2obench.optimizers.adam import Adam
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer
-from l2obench.optimizers.learned import LearnedOptimizer
-from l2obench.optimizers.lstm import LSTM
-from l2obench.optimizers.sgd import SGD
-from l2obench.optimizers.torch_optim import DropIn, bridge
+from l2obench.optimizers.bridged.torch_optim import DropIn, bridge
+from l2obench.optimizers.designed.adam import Adam
+from l2obench.optimizers.designed.sgd import SGD
+from l2obench.optimizers.learned.base import LearnedOptimizer
+from l2obench.optimizers.learned.lstm import LSTM
 from l2obench.tasks.quadratic import Quadratic
 
 HAND_DESIGNED = [

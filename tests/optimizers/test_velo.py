@@ -13,19 +13,19 @@ import torch
 from pydantic import PrivateAttr
 from safetensors.torch import load_file
 
-from l2obench.bench.cli import main
+from l2obench.bench.commands.cli import main
+from l2obench.bench.measure.timing import time_steps
+from l2obench.bench.measure.updates import proposals
+from l2obench.bench.metatrain.estimators.gradient import truncated_bptt
 from l2obench.bench.metatrain.estimators.imitation import Imitation
-from l2obench.bench.metatrain.gradient import truncated_bptt
-from l2obench.bench.metatrain.second_order import second_order_bptt
-from l2obench.bench.problems import Problems
-from l2obench.bench.rollout import rollout, start
-from l2obench.bench.timing import time_steps
-from l2obench.bench.updates import proposals
-from l2obench.optimizers.adam import Adam
+from l2obench.bench.metatrain.estimators.second_order_gradient import second_order_bptt
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.rollout import rollout, start
 from l2obench.optimizers.base import State, Tensors
-from l2obench.optimizers.checkpoint import CheckpointError
-from l2obench.optimizers.velo import VeLO
-from l2obench.optimizers.velo_weights import convert
+from l2obench.optimizers.designed.adam import Adam
+from l2obench.optimizers.learned.checkpoint import CheckpointError
+from l2obench.optimizers.learned.velo import VeLO
+from l2obench.optimizers.learned.velo_weights import convert
 from l2obench.tasks.quadratic import Quadratic
 
 HERE = Path(__file__).parent

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from l2obench.bench.store import Run
+from l2obench.bench.store.store import Run
 
 Rows = list[dict[str, Any]]
 Cell = Callable[..., Rows]

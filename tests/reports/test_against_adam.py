@@ -10,14 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from l2obench.bench.stats import Target, stored_targets
-from l2obench.reports import reference
-from l2obench.reports.comparison import against_adam
-from l2obench.reports.costs import costs
-from l2obench.reports.curves import scenes
-from l2obench.reports.plots import line_styles
-from l2obench.reports.profile_figure import draw_profiles
-from l2obench.reports.profiles import ALL_TASKS, profile_table, profiles
-from l2obench.reports.tables import time_to_target
+from l2obench.reports.figures.curves import line_styles
+from l2obench.reports.figures.profiles import draw_profiles
+from l2obench.reports.numbers import reference
+from l2obench.reports.numbers.comparison import against_adam
+from l2obench.reports.numbers.costs import costs
+from l2obench.reports.numbers.curves import scenes
+from l2obench.reports.numbers.profiles import ALL_TASKS, profile_table, profiles
+from l2obench.reports.numbers.tables import time_to_target
 
 INF = float("inf")
 LOSSES = st.lists(st.one_of(st.floats(0.01, 9.0), st.just(INF), st.none()), min_size=4, max_size=4)
@@ -201,7 +201,7 @@ class TestCosts:
 
 
 def test_pages_of_runs_hold_every_table(cell, write_run, tmp_path: Path):
-    from l2obench.reports.page import write_report
+    from l2obench.reports.page.page import write_report
 
     run = write_run(tmp_path / "run", [cell("adam", [1.0, 2.0]), cell("lstm", [0.5, 0.6], learned=True)])
     report = write_report([run], tmp_path / "report")

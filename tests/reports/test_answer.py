@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from l2obench.reports.answer import busy, clocks, held_out
+from l2obench.reports.page.answer import busy, clocks, held_out
 
 HEADLINE = {"task": "bowl", "optimizer": "lstm", "track": "default", "baseline": "nag", "baseline_track": "tuned"}
 

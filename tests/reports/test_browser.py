@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from playwright import sync_api as playwright
 
-from l2obench.reports import plots, profile_figure
+from l2obench.reports.figures import curves as plots
+from l2obench.reports.figures import profiles as profile_figure
 from l2obench.reports.formats import number
-from l2obench.reports.page import write_report
+from l2obench.reports.numbers.tables import final_losses
+from l2obench.reports.page.page import write_report
 from l2obench.reports.reading import read_results
-from l2obench.reports.tables import final_losses
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(

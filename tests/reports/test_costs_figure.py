@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from l2obench.reports.costs import costs
-from l2obench.reports.costs_figure import draw_costs, in_multiples
+from l2obench.reports.figures.costs import draw_costs, in_multiples
+from l2obench.reports.numbers.costs import costs
 from l2obench.reports.reading import read_results
 
 MANIFEST = {"costs": {"tasks": {"bowl": {"parameters": 10}}, "optimizers": {"adam": {"flops_per_coordinate": 11}}}}

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from l2obench.reports.curves import band, final_loss_spreads, landscapes, learning_curves, running_mean
+from l2obench.reports.numbers.curves import band, final_loss_spreads, landscapes, learning_curves, running_mean
 
 INF = float("inf")
 

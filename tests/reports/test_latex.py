@@ -6,7 +6,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2obench.reports.latex import escaped, to_latex
+from l2obench.reports.page.latex import escaped, to_latex
 
 
 def test_table_as_it_stands() -> None:

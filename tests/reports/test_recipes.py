@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from l2obench.reports.page import write_report
-from l2obench.reports.recipes import deciding, in_words, recipes, words
-from l2obench.reports.recipes_figure import draw_recipes, maps
-from l2obench.reports.tables import headline
+from l2obench.reports.figures.recipes import draw_recipes, maps
+from l2obench.reports.numbers.recipes import deciding, in_words, recipes, words
+from l2obench.reports.numbers.tables import headline
+from l2obench.reports.page.page import write_report
 
 ABOUT = {"task": "bowl", "commit": "c", "seconds": 1.0, "trajectories": 5, "estimator": "tbptt"}
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from l2obench.reports.canvas import theme
-from l2obench.reports.start_figure import by_start, start_figure
+from l2obench.reports.figures.canvas import theme
+from l2obench.reports.figures.starts import by_start, start_figure
 
 
 @pytest.fixture

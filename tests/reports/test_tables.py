@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from l2obench.reports import tables
+from l2obench.reports.numbers import tables
 
 INF = float("inf")
 

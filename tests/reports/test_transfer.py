@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from matplotlib.patches import Rectangle
 
-from l2obench.reports import tables
-from l2obench.reports.familiarity import familiarity
-from l2obench.reports.generalization import generalization
-from l2obench.reports.page import write_report
-from l2obench.reports.transfer_figure import draw_transfer, transfer_figure
+from l2obench.reports.figures.generalization import draw_transfer, transfer_figure
+from l2obench.reports.numbers import tables
+from l2obench.reports.numbers.familiarity import familiarity
+from l2obench.reports.numbers.generalization import generalization
+from l2obench.reports.page.page import write_report
 
 INF = float("inf")
 RECIPES = {

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from l2obench.reports.canvas import theme
-from l2obench.reports.updates import draw_updates, updates_figure
+from l2obench.reports.figures.canvas import theme
+from l2obench.reports.figures.updates import draw_updates, updates_figure
 
 STEPS, GRADIENTS = [2, 5], np.linspace(-1, 1, 5)
 NAMES = {"lstm[checkpoint=mine]": True, "sgd": False, "$x$_y": False}

@@ -2,7 +2,7 @@
 
 import torch
 
-from l2obench.bench.problems import Problems
+from l2obench.bench.rollout.problems import Problems
 from l2obench.tasks.base import Task, Tensors
 
 

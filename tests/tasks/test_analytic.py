@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.optimize import rosen, rosen_der
 
-from l2obench.bench.problems import Problems
+from l2obench.bench.rollout.problems import Problems
 from l2obench.tasks.base import Task
 from l2obench.tasks.ill_conditioned import IllConditioned
 from l2obench.tasks.rosenbrock import ChainedRosenbrock

@@ -7,7 +7,7 @@ from torch.nn.functional import linear, mse_loss
 
 from l2obench.tasks.autoencoder import Autoencoder
 from l2obench.tasks.base import Tensors
-from l2obench.tasks.data import digits
+from l2obench.tasks.data.digits import digits
 from tests.tasks.replicas import assert_gradient_by_hand, stacked
 
 ACTIVATIONS = {"sigmoid": torch.sigmoid, "relu": torch.relu, "gelu": torch.nn.functional.gelu}

@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from l2obench.bench.problems import Problems
-from l2obench.bench.registry import BadParameters, task_registry
-from l2obench.bench.rollout import rollout
-from l2obench.optimizers import adam
-from l2obench.tasks import cifar10
+from l2obench.bench.config.registry import BadParameters, task_registry
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.rollout import rollout
+from l2obench.optimizers.designed import adam
 from l2obench.tasks.base import Task
 from l2obench.tasks.cifar import CifarCnn, _each, _replica_by_hand
-from l2obench.tasks.data import DataMissing
-from l2obench.tasks.photographs import read_image
-from l2obench.tasks.photos10 import PHOTOS10, TRAIN_WIDTH, crops
+from l2obench.tasks.data import cifar10
+from l2obench.tasks.data.digits import DataMissing
+from l2obench.tasks.data.photographs import read_image
+from l2obench.tasks.data.photos10 import PHOTOS10, TRAIN_WIDTH, crops
 
 SMALL = {"channels": 3, "batch": 8}
 

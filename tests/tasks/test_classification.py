@@ -9,11 +9,11 @@ from torch.nn.functional import cross_entropy, elu, gelu, linear
 
 from l2obench.tasks.base import Tensors
 from l2obench.tasks.classification import Classifier
-from l2obench.tasks.data import Labelled
+from l2obench.tasks.data.digits import Labelled
+from l2obench.tasks.data.photos10 import crops
+from l2obench.tasks.data.scikit import scikit
 from l2obench.tasks.logistic import Logistic
 from l2obench.tasks.perceptron import Perceptron
-from l2obench.tasks.photos10 import crops
-from l2obench.tasks.scikit import scikit
 from tests.tasks.replicas import assert_gradient_by_hand, stacked
 
 ACTIVATIONS = {"sigmoid": torch.sigmoid, "relu": torch.relu, "tanh": torch.tanh, "elu": elu, "gelu": gelu}

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-import l2obench.tasks.data
-from l2obench.tasks.data import MNIST_SHA256, DataMissing, digits, fetch_mnist
+import l2obench.tasks.data.digits
+from l2obench.tasks.data.digits import MNIST_SHA256, DataMissing, digits, fetch_mnist
 
 
 def test_embedded_digits_are_split_and_shuffled() -> None:
@@ -31,7 +31,7 @@ def test_parsed_digits_are_cached_and_the_cache_gives_the_same(tmp_path: Path, m
     monkeypatch.setenv("L2OBENCH_DATA", str(tmp_path))
     parsed = digits("mnist5k", "test")
     assert [path.suffix for path in tmp_path.iterdir()] == [".safetensors"]
-    l2obench.tasks.data._digits.cache_clear()
+    l2obench.tasks.data.digits._digits.cache_clear()
     cached = digits("mnist5k", "test")
     for found in (parsed, cached):
         torch.testing.assert_close(found.inputs, expected.inputs, rtol=0, atol=0)
@@ -43,7 +43,7 @@ def test_a_damaged_cache_is_parsed_again(tmp_path: Path, monkeypatch: pytest.Mon
     digits("mnist5k", "test")
     (cache,) = tmp_path.iterdir()
     cache.write_bytes(cache.read_bytes()[:1000])
-    l2obench.tasks.data._digits.cache_clear()
+    l2obench.tasks.data.digits._digits.cache_clear()
     assert len(digits("mnist5k", "test").labels) == 1000
 
 
@@ -73,7 +73,7 @@ def write_mnist(folder: Path) -> dict[str, str]:
 
 def test_mnist_is_read_through_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("L2OBENCH_DATA", str(tmp_path))
-    monkeypatch.setattr(l2obench.tasks.data, "MNIST_SHA256", write_mnist(tmp_path))
+    monkeypatch.setattr(l2obench.tasks.data.digits, "MNIST_SHA256", write_mnist(tmp_path))
     train = digits("mnist", "train")
     assert train.inputs.shape == (30, 784)
     assert train.labels.shape == (30,)

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from l2obench.tasks.data import digits
+from l2obench.tasks.data.digits import digits
 from l2obench.tasks.mnist import MnistMlp
 from tests.tasks.replicas import assert_gradient_by_hand
 

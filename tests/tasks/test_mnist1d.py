@@ -8,9 +8,9 @@ import pytest
 import torch
 from mnist1d.data import make_dataset
 
-from l2obench.tasks import mnist1d as source
-from l2obench.tasks.data import DataMissing
-from l2obench.tasks.mnist1d import mnist1d
+from l2obench.tasks.data import mnist1d as source
+from l2obench.tasks.data.digits import DataMissing
+from l2obench.tasks.data.mnist1d import mnist1d
 
 
 @pytest.fixture

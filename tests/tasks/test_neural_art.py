@@ -6,19 +6,19 @@ import pytest
 import torch
 from PIL import Image
 
-from l2obench.bench.metatrain.recipe import Recipe
+from l2obench.bench.config.recipe import Recipe
+from l2obench.bench.config.registry import task_registry
+from l2obench.bench.measure.tuning import tune
 from l2obench.bench.metatrain.trainer import Trainer
-from l2obench.bench.problems import Problems
-from l2obench.bench.registry import task_registry
-from l2obench.bench.rollout import rollout
-from l2obench.bench.seeds import generator
-from l2obench.bench.tuning import tune
-from l2obench.optimizers.adam import Adam
-from l2obench.optimizers.sgd import SGD
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.rollout import rollout
+from l2obench.bench.rollout.seeds import generator
+from l2obench.optimizers.designed.adam import Adam
+from l2obench.optimizers.designed.sgd import SGD
 from l2obench.tasks.base import HeldOut, Task, Tensors
+from l2obench.tasks.data.photographs import ImageError, image_path, read_image, square
+from l2obench.tasks.data.vgg import normalised, vgg
 from l2obench.tasks.neural_art import CONTENT_LAYER, CONTENTS, STYLE_LAYERS, TEST_STYLES, NeuralArt
-from l2obench.tasks.photographs import ImageError, image_path, read_image, square
-from l2obench.tasks.vgg import normalised, vgg
 
 
 def stacked(task: NeuralArt, settings: int) -> tuple[Tensors, Tensors]:
@@ -107,9 +107,9 @@ def test_training_contents_and_styles_are_trained_on() -> None:
 def test_tuning_sees_no_test_photograph(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     monkeypatch.setattr("l2obench.tasks.neural_art.read_image", lambda name: opened.append(name) or read_image(name))
-    monkeypatch.setattr("l2obench.bench.tuning.FIRST", -6)
-    monkeypatch.setattr("l2obench.bench.tuning.LAST", -2)
-    monkeypatch.setattr("l2obench.bench.tuning._beyond", lambda *_: [])
+    monkeypatch.setattr("l2obench.bench.measure.tuning.FIRST", -6)
+    monkeypatch.setattr("l2obench.bench.measure.tuning.LAST", -2)
+    monkeypatch.setattr("l2obench.bench.measure.tuning._beyond", lambda *_: [])
     tuning = tune(NeuralArt(horizon=1), SGD(), 8)
     assert not set(opened) & {*CONTENTS["test"], *TEST_STYLES}
     assert set(opened) & {*CONTENTS["train"]}

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from l2obench.tasks import photographs
-from l2obench.tasks.photographs import PHOTOGRAPHS, ImageError, image_source, read_image
+from l2obench.tasks.data import photographs
+from l2obench.tasks.data.photographs import PHOTOGRAPHS, ImageError, image_source, read_image
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from safetensors.torch import save
 from torch.nn.functional import linear
 
-from l2obench.bench.chain import describe
-from l2obench.bench.problems import Problems
-from l2obench.bench.registry import BadParameters, function_family, identity_of, task_registry
-from l2obench.bench.suite import Cell
-from l2obench.optimizers.sgd import SGD
+from l2obench.bench.config.registry import BadParameters, function_family, identity_of, task_registry
+from l2obench.bench.config.suite import Cell
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.run.cell import describe
+from l2obench.optimizers.designed.sgd import SGD
 from l2obench.tasks import shipped_starts
 from l2obench.tasks.base import Tensors
 from l2obench.tasks.sinusoid import Sinusoid

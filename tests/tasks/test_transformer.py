@@ -8,10 +8,10 @@ from pydantic import ValidationError
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from l2obench.bench.problems import Problems
+from l2obench.bench.rollout.problems import Problems
 from l2obench.tasks.base import Tensors
+from l2obench.tasks.data.unicode_names import ALPHABET, codes, unicode_names, unicode_names_sources
 from l2obench.tasks.transformer import CharTransformer
-from l2obench.tasks.unicode_names import ALPHABET, codes, unicode_names, unicode_names_sources
 
 CPU = torch.device("cpu")
 SMALL = {"width": 8, "heads": 2, "context": 6, "batch": 3, "scale": 0.5}

@@ -8,11 +8,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-import l2obench.tasks.vgg
-from l2obench.tasks.data import DataMissing
-from l2obench.tasks.neural_art import CONTENTS, TEST_STYLES, NeuralArt
-from l2obench.tasks.photographs import read_image, square
-from l2obench.tasks.vgg import (
+import l2obench.tasks.data.vgg
+from l2obench.tasks.data.digits import DataMissing
+from l2obench.tasks.data.photographs import read_image, square
+from l2obench.tasks.data.vgg import (
     BLOCKS,
     CALIBRATION,
     LAYERS,
@@ -23,12 +22,13 @@ from l2obench.tasks.vgg import (
     pixels,
     vgg,
 )
+from l2obench.tasks.neural_art import CONTENTS, TEST_STYLES, NeuralArt
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("L2OBENCH_DATA", str(tmp_path))
-    l2obench.tasks.vgg._vgg.cache_clear()
+    l2obench.tasks.data.vgg._vgg.cache_clear()
     return tmp_path
 
 
@@ -119,7 +119,7 @@ def test_prepare_keeps_the_convolutions_of_the_file_with_the_right_hash(
 ) -> None:
     archive = folder / "vgg16-397923af.pth"
     torch.save(weights() | {"classifier.0.weight": torch.zeros(2, 2)}, archive)
-    monkeypatch.setattr(l2obench.tasks.vgg, "VGG16_SHA256", hashlib.sha256(archive.read_bytes()).hexdigest())
+    monkeypatch.setattr(l2obench.tasks.data.vgg, "VGG16_SHA256", hashlib.sha256(archive.read_bytes()).hexdigest())
     fetch_vgg16(folder)
     torch.testing.assert_close(vgg("vgg16", torch.empty(0)).weights[9], weights()["features.21.weight"])
     sources = NeuralArt(features="vgg16").sources()

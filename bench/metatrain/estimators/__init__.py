@@ -1,15 +1,15 @@
 """Gradient estimators, by the name that a recipe gives them."""
 
+from l2obench.bench.config.recipe import Recipe
+from l2obench.bench.config.registry import optimizer_registry
 from l2obench.bench.metatrain.estimators.base import Estimator
 from l2obench.bench.metatrain.estimators.bptt import BPTT
 from l2obench.bench.metatrain.estimators.es import ES
 from l2obench.bench.metatrain.estimators.imitation import Imitation
 from l2obench.bench.metatrain.estimators.nres import NRES
+from l2obench.bench.metatrain.estimators.objective import Objective
 from l2obench.bench.metatrain.estimators.pes import PES
 from l2obench.bench.metatrain.estimators.second_order import SecondOrderBPTT
-from l2obench.bench.metatrain.objective import Objective
-from l2obench.bench.metatrain.recipe import Recipe
-from l2obench.bench.registry import optimizer_registry
 
 
 def make_estimator(recipe: Recipe) -> Estimator:

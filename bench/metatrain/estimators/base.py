@@ -15,11 +15,11 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from l2obench.bench.metatrain.objective import Met, Objective
+from l2obench.bench.metatrain.estimators.objective import Met, Objective
 from l2obench.bench.metatrain.ranks import Share
-from l2obench.bench.problems import Problems
-from l2obench.bench.rollout import Carry, start
-from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.rollout import Carry, start
+from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.tasks.base import Tensors
 
 

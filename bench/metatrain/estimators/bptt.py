@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from l2obench.bench.metatrain.estimators.base import Estimate, Estimator, Walk
-from l2obench.bench.metatrain.gradient import truncated_bptt
-from l2obench.bench.problems import Problems
-from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.bench.metatrain.estimators.gradient import truncated_bptt
+from l2obench.bench.rollout.problems import Problems
+from l2obench.optimizers.learned.base import LearnedOptimizer
 
 
 @dataclass(frozen=True, kw_only=True)
 class BPTT(Estimator):
-    """Σ_s ⟨∂u_s/∂φ, G_s⟩ within a segment; `l2obench.bench.metatrain.gradient` has the derivation.
+    """Σ_s ⟨∂u_s/∂φ, G_s⟩ within a segment; `l2obench.bench.metatrain.estimators.gradient` has the derivation.
 
     Source: Andrychowicz et al. 2016, section 2. No variance beyond that of the functions and, with `coordinates`, of
     the sampled coordinates. Biased twice: what an update does to losses after its segment counts for nothing (the

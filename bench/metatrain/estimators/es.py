@@ -14,8 +14,8 @@ from l2obench.bench.metatrain.estimators.particles import (
     roll,
     spread,
 )
-from l2obench.bench.problems import Problems
-from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.bench.rollout.problems import Problems
+from l2obench.optimizers.learned.base import LearnedOptimizer
 
 
 @dataclass(frozen=True, kw_only=True)

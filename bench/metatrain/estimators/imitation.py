@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from l2obench.bench.metatrain.estimators.base import Estimate, Estimator, Walk
-from l2obench.bench.metatrain.tape import Tape, choose
-from l2obench.bench.problems import Problems
-from l2obench.bench.rollout import evaluated
+from l2obench.bench.metatrain.estimators.tape import Tape, choose
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.rollout import evaluated
 from l2obench.optimizers.base import Optimizer, State
-from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.tasks.base import Tensors
 
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from l2obench.bench.metatrain.states import copied
-from l2obench.bench.problems import Problems
-from l2obench.bench.rollout import Carry, evaluated, start
-from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.bench.metatrain.estimators.states import copied
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.rollout import Carry, evaluated, start
+from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.tasks.base import Tensors
 
 

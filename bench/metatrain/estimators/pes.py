@@ -7,8 +7,8 @@ from torch import Tensor
 
 from l2obench.bench.metatrain.estimators.base import Estimate, Estimator, Walk, set_out
 from l2obench.bench.metatrain.estimators.particles import antithetic, finite_difference, gathered, perturbations, roll
-from l2obench.bench.problems import Problems
-from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.bench.rollout.problems import Problems
+from l2obench.optimizers.learned.base import LearnedOptimizer
 
 
 @dataclass(frozen=True, kw_only=True)

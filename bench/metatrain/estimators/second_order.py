@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from l2obench.bench.metatrain.estimators.base import Estimate, Estimator, Walk
-from l2obench.bench.metatrain.second_order import second_order_bptt
-from l2obench.bench.problems import Problems
-from l2obench.optimizers.learned import LearnedOptimizer
+from l2obench.bench.metatrain.estimators.second_order_gradient import second_order_bptt
+from l2obench.bench.rollout.problems import Problems
+from l2obench.optimizers.learned.base import LearnedOptimizer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import optax
 import torch
 
-from l2obench.bench.seeds import DRAW_STEPS, generator
+from l2obench.bench.rollout.seeds import DRAW_STEPS, generator
 from l2obench.tasks.base import Task
-from l2obench.tasks.data import digits
+from l2obench.tasks.data.digits import digits
 from l2obench.tasks.mnist import MnistMlp
 from l2obench.tasks.quadratic import Quadratic
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import torch
 
-from l2obench.optimizers.lstm import LSTM
+from l2obench.optimizers.learned.lstm import LSTM
 from l2obench.tasks.base import Task, Tensors
 
 

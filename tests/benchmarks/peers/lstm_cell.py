@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from l2obench.optimizers.lstm import LSTM
+from l2obench.optimizers.learned.lstm import LSTM
 from l2obench.tasks.base import Task, Tensors
 
 State = list[tuple[Tensor, Tensor]]

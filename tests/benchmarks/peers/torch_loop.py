@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from l2obench.bench.seeds import DRAW_STEPS, generator
+from l2obench.bench.rollout.seeds import DRAW_STEPS, generator
 from l2obench.tasks.base import Task
 from l2obench.tasks.cifar import CifarCnn
-from l2obench.tasks.data import digits
+from l2obench.tasks.data.digits import digits
 from l2obench.tasks.mnist import MnistMlp
 from l2obench.tasks.quadratic import Quadratic
 

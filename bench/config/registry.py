@@ -1,0 +1,172 @@
+"""Where names become tasks and optimizers: our tables, third parties' entry points, and dotted paths.
+
+A name that is not known answers with the nearest names. Modules are imported when a name is asked for, not before.
+"""
+
+import difflib
+import importlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from l2obench import optimizers, tasks
+from l2obench.bench.config.identity import canonical, changed_parameters, parse_identity
+from l2obench.bench.failures import reason_of
+
+
+class UnknownName(ValueError):
+    """No task, optimizer or suite has this name."""
+
+    exit_code = 2
+
+
+class BadParameters(ValueError):
+    """A task or optimizer does not take these parameters."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered family or rule: where its class is, and a line about it."""
+
+    path: str
+    summary: str
+    distribution: str
+
+
+class Registry:
+    """Names of one kind (tasks or optimizers), ours and those of installed plugins."""
+
+    def __init__(self, kind: str, builtin: Mapping[str, tuple[str, str]], plugins: Iterable[EntryPoint]) -> None:
+        self.kind = kind
+        self.entries = {name: Entry(path, summary, "l2obench") for name, (path, summary) in builtin.items()}
+        self.conflicts: dict[str, tuple[str, str]] = {}
+        for plugin in plugins:
+            origin = plugin.dist.name if plugin.dist else plugin.value
+            if (known := self.entries.get(plugin.name)) is not None and known.path != plugin.value:
+                self.conflicts[plugin.name] = (known.distribution, origin)
+            else:
+                self.entries[plugin.name] = Entry(plugin.value, f"plugin of {origin}", origin)
+
+    def resolve(self, name: str) -> type[Any]:
+        """The class behind a name or a dotted path.
+
+        Raises:
+            UnknownName: there is none, its module cannot be imported, or two plugins claim the name.
+        """
+        if name in self.conflicts:
+            first, second = self.conflicts[name]
+            raise UnknownName(
+                f"two {self.kind}s are called {name!r}, by {first} and by {second}; uninstall one of the two"
+            )
+        if name in self.entries:
+            return _import(self.kind, name, self.entries[name].path)
+        if "." in name or ":" in name:
+            return _import(self.kind, name, name if ":" in name else ":".join(name.rsplit(".", 1)))
+        raise UnknownName(unknown(self.kind, name, self.entries))
+
+    def create(self, identity: str) -> Any:
+        """The task or optimizer that an identity names; a shipped checkpoint's name stands for its rule with it.
+
+        Raises:
+            IdentityError, UnknownName, BadParameters: what is wrong, what was expected.
+        """
+        name, parameters = parse_identity(identity)
+        if self.kind == "optimizer" and name not in self.entries and name in optimizers.shipped_checkpoints():
+            name, parameters = optimizers.rule_of_checkpoint(name), {"checkpoint": name, **parameters}
+        cls = self._adapt(name, self.resolve(name))
+        try:
+            made = cls(**parameters)
+        except ValidationError as error:
+            raise BadParameters(_explain(self.kind, name, cls, error)) from error
+        except Exception as error:
+            if not self.foreign(name) or hasattr(error, "exit_code"):
+                raise
+            raise BadParameters(f"{self.kind} {name} cannot be made: {reason_of(error)}") from error
+        for number in ("version", "final_window"):  # they stand in every row
+            if not isinstance(value := getattr(made, number, 1), int) or value < 1:
+                raise BadParameters(f"{self.kind} {name}: {number} is {value!r}, expected a whole number from 1 on")
+        return made
+
+    def foreign(self, name: str) -> bool:
+        """Whether a name leads to code that is not ours: a plugin's, or a dotted path."""
+        entry = self.entries.get(name)
+        return entry.distribution != "l2obench" if entry else "." in name or ":" in name
+
+    def _adapt(self, name: str, cls: type[Any]) -> type[BaseModel]:
+        """Any class of ours as it is; a `torch.optim.Optimizer` class through the bridge."""
+        base: type[BaseModel]
+        if self.kind == "optimizer":
+            from l2obench.optimizers.base import Optimizer as base
+            from l2obench.optimizers.bridged.torch_optim import bridge, is_torch_optimizer
+
+            if is_torch_optimizer(cls):
+                return bridge(name, cls)
+        else:
+            from l2obench.tasks.base import Task as base
+        if not (isinstance(cls, type) and issubclass(cls, base)):
+            also = " or a torch.optim.Optimizer class" if self.kind == "optimizer" else ""
+            raise UnknownName(
+                f"{name!r} is no {self.kind}: expected a subclass of {base.__module__}.{base.__name__}{also}"
+            )
+        if getattr(cls, "name", None) != name:  # the identity must lead back here
+            cls = type(cls.__name__, (cls,), {"name": name, "__module__": cls.__module__, "__doc__": cls.__doc__})
+        return cls
+
+
+@lru_cache(maxsize=1)
+def task_registry() -> Registry:
+    return Registry("task", tasks.FAMILIES, entry_points(group="l2obench.tasks"))
+
+
+@lru_cache(maxsize=1)
+def optimizer_registry() -> Registry:
+    return Registry("optimizer", optimizers.RULES, entry_points(group="l2obench.optimizers"))
+
+
+def identity_of(model: Any) -> str:
+    """The canonical identity of a task or an optimizer."""
+    return canonical(model.name, changed_parameters(model))
+
+
+def function_family(task: Any) -> str:
+    """What a task's seeds derive from: its identity without what changes no function, as the horizon does not."""
+    parameters = changed_parameters(task)
+    return canonical(task.name, {key: parameters[key] for key in parameters.keys() - {*task.changes_no_function}})
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """The message for a name that is not known: the nearest ones, then all."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"no {kind} is called {name!r}; {hint}known: {', '.join(names)}"
+
+
+def _import(kind: str, name: str, path: str) -> type[Any]:
+    module, _, attribute = path.partition(":")
+    try:
+        found: type[Any] = getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # a stranger's module may raise anything
+        raise UnknownName(f"{kind} {name!r} cannot be imported from {path}: {reason_of(error)}") from error
+    return found
+
+
+def _explain(kind: str, name: str, cls: type[BaseModel], error: ValidationError) -> str:
+    """pydantic's findings as one line."""
+    findings = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            findings.append(unknown(f"parameter of {name}", key, cls.model_fields))
+        elif item["type"] == "value_error":
+            findings.append(str(item["ctx"]["error"]))
+        else:
+            message = item["msg"][0].lower() + item["msg"][1:]
+            findings.append(f"{key}={item['input']!r}: {message}")
+    return f"{kind} {name}: " + "; ".join(findings)

@@ -1,0 +1,279 @@
+"""Suites: which optimizers run on which tasks, with how many seeds, as TOML that is checked before anything runs."""
+
+import itertools
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
+
+from l2obench.bench.config.identity import canonical, parse_identity
+from l2obench.bench.config.registry import identity_of, optimizer_registry, task_registry, unknown
+from l2obench.bench.config.trainings import CHECKPOINT, Trainings, with_common
+
+if TYPE_CHECKING:
+    from l2obench.optimizers.base import Optimizer
+    from l2obench.tasks.base import Task
+
+MAX_BYTES = 2**20
+Track = Literal["default", "tuned"]
+
+
+class SuiteError(ValueError):
+    """A suite that does not exist, cannot be read, or does not make sense."""
+
+    exit_code = 2
+
+
+class SuiteTask(BaseModel):
+    """One task of a suite, with what differs from the suite's own settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
+    seeds: int | None = Field(default=None, ge=1, le=100_000)
+    """Evaluation seeds on this task; none: the suite's."""
+    tuning_seeds: int | None = Field(default=None, ge=1, le=10_000)
+    """Tuning seeds on this task; none: the suite's."""
+    optimizers: list[str] = []
+    """Optimizers that run on this task besides the suite's."""
+    unseen: list[str] = []
+    """Parameters of the task that are held out from the learned optimizers named beside it: one that was trained on an
+    overlapping value (some of the labels) is refused."""
+    halving: bool = False
+    """Tune by successive halving; for tasks too slow for the whole grid."""
+    resources: dict[str, PositiveFloat] = {}
+    """What a worker of a Dask cluster must offer for a cell of this task, by Dask's names, besides `--resources`."""
+    grid: dict[str, list[str | bool | int | float]] = {}
+    """Parameters of the task with the values that each takes: one task for every combination."""
+
+    def identities(self) -> list[str]:
+        """The task with every combination of the grid's values.
+
+        Raises:
+            SuiteError: a parameter is given by the task's name as well.
+        """
+        name, parameters = parse_identity(self.task)
+        if both := sorted(parameters.keys() & self.grid.keys()):
+            raise SuiteError(f"{self.task}: {', '.join(both)} is in the task's name and in its grid")
+        combinations = itertools.product(*self.grid.values())
+        return [canonical(name, parameters | dict(zip(self.grid, values, strict=True))) for values in combinations]
+
+
+class Suite(BaseModel):
+    """A matrix of tasks and optimizers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    description: str = ""
+    seeds: int = Field(default=20, ge=1, le=100_000)
+    tuning_seeds: int = Field(default=10, ge=1, le=10_000)
+    """Functions on which the track `tuned` chooses its learning rate."""
+    tracks: list[Track] = Field(default=["default", "tuned"], min_length=1)
+    optimizers: list[str] = []
+    trainings: list[Trainings] = []
+    """Trainings whose checkpoints run on every task, besides `optimizers`; `l2obench train-suite` does them. What
+    all of them have, a suite may say once, under `each_training`."""
+    checkpoints: str = "{name}"
+    """Where the checkpoint of each training is: where `l2obench train-suite` writes it, unless given, or for a suite of
+    the package among the shipped checkpoints."""
+    tasks: list[SuiteTask] = []
+    parts: list["Suite"] = []
+    """Suites that run as parts of this one, each with its own settings: those that `include` names."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _each_training(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "each_training" not in values:
+            return values
+        rest = {key: value for key, value in values.items() if key != "each_training"}
+        return rest | {"trainings": with_common(values["each_training"], values.get("trainings"))}
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> "Suite":
+        if not self.tasks and not self.parts:
+            raise ValueError("it has neither tasks nor suites to include")
+        return self
+
+    def narrowed(self, tasks: list[str] | None, optimizers: list[str] | None, seeds: int | None) -> "Suite":
+        """This suite with other tasks or optimizers in place of its own, or another number of seeds everywhere."""
+        kept = [SuiteTask(task=name) for name in tasks] if tasks else self.tasks
+        parts = [] if tasks else [part.narrowed(None, optimizers, seeds) for part in self.parts]
+        if optimizers:
+            kept = [item.model_copy(update={"optimizers": []}) for item in kept]
+        if seeds:
+            kept = [item.model_copy(update={"seeds": seeds}) for item in kept]
+        changes: dict[str, Any] = {"tasks": kept, "parts": parts}
+        others: dict[str, Any] = {"optimizers": optimizers, "trainings": []} if optimizers else {}
+        return self.model_copy(update=changes | others)
+
+    def with_checkpoints(self, folder: Path) -> "Suite":
+        """This suite with the checkpoints of its trainings from a folder of `l2obench train-suite`."""
+        return self.model_copy(update={"checkpoints": str(folder / "{name}" / CHECKPOINT)})
+
+    def trained(self) -> list[str]:
+        """Identities of the optimizers that the trainings give."""
+        return [
+            training.optimizer(self.checkpoints.replace("{name}", name))
+            for training in self.trainings
+            for name, _ in training.recipes()
+        ]
+
+    def cells(self) -> list["Cell"]:
+        """Every cell, in the order of the file; a task or optimizer named twice counts once.
+
+        Raises:
+            IdentityError, UnknownName, BadParameters: a name or parameter in the suite is wrong.
+            SuiteError: a task has no optimizer.
+        """
+        everywhere = [*self.optimizers, *self.trained()]
+        own = (
+            cell for item in self.tasks for name in item.identities() for cell in self._cells_of(item, name, everywhere)
+        )
+        cells = {cell.key: cell for cell in own}
+        for part in self.parts:
+            cells = {cell.key: cell for cell in part.cells()} | cells
+        return list(cells.values())
+
+    def _cells_of(self, item: SuiteTask, identity: str, everywhere: list[str]) -> Iterator["Cell"]:
+        task = task_registry().create(identity)
+        names = [*everywhere, *item.optimizers]
+        if not names:
+            raise SuiteError(f"task {identity} has no optimizers; name some in the suite or with -o")
+        for name in names:
+            optimizer = optimizer_registry().create(name)
+            _refuse_untrained(optimizer)
+            if name in item.optimizers:
+                _refuse_seen(task, item.unseen, optimizer)
+            try:
+                optimizer = optimizer.for_groups(task.groups)
+            except ValueError as error:
+                raise SuiteError(f"{identity}: {error}") from error
+            for track in self.tracks if optimizer.tunable else ["default"]:
+                seeds, tuning_seeds = item.seeds or self.seeds, item.tuning_seeds or self.tuning_seeds
+                yield Cell(task, optimizer, track, seeds, tuning_seeds, item.halving, item.resources)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One task under one optimizer in one track: what a results file holds."""
+
+    task: "Task"
+    optimizer: "Optimizer"
+    track: str
+    seeds: int
+    tuning_seeds: int
+    halving: bool = False
+    """Whether its learning rate is tuned by successive halving."""
+    resources: Mapping[str, float] = field(default_factory=dict)
+    """What a worker of a cluster must offer to compute it."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return identity_of(self.task), identity_of(self.optimizer), self.track
+
+
+def _refuse_untrained(optimizer: "Optimizer") -> None:
+    from l2obench.optimizers.learned.base import LearnedOptimizer
+
+    if isinstance(optimizer, LearnedOptimizer):
+        try:
+            optimizer.require_trained()
+        except ValueError as error:
+            raise SuiteError(str(error)) from error
+
+
+def _refuse_seen(task: "Task", unseen: list[str], optimizer: "Optimizer") -> None:
+    """Refuse a learned optimizer that was trained on what the suite says it never saw."""
+    from l2obench.optimizers.learned.base import LearnedOptimizer
+
+    if missing := [name for name in unseen if name not in type(task).model_fields]:
+        raise SuiteError("unseen: " + unknown(f"parameter of {task.name}", missing[0], type(task).model_fields))
+    if not unseen or not isinstance(optimizer, LearnedOptimizer):
+        return
+    families = [
+        str(name) for recipe in optimizer.trainings() for name in recipe.get("mixture") or [recipe.get("task") or ""]
+    ]
+    trained_on = ", ".join(families)
+    seen = [family for family in families if parse_identity(family or "unknown")[0] == task.name]
+    if not seen:
+        raise SuiteError(
+            f"{identity_of(task)}: unseen={','.join(unseen)} needs optimizers trained on {task.name}; "
+            f"{identity_of(optimizer)} was trained on {trained_on or 'what its checkpoint does not say'}"
+        )
+    for other, name in itertools.product(map(task_registry().create, seen), unseen):
+        if task.overlaps(other, name):
+            raise SuiteError(
+                f"{identity_of(task)}: {name}={getattr(task, name)} is to be unseen, but {identity_of(optimizer)} was "
+                f"trained on {name}={getattr(other, name)}; take a checkpoint trained on others, or leave unseen out"
+            )
+
+
+def suite_names() -> list[str]:
+    """Names of the suites that come with the package."""
+    return sorted(path.name.removesuffix(".toml") for path in _folder().iterdir() if path.name.endswith(".toml"))
+
+
+def load_suite(name: str) -> Suite:
+    """A suite by its name, or by the path of a .toml file.
+
+    Raises:
+        SuiteError: there is none, it is not TOML, or a key is missing, misspelt or of the wrong type.
+    """
+    if name.endswith(".toml"):
+        try:
+            if (size := Path(name).stat().st_size) > MAX_BYTES:
+                raise SuiteError(f"suite {name} has {size:,} bytes; a suite has at most {MAX_BYTES:,}")
+            text = Path(name).read_text(encoding="utf-8")
+            trained = str(training_folder(name) / "{name}" / CHECKPOINT)
+        except (OSError, UnicodeDecodeError) as error:
+            raise SuiteError(f"suite {name} cannot be read: {error}") from error
+    elif name in suite_names():
+        text, trained = (_folder() / f"{name}.toml").read_text(encoding="utf-8"), f"{name}/{{name}}"
+    else:
+        raise SuiteError(unknown("suite", name, suite_names()) + "; or give the path of a .toml file")
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SuiteError(f"suite {name} is not TOML: {error}") from error
+    return make_suite(name, {"checkpoints": trained} | values)
+
+
+def training_folder(suite: str) -> Path:
+    """Where `l2obench train-suite` keeps the trainings of a suite, unless told otherwise: a folder for each."""
+    return Path("results/training") / Path(suite).stem
+
+
+def make_suite(name: str, values: dict[str, Any]) -> Suite:
+    """A checked suite.
+
+    Raises:
+        SuiteError: a key is missing, misspelt or of the wrong type.
+    """
+    included = values.get("include", [])
+    if not (isinstance(included, list) and all(isinstance(item, str) for item in included)):
+        raise SuiteError(f"suite {name}: include: expected a list of suites' names")
+    parts = [load_suite(item) for item in included]
+    try:
+        return Suite(**{key: value for key, value in values.items() if key != "include"}, parts=parts)
+    except ValidationError as error:
+        raise SuiteError(f"suite {name}: " + "; ".join(_finding(item) for item in error.errors())) from error
+
+
+def _finding(item: Any) -> str:
+    if not item["loc"]:
+        return str(item["ctx"]["error"])
+    *place, key = [str(part) for part in item["loc"]]
+    where = f"{'.'.join(place)}: " if place else ""
+    if item["type"] == "missing":
+        return f"{where}the key {key!r} is missing"
+    if item["type"] == "extra_forbidden":
+        return where + unknown("key", key, SuiteTask.model_fields if place else Suite.model_fields)
+    return f"{where}{key}: {item['msg'].lower()}"
+
+
+def _folder() -> Any:
+    return resources.files("l2obench.bench.config") / "suites"

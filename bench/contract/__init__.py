@@ -1,0 +1,1 @@
+"""What is asked of a task and of an optimizer, a check each."""

@@ -1,0 +1,238 @@
+"""The contract of a task, check by check: what the engine relies on, tried on a few functions.
+
+A check returns nothing where the contract holds, a sentence where it does not apply, and raises where it is broken.
+"""
+
+import json
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from l2obench.bench.config.registry import identity_of, task_registry
+from l2obench.bench.failures import ContractBroken
+from l2obench.bench.rollout.guard import Unchanged, require_like, require_tensor, same
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.seeds import generator
+from l2obench.tasks.base import Problem, Task, Tensors
+
+SEEDS, SETTINGS, STEPS = [11, 12, 13], 2, 4
+RELATIVE, ABSOLUTE = 1e-3, 1e-4  # float32 rounding of sums in another order, relative to the largest value
+
+
+def identity_leads_back(task: Task) -> None:
+    """The identity that stands in results names this very task."""
+    if (again := identity_of(task_registry().create(identity_of(task)))) != identity_of(task):
+        raise ContractBroken(f"{identity_of(task)} leads to {again}")
+    if not isinstance(task.version, int):
+        raise ContractBroken(f"version is {task.version!r}, expected a whole number")
+
+
+def sources_are_plain(task: Task) -> None:
+    """What the manifest says of the data can be written as JSON."""
+    if not isinstance(sources := task.sources(), dict):
+        raise ContractBroken(f"sources returned {type(sources).__name__}, expected a dict")
+    json.dumps(sources)
+
+
+def samples_fit(task: Task) -> None:
+    """`sample` gives float32 parameters and data on the CPU, of the same shapes for every function."""
+    first, second = _problem(task, 1), _problem(task, 2)
+    if not first.params:
+        raise ContractBroken("sample gave no parameters")
+    for kind, one, other in (("params", first.params, second.params), ("data", first.data, second.data)):
+        require_like(f"sample's {kind} of a second function", other, one)
+        for name, tensor in one.items():
+            if tensor.device.type != "cpu" or tensor.dtype == torch.float64:
+                raise ContractBroken(f"sample gave {kind}[{name!r}] as {tensor.dtype} on {tensor.device}")
+            if kind == "params" and tensor.dtype != torch.float32:
+                raise ContractBroken(f"sample gave params[{name!r}] as {tensor.dtype}, expected torch.float32")
+
+
+def samples_come_from_the_generator(task: Task) -> None:
+    """The same generator gives the same function, whatever the global random state."""
+    draws = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        problem = _problem(task, 1)
+        draws.append({**problem.params, **{f"data {name}": tensor for name, tensor in problem.data.items()}})
+    _require_same("the same generator gave another function", draws[1], draws[0])
+
+
+def horizon_changes_no_function(task: Task) -> None:
+    """A longer run begins with the shorter one."""
+    longer = task.model_copy(update={"horizon": task.horizon + 1})
+    _require_same("another horizon gave another function", _problem(longer, 1).params, _problem(task, 1).params)
+
+
+def minibatches_come_from_the_generator(task: Task) -> None:
+    """`draw` gives `[steps, ...]`, the same again from the same generator."""
+    runs = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        runs.append(task.draw(generator(5), STEPS))
+    _require_same("the same generator drew other minibatches", runs[1], runs[0])
+    for name, tensor in runs[0].items():
+        if tensor.shape[:1] != (STEPS,):
+            raise ContractBroken(f"draw gave {name!r} with shape {tuple(tensor.shape)}, expected ({STEPS}, ...)")
+
+
+def minibatches_fit(task: Task) -> None:
+    """`minibatch` gives `[seeds, ...]`."""
+    for name, tensor in Problems(task, SEEDS).minibatch().items():
+        if tensor.shape[:1] != (len(SEEDS),):
+            raise ContractBroken(
+                f"minibatch gave {name!r} with shape {tuple(tensor.shape)}, expected ({len(SEEDS)}, ...)"
+            )
+
+
+def loss_is_a_pure_scalar(task: Task) -> None:
+    """`loss` of one replica is a finite scalar, the same again, and leaves its inputs as they are."""
+    problems = Problems(task, SEEDS[:1])
+    batch = {name: tensor[0] for name, tensor in problems.minibatch().items()}
+    params = {name: tensor[0] for name, tensor in problems.start.items()}
+    values = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        inputs = Unchanged({"params": params, "batch": batch}, thorough=True)
+        values.append(task.loss(params, batch))
+        inputs.check("loss")
+        require_tensor("loss returned its value", values[-1], (), torch.float32)
+    if not same(*values):
+        raise ContractBroken(f"loss gave {values[0].item():g}, then {values[1].item():g} for the same replica")
+    if not values[0].isfinite():
+        raise ContractBroken(f"loss is {values[0].item():g} where the optimizee starts")
+
+
+def gradients_fit(task: Task) -> None:
+    """`loss_and_grad` gives losses `[seeds, settings]` and gradients like the parameters, and changes neither."""
+    params, batch = _stacked(task)
+    inputs = Unchanged({"params": params, "batch": batch}, thorough=True)
+    losses, grads = task.loss_and_grad(params, batch)
+    inputs.check("loss_and_grad")
+    require_tensor("loss_and_grad returned the losses", losses, (len(SEEDS), SETTINGS), torch.float32)
+    require_like("loss_and_grad", grads, params)
+
+
+def gradients_are_those_of_the_loss(task: Task) -> str | None:
+    """`loss_and_grad` equals `torch.func` on `loss`."""
+    if type(task).loss_and_grad is Task.loss_and_grad:
+        return "loss_and_grad is the default"
+    params, batch = _stacked(task)
+    losses, grads = task.loss_and_grad(params, batch)
+    expected_losses, expected_grads = Task.loss_and_grad(task, params, batch)
+    _require_close("loss_and_grad differs from torch.func", {"loss": losses}, {"loss": expected_losses})
+    _require_close("loss_and_grad differs from torch.func", grads, expected_grads)
+    return None
+
+
+def neighbours_do_not_matter(task: Task) -> None:
+    """A replica has the same loss and gradient alone and among others."""
+    params, batch = _stacked(task)
+    losses, grads = task.loss_and_grad(params, batch)
+    for k in range(len(SEEDS)):
+        own = {name: tensor[k : k + 1, :1].clone() for name, tensor in params.items()}
+        loss, grad = task.loss_and_grad(own, {name: tensor[k : k + 1] for name, tensor in batch.items()})
+        what = "a replica alone differs from the same among others"
+        _require_close(what, {"loss": loss, **grad}, {"loss": losses[k : k + 1, :1], **_of(grads, k)})
+
+
+def evaluation_fits(task: Task) -> str | None:
+    """`evaluate` gives `loss` and `accuracy`, or less, `[seeds, settings]` each."""
+    params, _ = _stacked(task)
+    inputs = Unchanged({"params": params}, thorough=True)
+    heldout = task.evaluate(params)
+    inputs.check("evaluate")
+    if not heldout:
+        return "the family has no held-out data"
+    if unknown := sorted(set(heldout) - {"loss", "accuracy"}):
+        raise ContractBroken(f"evaluate gave {', '.join(unknown)}; results have room for loss and accuracy")
+    for name, tensor in heldout.items():
+        if tensor.shape != (len(SEEDS), SETTINGS):
+            raise ContractBroken(
+                f"evaluate gave {name!r} with shape {tuple(tensor.shape)}, expected {(len(SEEDS), SETTINGS)}"
+            )
+    return None
+
+
+def final_loss_fits(task: Task) -> None:
+    """`final_loss` turns `[..., steps + 1]` into `[...]`."""
+    final = task.final_loss(torch.ones(2, 3, task.horizon + 1, dtype=torch.float64))
+    require_tensor("final_loss returned its value", final, (2, 3), torch.float64)
+
+
+def groups_name_parameters(task: Task) -> str | None:
+    """`groups` speaks of parameters that there are."""
+    if not task.groups:
+        return "the family has no groups"
+    named = {name for names in task.groups.values() for name in names}
+    if missing := sorted(named - set(_problem(task, 1).params)):
+        raise ContractBroken(f"groups name parameters that there are not: {', '.join(missing)}")
+    return None
+
+
+CHECKS: dict[str, Callable[[Task], str | None]] = {
+    check.__name__.replace("_", " "): check
+    for check in (
+        identity_leads_back,
+        sources_are_plain,
+        samples_fit,
+        samples_come_from_the_generator,
+        horizon_changes_no_function,
+        minibatches_come_from_the_generator,
+        minibatches_fit,
+        loss_is_a_pure_scalar,
+        gradients_fit,
+        gradients_are_those_of_the_loss,
+        neighbours_do_not_matter,
+        evaluation_fits,
+        final_loss_fits,
+        groups_name_parameters,
+    )
+}
+
+
+@torch.no_grad()
+def check_task(task: Task, name: str) -> str | None:
+    """One check on one task.
+
+    Raises:
+        ContractBroken: what is wrong.
+        Exception: what the task raised.
+    """
+    return CHECKS[name](task)
+
+
+def _problem(task: Task, seed: int) -> Problem:
+    problem = task.sample(generator(seed))
+    if not isinstance(problem, Problem):
+        raise ContractBroken(f"sample returned {type(problem).__name__}, expected a Problem")
+    return problem
+
+
+def _stacked(task: Task) -> tuple[Tensors, Tensors]:
+    """Parameters `[seeds, settings, ...]`, each setting's its own, and a minibatch."""
+    problems, random = Problems(task, SEEDS), generator(3)
+    params = {}
+    for name, value in problems.start.items():
+        noise = torch.randn(len(SEEDS), SETTINGS, *value.shape[1:], generator=random)
+        params[name] = value.unsqueeze(1) + 0.01 * noise
+    return params, problems.minibatch()
+
+
+def _of(tensors: Tensors, k: int) -> Tensors:
+    return {name: tensor[k : k + 1, :1] for name, tensor in tensors.items()}
+
+
+def _require_same(what: str, found: Tensors, expected: Tensors) -> None:
+    require_like(what, found, expected)
+    for name, tensor in expected.items():
+        if not same(found[name], tensor):
+            raise ContractBroken(f"{what}: {name!r} differs")
+
+
+def _require_close(what: str, found: Tensors, expected: Tensors) -> None:
+    for name, tensor in expected.items():
+        gap: Tensor = (found[name] - tensor).abs()
+        if not (gap <= RELATIVE * tensor.abs() + ABSOLUTE * (1 + tensor.abs().max())).all():
+            raise ContractBroken(f"{what}: {name!r} by up to {gap.max().item():.3g}")

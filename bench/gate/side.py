@@ -1,0 +1,128 @@
+"""Reads one side of a comparison: a run, a folder of several, or single Parquet files, as cells ready to be paired."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from l2obench.bench.store.store import Run, StoreError, read_file
+
+Key = tuple[str, str, str]
+KEY = ["task", "optimizer", "track"]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One cell of a run: a task under an optimizer in a track."""
+
+    key: Key
+    """Task, optimizer and track."""
+    suite: str | None
+    """The suite of its run; none for a file that stands by itself."""
+    task_version: int
+    rows: pd.DataFrame
+    """`status`, `reason` and `final_loss`, one row a seed, indexed by `seed`."""
+    sources: Mapping[str, str]
+    """SHA-256 of the run's data sources, by their names."""
+    clock: "Clock"
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A run's serial timing pass on one task: optimizers of one clock were measured in turns."""
+
+    run: str
+    step_seconds: Mapping[str, float]
+    """Median seconds of a step, gradient and update, by optimizer."""
+
+
+def read_side(path: Path) -> list[Recorded]:
+    """All cells under a path.
+
+    Raises:
+        StoreError: there is no run and no results file, or one is damaged, foreign or of another format.
+    """
+    if path.is_file():
+        return _read_single(path)
+    if not path.exists():
+        raise StoreError(f"{path} does not exist; expected a run, a folder of runs or a Parquet file of results")
+    if Run(path).exists():
+        return _read_run(path)
+    runs = sorted(child for child in path.iterdir() if child.is_dir() and Run(child).exists())
+    if not runs:
+        _ = Run(path).manifest  # says that it is no run
+    return [cell for run in runs for cell in _read_run(run)]
+
+
+def _read_run(folder: Path) -> list[Recorded]:
+    run = Run(folder)
+    manifest = run.manifest
+    return _cells(run.read("cells"), manifest, str(folder), run.read("timing"))
+
+
+def _read_single(path: Path) -> list[Recorded]:
+    """One file; where it lies in a run, what the run's manifest and timing say still holds."""
+    frame, run = read_file(path, "cells"), Run(path.resolve().parent.parent)
+    if path.resolve().parent.name == "cells" and run.exists():
+        return _cells(frame, run.manifest, str(run.folder), run.read("timing"))
+    return _cells(frame, {}, str(path), pd.DataFrame(columns=["task", "optimizer", "grad_seconds", "update_seconds"]))
+
+
+def _cells(frame: pd.DataFrame, manifest: Mapping[str, Any], origin: str, timing: pd.DataFrame) -> list[Recorded]:
+    columns = [*KEY, "task_version", "seed", "status"]
+    if bool(frame[columns].isna().to_numpy().any()):
+        raise StoreError(f"{origin} is damaged: rows lack one of {', '.join(columns)}")
+    suite, clocks = manifest.get("suite"), _clocks(timing, origin)
+    cells = []
+    for key, rows in frame.groupby(KEY, sort=False):
+        if rows["seed"].duplicated().any() or rows["task_version"].nunique() != 1:
+            raise StoreError(f"{origin} is damaged: {' '.join(map(str, key))} holds a seed twice, or two versions")
+        cells.append(
+            Recorded(
+                key=(str(key[0]), str(key[1]), str(key[2])),
+                suite=suite if isinstance(suite, str) else None,
+                task_version=int(rows["task_version"].iloc[0]),
+                rows=rows.set_index("seed")[["status", "reason", "final_loss"]].astype({"status": object}).sort_index(),
+                sources=_sources(manifest, origin),
+                clock=clocks.get(str(key[0]), Clock(origin, {})),
+            )
+        )
+    return cells
+
+
+def _sources(manifest: Mapping[str, Any], origin: str) -> dict[str, str]:
+    try:
+        return {str(name): str(source["sha256"]) for name, source in (manifest.get("sources") or {}).items()}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise StoreError(f"{origin}/manifest.json is damaged: its sources lack a sha256") from error
+
+
+def _clocks(timing: pd.DataFrame, origin: str) -> dict[str, Clock]:
+    measured = timing.dropna(subset=["grad_seconds", "update_seconds"])
+    clocks = {}
+    for task, rows in measured.groupby("task"):
+        seconds = zip(rows["optimizer"], rows["grad_seconds"] + rows["update_seconds"], strict=True)
+        clocks[str(task)] = Clock(origin, {str(name): float(value) for name, value in seconds})
+    return clocks
+
+
+def paired(base: Sequence[Recorded], head: Sequence[Recorded]) -> list[tuple[Recorded | None, Recorded | None]]:
+    """Cells of the same task, optimizer and track side by side; one side is none where only the other has the cell.
+
+    A folder of runs may hold a cell in several suites: it is compared with the one of its own suite, or else with the
+    first. Of BASE's cells that HEAD lacks, those count which HEAD should have: of suites that HEAD ran, or of all
+    where BASE is one run, or no suite is common.
+    """
+    pairs: list[tuple[Recorded | None, Recorded | None]] = []
+    for cell in head:
+        same = [other for other in base if other.key == cell.key]
+        pairs.append((next((other for other in same if other.suite == cell.suite), next(iter(same), None)), cell))
+    covered = {cell.key for cell in head}
+    suites = {cell.suite for cell in head} & {cell.suite for cell in base}
+    for cell in base:
+        if cell.key not in covered and (not suites or cell.suite in suites):
+            covered.add(cell.key)
+            pairs.append((cell, None))
+    return pairs

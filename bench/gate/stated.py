@@ -1,0 +1,41 @@
+"""What a task states about its results: the tolerance of a change, and which data it uses.
+
+Names in results are data. Only registered tasks, ours and installed plugins', are asked; a dotted path, which would
+import whatever a results file says, never is.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from l2obench.bench.config.identity import IdentityError, parse_identity
+from l2obench.bench.config.registry import task_registry
+from l2obench.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What is known of a task."""
+
+    tolerance: float
+    sources: frozenset[str] | None
+    """Names of its data sources; none: not known, it may be any."""
+    known: bool
+
+
+@lru_cache(maxsize=1024)
+def stated(identity: str) -> Stated:
+    """What the task of this identity states; the defaults where it is not registered or cannot be made here."""
+    default = Stated(Task.tolerance, None, known=False)
+    try:
+        if parse_identity(identity)[0] not in task_registry().entries:
+            return default
+        task = task_registry().create(identity)
+    except IdentityError:
+        return default
+    except Exception:  # a stranger's task may raise anything when it is imported or made
+        return default
+    try:
+        sources = frozenset(task.sources())
+    except Exception:  # its data may not be on this machine
+        return Stated(float(task.tolerance), None, known=True)
+    return Stated(float(task.tolerance), sources, known=True)

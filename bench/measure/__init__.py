@@ -1,0 +1,1 @@
+"""What a run takes down besides losses: tuning, clocks, operations, costs, pictures, updates."""

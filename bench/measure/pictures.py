@@ -1,0 +1,47 @@
+"""Snapshots of a task whose parameters are a picture: what a run keeps of them, as PNG, for its first seeds."""
+
+import base64
+import io
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from l2obench.bench.rollout.rollout import Trajectories
+from l2obench.bench.rollout.seeds import generator
+from l2obench.tasks.base import Task
+
+SEEDS = 3
+"""Pictures of this many seeds are kept: they are to be looked at, and take no part in a number."""
+
+
+def to_record(task: Task, result: Trajectories, k: int, seed: int) -> list[dict[str, Any]]:
+    """The pictures of the `k`-th replica of a rollout of one setting, and what its function was drawn from.
+
+    There is none from the step of divergence on. Plain values, PNG in base64: a record may travel as JSON.
+    """
+    if not result.pictures:
+        return []
+    diverged = int(result.diverged_at[k, 0])
+    steps = [step for step in sorted(result.pictures) if diverged < 0 or step < diverged]
+    shown = [("picture", step, result.pictures[step][k, 0]) for step in steps if k < len(result.pictures[step])]
+    originals = [(what, None, picture) for what, picture in task.originals(generator(seed)).items()] if shown else []
+    return [{"what": what, "step": step, "png": _encoded(picture)} for what, step, picture in [*originals, *shown]]
+
+
+def taken_from(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the kind `pictures`, from the records under that key in the rows of a cell, which lose it."""
+    return [
+        {name: row[name] for name in ("task", "optimizer", "track", "seed")}
+        | record
+        | {"png": base64.b64decode(record["png"])}
+        for row in rows
+        for record in row.pop("pictures", [])
+    ]
+
+
+def _encoded(picture: Tensor) -> str:
+    """A picture `[3, h, w]` uint8 as PNG in base64."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()).save(buffer, format="png", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,152 @@
+"""The track `tuned`: a learning-rate grid, chosen by mean final loss on tuning seeds (the paper's protocol, section 3).
+
+The grid has four points a decade. While the best point lies at an edge, the grid grows there by a decade.
+
+With successive halving (Jamieson & Talwalkar 2016), for tasks too slow for that, all points run a ninth of the horizon,
+the best third of them a third of it, and the best third of those all of it. Short runs favour other rates than long
+ones, so both neighbours of the best are then run to the end as well, until the best has none that was not.
+"""
+
+import math
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from l2obench.bench.config.registry import function_family, identity_of
+from l2obench.bench.rollout.memory import default_budget, settings_that_fit
+from l2obench.bench.rollout.rollout import rollout
+from l2obench.bench.rollout.seeds import derive_seed
+from l2obench.optimizers.base import Optimizer
+from l2obench.tasks.base import Task
+
+POINTS_PER_DECADE = 4
+FIRST, LAST = -4 * POINTS_PER_DECADE, 1 * POINTS_PER_DECADE  # 1e-4 … 10
+LIMIT = 8 * POINTS_PER_DECADE  # the grid never leaves 1e-8 … 1e8
+PROTOCOL = "lr grid, 4 a decade, 1e-4 to 10, extended at an edge, by mean final loss"
+HALVING_PROTOCOL = (
+    f"{PROTOCOL}; successive halving over 1/9, 1/3 and all of the horizon, neighbours of the best in full"
+)
+KEPT = 3  # one in so many points survives a rung
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What tuning tried (one row for each rate and seed) and chose."""
+
+    rows: list[dict[str, Any]]
+    lr: float
+    at_edge: bool
+    passes: int
+    """Forward and backward passes that it took, over all rates and seeds."""
+
+
+def tune(
+    task: Task,
+    optimizer: Optimizer,
+    count: int,
+    *,
+    halving: bool = False,
+    device: str = "cpu",
+    compile: bool = False,
+    memory: float | None = None,
+    on_rollout: Callable[[str], Any] = lambda _: None,
+    on_step: Callable[[], Any] | None = None,
+) -> Tuning:
+    """Choose the learning rate of `optimizer` on `count` tuning functions of `task.for_tuning()`.
+
+    A rate at which any function diverges has an infinite mean and is chosen only if all do; then the rate with the
+    fewest divergences, the smaller one of equals.
+    """
+    seeds = [derive_seed("tuning", function_family(task.for_tuning()), index) for index in range(count)]
+    new = list(range(FIRST, LAST + 1))
+    pruned: list[dict[str, Any]] = []
+    for share in (KEPT**2, KEPT) if halving else ():
+        short = task.model_copy(update={"horizon": max(1, task.horizon // share)})
+        on_rollout(f"tuning over {len(new)} learning rates × {count} seeds, {short.horizon} steps")
+        tried = _try(short, optimizer, seeds, new, device, compile, memory, on_step)
+        pruned += [row for point in new for row in tried[point]]
+        new = sorted(sorted(new, key=lambda point: (*_score(tried[point]), point))[: math.ceil(len(new) / KEPT)])
+    tried = {}
+    while new:
+        on_rollout(f"tuning over {len(new)} learning rates × {count} seeds")
+        tried.update(_try(task, optimizer, seeds, new, device, compile, memory, on_step))
+        best = min(tried, key=lambda point: (*_score(tried[point]), point))
+        new = _neighbours(best, tried) if halving else _beyond(best, min(tried), max(tried))
+    at_edge = best in (min(tried), max(tried))
+    rows = pruned + [row | {"chosen": point == best} for point in sorted(tried) for row in tried[point]]
+    about = {"task": identity_of(task), "at_edge": at_edge}
+    rows = [row | about for row in rows]
+    return Tuning(rows, _rate(best), at_edge, sum(row["steps"] for row in rows))
+
+
+def _try(
+    task: Task,
+    optimizer: Optimizer,
+    seeds: list[int],
+    points: list[int],
+    device: str,
+    compile: bool,
+    memory: float | None,
+    on_step: Callable[[], Any] | None,
+) -> dict[int, list[dict[str, Any]]]:
+    rates = [_rate(point) for point in points]
+    tuned_on = task.for_tuning()
+    at_once = settings_that_fit(tuned_on, optimizer, default_budget(device) if memory is None else memory)
+    results = [
+        rollout(
+            tuned_on,
+            optimizer.stacked({"lr": torch.tensor([some], device=device)}),
+            seeds,
+            len(some),
+            device=device,
+            evaluate=False,
+            on_step=on_step,
+            compile=compile,
+            memory=memory,
+        )
+        for some in (rates[first : first + at_once] for first in range(0, len(rates), at_once))
+    ]
+    diverged_at = torch.cat([result.diverged_at for result in results], dim=1)
+    final = task.final_loss(torch.cat([result.losses for result in results], dim=1).double())
+    name, failed_at, final_loss = identity_of(optimizer), diverged_at.tolist(), final.tolist()
+    return {
+        point: [
+            {
+                "optimizer": name,
+                "lr": rate,
+                "seed": seed,
+                "status": "ok" if failed_at[seed][k] < 0 else "diverged",
+                "failed_step": failed_at[seed][k] if failed_at[seed][k] >= 0 else None,
+                "steps": task.horizon,
+                "final_loss": final_loss[seed][k],
+                "chosen": False,
+            }
+            for seed in range(len(seeds))
+        ]
+        for k, (point, rate) in enumerate(zip(points, rates, strict=True))
+    }
+
+
+def _rate(point: int) -> float:
+    return float(f"{10 ** (point / POINTS_PER_DECADE):.6g}")
+
+
+def _score(rows: list[dict[str, Any]]) -> tuple[float, int]:
+    mean = math.fsum(row["final_loss"] for row in rows) / len(rows)
+    return mean, sum(row["status"] == "diverged" for row in rows)
+
+
+def _beyond(best: int, first: int, last: int) -> list[int]:
+    """The next decade past an edge where the best point lies; nothing if it lies inside, or at the limit."""
+    if best == first:
+        return list(range(max(first - POINTS_PER_DECADE, -LIMIT), first))
+    if best == last:
+        return list(range(last + 1, min(last + POINTS_PER_DECADE, LIMIT) + 1))
+    return []
+
+
+def _neighbours(best: int, tried: Container[int]) -> list[int]:
+    """The points beside the best that have not been run to the end."""
+    return [point for point in (best - 1, best + 1) if point not in tried and -LIMIT <= point <= LIMIT]

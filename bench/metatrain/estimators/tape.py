@@ -1,0 +1,244 @@
+"""What a segment writes down of a rollout, and the derivative of its updates with respect to φ.
+
+Gradients of the optimizee are held constant. Then the derivative of Σ_s ⟨u_s, targets_s⟩, with constant targets, asks
+for the rule alone, on all coordinates or, for a coordinatewise rule, on a random sample of them.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from l2obench.bench.config.recipe import RecipeError
+from l2obench.bench.metatrain.estimators.states import copied
+from l2obench.bench.metatrain.ranks import Share
+from l2obench.bench.rollout.rollout import Carry
+from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State
+from l2obench.optimizers.learned.base import LearnedOptimizer, Unrolled
+from l2obench.tasks.base import Tensors
+
+
+def unroll(rule: LearnedOptimizer, state: State, steps: int) -> dict[str, Unrolled] | None:
+    """The rule unrolled on each tensor of a state, or kind of tensors, by hand; None where it has no such pass."""
+    if not isinstance(rule, CoordinatewiseOptimizer):
+        return None
+    unrolled = {}
+    with torch.no_grad():
+        for name, each in state.items():
+            found = rule.of_kind(rule.kind(name)).unroll(each, steps)
+            if found is None:
+                return None
+            unrolled[name] = found
+    return unrolled
+
+
+def require_gradients(rule: Optimizer, objective: Tensor, phi: Tensors) -> Tensors:
+    """The gradient of `objective` with respect to every meta-parameter in `phi`.
+
+    It is zero for one that the segment's updates do not depend on: what decides only the next step has no say in the
+    last one.
+
+    Raises:
+        RecipeError: they depend on none, because no derivative passes through the rule.
+    """
+    found: list[Tensor | None] = [None] * len(phi)
+    if objective.requires_grad:
+        found = list(torch.autograd.grad(objective, list(phi.values()), allow_unused=True))
+    if all(grad is None for grad in found):
+        raise RecipeError(
+            f"{rule.name} cannot be trained by backpropagation: its updates have no derivative with respect to "
+            f"{', '.join(phi)}; use estimator es, pes or nres"
+        )
+    pairs = zip(phi.items(), found, strict=True)
+    return {name: torch.zeros_like(value) if grad is None else grad for (name, value), grad in pairs}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Flat positions in each stacked parameter `[seeds, settings, ...]`, and what each of them stands for."""
+
+    chosen: Tensors
+    weights: dict[str, float]
+
+
+class Tape:
+    """The gradients and losses of a segment, and what is needed to run the rule over them again.
+
+    With `chosen` positions of each parameter, only those are kept, laid end to end in one tensor for each kind of
+    parameter that the rule tells apart.
+    """
+
+    def __init__(self, rule: LearnedOptimizer, carry: Carry, horizon: int, sample: Sample | None) -> None:
+        self.chosen = chosen = None if sample is None else sample.chosen
+        self.whole = carry.params
+        self.kinds = _kinds(rule, carry.params) if chosen is not None else {}
+        self.params = self._pick(carry.params)
+        if sample is None or chosen is None:
+            self.state = copied(carry.state)
+            self.scale = dict.fromkeys(
+                carry.params, torch.ones((), dtype=carry.losses.dtype, device=carry.losses.device)
+            )
+        else:
+            self.state = {
+                kind: _picked_state(carry, {name: chosen[name] for name in names}) for kind, names in self.kinds.items()
+            }
+            rates = {
+                name: value.new_full((len(chosen[name]),), sample.weights[name]) for name, value in carry.params.items()
+            }
+            self.scale = {kind: torch.cat([rates[name] for name in names]) for kind, names in self.kinds.items()}
+        self.grads = [self._pick(carry.grads)]
+        self.losses = [carry.losses]
+        self.horizon = horizon
+        self.finite = True
+
+    def record(self, carry: Carry) -> None:
+        """The gradient and the loss after a step."""
+        self.grads.append(self._pick(carry.grads))
+        self.losses.append(carry.losses)
+
+    def meta_gradient(self, rule: LearnedOptimizer, weights: Tensor, unrolled: dict[str, Unrolled] | None) -> Tensors:
+        """∂/∂φ of the surrogate Σ_s ⟨u_s, G_s⟩.
+
+        `unrolled` are the steps as the rollout took them. They serve unless something was not finite.
+        """
+        to_go = self._weighted_gradients_to_go(weights)
+        return self.pulled_back(rule, to_go, unrolled if self.finite else None)
+
+    def targets(self, slopes: Tensors) -> Tensors:
+        """∂J/∂u of one step, given for whole parameters, as `pulled_back` takes it."""
+        return {name: slope * self.scale[name] for name, slope in self._pick(slopes).items()}
+
+    def pulled_back(
+        self, rule: LearnedOptimizer, targets: list[Tensors], unrolled: dict[str, Unrolled] | None = None
+    ) -> Tensors:
+        """∂/∂φ of Σ_s ⟨u_s, targets_s⟩ with constant targets: by hand where the rule can, else by autograd.
+
+        `unrolled` are the steps as the rollout took them; None: they are taken again.
+        """
+        if unrolled is None:
+            unrolled = self._unrolled_again(rule)
+        if unrolled is None:
+            phi = {name: tensor.detach().requires_grad_() for name, tensor in rule.meta_parameters.items()}
+            return require_gradients(rule, self._replay(rule.with_meta_parameters(phi), targets), phi)
+        total = {key: torch.zeros_like(phi) for key, phi in rule.meta_parameters.items()}
+        with torch.no_grad():
+            for name, each in unrolled.items():
+                kind = rule.kind(name)
+                for key, grad in each.gradient([target[name] for target in targets]).items():
+                    total[f"{kind}/{key}" if kind else key] += grad
+        return total
+
+    def _unrolled_again(self, rule: LearnedOptimizer) -> dict[str, Unrolled] | None:
+        """The rule's steps over the gradients written down."""
+        unrolled = unroll(rule, self.state, len(self.grads) - 1)
+        if unrolled is not None:
+            with torch.no_grad():
+                for grads in self.grads[:-1]:
+                    for name, each in unrolled.items():
+                        each.update(grads[name])
+        return unrolled
+
+    def _replay(self, rule: LearnedOptimizer, targets: list[Tensors]) -> Tensor:
+        """The surrogate as a graph over the rule's meta-parameters."""
+        params, state = self.params, self.state
+        surrogate = next(iter(targets[0].values())).new_zeros(())
+        for grads, losses, target in zip(self.grads[:-1], self.losses[:-1], targets, strict=True):
+            state = rule.told(state, losses, self.horizon)
+            updates, state = rule.update(grads, state, params)
+            params = {name: value + updates[name] for name, value in params.items()}
+            for name, update in updates.items():
+                surrogate = surrogate + (update * target[name]).sum()
+        return surrogate
+
+    def _pick(self, values: Tensors) -> Tensors:
+        if self.chosen is None:
+            return values
+        picked = {name: values[name].flatten()[index] for name, index in self.chosen.items()}
+        return {kind: torch.cat([picked[name] for name in names]) for kind, names in self.kinds.items()}
+
+    def _for_each_coordinate(self, weight: Tensor, grads: Tensors) -> Tensors:
+        """The weight of a step, one number or `[seeds, settings]`, ready to multiply the gradients."""
+        if weight.ndim == 0:
+            return dict.fromkeys(grads, weight)
+        spread = {
+            name: weight.view(*weight.shape, *[1] * (value.ndim - 2)).expand_as(value)
+            for name, value in self.whole.items()
+        }
+        return self._pick(spread)
+
+    def _weighted_gradients_to_go(self, weights: Tensor) -> list[Tensors]:
+        """G_s = Σ_{t>s} w_t g_t for every step s, over the sampling rate.
+
+        A coordinate whose gradients are not all finite (its replica diverged) counts for nothing, here and in `grads`.
+        """
+        total = {name: torch.zeros_like(grad) for name, grad in self.grads[0].items()}
+        to_go: list[Tensors] = []
+        for weight, grads in zip(reversed(weights.unbind(-1)), reversed(self.grads[1:]), strict=True):
+            each = self._for_each_coordinate(weight, grads)
+            total = {name: total[name] + each[name] * grad for name, grad in grads.items()}
+            to_go.insert(0, total)
+        finite = {name: value.isfinite() for name, value in total.items()}
+        self.finite = all(bool(each.all()) for each in finite.values())
+        if self.finite:
+            return [{name: value * self.scale[name] for name, value in item.items()} for item in to_go]
+        self.grads = [{name: torch.where(finite[name], g, 0.0) for name, g in grads.items()} for grads in self.grads]
+        self.losses = [torch.where(losses.isfinite(), losses, 0.0) for losses in self.losses]
+        return [
+            {name: torch.where(finite[name], value, 0.0) * self.scale[name] for name, value in item.items()}
+            for item in to_go
+        ]
+
+
+def _kinds(rule: Optimizer, params: Tensors) -> dict[str, list[str]]:
+    """Names of parameters by the kind that the rule sees in them."""
+    kinds: dict[str, list[str]] = {}
+    for name in params:
+        kinds.setdefault(rule.kind(name) if isinstance(rule, CoordinatewiseOptimizer) else "", []).append(name)
+    return kinds
+
+
+def choose(
+    params: Tensors, coordinates: int | None, generator: torch.Generator | None, share: Share | None
+) -> Sample | None:
+    """A sample without replacement of the coordinates of all functions, of which those that are here are kept.
+
+    Args:
+        params: those of the functions that are here, `[seeds, settings, ...]`.
+        coordinates: at most so many of each parameter tensor and replica; None: no sample, all are followed.
+        generator: draws them, among those of all functions of a meta-batch, whichever are here.
+        share: which functions of the meta-batch are here; None: all.
+    """
+    if coordinates is None:
+        return None
+    sample = Sample({}, {})
+    for name, value in params.items():
+        each, seeds = value[0].numel(), len(value)
+        share = share or Share(0, seeds, seeds)
+        everything, wanted = each * share.total, coordinates * share.total * value.shape[1]
+        count = min(everything, wanted)
+        order = torch.arange(count) if count == everything else torch.randperm(everything, generator=generator)[:count]
+        if share.stop - share.first < share.total:
+            order = order[(order >= each * share.first) & (order < each * share.stop)] - each * share.first
+        sample.chosen[name] = order.to(value.device)
+        sample.weights[name] = everything / count
+    return sample
+
+
+def _picked_state(carry: Carry, chosen: Tensors) -> State:
+    """State tensors end in their parameter's shape (the contract of a coordinatewise rule): take what is chosen.
+
+    What is no tensor (a count of steps) is the same for all parameters.
+    """
+    parts: list[State] = []
+    for name, index in chosen.items():
+        trailing = carry.params[name].ndim
+        parts.append(
+            {
+                key: value.flatten(value.ndim - trailing)[..., index] if isinstance(value, Tensor) else value
+                for key, value in carry.state[name].items()
+            }
+        )
+    return {
+        key: torch.cat([part[key] for part in parts], dim=-1) if isinstance(value, Tensor) else value
+        for key, value in parts[0].items()
+    }

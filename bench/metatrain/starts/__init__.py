@@ -1,0 +1,1 @@
+"""Learned initialisations: the methods, and their training."""

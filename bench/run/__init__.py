@@ -1,0 +1,1 @@
+"""From a suite to files: jobs, workers, chains, executors, the runner."""

@@ -1,0 +1,211 @@
+"""The executor that is a Dask cluster: one given by its scheduler's address, or worker processes on this machine.
+
+Requests and answers are JSON and travel through Dask: workers need share no file system with this process. What a
+worker needs once, checkpoints among it, reaches each by a plugin of Dask's, late ones too (`dask_worker.py`).
+
+Dask runs the jobs of a dead worker again, and gives up a job whose workers keep dying. It counts a death against all
+that the worker held, so a job that was given up is tried again while nothing else runs: none is blamed for another.
+"""
+
+import contextlib
+import json
+import logging
+import math
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import dask
+import distributed
+
+from l2obench.bench.failures import Failure, reason_of
+from l2obench.bench.run.executors.base import Executor, ExecutorError
+from l2obench.bench.run.executors.dask_worker import NotReady, Place, do_request, to_request
+from l2obench.bench.run.executors.local import cores
+from l2obench.bench.run.work import Answer, Assignment
+
+AHEAD = 2  # assignments under way for each that can run: no worker waits for this process, and few go down with one
+LOOK_SECONDS = 1.0  # how often workers are counted
+CONNECT_SECONDS = 20
+PLACE_TRIES = 5  # in each of which a worker may die
+LOCAL_TRIES = 2  # deaths after which a job is given up, on workers that we start; other clusters have a setting
+
+
+class DaskExecutor(Executor):
+    """Does assignments on the workers of a Dask cluster.
+
+    Args:
+        scheduler: its address, or the path of its scheduler file; none: workers are started on this machine.
+        processes: how many are started; none: one for each core.
+        timeout: seconds that a step may take; none: plugins have the default, ours as long as they need.
+        resources: what a worker must offer for any assignment, unless that says otherwise itself.
+        files: checkpoints by the path that identities give them.
+        report: called with a line for each part of a job that begins.
+
+    Raises:
+        ExecutorError: on entering: nothing answers at the address, or its workers are not fit.
+    """
+
+    def __init__(
+        self,
+        scheduler: str | None = None,
+        processes: int | None = None,
+        timeout: float | None = None,
+        resources: Mapping[str, float] | None = None,
+        files: Mapping[str, bytes] | None = None,
+        report: Callable[[str], Any] = lambda _: None,
+    ) -> None:
+        super().__init__(report)
+        self.scheduler = scheduler
+        self.processes = processes or cores()
+        self.resources = dict(resources or {})
+        self._place = Place(f"l2obench-{uuid.uuid4().hex}", timeout, files or {})
+        self._cluster: Any = None
+        self._client: Any = None
+        self._completed: Any = None
+        self._under_way: dict[str, Assignment] = {}
+        self._suspects: list[Assignment] = []
+        self._alone: Assignment | None = None
+        self._looked, self._workers = -math.inf, dict[str, Any]()
+        self._warned = False
+
+    def __enter__(self) -> Self:
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it becomes one line of ours
+        if self.scheduler is not None:
+            self._connect()
+        return self
+
+    def submit(self, assignment: Assignment) -> None:
+        needed = {**self.resources, **assignment.resources}
+        client, request = self._connect(), to_request(assignment)
+        try:
+            future = client.submit(do_request, self._place.name, request, resources=needed or None, pure=False)
+        except (RuntimeError, OSError) as error:
+            raise self._gone() from error
+        self._under_way[future.key] = assignment
+        self._completed.add(future)
+
+    def finished(self) -> Answer:
+        while True:
+            if not self._under_way:
+                self._alone = self._suspects.pop(0)
+                self.submit(self._alone)
+            future, result = next(self._completed)
+            if (answer := self._answer(future, result)) is not None:
+                return answer
+
+    def room(self, needed: Mapping[str, float]) -> int:
+        needed = {**self.resources, **needed}
+        places = sum(_places(worker, needed) for worker in self._look().values())
+        if not places and not self._warned:
+            self._warned = True
+            lacking = " with " + ", ".join(f"{name}={value:g}" for name, value in needed.items()) if needed else ""
+            self.report(f"waiting: none of {len(self._workers)} workers is one{lacking}")
+        return AHEAD * places
+
+    def processes_here(self) -> int:
+        return self.processes if self.scheduler is None else 1
+
+    def places(self) -> str:
+        workers = self._look().values()
+        return f"{len(workers)} workers, {sum(worker['nthreads'] for worker in workers)} threads"
+
+    def close(self) -> None:
+        if self._client is not None:
+            with contextlib.suppress(Exception):  # a scheduler that is gone needs no goodbye
+                if self._client.status == "running":
+                    self._client.unregister_worker_plugin(self._place.name)
+            self._client.close()
+        if self._cluster is not None:
+            self._cluster.close()
+        self._cluster = self._client = None
+
+    def _connect(self) -> Any:
+        """The client. Workers of ours are started when the first assignment is: nothing runs beside the timing pass."""
+        if self._client is not None:
+            return self._client
+        if self.scheduler is None:
+            with dask.config.set({"distributed.scheduler.allowed-failures": LOCAL_TRIES - 1}):
+                self._cluster = distributed.LocalCluster(
+                    n_workers=self.processes,
+                    threads_per_worker=1,
+                    dashboard_address=None,
+                    silence_logs=logging.CRITICAL,
+                )
+        try:
+            if self.scheduler is not None and Path(self.scheduler).is_file():
+                self._client = distributed.Client(scheduler_file=self.scheduler, timeout=CONNECT_SECONDS)
+            else:
+                self._client = distributed.Client(self._cluster or self.scheduler, timeout=CONNECT_SECONDS)
+        except (OSError, ValueError, TypeError) as error:
+            raise ExecutorError(
+                f"--scheduler {self.scheduler} cannot be reached: {reason_of(error)}; "
+                "expected an address such as tcp://host:8786, or a scheduler file"
+            ) from error
+        self._completed = distributed.as_completed(loop=self._client.loop, with_results=True, raise_errors=False)
+        self._client.subscribe_topic(self._place.name, lambda event: self.report(event[1]))
+        try:
+            self._take_place(self._client)
+        except Exception as error:  # whatever keeps a worker from taking it
+            self.close()
+            raise ExecutorError(f"the workers of {self._where()} are not fit: {reason_of(error)}") from error
+        return self._client
+
+    def _take_place(self, client: Any) -> None:
+        """Give every worker, and those that come later, what the run has on a worker."""
+        for left in reversed(range(PLACE_TRIES)):
+            try:
+                client.register_plugin(self._place)
+                return
+            except OSError:  # one of them ended meanwhile
+                if not left:
+                    raise
+
+    def _where(self) -> str:
+        return self.scheduler or "the cluster on this machine"
+
+    def _gone(self) -> ExecutorError:
+        what = "what is finished is kept, and the same command goes on from there"
+        return ExecutorError(f"{self._where()} went away; {what}", exit_code=3)
+
+    def _look(self) -> dict[str, Any]:
+        """The workers as they were at most a second ago."""
+        if self._client is None:
+            return {str(number): {"nthreads": 1, "resources": {}} for number in range(self.processes)}
+        now = time.monotonic()
+        if now - self._looked > LOOK_SECONDS:
+            with contextlib.suppress(OSError):  # a scheduler that is gone shows in what is under way
+                self._workers = dict(self._client.scheduler_info()["workers"])
+            self._looked = now
+        return self._workers
+
+    def _answer(self, future: Any, result: Any) -> Answer | None:
+        """What a future came to; nothing if it is to be tried again.
+
+        Raises:
+            ExecutorError: it came to nothing, and not by its own fault.
+        """
+        assignment = self._under_way.pop(future.key)
+        if future.status == "finished":
+            answer = json.loads(result)
+            failure = Failure(*answer["failure"]) if "failure" in answer else None
+            return Answer(assignment, answer.get("result"), failure)
+        if future.status != "error":
+            raise self._gone()
+        error = result[1]
+        if not isinstance(error, distributed.KilledWorker):
+            what = str(error) if isinstance(error, NotReady) else reason_of(error)
+            raise ExecutorError(f"a worker of {self._where()} cannot do its work: {what}")
+        if assignment is not self._alone:
+            self._suspects.append(assignment)
+            return None
+        deaths = 2 * (error.allowed_failures + 1)
+        return Answer(assignment, failure=Failure("error", f"its worker's process ended, {deaths} times"))
+
+
+def _places(worker: Mapping[str, Any], needed: Mapping[str, float]) -> int:
+    """How many assignments a worker can do at once."""
+    offered = worker["resources"]
+    return min([int(worker["nthreads"]), *(int(offered.get(name, 0) // amount) for name, amount in needed.items())])

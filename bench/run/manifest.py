@@ -1,0 +1,49 @@
+"""The manifest of a run: what was asked, of what, on which machine, with which data and at what cost to train."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from l2obench.bench.config.suite import Cell
+from l2obench.bench.measure.costs import optimizer_costs, task_costs
+from l2obench.bench.store.environment import environment
+from l2obench.bench.store.store import Run
+from l2obench.optimizers.learned.base import LearnedOptimizer
+
+
+def manifest(
+    run: Run, about: Mapping[str, Any], cells: Sequence[Cell], sources: Mapping[str, dict[str, Any]], device: str
+) -> dict[str, Any]:
+    """What this start is, and what earlier ones in the folder were: their cells and sources stay in it.
+
+    Args:
+        run: the folder, with the manifest of an earlier start or without.
+        about: the suite and the command.
+        cells: what is to run.
+        sources: for each task, where its data come from.
+        device: the torch device.
+    """
+    earlier = run.manifest if run.exists() else {}
+    plan = {(item["task"], item["optimizer"], item["track"]): item for item in earlier.get("cells") or []}
+    tasks, recipes = dict(earlier.get("tasks", {})), dict(earlier.get("recipes", {}))
+    costs = {kind: dict(earlier.get("costs", {}).get(kind, {})) for kind in ("tasks", "optimizers")}
+    files = dict(earlier.get("sources") or {})
+    for cell in cells:
+        task, optimizer, track = cell.key
+        files |= sources.get(task, {})
+        tasks[task] = {"parameters": cell.task.model_dump(mode="json"), "sources": sorted(sources.get(task, {}))}
+        if isinstance(cell.optimizer, LearnedOptimizer) and cell.optimizer.checkpoint_sha256:
+            recipes[cell.optimizer.checkpoint_sha256] = cell.optimizer.recipe
+        plan[cell.key] = {"task": task, "optimizer": optimizer, "track": track, "seeds": cell.seeds}
+        if task not in costs["tasks"]:
+            costs["tasks"][task] = task_costs(cell.task)
+        costs["optimizers"][optimizer] = optimizer_costs(cell.optimizer)
+    start = {**about, "environment": environment(device)}
+    return {
+        **start,
+        "sources": files,
+        "tasks": tasks,
+        "recipes": recipes,
+        "cells": list(plan.values()),
+        "costs": costs,
+        "starts": [*earlier.get("starts", []), start],
+    }

@@ -1,0 +1,169 @@
+"""A process of its own for code that may hang or crash: it is asked for jobs by name, and killed when it goes silent.
+
+Requests and answers are JSON: names and plain values, no objects and no code. The process is made by 'spawn', once, and
+again after a kill; what it computes is what this process would have computed.
+"""
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from typing import Any, Self
+
+from l2obench.bench.failures import Failure, ProcessLost, Stopped, reason_of
+
+START_SECONDS = 120.0  # for Python, torch and a plugin's imports, on a busy machine
+QUIET_SECONDS = 0.1  # signs of life need not come more often
+
+
+class Worker:
+    """Does jobs in another process.
+
+    Args:
+        timeout: seconds that the process may go without finishing a step, before it is killed; none: for ever.
+        stop: once its other end is closed, the job is given up and the process killed.
+    """
+
+    def __init__(self, timeout: float | None, stop: Connection | None = None) -> None:
+        self.timeout = timeout
+        self._stop = stop
+        self._process: Any = None
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def do(
+        self,
+        job: str,
+        task: str | None,
+        optimizers: list[str],
+        arguments: dict[str, Any],
+        on_part: Callable[[str], Any] = lambda _: None,
+    ) -> Any:
+        """The result of a job of `l2obench.bench.run.jobs` on a task and optimizers, by their identities.
+
+        Raises:
+            Failure: the job raised; or its process was silent for too long, or ended, and is no more.
+            Stopped: it was given up.
+        """
+        request = {"job": job, "task": task, "optimizers": optimizers, "arguments": arguments}
+        part: str | None = None
+        limit = None if self.timeout is None else max(START_SECONDS, self.timeout)
+        try:
+            self._send(request)
+            while (answer := self._answer(limit, part)).keys() == {"part"}:
+                limit = self.timeout
+                if answer["part"] is not None:
+                    part = answer["part"]
+                    on_part(answer["part"])
+        except BaseException:
+            self.close()  # the answer of a job that was not waited for must not be taken for the next one's
+            raise
+        if "error" in answer:
+            raise Failure("error", answer["error"], part)
+        return answer.get("result")
+
+    def _send(self, request: dict[str, Any]) -> None:
+        connection = self._connected()
+        try:
+            connection.send_bytes(json.dumps(request).encode())
+        except OSError as error:
+            raise ProcessLost("error", f"its process {self._end()}") from error
+
+    def _answer(self, limit: float | None, part: str | None) -> dict[str, Any]:
+        """The next message: that the job proceeds, or its end."""
+        connection = self._connected()
+        try:
+            ready = wait([connection, self._stop] if self._stop else [connection], limit)
+            if self._stop in ready:
+                raise Stopped
+            if not ready:
+                raise Failure("timeout", f"no step was finished within {limit:g} s; its process was killed", part)
+            return dict(json.loads(connection.recv_bytes()))
+        except (EOFError, OSError, ValueError, TypeError) as error:
+            raise ProcessLost("error", f"its process {self._end()}", part) from error
+
+    def close(self) -> None:
+        """Kill the process, if there is one."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+        if self._connection is not None:
+            self._connection.close()
+        self._process = self._connection = None
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            context = multiprocessing.get_context("spawn")
+            self._connection, theirs = context.Pipe()
+            self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+            self._process.start()
+            theirs.close()
+        return self._connection
+
+    def _end(self) -> str:
+        """How the process ended, or that it had to be made to."""
+        self._process.join(timeout=1)
+        code = self._process.exitcode
+        self.close()
+        if code is None:
+            return "closed its pipe, and was killed"
+        if code < 0:
+            return f"was ended by signal {signal.Signals(-code).name}"
+        return f"ended itself with exit code {code}"
+
+
+def _serve(connection: Connection) -> None:
+    """The process's side: one request after the other, until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other side decides when to end
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    from l2obench.bench.process import set_up_process
+
+    set_up_process()
+    while True:
+        try:
+            request = json.loads(connection.recv_bytes())
+        except EOFError:
+            return
+        try:
+            answer = json.dumps({"result": _do(connection, request)})
+        except Exception as error:
+            answer = json.dumps({"error": reason_of(error)})
+        connection.send_bytes(answer.encode())
+
+
+def _do(connection: Connection, request: dict[str, Any]) -> Any:
+    from l2obench.bench.config.registry import optimizer_registry, task_registry
+    from l2obench.bench.run.jobs import JOBS
+
+    last = -QUIET_SECONDS
+
+    def alive(part: str | None = None) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if part is not None or now - last >= QUIET_SECONDS:
+            connection.send_bytes(json.dumps({"part": part}).encode())
+            last = now
+
+    task = None if request["task"] is None else task_registry().create(request["task"])
+    optimizers = [optimizer_registry().create(name) for name in request["optimizers"]]
+    if task is not None:
+        optimizers = [optimizer.for_groups(task.groups) for optimizer in optimizers]
+    alive()
+    return JOBS[request["job"]](task, optimizers, alive, **request["arguments"])
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed ends as well, even in the middle of a job."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,1 @@
+"""Results on disk: Parquet, manifests, where and by what they were made."""

@@ -1,0 +1,1 @@
+"""Rules of torch and of other libraries, and the bridges to them."""

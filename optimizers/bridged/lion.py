@@ -1,0 +1,31 @@
+"""Lion: the sign of a momentum."""
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+
+from l2obench.optimizers.base import Tensors
+from l2obench.optimizers.bridged.library import LibraryOptimizer, library
+
+
+class Lion(LibraryOptimizer):
+    """u = −lr · (sign(β₁ m + (1 − β₁) g) + λ θ), then m ← β₂ m + (1 − β₂) g.
+
+    Source: Chen et al. 2023, "Symbolic discovery of optimization algorithms", program 1; `pytorch_optimizer.Lion`.
+    """
+
+    name: ClassVar[str] = "lion"
+
+    lr: float = Field(default=1e-4, gt=0)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.99, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    """λ."""
+
+    def make(self, params: Tensors) -> torch.optim.Optimizer:
+        betas = (self.beta1, self.beta2)
+        rule: torch.optim.Optimizer = library().Lion(
+            params.values(), lr=self.lr, betas=betas, weight_decay=self.weight_decay
+        )
+        return rule

@@ -1,0 +1,44 @@
+"""Muon: momentum, orthogonalised, for matrices; AdamW for everything else."""
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+
+from l2obench.optimizers.base import Tensors
+from l2obench.optimizers.bridged.library import LibraryOptimizer, library
+
+
+class Muon(LibraryOptimizer):
+    """For a matrix `[a, b]`: u = −lr · (0.2 √max(a, b) · O + λ θ), O ≈ U Vᵀ of the Nesterov momentum U S Vᵀ.
+
+    O comes from five Newton–Schulz iterations in bfloat16. Tensors of more dimensions (convolutions) are matrices of
+    their first dimension against all others; vectors and scalars are AdamW's (β of 0.9 and 0.95), as its author says.
+    He leaves embeddings and the last layer to AdamW as well, which a tensor's shape does not tell: here they are
+    Muon's. On a task without matrices, such as `quadratic`, this is AdamW.
+
+    Source: Jordan et al. 2024 (kellerjordan.github.io/posts/muon); the factor 0.2 √max(a, b), by which one learning
+    rate serves both parts: Liu et al. 2025, "Muon is scalable for LLM training", section 2.2; `pytorch_optimizer.Muon`.
+    """
+
+    name: ClassVar[str] = "muon"
+
+    lr: float = Field(default=1e-3, gt=0)
+    momentum: float = Field(default=0.95, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    """λ, of both parts."""
+
+    def make(self, params: Tensors) -> torch.optim.Optimizer:
+        matrices = [param for param in params.values() if param.ndim >= 2]
+        others = [param for param in params.values() if param.ndim < 2]
+        groups = [{"params": matrices, "use_muon": True}, {"params": others, "use_muon": False}]
+        rule: torch.optim.Optimizer = library().Muon(
+            [group for group in groups if group["params"]],
+            lr=self.lr,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            use_adjusted_lr=True,
+            adamw_lr=self.lr,
+            adamw_wd=self.weight_decay,
+        )
+        return rule

@@ -1,0 +1,27 @@
+"""RAdam: Adam that waits until its second moments can be trusted."""
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+
+from l2obench.optimizers.base import Tensors
+from l2obench.optimizers.bridged.torch_optim import TorchOptimizer
+
+
+class RAdam(TorchOptimizer):
+    """u = −lr · r_t · m̂ / (√v̂ + ε), m̂ and v̂ as in Adam, r_t the rectification; u = −lr · m̂ while ρ_t ≤ 5.
+
+    ρ_t = ρ − 2 t β₂ᵗ / (1 − β₂ᵗ) with ρ = 2 / (1 − β₂) − 1, r_t² = (ρ_t − 4)(ρ_t − 2) ρ / ((ρ − 4)(ρ − 2) ρ_t).
+    Source: Liu et al. 2020, algorithm 2; `torch.optim.RAdam`.
+    """
+
+    name: ClassVar[str] = "radam"
+
+    lr: float = Field(default=1e-3, gt=0)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    epsilon: float = Field(default=1e-8, ge=0)
+
+    def make(self, params: Tensors) -> torch.optim.Optimizer:
+        return torch.optim.RAdam(params.values(), lr=self.lr, betas=(self.beta1, self.beta2), eps=self.epsilon)

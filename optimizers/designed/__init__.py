@@ -1,0 +1,1 @@
+"""Rules designed by hand, in full."""

@@ -1,0 +1,25 @@
+"""Adam with decoupled weight decay."""
+
+from typing import ClassVar
+
+from pydantic import Field
+from torch import Tensor
+
+from l2obench.optimizers.base import State, per_replica
+from l2obench.optimizers.designed.adam import Adam
+
+
+class AdamW(Adam):
+    """u = u_Adam − lr · λ · θ. Source: Loshchilov & Hutter 2019, algorithm 2; as `torch.optim.AdamW`."""
+
+    name: ClassVar[str] = "adamw"
+
+    weight_decay: float = Field(default=1e-2, ge=0)
+
+    def update_tensor(self, grad: Tensor, state: State, param: Tensor) -> tuple[Tensor, State]:
+        update, state = super().update_tensor(grad, state, param)
+        decay = per_replica(self.lr, grad) * per_replica(self.weight_decay, grad)
+        return update - decay * param, state
+
+    def flops_per_coordinate(self) -> float | None:
+        return 13  # Adam, and lr λ · θ subtracted

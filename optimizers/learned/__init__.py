@@ -1,0 +1,1 @@
+"""Rules with meta-parameters, and what they are made of."""

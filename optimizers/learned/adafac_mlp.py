@@ -1,0 +1,89 @@
+"""The small learned optimizer of Metz et al. 2022: a perceptron of four units on Adafactor's features."""
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from l2obench.optimizers.base import State, Tensors, per_replica
+from l2obench.optimizers.learned.accumulators import (
+    FACTORED_DECAYS,
+    MOMENTUM_DECAYS,
+    SQUARE_DECAY,
+    Seen,
+    look,
+    nothing_seen,
+)
+from l2obench.optimizers.learned.perceptron import PerceptronOptimizer
+
+COUNT = len(FACTORED_DECAYS)
+
+
+class AdafacMLP(PerceptronOptimizer):
+    """u = −0.001 · d · exp(0.001 · a) with [d, a] = net(features): two layers of four units, 39 inputs.
+
+    The accumulators are m_β ← β m_β + (1 − β) g for three β; v ← β v + (1 − β) g² for one; and, for three β, what
+    Adafactor keeps of g² + 1e-30: means r over the largest dimension of the tensor and c over its second largest. They
+    stand for 1 / √v as s = (r / (mean(r) + 1e-9))^−½ · c^−½, with mean(r) over the second largest dimension and both
+    factors at most 1e9^½. Vectors and scalars have one w ← β w + (1 − β) (g² + 1e-30) in place of r and of c.
+
+    The features: g; θ; the three m; v; the three m / √(v + 1e-6); 1 / √(v + 1e-6); three g s (g / √(w + 1e-9) for
+    vectors); the three r; the three c; three 1 / √(r + 1e-8) and three 1 / √(c + 1e-8); three m s (m / √(w + 1e-6) for
+    vectors). Each is divided by its root mean square over the tensor, and eleven for the time follow, as in `mlp`.
+
+    The decays are meta-parameters too: 1 − β = (1 − β₀) e^{10 δ}, for second moments no more than 1, with δ = 0 at
+    first and β₀ of 0.9, 0.99 and 0.999 (0.999 for v).
+
+    Source: Metz et al. 2022, "Practical tradeoffs between memory, compute, and performance in learned optimizers"
+    (`small_fc_lopt`), with the values of their released code (google/learned_optimization, `adafac_mlp_lopt.py`).
+    """
+
+    name: ClassVar[str] = "adafac-mlp"
+    features: ClassVar[int] = 2 + 3 + 1 + 3 + 1 + 6 * COUNT
+
+    hidden: int = Field(default=4, ge=1, le=1024)
+
+    def network_shapes(self) -> dict[str, tuple[int, ...]]:
+        decays = {"momentum_decays": (len(MOMENTUM_DECAYS),), "square_decay": (), "factored_decays": (COUNT,)}
+        return {**super().network_shapes(), **decays}
+
+    def flops_per_coordinate(self) -> float | None:
+        """Of a vector; of a larger tensor the factors are shared by rows and columns, which saves some thirty."""
+        squares = 1 + 3 + 1 + 3 * COUNT  # g², v, + 1e-30, w
+        features = 3 * len(MOMENTUM_DECAYS) + 2 + 3 + COUNT * (3 + 4 + 3)
+        return squares + features + self.network_flops() + 5
+
+    def init(self, params: Tensors) -> State:
+        self.require_trained()
+        return {"step": 0, "of": {name: nothing_seen(param) for name, param in params.items()}}
+
+    def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
+        updates, memory = {}, {}
+        for name, grad in grads.items():
+            seen, memory[name] = self._look(grad, state["of"][name])
+            outputs = self.respond(_features(grad, params[name], seen), state["step"])
+            updates[name] = self._update(outputs, seen) * (-per_replica(self.lr, grad))
+        return updates, {"step": state["step"] + 1, "of": memory}
+
+    def _update(self, outputs: Tensor, seen: Seen) -> Tensor:
+        """−u from the network's outputs."""
+        return outputs[0] * (outputs[1] * self.magnitude_scale).exp() * self.step_size
+
+    def _look(self, grad: Tensor, memory: State) -> tuple[Seen, State]:
+        """What is known of a tensor with its gradient, and its accumulators; at the decays that φ says."""
+        momentum = self._weights("momentum_decays", MOMENTUM_DECAYS, grad)
+        square = self._weights("square_decay", (SQUARE_DECAY,), grad)[0].clamp(0, 1)
+        factored = self._weights("factored_decays", FACTORED_DECAYS, grad).clamp(0, 1)
+        return look(grad, memory, momentum, square, factored, smallest_of_vectors=1e-6)
+
+    def _weights(self, name: str, decays: tuple[float, ...], like: Tensor) -> Tensor:
+        """1 − β for each of `decays`, ready to multiply `[decays, seeds, settings, ...]`."""
+        rates = torch.tensor([1 - decay for decay in decays], dtype=like.dtype, device=like.device)
+        return (rates * (10 * self.meta_parameters[name].to(like)).exp()).view(-1, *[1] * like.ndim)
+
+
+def _features(grad: Tensor, param: Tensor, seen: Seen) -> Tensor:
+    """The inputs that differ between coordinates, `[28, seeds, settings, ...]`."""
+    own = [grad[None], param[None], seen.momenta, seen.square[None], seen.directions, seen.inverse_root[None]]
+    return torch.cat([*own, seen.scaled_grad, *seen.kept, seen.scaled_momenta])

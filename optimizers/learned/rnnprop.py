@@ -1,0 +1,99 @@
+"""RNNprop: an LSTM whose inputs are Adam's and RMSprop's directions, and whose steps are bounded."""
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import elu
+
+from l2obench.optimizers.base import CoordinatewiseOptimizer, State, Tensors, blend, per_replica, root
+from l2obench.optimizers.learned.base import LearnedOptimizer
+from l2obench.optimizers.learned.cell import (
+    BLOCK,
+    blocks,
+    folded,
+    layers_of,
+    layers_step,
+    layers_step_in_place,
+    random_network,
+)
+
+
+class RNNprop(LearnedOptimizer, CoordinatewiseOptimizer):
+    """m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², u = −α · tanh(net(g / s, m̂ / s)) with s = √v̂ + ε.
+
+    m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ) as in Adam. The network, shared over coordinates: a linear layer with ELU,
+    layers of LSTM cells, a linear output, each 20 wide. Its inputs do not depend on the scale of the loss.
+
+    Source: Lv, Jiang & Li 2017, "Learning gradient descent: better generalization and longer horizons", section 4, with
+    the values of their code (β₁ = β₂ = 0.95, α = 0.1, ε = 1e-8 outside the root). Their tricks of training, random
+    scaling of the optimizee and convex terms added to it, are no part of the rule, and not here.
+    """
+
+    name: ClassVar[str] = "rnnprop"
+    architecture: ClassVar[tuple[str, ...]] = ("hidden", "layers", "beta1", "beta2", "epsilon", "step_size", "networks")
+    compiled_up_to: ClassVar[float] = BLOCK
+
+    hidden: int = Field(default=20, ge=1, le=1024)
+    layers: int = Field(default=2, ge=1, le=16)
+    beta1: float = Field(default=0.95, ge=0, lt=1)
+    beta2: float = Field(default=0.95, ge=0, lt=1)
+    epsilon: float = Field(default=1e-8, gt=0)
+    step_size: float = Field(default=0.1, gt=0)
+    """α, the bound of an update."""
+    lr: float = Field(default=1.0, gt=0)
+    """Multiplies the update; 1 is as trained. For learning-rate schedules on the drop-in optimizer."""
+
+    def network_shapes(self) -> dict[str, tuple[int, ...]]:
+        units = self.hidden
+        shapes: dict[str, tuple[int, ...]] = {"input.weight": (units, 2), "input.bias": (units,)}
+        for k in range(self.layers):
+            shapes[f"lstm{k}.weight"] = (4 * units, 2 * units)
+            shapes[f"lstm{k}.bias"] = (4 * units,)
+        return {**shapes, "output.weight": (1, units), "output.bias": (1,)}
+
+    def random_network(self, generator: torch.Generator) -> Tensors:
+        return random_network(self.network_shapes(), generator)
+
+    def flops_per_coordinate(self) -> float | None:
+        inputs = 3 + 1 + 3 + 6  # m, g², v; s takes three, the quotients another three
+        network = self.hidden * (4 + 1) + self.layers * self.hidden * (8 * 2 * self.hidden + 4 + 5) + 2 * self.hidden
+        return inputs + network + 2  # tanh, scale
+
+    def init_tensor(self, param: Tensor) -> State:
+        self.require_trained()
+        moments = {"mean": torch.zeros_like(param), "square": torch.zeros_like(param), "step": 0}
+        shape = (self.layers, self.hidden, *param.shape)
+        return {**moments, "hidden": param.new_zeros(shape), "cell": param.new_zeros(shape)}
+
+    def update_tensor(self, grad: Tensor, state: State, param: Tensor) -> tuple[Tensor, State]:
+        step = state["step"] + 1
+        mean = blend(state["mean"], grad, 1 - self.beta1)
+        square = blend(state["square"], grad * grad, 1 - self.beta2)
+        scale = root(square / (1 - self.beta2**step)) + self.epsilon
+        inputs = torch.stack([grad / scale, mean / (scale * (1 - self.beta1**step))]).flatten(1)
+        shape = state["hidden"].shape
+        memory = [state[part].view(self.layers, self.hidden, -1) for part in ("hidden", "cell")]
+        output, hidden, cell = self._network(inputs, *memory)
+        update = output.view_as(grad).tanh() * (-self.step_size * per_replica(self.lr, grad))
+        memory_after = {"hidden": hidden.view(shape), "cell": cell.view(shape)}
+        return update, {"mean": mean, "square": square, "step": step, **memory_after}
+
+    def _network(self, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Output `[coordinates]`, next hidden and cell; without a graph in blocks, as the LSTM."""
+        phi = {name: tensor.to(x) for name, tensor in self.meta_parameters.items()}
+        layers = layers_of(phi, self.layers)
+        if torch.is_grad_enabled():
+            top, hidden, cell = layers_step(layers, elu(_linear(phi, "input", x)), hidden, cell)
+            return _linear(phi, "output", top)[0], hidden, cell
+        layers, outputs = folded(layers), []
+        for block in blocks(x.shape[1]):
+            y = elu(_linear(phi, "input", x[:, block]))
+            top = layers_step_in_place(layers, y, hidden[:, :, block], cell[:, :, block])
+            outputs.append(_linear(phi, "output", top)[0])
+        return torch.cat(outputs), hidden, cell
+
+
+def _linear(phi: Tensors, name: str, x: Tensor) -> Tensor:
+    return torch.addmm(phi[f"{name}.bias"].unsqueeze(1), phi[f"{name}.weight"], x)

@@ -1,0 +1,160 @@
+"""What optimizers painted, one below the other, step by step: a figure for each seed whose pictures were kept."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from l2obench.bench.store.store import cell_name
+from l2obench.reports.figures.canvas import TICK_SIGNS, broken, literal, save, theme
+from l2obench.reports.figures.curves import Drawn
+from l2obench.reports.formats import one_line
+from l2obench.reports.numbers.counting import groups
+from l2obench.reports.reading import ReportError
+
+KIND = "pictures"
+MAX_SIDE = 2048
+SIDE, LABEL_WIDTH, HEADING = 1.15, 2.1, 0.62  # inches
+TITLE_SIGNS = 80
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """What one optimizer painted: pictures and losses by step."""
+
+    label: str
+    pictures: dict[int, Pixels]
+    losses: dict[int, float]
+    remark: str
+    """Why there are no more pictures; empty where there are all."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The strips of one seed of a task, the lowest final loss first, and what the function was drawn from."""
+
+    title: str
+    key: tuple[str, ...]
+    steps: list[int]
+    originals: dict[str, Pixels]
+    strips: list[Strip]
+
+
+def draw_pictures(cells: pd.DataFrame, pictures: pd.DataFrame, folder: Path) -> list[Drawn]:
+    """Draw the grids into a folder.
+
+    Raises:
+        ReportError: a picture in the results is damaged.
+    """
+    drawn = []
+    for grid in grids(cells, pictures):
+        path = folder / cell_name(KIND, *grid.key)
+        with theme():
+            save(grid_figure(grid), path)
+        names = ", ".join(strip.label for strip in grid.strips)
+        steps = ", ".join(map(str, grid.steps))
+        drawn.append(Drawn(KIND, path, one_line(f"Pictures on {grid.title} at steps {steps}, by {names}")))
+    return drawn
+
+
+def grids(cells: pd.DataFrame, pictures: pd.DataFrame) -> list[Grid]:
+    """One grid for each task and seed, each optimizer in its tuned track, or in its default one if it has no other."""
+    found = []
+    for key, rows in groups(pictures, "task", "seed"):
+        names = [str(value) for value in key.values()]
+        here = cells[np.logical_and.reduce([cells[name] == value for name, value in key.items()])]
+        best = here.assign(final=here["final_loss"].fillna(np.inf), untuned=here["track"] != "tuned")
+        best = best.sort_values("untuned", kind="stable").drop_duplicates("optimizer").sort_values("final")
+        strips = [_strip(cell, rows) for _, cell in best.iterrows()]
+        if not strips:
+            continue  # the run was stopped between a cell's pictures and its rows
+        originals = rows[rows["step"].isna()].drop_duplicates("what")
+        title = f"{key['task']}, seed {key['seed']}" + (f", in {key['run']}" if "run" in key else "")
+        found.append(
+            Grid(
+                title=title,
+                key=tuple(names),
+                steps=sorted({step for strip in strips for step in strip.pictures}),
+                originals={str(row["what"]): _decoded(row["png"]) for _, row in originals.iterrows()},
+                strips=strips,
+            )
+        )
+    return found
+
+
+def grid_figure(grid: Grid) -> Figure:
+    """Optimizers in rows, steps in columns, the loss below each picture; on top, what was to be painted."""
+    columns, rows = len(grid.steps), len(grid.strips) + 1
+    width, height = LABEL_WIDTH + columns * SIDE, HEADING + rows * (SIDE + 0.2)
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    figure.text(0.1 / width, 1 - 0.1 / height, literal(grid.title, TITLE_SIGNS), va="top", fontweight="bold")
+
+    def place(row: int, column: int) -> Axes:
+        """Axes of one picture; those of the originals stand above the steps, whose headings need room."""
+        top = 0.42 + row * (SIDE + 0.2) + (0.2 if row else 0)
+        box = (LABEL_WIDTH + column * SIDE) / width, 1 - (top + SIDE) / height, (SIDE - 0.06) / width, SIDE / height
+        axes = figure.add_axes(box)
+        axes.set(xticks=[], yticks=[])
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        return axes
+
+    def label(row: int, text: str) -> None:
+        place(row, 0).set_visible(False)
+        top = 0.42 + row * (SIDE + 0.2) + (0.2 if row else 0)
+        figure.text(0.1 / width, 1 - (top + SIDE / 2) / height, text, va="center", fontsize=10)
+
+    for column, (what, picture) in enumerate(grid.originals.items()):
+        axes = place(0, column)
+        axes.imshow(picture, interpolation="nearest")
+        axes.set_xlabel(literal(what, TICK_SIGNS), fontsize=8, labelpad=2)
+    if grid.originals:
+        label(0, "to be painted")
+    for row, strip in enumerate(grid.strips, 1):
+        label(row, broken(strip.label))
+        for column, step in enumerate(grid.steps):
+            axes = place(row, column)
+            if row == 1:
+                axes.set_title(f"step {step}", loc="center", fontsize=9, fontweight="normal", pad=3)
+            if step in strip.pictures:
+                axes.imshow(strip.pictures[step], interpolation="nearest")
+                axes.set_xlabel(f"{strip.losses[step]:.3g}", fontsize=8, labelpad=2)
+            else:
+                axes.set_facecolor("#f1f1f1")
+                axes.text(0.5, 0.5, strip.remark, ha="center", va="center", fontsize=8, transform=axes.transAxes)
+    return figure
+
+
+def _strip(cell: Any, rows: pd.DataFrame) -> Strip:
+    own = rows[(rows["optimizer"] == cell["optimizer"]) & (rows["track"] == cell["track"]) & rows["step"].notna()]
+    pictures = {int(row["step"]): _decoded(row["png"]) for _, row in own.iterrows()}
+    losses = cell["loss"]
+    untuned = cell["track"] != "tuned" and not bool(cell["learned"])
+    remark = {"ok": "not kept", "diverged": "diverged"}.get(cell["status"], "failed")
+    return Strip(
+        label=f"{cell['optimizer']}{', untuned' if untuned else ''}",
+        pictures=pictures,
+        losses={step: float(losses[step]) for step in pictures},
+        remark=remark,
+    )
+
+
+def _decoded(png: bytes) -> Pixels:
+    try:
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+            if max(image.size) > MAX_SIDE:
+                raise ReportError(f"a picture in the results has {image.size} pixels; at most {MAX_SIDE} a side")
+            return np.asarray(image.convert("RGB"))
+    except (UnidentifiedImageError, OSError, SyntaxError, TypeError, Image.DecompressionBombError) as error:
+        raise ReportError(f"a picture in the results is damaged: {error}") from error

@@ -1,0 +1,69 @@
+"""The figure of the performance profiles, from the numbers of `l2obench.reports.numbers.profiles`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from l2obench.bench.store.store import cell_name
+from l2obench.reports.figures.canvas import Style, legend, new_figure, save, theme
+from l2obench.reports.figures.curves import Drawn
+from l2obench.reports.formats import one_line
+from l2obench.reports.numbers.profiles import Profile, profiles
+
+KIND = "profile"
+
+
+def draw_profiles(cells: pd.DataFrame, styles: dict[str, Style], folder: Path) -> list[Drawn]:
+    """Draw the profiles of every task and measure into a folder, as .svg, .png and .pdf; nothing without tuned Adam.
+
+    Args:
+        cells: rows of one run or several.
+        styles: the look of each optimizer, as `l2obench.reports.figures.curves.line_styles` gives it.
+        folder: an existing folder.
+    """
+    together: dict[tuple[str | None, str, str], list[Profile]] = {}
+    for profile in profiles(cells):
+        together.setdefault((profile.run, profile.task, profile.measure), []).append(profile)
+    drawn = []
+    for (run, task, measure), members in together.items():
+        title = task if run is None else f"{task} in {run}"
+        path = folder / cell_name(KIND, *([] if run is None else [run]), task, measure)
+        with theme():
+            save(profile_figure(title, members, styles), path)
+        names = ", ".join(profile.optimizer for profile in members)
+        words = f"Share of functions solved on {title} against {measure} over tuned Adam's, for {names}"
+        drawn.append(Drawn(KIND, path, one_line(words)))
+    return drawn
+
+
+def profile_figure(title: str, members: Sequence[Profile], styles: dict[str, Style]) -> Figure:
+    """Shares solved against τ on a binary logarithm, with 95 % bands; the reference's own cost is the line at 1.
+
+    Args:
+        title: what the profiles are of.
+        members: profiles of one task in one measure, at least one.
+        styles: the look of each optimizer.
+    """
+    figure, axes = new_figure(title)
+    axes.axvline(1, color="#999999", linewidth=1, zorder=1)
+    for profile in members:
+        style, shares = styles[profile.optimizer], profile.shares
+        axes.step(profile.taus, shares.estimate, where="post", **style)
+        bounds: Style = {"color": style["color"], "alpha": 0.10, "linewidth": 0, "step": "post"}
+        begun = shares.estimate > 0  # bands of those that have solved nothing yet would lie on each other
+        axes.fill_between(profile.taus, shares.low, shares.high, where=begun, **bounds)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_locator(LogLocator(base=2, numticks=16))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda tau, _: f"{tau:g}" if tau >= 1 else f"1/{1 / tau:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
+    axes.set(xlim=(members[0].taus[0], members[0].taus[-1]), ylim=(-0.02, 1.02))
+    axes.set(xlabel=f"τ: at most so many times tuned Adam's {members[0].measure}", ylabel="functions at the target")
+    order = np.argsort([-profile.solved for profile in members], kind="stable")
+    legend(figure, [(members[k].optimizer, styles[members[k].optimizer]) for k in order])
+    return figure

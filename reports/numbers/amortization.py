@@ -1,0 +1,143 @@
+"""How often a learned optimizer must be used until its meta-training has paid for itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from l2obench.bench.stats import median, steps_to_target
+from l2obench.reports.formats import number, one_line
+from l2obench.reports.numbers.counting import best_baseline, fact, groups, manifest_of, meta_training_of, seconds
+from l2obench.reports.numbers.reference import paired
+
+COLUMNS = ["task", "optimizer", "baseline", "seeds", "unit", "tuned", "meta_training_cost", "tuning_cost"]
+COLUMNS += ["baseline_run_cost", "learned_run_cost", "break_even", "low", "high"]
+EVALUATIONS, SECONDS = "gradient evaluations", "seconds"
+ONCE, EACH = "once", "each time"
+
+
+def amortization(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Break-even of every learned optimizer against the best tuned baseline of its task, in uses.
+
+    A use brings one new function to the loss that the baseline ends with on it. The baseline takes its whole horizon
+    for that, the learned optimizer the median number of steps over seeds, infinite if half of them never get there.
+    With M what meta-training took, U the baseline's tuning, B and L the two runs, n uses cost M + n L against U + n B
+    where the rate is tuned `once` for the family, and M + n L against n (U + B) where it is tuned `each time`;
+    `break_even` is the n from which on the former is no more, infinite if there is none. Its interval is that of the
+    median (95 %): the other costs are taken as they were measured.
+
+    Gradient evaluations of a meta-training are its functions times their steps, without validation, a second derivative
+    counted as nothing; its seconds are all that it took, on the machine that it was trained on. Both include the
+    training that it started from. What is not known is missing.
+
+    Args:
+        cells: rows of one run or several.
+        manifests: their manifests by label; of one run, its only one.
+    """
+    found: list[dict[str, Any]] = []
+    for _, task in groups(cells, "task"):
+        baseline = best_baseline(task)
+        if baseline is None or baseline["track"].iloc[0] != "tuned":
+            continue
+        for key, learned in groups(task[task["learned"].eq(True)], "task", "optimizer"):
+            manifest = manifest_of(key, manifests)
+            training = _training(manifest, key["optimizer"])
+            found += [key | row for row in _rows(learned, baseline, training)]
+    return pd.DataFrame(found, columns=[*(["run"] if "run" in cells else []), *COLUMNS])
+
+
+def sentences(table: pd.DataFrame) -> list[str]:
+    """What the table says, in words, one sentence for each learned optimizer on a task."""
+    keys = [name for name in ("run", "task", "optimizer") if name in table]
+    return [_sentence(rows) for _, rows in table.groupby(keys, sort=False)]
+
+
+def _rows(learned: pd.DataFrame, baseline: pd.DataFrame, training: Mapping[str, float]) -> list[dict[str, Any]]:
+    horizon = int(baseline["steps"].iloc[0])
+    needed, seeds = _steps_needed(learned, baseline)
+    steps = median(needed)
+    update = {name: seconds(rows, "update_seconds") for name, rows in (("learned", learned), ("baseline", baseline))}
+    paces = {
+        EVALUATIONS: (1.0, 1.0),
+        SECONDS: (
+            seconds(baseline, "grad_seconds") + update["baseline"],
+            seconds(learned, "grad_seconds") + update["learned"],
+        ),
+    }
+    rows = []
+    for unit, (baseline_pace, learned_pace) in paces.items():
+        tuning, run = float(baseline["tuning_passes"].max()) * baseline_pace, horizon * baseline_pace
+        for tuned in (ONCE, EACH):
+            even = [
+                _break_even(training[unit], tuning, run, count * learned_pace, tuned)
+                for count in (steps.estimate, steps.low, steps.high)
+            ]
+            rows.append(
+                {
+                    "baseline": baseline["optimizer"].iloc[0],
+                    "seeds": seeds,
+                    "unit": unit,
+                    "tuned": tuned,
+                    "meta_training_cost": training[unit],
+                    "tuning_cost": tuning,
+                    "baseline_run_cost": run,
+                    "learned_run_cost": steps.estimate * learned_pace,
+                    "break_even": even[0],
+                    "low": even[1],
+                    "high": even[2],
+                }
+            )
+    return rows
+
+
+def _break_even(meta_training: float, tuning: float, baseline_run: float, learned_run: float, tuned: str) -> float:
+    """The least number of uses, one at least, from which on learning to optimize costs no more."""
+    ahead = meta_training - (tuning if tuned == ONCE else 0.0)
+    saved = baseline_run - learned_run + (tuning if tuned == EACH else 0.0)
+    if np.isnan(ahead) or np.isnan(saved):
+        return np.nan
+    if saved <= 0:
+        return 1.0 if saved == 0 and ahead <= 0 else np.inf
+    return float(max(1.0, np.ceil(ahead / saved)))
+
+
+def _steps_needed(learned: pd.DataFrame, baseline: pd.DataFrame) -> tuple[np.ndarray[Any, Any], int]:
+    """Steps to the loss that the baseline ends with, on each seed that both ran; a failure of either is infinite."""
+    mine, others = paired(learned, baseline)
+    needed = np.full(len(mine), np.inf)
+    for place, (row, other) in enumerate(zip(mine.to_dict("records"), others.to_dict("records"), strict=True)):
+        if row["loss"] is not None and other["status"] == "ok":
+            window = min(int(row["final_window"]), len(row["loss"]))
+            needed[place] = steps_to_target([row["loss"]], other["final_loss"], window)[0]
+    return needed, len(mine)
+
+
+def _training(manifest: Mapping[str, Any], optimizer: str) -> dict[str, float]:
+    """What meta-training cost, by unit; missing where the manifest, which may hold anything, does not say."""
+    facts = meta_training_of(optimizer, manifest)
+    of_one_training = fact(facts, "trajectories") * fact(facts, "functions") * fact(facts, "horizon")
+    stated = isinstance(facts, Mapping) and "evaluations" in facts  # older manifests have none
+    return {EVALUATIONS: fact(facts, "evaluations") if stated else of_one_training, SECONDS: fact(facts, "seconds")}
+
+
+def _sentence(rows: pd.DataFrame) -> str:
+    first = rows.iloc[0]
+    what = f"the meta-training of {first['optimizer']} has paid against {first['baseline']}"
+    where = first["task"] + (f" in {first['run']}" if "run" in rows else "")
+    if np.isposinf(rows["break_even"]).all():
+        return one_line(f"On {where} {what} after no number of uses.")
+    said = [f"{_after(rows[rows['unit'] == unit].set_index('tuned'))} in {unit}" for unit in (EVALUATIONS, SECONDS)]
+    return one_line(f"On {where} {what} {', '.join(said)}.")
+
+
+def _after(rows: pd.DataFrame) -> str:
+    even = rows["break_even"].astype(float)
+    once, each = _uses(even[ONCE]), _uses(even[EACH])
+    return f"{once} where its rate is tuned once, {each} where each time,"
+
+
+def _uses(break_even: float) -> str:
+    if np.isnan(break_even):
+        return "after nobody knows how many uses"
+    return "never" if np.isinf(break_even) else f"after {number(break_even)} uses"

@@ -1,0 +1,78 @@
+"""What an optimizer costs: passes, FLOPs, memory, seconds a step, tuning and meta-training."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from l2obench.reports.numbers.counting import fact, groups, manifest_of, seconds
+
+COLUMNS = ["task", "optimizer", "track", "learned", "forward_passes", "backward_passes", "tuning_passes"]
+COLUMNS += ["record_passes", "parameters", "flops_per_coordinate", "state_bytes_per_parameter", "bytes_per_coordinate"]
+COLUMNS += [
+    "bytes_once_per_coordinate",
+    "grad_microseconds",
+    "update_microseconds",
+    "update_nanoseconds_per_coordinate",
+]
+COLUMNS += ["meta_training_seconds", "meta_training_trajectories"]
+COUNTS = ["update_flops", "update_bytes", "record_passes"]
+NOT_COUNTED = pd.Series(np.nan, COUNTS)
+NUMBER = 4  # bytes of a float32
+
+
+def costs(
+    cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]], timing: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """The whole cost of every (task, optimizer, track), nothing left out and nothing summed.
+
+    Passes are those of one seed's trajectory; `tuning_passes` are all that tuning took on this task, and
+    `record_passes`, for one step, what the record takes beyond them for losses at an average of iterates. FLOPs and
+    bytes are of the update for one coordinate, without the gradient. FLOPs are those that the rule states, else those
+    counted in the timing pass. `bytes_per_coordinate` is what the update's operators read and write one after the
+    other, `bytes_once_per_coordinate` what is left if gradient and state are read and update and state are written once
+    each. `meta_training_trajectories` counts functions trained on, one trajectory each. What a run's manifest does not
+    tell, or nobody measured, is missing, not 0; a hand-designed rule has no meta-training, and there 0 is meant.
+
+    Args:
+        cells: rows of one run or several.
+        manifests: their manifests by label; of one run, its only one.
+        timing: rows of the timing pass, which counted what an update does.
+    """
+    counted: dict[tuple[Any, ...], pd.Series] = {
+        tuple(key.values()): rows[COUNTS].astype(float).iloc[-1]
+        for key, rows in ([] if timing is None else groups(timing, "task", "optimizer"))
+    }
+    rows = []
+    for key, seeds in groups(cells, "task", "optimizer", "track"):
+        manifest = manifest_of(key, manifests)
+        counts = counted.get(tuple(value for name, value in key.items() if name != "track"), NOT_COUNTED)
+        rows.append(key | _cost(seeds, manifest.get("costs") or {}, counts))
+    return pd.DataFrame(rows, columns=[*(["run"] if "run" in cells else []), *COLUMNS])
+
+
+def _cost(rows: pd.DataFrame, known: Mapping[str, Any], counted: pd.Series) -> dict[str, Any]:
+    name, task, learned = rows["optimizer"].iloc[0], rows["task"].iloc[0], bool(rows["learned"].eq(True).any())
+    parameters = fact((known.get("tasks") or {}).get(task), "parameters")
+    about = (known.get("optimizers") or {}).get(name) or {}
+    training = about.get("meta_training")
+    functions = fact(training, "trajectories") * fact(training, "functions")
+    stated, state_bytes = fact(about, "flops_per_coordinate"), rows["state_bytes"].astype(float).max() / parameters
+    update = seconds(rows, "update_seconds")
+    return {
+        "learned": learned,
+        **{column: rows[column].astype(float).max() for column in ("forward_passes", "backward_passes")},
+        "tuning_passes": rows["tuning_passes"].astype(float).max(),
+        "record_passes": counted["record_passes"],
+        "parameters": parameters,
+        "flops_per_coordinate": counted["update_flops"] / parameters if np.isnan(stated) else stated,
+        "state_bytes_per_parameter": state_bytes,
+        "bytes_per_coordinate": counted["update_bytes"] / parameters,
+        "bytes_once_per_coordinate": 2 * (NUMBER + state_bytes),
+        "grad_microseconds": 1e6 * seconds(rows, "grad_seconds"),
+        "update_microseconds": 1e6 * update,
+        "update_nanoseconds_per_coordinate": 1e9 * update / parameters,
+        "meta_training_seconds": fact(training, "seconds") if learned else 0.0,
+        "meta_training_trajectories": functions if learned else 0.0,
+    }

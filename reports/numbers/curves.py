@@ -1,0 +1,202 @@
+"""What the figures draw, as numbers: learning curves with their bands, final losses, learning-rate landscapes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from l2obench.bench.stats import CONFIDENCE, SEED, bootstrap, interquartile_mean
+from l2obench.reports.numbers.counting import counted_losses, failed, groups, iqm, seconds
+
+POINTS = 150
+RESAMPLES = 500
+RESAMPLES_AT_ONCE = 50
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One optimizer's losses over time: the interquartile mean over its seeds, with a 95 % band.
+
+    A seed that failed has no place in a mean of losses; `label` says how many there are.
+    """
+
+    optimizer: str
+    label: str
+    learned: bool
+    track: str
+    steps: Floats
+    middle: Floats
+    low: Floats
+    high: Floats
+    step_seconds: float
+    update_seconds: float
+    step_gradients: float
+    """Gradients evaluated in a step."""
+    state_bytes: float
+    tuning_passes: float
+    seeds: Floats
+    """The losses behind the mean, `[seeds, points]`."""
+
+
+@dataclass(frozen=True)
+class FinalLosses:
+    """One optimizer's final losses, of seeds that did not fail, and their mean over all, a failed one infinite."""
+
+    optimizer: str
+    label: str
+    losses: Floats
+    mean: float
+    low: float
+    high: float
+    iqm: float
+    failures: int
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """Mean final loss at every learning rate that tuning tried; infinite where a seed diverged."""
+
+    optimizer: str
+    rates: Floats
+    means: Floats
+    chosen: float
+    at_edge: bool
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that is drawn of one task in one run; `title` names both, `run` is empty where there is only one run."""
+
+    task: str
+    run: str
+    title: str
+    window: int
+    curves: list[Curve]
+    spreads: list[FinalLosses]
+    landscapes: list[Landscape]
+
+
+def scenes(cells: pd.DataFrame, tuning: pd.DataFrame) -> list[Scene]:
+    """The scenes of all tasks and runs, in their order: figures and page draw the same numbers."""
+    found = []
+    for key, task in groups(cells, "task"):
+        run, name = key.get("run", ""), key["task"]
+        tried = tuning[tuning["task"] == name]
+        tried = tried if "run" not in key else tried[tried["run"] == run]
+        found.append(
+            Scene(
+                task=name,
+                run=run,
+                title=f"{name} in {run}" if "run" in key else name,
+                window=int(task["final_window"].iloc[0]),
+                curves=learning_curves(task),
+                spreads=final_loss_spreads(task),
+                landscapes=landscapes(tried),
+            )
+        )
+    return found
+
+
+def learning_curves(task: pd.DataFrame) -> list[Curve]:
+    """Curves of a task's optimizers, each in its tuned track, or in its default one where it has no other."""
+    return [_curve(rows) for rows in _shown(task)]
+
+
+def final_loss_spreads(task: pd.DataFrame) -> list[FinalLosses]:
+    """Final losses of the same tracks, the lowest mean first."""
+    spreads = []
+    for rows in _shown(task):
+        losses = counted_losses(rows)
+        mean = bootstrap(np.mean, losses)
+        spreads.append(
+            FinalLosses(
+                optimizer=rows["optimizer"].iloc[0],
+                label=_label(rows),
+                losses=losses[np.isfinite(losses)],
+                mean=mean.estimate,
+                low=mean.low,
+                high=mean.high,
+                iqm=iqm(rows),
+                failures=failed(rows),
+            )
+        )
+    return sorted(spreads, key=lambda spread: spread.mean)
+
+
+def landscapes(tried: pd.DataFrame) -> list[Landscape]:
+    """Landscapes of the optimizers that were tuned on a task, of the rates that ran the whole horizon."""
+    found = []
+    for key, every in groups(tried, "optimizer"):
+        rows = every[every["steps"] == every["steps"].max()]
+        means = rows.assign(loss=counted_losses(rows)).groupby("lr", sort=True)["loss"].mean()
+        chosen = float(rows["lr"][rows["chosen"].eq(True)].max())
+        at_edge = bool(rows["at_edge"].any()) if "at_edge" in rows else False
+        found.append(Landscape(key["optimizer"], means.index.to_numpy(), means.to_numpy(), chosen, at_edge))
+    return found
+
+
+def running_mean(losses: Floats, window: int, steps: NDArray[np.int64]) -> Floats:
+    """Losses `[seeds, steps + 1]` at some steps, each averaged with the up to `window` - 1 before it."""
+    return np.stack([losses[:, max(0, step - window + 1) : step + 1].mean(-1) for step in steps], axis=-1)
+
+
+def band(losses: Floats) -> tuple[Floats, Floats]:
+    """A 95 % percentile bootstrap band of the interquartile mean over seeds, of losses `[seeds, points]`."""
+    seeds = len(losses)
+    drawn = np.random.default_rng(SEED).integers(seeds, size=(RESAMPLES, seeds))
+    parts = [drawn[first : first + RESAMPLES_AT_ONCE] for first in range(0, RESAMPLES, RESAMPLES_AT_ONCE)]
+    means = np.concatenate([interquartile_mean(losses[part], axis=1) for part in parts])
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
+    return low, high
+
+
+def _shown(task: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    for _, rows in groups(task, "optimizer"):
+        tracks = list(dict.fromkeys(rows["track"]))
+        yield rows[rows["track"] == ("tuned" if "tuned" in tracks else tracks[0])]
+
+
+def _curve(rows: pd.DataFrame) -> Curve:
+    ok = rows[rows["status"] == "ok"]
+    window, horizon = int(rows["final_window"].iloc[0]), int(rows["steps"].iloc[0])
+    steps = np.unique(np.linspace(0, horizon, min(horizon + 1, POINTS)).round().astype(np.int64))
+    middle = low = high = np.full(len(steps), np.nan)
+    losses = np.empty((0, len(steps)))
+    if len(ok):
+        losses = running_mean(np.stack(ok["loss"].to_list()).astype(np.float64), window, steps)
+        middle = interquartile_mean(losses, axis=0)
+        low, high = band(losses) if len(ok) > 1 else (middle, middle)
+    update = seconds(rows, "update_seconds")
+    cost = {name: float(rows[name].astype(float).max()) for name in ("state_bytes", "tuning_passes", "backward_passes")}
+    return Curve(
+        optimizer=rows["optimizer"].iloc[0],
+        label=_label(rows),
+        learned=bool(rows["learned"].eq(True).any()),
+        track=str(rows["track"].iloc[0]),
+        steps=steps.astype(np.float64),
+        middle=middle,
+        low=low,
+        high=high,
+        step_seconds=seconds(rows, "grad_seconds") + update,
+        update_seconds=update,
+        step_gradients=cost["backward_passes"] / horizon if horizon else np.nan,
+        state_bytes=cost["state_bytes"],
+        tuning_passes=cost["tuning_passes"],
+        seeds=losses,
+    )
+
+
+def _label(rows: pd.DataFrame) -> str:
+    """The optimizer, that it is untuned if it is a hand-designed one, and how many of its seeds failed."""
+    name = str(rows["optimizer"].iloc[0])
+    if rows["track"].iloc[0] != "tuned" and not rows["learned"].eq(True).any():
+        name += ", untuned"
+    if not failed(rows):
+        return name
+    word = "diverged" if set(rows["status"]) <= {"ok", "diverged"} else "failed"
+    return f"{name} ({failed(rows)} of {len(rows)} {word})"

@@ -1,0 +1,98 @@
+"""Where a learned optimizer breaks when it runs longer than it was trained for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from l2obench.reports.formats import number, one_line
+from l2obench.reports.numbers.counting import best_baseline, fact, groups, manifest_of, meta_training_of
+from l2obench.reports.numbers.curves import running_mean
+
+COLUMNS = ["task", "optimizer", "trained_steps", "steps", "seeds", "loss_at_trained_steps", "lowest_loss"]
+COLUMNS += ["lowest_step", "final_loss", "baseline", "baseline_final_loss", "overtaken_step"]
+
+Floats = NDArray[np.float64]
+
+
+def past_the_horizon(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Every learned optimizer on a task longer than the one it was trained on, against the task's best baseline.
+
+    Losses are means over the seeds that both ran, each averaged over the task's final window; a failed seed's is
+    infinite from its failure on. `lowest_step` is where the mean is lowest. `overtaken_step` is the step from which on
+    the baseline's mean is the lower one, to the end: 1 if it always is, missing if it is not at the end.
+
+    Args:
+        cells: rows of one run or several.
+        manifests: their manifests by label; of one run, its only one.
+    """
+    found = []
+    for _, task in groups(cells, "task"):
+        baseline = best_baseline(task)
+        for key, learned in groups(task[task["learned"].eq(True)], "task", "optimizer"):
+            manifest = manifest_of(key, manifests)
+            trained, steps = _trained_steps(manifest, key["optimizer"]), int(learned["steps"].iloc[0])
+            if trained is not None and trained < steps and baseline is not None:
+                found.append(key | {"trained_steps": trained, "steps": steps} | _course(learned, baseline, trained))
+    return pd.DataFrame(found, columns=[*(["run"] if "run" in cells else []), *COLUMNS])
+
+
+def sentences(table: pd.DataFrame) -> list[str]:
+    """What the table says, in words, one sentence a row."""
+    return [_sentence({str(name): value for name, value in row.items()}) for row in table.to_dict("records")]
+
+
+def _course(learned: pd.DataFrame, baseline: pd.DataFrame, trained: int) -> dict[str, Any]:
+    common = sorted({*learned["seed"]} & {*baseline["seed"]})
+    name = baseline["optimizer"].iloc[0]
+    if not common:
+        return {"seeds": 0, "baseline": name}
+    mine, others = (_mean_curve(rows.set_index("seed").loc[common]) for rows in (learned, baseline))
+    behind = others < mine
+    overtaken = len(behind) - int(np.argmin(behind[::-1])) if not behind.all() else 1
+    lowest = int(np.argmin(mine))
+    return {
+        "seeds": len(common),
+        "loss_at_trained_steps": mine[trained],
+        "lowest_loss": mine[lowest],
+        "lowest_step": lowest,
+        "final_loss": mine[-1],
+        "baseline": name,
+        "baseline_final_loss": others[-1],
+        "overtaken_step": overtaken if behind[-1] else np.nan,
+    }
+
+
+def _mean_curve(rows: pd.DataFrame) -> Floats:
+    """Mean loss after every step `[steps + 1]`; a seed without a trajectory is infinite throughout."""
+    steps, window = int(rows["steps"].iloc[0]), int(rows["final_window"].iloc[0])
+    curves = [
+        np.full(steps + 1, np.inf) if loss is None else np.asarray(loss, dtype=np.float64) for loss in rows["loss"]
+    ]
+    means: Floats = running_mean(np.stack(curves), window, np.arange(steps + 1)).mean(axis=0)
+    return means
+
+
+def _trained_steps(manifest: Mapping[str, Any], optimizer: str) -> int | None:
+    """The horizon that an optimizer was trained for; None where the manifest does not say."""
+    horizon = fact(meta_training_of(optimizer, manifest), "horizon")
+    return None if np.isnan(horizon) else int(horizon)
+
+
+def _sentence(row: dict[str, Any]) -> str:
+    where = f"{row['task']}" + (f" in {row['run']}" if "run" in row else "")
+    start = f"{row['optimizer']} was trained for {row['trained_steps']:,} steps. On {where}, {row['steps']:,} long, "
+    if not row["seeds"]:
+        return one_line(f"{start}it shares no seed with {row['baseline']}.")
+    lowest = (
+        "its mean loss is lowest at the end"
+        if row["lowest_step"] == row["steps"]
+        else f"its mean loss is lowest at step {row['lowest_step']:,} ({number(row['lowest_loss'])}) and "
+        f"{number(row['final_loss'])} at the end"
+    )
+    baseline = f"{row['baseline']} ({number(row['baseline_final_loss'])} at the end)"
+    if np.isnan(row["overtaken_step"]):
+        return one_line(f"{start}{lowest}, below {baseline}.")
+    return one_line(f"{start}{lowest}; {baseline} is below it from step {row['overtaken_step']:,.0f} on.")

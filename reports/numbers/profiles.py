@@ -1,0 +1,97 @@
+"""Performance profiles: how many functions an optimizer solves at no more than τ times tuned Adam's cost.
+
+Solved means that the task's fixed target is reached. Cost is in steps, or in seconds at the pace of the timing pass.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from l2obench.bench.stats import Proportions, mean_over_tasks, performance_profile
+from l2obench.reports.numbers.counting import groups
+from l2obench.reports.numbers.reference import cost_ratios, goal, main_tracks, reference
+
+ALL_TASKS = "all tasks"
+MEASURES = ("steps", "seconds")
+TAUS = np.geomspace(2**-5, 2**5, 161)  # to the 32nd part and to 32 times the reference's cost, 16 points an octave
+SHOWN = (0.25, 0.5, 1.0, 2.0, 4.0)  # in the table
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One optimizer's profile: the share of seeds solved for each τ `[taus]`, with a pointwise 95 % band."""
+
+    run: str | None
+    task: str
+    """A task's identity, or `all tasks`: the mean over them, for optimizers that ran on all."""
+    optimizer: str
+    measure: str
+    taus: Floats
+    shares: Proportions
+    solved: float
+    """The share solved at any cost."""
+    seeds: int
+
+
+def profiles(cells: pd.DataFrame, taus: Floats = TAUS) -> list[Profile]:
+    """Profiles of every optimizer on every task where tuned Adam ran, then over all those tasks, in both measures.
+
+    An optimizer's profile depends on its own rows, tuned Adam's and the stored target alone. Where the timing pass did
+    not run, there is none in seconds.
+
+    Args:
+        cells: rows of one run or several.
+        taus: where to evaluate, `[taus]`.
+    """
+    return [item for measure in MEASURES for item in _of_measure(cells, measure, taus)]
+
+
+def profile_table(cells: pd.DataFrame) -> pd.DataFrame:
+    """Profiles at a few τ: the share of seeds solved at a quarter, half, once, twice and four times Adam's cost."""
+    columns = ["task", "optimizer", "measure", "seeds", *map(_column, SHOWN), "solved"]
+    rows = [
+        {"run": item.run, "task": item.task, "optimizer": item.optimizer, "measure": item.measure, "seeds": item.seeds}
+        | dict(zip(map(_column, SHOWN), item.shares.estimate.tolist(), strict=True))
+        | {"solved": item.solved}
+        for item in profiles(cells, np.array(SHOWN))
+    ]
+    return pd.DataFrame(rows, columns=[*(["run"] if "run" in cells else []), *columns])
+
+
+def _column(tau: float) -> str:
+    return f"within_{tau:g}×"
+
+
+def _of_measure(cells: pd.DataFrame, measure: str, taus: Floats) -> list[Profile]:
+    found: list[Profile] = []
+    for key, task in groups(cells, "task"):
+        adam = reference(task)
+        if adam is None or not np.isfinite(target := goal(task).loss):
+            continue
+        for rows in main_tracks(task):
+            ratios = cost_ratios(rows, adam, target, measure)
+            if ratios.size and not np.isnan(ratios).any():
+                shares, solved = performance_profile(ratios, taus), float(np.isfinite(ratios).mean())
+                name = str(rows["optimizer"].iloc[0])
+                found.append(Profile(key.get("run"), key["task"], name, measure, taus, shares, solved, len(ratios)))
+    return found + _over_tasks(found, measure, taus)
+
+
+def _over_tasks(found: list[Profile], measure: str, taus: Floats) -> list[Profile]:
+    """The mean over a run's tasks, where it has several, for the optimizers that have a profile on all of them."""
+    means = []
+    for run in dict.fromkeys(item.run for item in found):
+        here = [item for item in found if item.run == run]
+        tasks = {item.task for item in here}
+        for optimizer in dict.fromkeys(item.optimizer for item in here):
+            parts = [item for item in here if item.optimizer == optimizer]
+            if len(parts) == len(tasks) > 1:
+                shares = mean_over_tasks([item.shares for item in parts])
+                solved = float(np.mean([item.solved for item in parts]))
+                seeds = sum(item.seeds for item in parts)
+                means.append(Profile(run, ALL_TASKS, optimizer, measure, taus, shares, solved, seeds))
+    return means

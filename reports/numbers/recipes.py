@@ -1,0 +1,108 @@
+"""What of a recipe decides: trainings of one rule side by side, by the settings in which their recipes differ."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from l2obench.bench.config.identity import IdentityError, canonical, parse_identity
+from l2obench.reports.formats import number, one_line
+from l2obench.reports.numbers.counting import fact, groups, manifest_of, meta_training_of, recipe_of
+from l2obench.reports.numbers.familiarity import family_name
+
+COLUMNS = ["task", "rule", "settings", "trainings", "ratio", "lowest", "highest", "better_than_baseline"]
+RESULTS = {"validation_loss", "validation_criterion", "trajectories_done", "meta_steps", "seconds", "learned_weights"}
+ORIGINS = {"seed", "commit", "dirty", "versions", "sources", "started_from", "task_version", "optimizer_version"}
+FIRST = ("trained_on", "trained_horizon", "estimator", "second_order", "objective", "weighting", "unroll")
+Settings = dict[str, Any]
+
+
+def recipes(cells: pd.DataFrame, headline: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """The headline's ratios by what the recipes of a rule's trainings differ in; seeds of one recipe are one row.
+
+    `settings` says it as JSON. A setting that follows from those before it is left out, as the number of trajectories
+    where all trainings have as many steps. `ratio` is the geometric mean over trainings of the ratio of mean final
+    losses to the best tuned baseline's, `lowest` and `highest` are the extremes, `better_than_baseline` counts those
+    below one. Rules of which the run has one recipe only are left out.
+
+    Args:
+        cells: rows of one run or several.
+        headline: as `l2obench.reports.numbers.tables.headline` gives it.
+        manifests: their manifests by label; of one run, its only one.
+    """
+    known: dict[tuple[Any, ...], dict[str, Settings]] = {}
+    for key, rows in groups(cells[cells["learned"].eq(True)], "optimizer"):
+        manifest = manifest_of(key, manifests)
+        recipe = recipe_of(rows, manifest)
+        horizon = fact(meta_training_of(key["optimizer"], manifest), "horizon")
+        if isinstance(recipe, Mapping):
+            rule = (*([key["run"]] if "run" in key else []), family_name(key["optimizer"]))
+            known.setdefault(rule, {})[key["optimizer"]] = settings_of(recipe, horizon)
+    found = []
+    for rule, trainings in known.items():
+        names = deciding(list(trainings.values()))
+        for _, rows in groups(headline, "task"):
+            here = rows[rows["optimizer"].isin(trainings)]
+            if "run" in here:
+                here = here[here["run"] == rule[0]]
+            chosen = {name: {key: trainings[name].get(key) for key in names} for name in here["optimizer"]}
+            labels = here["optimizer"].map(lambda name, chosen=chosen: json.dumps(chosen[name]))
+            for label, same in here.groupby(labels, sort=False) if names else []:
+                first = {name: same[name].iloc[0] for name in ("run", "task") if name in same}
+                found.append(first | {"rule": rule[-1], "settings": label} | _summary(same["ratio"].astype(float)))
+    return pd.DataFrame(found, columns=[*(["run"] if "run" in headline else []), *COLUMNS])
+
+
+def settings_of(recipe: Mapping[str, Any], horizon: float) -> Settings:
+    """The settings of a recipe as a checkpoint carries it, its family without the horizon, which stands apart."""
+    kept = {key: value for key, value in recipe.items() if key not in RESULTS | ORIGINS | {"task"}}
+    try:
+        family, parameters = parse_identity(str(recipe.get("task")))
+    except IdentityError:
+        return kept
+    trained_on = canonical(family, {key: value for key, value in parameters.items() if key != "horizon"})
+    return {"trained_on": trained_on, "trained_horizon": int(horizon) if np.isfinite(horizon) else None, **kept}
+
+
+def deciding(recipes: Sequence[Settings]) -> list[str]:
+    """Names of the settings in which recipes differ, less those that follow from the ones before them."""
+    every = {name: None for recipe in recipes for name in recipe}
+    names: list[str] = []
+    seen: list[str] = [""] * len(recipes)
+    for name in dict.fromkeys([*(name for name in FIRST if name in every), *every]):
+        with_it = [before + json.dumps(recipe.get(name)) for before, recipe in zip(seen, recipes, strict=True)]
+        if len(set(with_it)) > len(set(seen)):
+            names.append(name)
+            seen = with_it
+    return names
+
+
+def in_words(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as a reader sees it."""
+    return table.assign(settings=[words(text) for text in table["settings"]])
+
+
+def words(settings: str) -> str:
+    """A row's settings as a reader sees them: `unroll 20, second order`; what is not set is not said."""
+    said = []
+    for name, value in json.loads(settings).items():
+        text = name.replace("_", " ")
+        if isinstance(value, bool):
+            said.append(text if value else "")
+        elif isinstance(value, list):
+            said.append(f"{text} {', '.join(number(float(item)) for item in value)}")
+        elif value is not None:
+            said.append(f"{text} {value}")
+    return one_line(", ".join(filter(None, said)))
+
+
+def _summary(ratios: "pd.Series[float]") -> dict[str, Any]:
+    return {
+        "trainings": len(ratios),
+        "ratio": float(np.exp(np.log(ratios).mean())),
+        "lowest": float(ratios.min()),
+        "highest": float(ratios.max()),
+        "better_than_baseline": int((ratios < 1).sum()),
+    }

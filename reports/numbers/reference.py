@@ -1,0 +1,92 @@
+"""What a task's numbers are held against, whoever else ran: its fixed target, and tuned Adam on the same seeds."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from l2obench.bench.stats import REFERENCE, relative_cost, speed_up, steps_to_seconds, stored_targets
+from l2obench.reports.numbers.counting import best_baseline, counted_losses, counted_steps, groups, seconds
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The loss to reach on a task; `source` is `stored`, or `this run` where no target of its version is stored."""
+
+    loss: float
+    source: str
+
+
+def goal(task: pd.DataFrame) -> Goal:
+    """The fixed target of a task.
+
+    Without a stored one, the median final loss of the best tuned baseline among these rows stands in: it holds within
+    this run, and moves if a better baseline is added.
+
+    Args:
+        task: the rows of one task in one run.
+    """
+    version = task["task_version"].iloc[0]
+    if stored := stored_targets().get((str(task["task"].iloc[0]), int(version))):
+        return Goal(stored.loss, "stored")
+    baseline = best_baseline(task)
+    return Goal(np.nan if baseline is None else float(np.median(counted_losses(baseline))), "this run")
+
+
+def reference(task: pd.DataFrame) -> pd.DataFrame | None:
+    """The rows of tuned Adam on a task; None if it did not run."""
+    rows = task[(task["optimizer"] == REFERENCE) & (task["track"] == "tuned")]
+    return None if rows.empty else rows
+
+
+def main_tracks(task: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The rows of each optimizer of a task in its track `tuned`, or in its first one where it was not tuned."""
+    for _, rows in groups(task, "optimizer"):
+        tracks = list(dict.fromkeys(rows["track"]))
+        yield rows[rows["track"] == ("tuned" if "tuned" in tracks else tracks[0])]
+
+
+def paired(rows: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of the seeds that both have, in the same order."""
+    common = sorted({*rows["seed"]} & {*other["seed"]})
+    return rows.set_index("seed").loc[common].reset_index(), other.set_index("seed").loc[common].reset_index()
+
+
+def cost_ratios(rows: pd.DataFrame, adam: pd.DataFrame, target: float, measure: str) -> Floats:
+    """Time to the target over tuned Adam's on the same seeds, `[common seeds]`; infinite for a seed never there.
+
+    Where Adam does not arrive within its horizon, its horizon stands in: it takes longer, so the ratio is at most this.
+
+    Args:
+        rows: one optimizer's rows on a task.
+        adam: tuned Adam's.
+        target: the loss to reach.
+        measure: `steps`, or `seconds` at the pace of the serial timing pass; those are missing where it did not run.
+    """
+    own, other = paired(rows, adam)
+    if own.empty:
+        return np.empty(0)
+    steps = counted_steps(own, target)
+    adam_steps = np.minimum(counted_steps(other, target), other["steps"].to_numpy(dtype=np.float64))
+    if measure == "steps":
+        return relative_cost(steps, adam_steps)
+    paces = [seconds(frame, "grad_seconds") + seconds(frame, "update_seconds") for frame in (own, other)]
+    if not np.isfinite(paces).all():
+        return np.full(len(steps), np.nan)
+    return relative_cost(steps_to_seconds(steps, paces[0]), steps_to_seconds(adam_steps, paces[1]))
+
+
+def speed_ups(rows: pd.DataFrame, adam: pd.DataFrame) -> Floats:
+    """Adam's steps to each seed's final loss over the steps taken, `[common seeds]`; 0 for a seed that failed."""
+    own, other = paired(rows, adam)
+    known = (own["loss"].notna() & other["loss"].notna() & (own["status"] == "ok")).to_numpy()
+    factors = np.zeros(len(own))
+    if known.any():
+        losses, others = (np.stack(frame["loss"][known].to_list()) for frame in (own, other))
+        window = min(int(own["final_window"].iloc[0]), losses.shape[1], others.shape[1])
+        factors[known] = speed_up(losses, others, window)
+    return factors

@@ -1,0 +1,74 @@
+"""Several runs side by side: each cell against the first run that has it, or the reason why that says nothing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from l2obench.reports.numbers.counting import counted_losses
+from l2obench.reports.numbers.tables import compare
+
+COLUMNS = ["task", "optimizer", "track", "run", "against", "ratio", "low", "high", "seeds", "verdict"]
+COLUMNS += ["mean_final_loss", "mean_against"]
+SAME = {
+    "task_version": "task version",
+    "optimizer_version": "optimizer version",
+    "steps": "horizon",
+    "final_window": "final window",
+}
+
+
+def side_by_side(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Every (task, optimizer, track) of every run but the first that has it, against that one, on common seeds.
+
+    The ratio is of mean final losses, this run over the other. Cells of other versions, horizons or data are not
+    comparable, and the verdict says which; so it does of cells that only one run has.
+    """
+    rows: list[dict[str, Any]] = []
+    if "run" in cells:
+        for key, alike in cells.groupby(["task", "optimizer", "track"], sort=False, dropna=False):
+            sides = [part for _, part in alike.groupby("run", sort=False)]
+            place = dict(zip(COLUMNS[:3], key, strict=True))
+            rows += [place | _against(side, sides[0], manifests) for side in sides[1:]]
+            if len(sides) == 1:
+                rows.append(place | {"run": sides[0]["run"].iloc[0], "verdict": "not comparable: in no other run"})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _against(side: pd.DataFrame, first: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    runs = {"run": side["run"].iloc[0], "against": first["run"].iloc[0]}
+    means = {"mean_final_loss": counted_losses(side).mean(), "mean_against": counted_losses(first).mean()}
+    if reasons := _differences(side, first, manifests):
+        return runs | means | {"verdict": f"not comparable: {'; '.join(reasons)}"}
+    common = sorted({*side["seed"]} & {*first["seed"]})
+    losses, others = (counted_losses(frame.set_index("seed").loc[common]) for frame in (side, first))
+    ratio, verdict = compare(losses, others)
+    if np.array_equal(losses, others) and len(losses):
+        verdict = "the same numbers"
+    elif (side["checkpoint_sha256"].iloc[0] or "") != (first["checkpoint_sha256"].iloc[0] or ""):
+        verdict += ", another checkpoint"
+    numbers = {"ratio": ratio.estimate, "low": ratio.low, "high": ratio.high, "seeds": len(common)}
+    return runs | means | numbers | {"verdict": verdict}
+
+
+def _differences(side: pd.DataFrame, first: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    found = []
+    for column, name in SAME.items():
+        here, there = side[column].iloc[0], first[column].iloc[0]
+        if here != there:
+            found.append(f"{name} {here}, not {there}")
+    task = side["task"].iloc[0]
+    here, there = (_data(manifests[frame["run"].iloc[0]], task) for frame in (side, first))
+    for source in sorted({*here} | {*there}):
+        if here.get(source) != there.get(source):
+            digests = [str(digests.get(source, "absent"))[:12] for digests in (here, there)]
+            found.append(f"data {source} has SHA-256 {digests[0]}, not {digests[1]}")
+    return found
+
+
+def _data(manifest: Mapping[str, Any], task: str) -> dict[str, str]:
+    """SHA-256 of the data of a task by source; of all of the run's data where it does not say which the task has."""
+    sources = manifest.get("sources") or {}
+    names = ((manifest.get("tasks") or {}).get(task) or {}).get("sources", list(sources))
+    return {name: str((sources.get(name) or {}).get("sha256")) for name in names}

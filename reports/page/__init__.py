@@ -1,0 +1,1 @@
+"""The page: what it says, what its script draws, its templates."""

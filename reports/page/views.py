@@ -1,0 +1,202 @@
+"""What the page's script draws, packed small: the scenes' numbers thinned and rounded, and tables with their order."""
+
+import base64
+import json
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from l2obench.reports import formats
+from l2obench.reports.figures.curves import BASELINE_COLOURS, LEARNED_COLOURS
+from l2obench.reports.numbers.curves import Curve, Scene
+from l2obench.reports.numbers.profiles import Profile
+
+DIGITS = 5
+CURVE_NUMBERS = 400_000
+"""How many numbers the curves of a page may have, so that 50 optimizers × 50 tasks stay within its size."""
+SEED_NUMBERS = 300_000
+MOST_SEEDS, MOST_DOTS = 20, 60
+LEAST_POINTS, LEAST_SEED_POINTS = 30, 8
+
+
+@dataclass(frozen=True)
+class Detail:
+    """How finely curves are given: points of a mean and its band, and of a single seed."""
+
+    points: int
+    seed_points: int
+
+
+def packed(value: Any) -> str:
+    """JSON, deflated, as base64: no sign of it can end an element of a page."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return base64.b64encode(zlib.compress(text.encode("utf-8"), 9)).decode()
+
+
+def detail(scenes: Sequence[Scene]) -> Detail:
+    """As fine as a page has room for."""
+    curves = [curve for scene in scenes for curve in scene.curves]
+    seeds = sum(min(len(curve.seeds), MOST_SEEDS) for curve in curves)
+    return Detail(
+        points=max(LEAST_POINTS, CURVE_NUMBERS // max(3 * len(curves), 1)),
+        seed_points=max(LEAST_SEED_POINTS, SEED_NUMBERS // max(seeds, 1)),
+    )
+
+
+def looks(scenes: Sequence[Scene]) -> dict[str, dict[str, Any]]:
+    """Colour and dashes of every optimizer, as numbers of the page's colours; the same order as the figures'."""
+    learned = {curve.optimizer: curve.learned for scene in scenes for curve in scene.curves}
+    found, count = {}, {True: 0, False: 0}
+    for name in sorted(learned):
+        kind = learned[name]
+        colours = len(LEARNED_COLOURS if kind else BASELINE_COLOURS)
+        found[name] = {"learned": kind, "colour": count[kind] % colours, "dash": count[kind] // colours % 4}
+        count[kind] += 1
+    return found
+
+
+def task_view(scenes: Sequence[Scene], fine: Detail, profiles: Sequence[Profile] = ()) -> dict[str, Any]:
+    """The scenes of one task, a run each, as the script reads them."""
+    return {
+        "task": formats.one_line(scenes[0].task),
+        "window": scenes[0].window,
+        "profiles": profile_views(profiles, scenes[0].task),
+        "curves": [_curve(scene, curve, fine) for scene in scenes for curve in scene.curves],
+        "landscapes": [
+            {
+                "run": formats.one_line(scene.run),
+                "optimizer": landscape.optimizer,
+                "rates": _rounded(landscape.rates),
+                "means": _rounded(landscape.means),
+                "chosen": _rounded([landscape.chosen])[0],
+                "edge": landscape.at_edge,
+            }
+            for scene in scenes
+            for landscape in scene.landscapes
+        ],
+    }
+
+
+def profile_views(found: Sequence[Profile], task: str) -> list[dict[str, Any]]:
+    """The performance profiles of a task, or of all tasks, at every fourth τ."""
+    return [
+        {
+            "run": formats.one_line(profile.run or ""),
+            "optimizer": profile.optimizer,
+            "measure": profile.measure,
+            "taus": _rounded(profile.taus[::4]),
+            "shares": _rounded(profile.shares.estimate[::4], 4),
+            "low": _rounded(profile.shares.low[::4], 4),
+            "high": _rounded(profile.shares.high[::4], 4),
+        }
+        for profile in found
+        if profile.task == task
+    ]
+
+
+def table_view(table: pd.DataFrame, caption: str) -> dict[str, Any]:
+    """A table as people read it, the rank of every cell in its column, and its CSV file."""
+    visible = table.drop(columns="learned", errors="ignore")
+    columns = formats.readable(visible)
+    learned = table["learned"].eq(True) if "learned" in table else [False] * len(table)
+    return {
+        "caption": caption,
+        "columns": [{"title": column.title, "numeric": column.numeric, "name": column.name} for column in columns],
+        "cells": [column.cells for column in columns],
+        "ranks": [_ranks(visible[column.name]) for column in columns],
+        "learned": [int(flag) for flag in learned],
+        "csv": formats.to_csv(table),
+    }
+
+
+def heat_view(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The generalization table for its map: ratios as numbers and as text."""
+    return [
+        {str(name): _plain(value) for name, value in row.items()} | {"shown": formats.number(float(row["ratio"]))}
+        for row in table.to_dict("records")
+    ]
+
+
+def _curve(scene: Scene, curve: Curve, fine: Detail) -> dict[str, Any]:
+    spread = next(spread for spread in scene.spreads if spread.optimizer == curve.optimizer)
+    points, seed_points = (_thinned(len(curve.steps), count) for count in (fine.points, fine.seed_points))
+    drawn = curve.seeds[:MOST_SEEDS]
+    single: dict[str, Any] = {"seedSteps": _rounded(curve.steps[seed_points]), "seeds": []} if len(drawn) else {}
+    if single:
+        single["seeds"] = [_rounded(losses[seed_points], 4) for losses in drawn]
+    return {
+        "run": formats.one_line(scene.run),
+        "optimizer": curve.optimizer,
+        "label": formats.one_line(curve.label + (f" · {scene.run}" if scene.run else "")),
+        "learned": curve.learned,
+        "steps": _rounded(curve.steps[points]),
+        "middle": _rounded(curve.middle[points]),
+        "low": _rounded(curve.low[points]),
+        "high": _rounded(curve.high[points]),
+        **single,
+        "seedCount": len(curve.seeds) + spread.failures,
+        "failures": spread.failures,
+        "perStep": {"seconds": _rounded([curve.step_seconds])[0], "gradients": _rounded([curve.step_gradients])[0]},
+        "cost": {
+            "run": _rounded([curve.step_seconds * curve.steps[-1]])[0],
+            "update": _rounded([curve.update_seconds])[0],
+            "memory": _rounded([curve.state_bytes])[0],
+            "tuning": _rounded([curve.tuning_passes])[0],
+        },
+        "final": {
+            "mean": _rounded([spread.mean])[0],
+            "low": _rounded([spread.low])[0],
+            "high": _rounded([spread.high])[0],
+            "shown": formats.number(spread.mean),
+            "dots": _rounded(spread.losses[:MOST_DOTS], 4),
+        },
+    }
+
+
+def _thinned(length: int, count: int) -> NDArray[np.int64]:
+    """Positions of `count` points of `length`, both ends among them."""
+    return np.unique(np.linspace(0, length - 1, min(length, count)).round().astype(np.int64))
+
+
+def _rounded(values: Any, digits: int = DIGITS) -> list[Any]:
+    """Numbers of a few significant digits; null for a missing one, and words for what JSON cannot write."""
+    return [_plain(float(f"{value:.{digits}g}")) for value in np.asarray(values, dtype=np.float64).tolist()]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        if math.isinf(value):
+            return "inf" if value > 0 else "-inf"
+        return int(value) if value.is_integer() and abs(value) < 1e15 else value
+    if isinstance(value, str):
+        return formats.one_line(value)
+    if value is None or value is pd.NA:
+        return None
+    return value
+
+
+def _ranks(values: "pd.Series[Any]") -> list[int]:
+    """The place of each cell if the column were sorted, equal cells alike, missing ones last."""
+    if not pd.api.types.is_numeric_dtype(values.dtype):
+        values = values.map(lambda value: None if value is None or value != value else str(value).casefold())
+        order = {text: place for place, text in enumerate(sorted(set(values.dropna())))}
+        values = values.map(order)
+    return [int(rank) for rank in values.astype("float64").rank(method="dense", na_option="bottom").tolist()]
+
+
+def by_task(scenes: Sequence[Scene]) -> Mapping[str, list[Scene]]:
+    """Scenes of the same task together, in the order in which tasks first appear."""
+    found: dict[str, list[Scene]] = {}
+    for scene in scenes:
+        found.setdefault(scene.task, []).append(scene)
+    return found

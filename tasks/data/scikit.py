@@ -1,0 +1,41 @@
+"""Small real data sets that travel inside the scikit-learn wheel, with a split into training and test examples."""
+
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from l2obench.tasks.data.digits import Labelled, file_sha256
+
+ScikitSource = Literal["breast-cancer", "digits", "wine"]
+FILES: dict[ScikitSource, str] = {
+    "breast-cancer": "breast_cancer.csv",
+    "digits": "digits.csv.gz",
+    "wine": "wine_data.csv",
+}
+TEST_SHARE = 0.2
+SHUFFLE_SEED = 20161130
+
+
+@lru_cache(maxsize=8)
+def scikit(source: ScikitSource, split: Literal["train", "test"]) -> Labelled:
+    """The examples of a split, features as in the file; a fifth of the examples, after a shuffle, is for tests.
+
+    `breast-cancer`: 569 × 30, 2 classes. `digits`: 1,797 × 64 (8×8 pixels, 0 to 16), 10 classes. `wine`: 178 × 13, 3.
+    """
+    from sklearn import datasets
+
+    load = {"breast-cancer": datasets.load_breast_cancer, "digits": datasets.load_digits, "wine": datasets.load_wine}
+    features, labels = map(torch.from_numpy, load[source](return_X_y=True))
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(SHUFFLE_SEED))
+    test = int(TEST_SHARE * len(labels))
+    chosen = order[test:] if split == "train" else order[:test]
+    return Labelled.of(features[chosen], labels[chosen], int(labels.max()) + 1)
+
+
+def scikit_sources(source: ScikitSource) -> dict[str, dict[str, str]]:
+    """A description and the SHA-256 of the file behind `source`, for a run's manifest."""
+    path = Path(str(resources.files("sklearn") / "datasets" / "data" / FILES[source]))
+    return {source: {"description": f"{path.name} in the scikit-learn wheel", "sha256": file_sha256(path)}}
