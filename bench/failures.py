@@ -29,7 +29,7 @@ class ProcessLost(Failure):
     """The process that did it was ended, by itself or from outside."""
 
 
-class Stopped(BaseException):
+class GivenUp(BaseException):
     """A piece of work was given up, because the run ends."""
 
 

@@ -4,7 +4,7 @@
     updates, state = rule.update(grads, state, params)
     params = params + updates
 
-A rule that needs more than gradients, the loss or the number of steps, takes it from `told`, called before each update.
+A rule that needs the loss or the number of steps takes them in `observe`, which is called before each update.
 `params`, `grads` and `updates` are dicts of tensors by parameter name. In the engine they come stacked, one replica
 after the other, as `[seeds, settings, ...]`; a rule that treats every coordinate alike need not care.
 """
@@ -55,7 +55,7 @@ class Optimizer(BaseModel, ABC):
         rule keeps none of them.
         """
 
-    def told(self, state: State, losses: Tensor, horizon: int) -> State:
+    def observe(self, state: State, losses: Tensor, horizon: int) -> State:
         """The state, told what a rule may need beyond the gradient; most rules need nothing, and get it back as it is.
 
         The engine calls it before each `update`. `state` is consumed.

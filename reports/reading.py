@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from l2obench.bench.store.store import Kind, Run
+from l2obench.bench.store.run_folder import Kind, Run
 
 KEY = ["task", "optimizer", "track"]
 CLOCKS = ["grad_seconds", "update_seconds"]

@@ -25,7 +25,7 @@ FLOORS = {
 LINKS = ROOT / "src" / "l2obench"
 # The command line is the one place that knows all rooms.
 DOORS = {
-    ("bench/commands/report.py", "l2obench.reports.page.page"),
+    ("bench/commands/report.py", "l2obench.reports.page.build"),
     ("bench/commands/check.py", "l2obench.reports.formats"),
     ("bench/commands/updates.py", "l2obench.reports.figures.updates"),
 }

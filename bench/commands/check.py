@@ -97,11 +97,11 @@ def _run(
     device: str,
     quiet: bool,
 ) -> "tuple[list[Recorded], list[Recorded]]":
-    from l2obench.bench.commands.progress import Lines
+    from l2obench.bench.commands.progress import ProgressDisplay
     from l2obench.bench.config.suite import load_suite
     from l2obench.bench.gate.checkpoints import run_checkpoints
 
-    lines = Lines("running")
+    lines = ProgressDisplay("running")
     with tempfile.TemporaryDirectory() as temporary, lines:
         return run_checkpoints(
             checkpoint,

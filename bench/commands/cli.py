@@ -18,7 +18,7 @@ from l2obench.bench.commands.info import info
 from l2obench.bench.commands.list import list_
 from l2obench.bench.commands.options import show_version
 from l2obench.bench.commands.prepare import prepare
-from l2obench.bench.commands.process import EXIT_USAGE, Stopped, complain, heed_signals
+from l2obench.bench.commands.process import EXIT_USAGE, Terminated, complain, heed_signals
 from l2obench.bench.commands.report import report
 from l2obench.bench.commands.run import run
 from l2obench.bench.commands.targets import targets
@@ -69,7 +69,7 @@ def main() -> None:
     except TyperException as error:
         complain(error.format_message())
         code = EXIT_USAGE
-    except Stopped as stopped:
+    except Terminated as stopped:
         complain(str(stopped))
         code = stopped.exit_code
     except Exception as error:

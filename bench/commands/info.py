@@ -14,7 +14,7 @@ def info(
 
     Parameters with their meaning and, for a trained optimizer, its recipe.
     """
-    from l2obench.bench.commands.facts import describe, describe_machine, show
+    from l2obench.bench.commands.description import describe, describe_machine, show
 
     facts = describe_machine() if identity is None else describe(identity)
     print(json.dumps(facts, indent=2, ensure_ascii=False, default=str) if as_json else show(facts))

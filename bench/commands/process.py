@@ -11,7 +11,7 @@ EXIT_USAGE, EXIT_FAILED = 2, 3
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
-class Stopped(BaseException):
+class Terminated(BaseException):
     """SIGINT or SIGTERM came: Ctrl-C, or a batch system's way to say that the time is over.
 
     Not Python's KeyboardInterrupt: where that meets code evaluated from a string, as in some imports, CPython ends by
@@ -27,11 +27,11 @@ class Stopped(BaseException):
 
 def stop(number: int, _: object) -> None:
     """A handler of both."""
-    raise Stopped(number)
+    raise Terminated(number)
 
 
 def heed_signals() -> None:
-    """Both end a command by `Stopped`; SIGINT does not where it is ignored, as in the background of a shell."""
+    """Both end a command by `Terminated`; SIGINT does not where it is ignored, as in the background of a shell."""
     signal.signal(signal.SIGTERM, stop)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, stop)

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from l2obench.bench.metatrain.trainer import Progress as TrainingProgress
 
 
-class Lines:
-    """Lines of progress: below a bar on a terminal, plain in a pipe."""
+class ProgressDisplay:
+    """ProgressDisplay of progress: below a bar on a terminal, plain in a pipe."""
 
     def __init__(self, name: str, total: int | None = None, completed: int = 0) -> None:
         self.name = name
@@ -20,7 +20,7 @@ class Lines:
         self.bar = Progress(*columns, TimeRemainingColumn(), console=self.console, disable=not self.console.is_terminal)
         self.item = self.bar.add_task(name, total=total, completed=completed)
 
-    def __enter__(self) -> "Lines":
+    def __enter__(self) -> "ProgressDisplay":
         self.bar.start()
         return self
 

@@ -16,7 +16,7 @@ def report(
     The page is one file that loads nothing. The headline is printed.
     """
     began = time.perf_counter()
-    from l2obench.reports.page.page import write_report
+    from l2obench.reports.page.build import write_report
 
     target = to or runs[0] / "report"
     written = write_report(runs, target)

@@ -74,13 +74,13 @@ def run(
     choice = chosen(executor, workers, scheduler, resources)
     set_up(device, data_dir)
 
-    from l2obench.bench.commands.progress import Lines
+    from l2obench.bench.commands.progress import ProgressDisplay
     from l2obench.bench.rollout.memory import GIB
     from l2obench.bench.run.runner import Runner
-    from l2obench.bench.store.store import Run
+    from l2obench.bench.store.run_folder import Run
 
     folder = out or Path("results") / name
-    lines = Lines("running")
+    lines = ProgressDisplay("running")
     cells = plan.cells()
     place = choice.executor(cells, timeout, lines.show)
     runner = Runner(

@@ -18,7 +18,7 @@ def targets(
     """
     from l2obench.bench.stats.targets import TargetError, format_targets, make_targets, parse_targets
     from l2obench.bench.store.files import write_atomically
-    from l2obench.bench.store.store import Run, StoreError
+    from l2obench.bench.store.run_folder import Run, StoreError
 
     results = Run(run)
     environment = results.manifest.get("environment") or {}

@@ -22,7 +22,7 @@ def check_plugin(
 
     Ends with 0 if it is kept, with 1 if a check failed.
     """
-    from l2obench.bench.run.contract import find_subject, findings
+    from l2obench.bench.run.plugin_test import find_subject, findings
 
     subject = find_subject(identity)
     if subject.kind == "task":

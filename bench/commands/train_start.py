@@ -36,9 +36,9 @@ def train_start(
     Minutes on one core; one that is stopped begins anew. Use the file as in 'sinusoid[start=PATH]', and the rates as
     in 'meta-sgd[checkpoint=PATH]'.
     """
-    from l2obench.bench.commands.progress import Lines
+    from l2obench.bench.commands.progress import ProgressDisplay
     from l2obench.bench.metatrain.starts.training import learn_start, make_start_recipe, require_free, write_start
-    from l2obench.bench.store.store import cell_name
+    from l2obench.bench.store.run_folder import cell_name
 
     set_up("cpu", data_dir)
     given = {
@@ -54,7 +54,7 @@ def train_start(
     folder = out or Path("results/starts") / cell_name(method, task)
     require_free(folder, force)
     losses: list[float] = []
-    with Lines("learning", total=recipe.trajectories) as lines:
+    with ProgressDisplay("learning", total=recipe.trajectories) as lines:
 
         def tell(step: int, loss: float) -> None:
             losses.append(loss)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from l2obench.bench.commands.process import Stopped
+from l2obench.bench.commands.process import Terminated
 
 if TYPE_CHECKING:
     from l2obench.bench.metatrain.session import Session
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 def finish(session: "Session", name: str) -> None:
     """Train to the end, with progress under that name; what there is when it is interrupted is kept."""
-    from l2obench.bench.commands.progress import Lines, training_line
+    from l2obench.bench.commands.progress import ProgressDisplay, training_line
     from l2obench.bench.metatrain.ranks import RankLost
 
     total = session.recipe.trajectories
-    lines = Lines(name, total=total, completed=session.progress.trajectory)
+    lines = ProgressDisplay(name, total=total, completed=session.progress.trajectory)
     try:
         with lines:
             session.run(lambda progress: lines.advance(*training_line(progress, total)))
-    except (Stopped, RankLost):
+    except (Terminated, RankLost):
         session.save()
         raise

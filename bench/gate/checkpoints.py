@@ -54,7 +54,7 @@ def run_checkpoints(
         CheckpointError, StoreError, UnknownName: what is wrong, what was expected.
     """
     from l2obench.bench.run.runner import Runner
-    from l2obench.bench.store.store import Run
+    from l2obench.bench.store.run_folder import Run
 
     base, head = _optimizer(old, rule), _optimizer(new, rule)
     if base.name != head.name:

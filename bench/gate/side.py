@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from l2obench.bench.store.store import Run, StoreError, read_file
+from l2obench.bench.store.run_folder import Run, StoreError, read_file
 
 Key = tuple[str, str, str]
 KEY = ["task", "optimizer", "track"]

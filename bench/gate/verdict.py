@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from l2obench.bench.gate.clock import step_time_ratio
 from l2obench.bench.gate.effect import Effect, effects, smallest_p_value
 from l2obench.bench.gate.side import Recorded, paired
-from l2obench.bench.gate.stated import Stated, stated
+from l2obench.bench.gate.step_time import step_time_ratio
+from l2obench.bench.gate.task_facts import TaskFacts, task_facts
 from l2obench.bench.stats import holm
 
 FALSE_ALARMS = 0.01
@@ -95,7 +95,7 @@ def _measured(base: Recorded | None, head: Recorded | None, asked: Settings) -> 
     if base is None or head is None:
         return _alone(base or head, missing=head is None, asked=asked)
     task, optimizer, track = head.key
-    about = stated(task)
+    about = task_facts(task)
     tolerance = about.tolerance if asked.tolerance is None else asked.tolerance
     cell = Comparison(task, optimizer, track, "same", "", tolerance=tolerance)
     if reason := _changed(base, head, about):
@@ -143,7 +143,7 @@ def _alone(cell: Recorded | None, missing: bool, asked: Settings) -> Comparison:
     return Comparison(*cell.key, verdict, "BASE has it, HEAD does not")
 
 
-def _changed(base: Recorded, head: Recorded, about: Stated) -> str:
+def _changed(base: Recorded, head: Recorded, about: TaskFacts) -> str:
     """Why the sides did not do the same thing; empty where they did, as far as is known."""
     if base.task_version != head.task_version:
         return f"the task's version was {base.task_version}, now {head.task_version}"

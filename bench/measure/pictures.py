@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from l2obench.bench.rollout.rollout import Trajectories
+from l2obench.bench.rollout.loop import Trajectories
 from l2obench.bench.rollout.seeds import generator
 from l2obench.tasks.base import Task
 

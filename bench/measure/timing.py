@@ -12,8 +12,8 @@ import torch
 from l2obench.bench.config.registry import function_family, identity_of
 from l2obench.bench.failures import reason_of
 from l2obench.bench.measure.operations import Operations
+from l2obench.bench.rollout.loop import evaluated, observe, start, updated
 from l2obench.bench.rollout.problems import Problems
-from l2obench.bench.rollout.rollout import evaluated, start, told, updated
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.optimizers.base import Optimizer
 from l2obench.tasks.base import Task
@@ -45,7 +45,7 @@ class _Clocked:
         carry = evaluated(self.problems, params, state, self.carry.step + 1)
         synchronise()
         ended = time.perf_counter()
-        self.carry = told(self.problems, self.optimizer, carry)
+        self.carry = observe(self.problems, self.optimizer, carry)
         if record:
             self.update_seconds.append(halfway - began)
             self.grad_seconds.append(ended - halfway)
@@ -59,7 +59,7 @@ class _Clocked:
                 updates, state = self.optimizer.update(self.carry.grads, self.carry.state, params)
             params = {name: value + updates[name] for name, value in params.items()}
             carry = evaluated(self.problems, params, state, self.carry.step + 1)
-            self.carry = told(self.problems, self.optimizer, carry)
+            self.carry = observe(self.problems, self.optimizer, carry)
         averages = self.optimizer.evaluation_point(self.carry.params, self.carry.state) is not None
         flops = operations.flops
         return {

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from l2obench.bench.config.registry import function_family, identity_of
+from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.memory import default_budget, settings_that_fit
-from l2obench.bench.rollout.rollout import rollout
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.optimizers.base import Optimizer
 from l2obench.tasks.base import Task

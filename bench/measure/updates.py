@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from l2obench.bench.config.registry import function_family, identity_of
+from l2obench.bench.rollout.loop import advance, start
 from l2obench.bench.rollout.problems import Problems
-from l2obench.bench.rollout.rollout import advance, start
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.optimizers.base import Optimizer, State
 from l2obench.optimizers.learned.base import LearnedOptimizer
@@ -62,7 +62,7 @@ class _Trail:
 
     def update(self, optimizer: Optimizer, state: State, step: int, grads: Tensors) -> tuple[Tensors, State]:
         """An optimizer's update at a step, counted from 1, had the gradients been these."""
-        told = optimizer.told(state, self.losses[step - 1], len(self.losses))
+        told = optimizer.observe(state, self.losses[step - 1], len(self.losses))
         return optimizer.update(grads, told, self.params[step - 1])
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from l2obench.bench.config.recipe import RecipeError
-from l2obench.bench.metatrain.descent import adam
+from l2obench.bench.metatrain.meta_optimizer import adam
 from l2obench.bench.metatrain.weighting import between, mean_one
 from l2obench.tasks.base import Tensors
 

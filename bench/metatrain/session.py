@@ -31,7 +31,7 @@ from l2obench.bench.metatrain.trainer import ALONE, Progress, Trainer, train
 from l2obench.bench.metatrain.validation import ONE, SEVERAL
 from l2obench.bench.store.environment import commit, versions
 from l2obench.bench.store.files import write_atomically
-from l2obench.bench.store.store import StoreError
+from l2obench.bench.store.run_folder import StoreError
 from l2obench.optimizers.learned.checkpoint import encode_checkpoint
 
 SAVE_SECONDS = 20.0

@@ -12,17 +12,17 @@ from torch import Tensor
 from l2obench.bench.config.recipe import Recipe, RecipeError
 from l2obench.bench.config.registry import function_family, optimizer_registry, task_registry
 from l2obench.bench.metatrain import loss_scales
-from l2obench.bench.metatrain.descent import adam, averaged, clipped, decayed
 from l2obench.bench.metatrain.estimators import make_estimator, make_imitation
 from l2obench.bench.metatrain.estimators.base import Estimator
 from l2obench.bench.metatrain.families import Family, make_family
-from l2obench.bench.metatrain.initial_phi import initial, require_memory
+from l2obench.bench.metatrain.initial_meta_parameters import initial, require_memory
+from l2obench.bench.metatrain.meta_optimizer import adam, averaged, clipped, decayed
+from l2obench.bench.metatrain.problem_scaling import ScaledProblems
 from l2obench.bench.metatrain.ranks import Ranks, Share
-from l2obench.bench.metatrain.scaling import ScaledProblems
 from l2obench.bench.metatrain.validation import criterion
 from l2obench.bench.metatrain.weighting import step_weights
+from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.problems import Problems
-from l2obench.bench.rollout.rollout import rollout
 from l2obench.bench.rollout.seeds import derive_seed, generator
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Tensors
 from l2obench.optimizers.learned.base import LearnedOptimizer

@@ -85,7 +85,7 @@ def _step(
     updates, state = optimizer.update(grads, state, params)
     params = {name: value + updates[name] for name, value in params.items()}
     losses, grads = gradient(params, batch)
-    return params, optimizer.told(state, losses, horizon), grads, losses
+    return params, optimizer.observe(state, losses, horizon), grads, losses
 
 
 def _gradient(task: Task, params: Tensors, batch: Tensors) -> tuple[Tensor, Tensors]:

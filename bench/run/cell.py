@@ -13,7 +13,7 @@ from l2obench.bench.failures import Failure
 from l2obench.bench.measure import tuning
 from l2obench.bench.run import jobs
 from l2obench.bench.run.work import Assignment, is_foreign
-from l2obench.bench.store.store import FORMAT, Run, cell_name
+from l2obench.bench.store.run_folder import FORMAT, Run, cell_name
 from l2obench.optimizers.base import Optimizer
 from l2obench.optimizers.bridged.torch_optim import TorchOptimizer
 

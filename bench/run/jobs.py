@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from l2obench.bench.config.registry import function_family
-from l2obench.bench.contract.optimizer_checks import check_optimizer
-from l2obench.bench.contract.task_checks import check_task
+from l2obench.bench.contract.optimizer_requirements import check_optimizer
+from l2obench.bench.contract.task_requirements import check_task
 from l2obench.bench.measure import pictures, timing, tuning
-from l2obench.bench.rollout.rollout import Trajectories, rollout
+from l2obench.bench.rollout.loop import Trajectories, rollout
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.optimizers.base import Optimizer
 from l2obench.tasks.base import Task

@@ -6,7 +6,7 @@ from typing import Any
 from l2obench.bench.config.suite import Cell
 from l2obench.bench.measure.costs import optimizer_costs, task_costs
 from l2obench.bench.store.environment import environment
-from l2obench.bench.store.store import Run
+from l2obench.bench.store.run_folder import Run
 from l2obench.optimizers.learned.base import LearnedOptimizer
 
 

@@ -16,11 +16,11 @@ from l2obench.bench.measure import pictures, timing
 from l2obench.bench.rollout.memory import default_budget
 from l2obench.bench.run import jobs
 from l2obench.bench.run.cell import Chain, chain, describe
-from l2obench.bench.run.executors.base import Executor, drive
+from l2obench.bench.run.executors.base import Executor, run_chains
 from l2obench.bench.run.executors.serial import SerialExecutor
 from l2obench.bench.run.manifest import manifest
 from l2obench.bench.run.work import Assignment, Work, is_foreign
-from l2obench.bench.store.store import FORMAT, UNEXPECTED, Run, StoreError, cell_name
+from l2obench.bench.store.run_folder import FORMAT, UNEXPECTED, Run, StoreError, cell_name
 from l2obench.optimizers.base import Optimizer
 from l2obench.tasks.base import Task
 
@@ -113,7 +113,7 @@ class Runner:
     def _compute(self, todo: list[Cell], clocks: dict[str, Clocks]) -> list[str]:
         errors: list[str] = []
         self.progress(0, len(todo))
-        for done, (cell, rows) in enumerate(drive(self.executor, self._chains(todo, clocks)), start=1):
+        for done, (cell, rows) in enumerate(run_chains(self.executor, self._chains(todo, clocks)), start=1):
             if drawn := pictures.taken_from(rows):
                 self.run.write("pictures", cell_name(*cell.key), describe(cell, self.device, self.compile), drawn)
             self.run.write("cells", cell_name(*cell.key), describe(cell, self.device, self.compile), rows)

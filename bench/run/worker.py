@@ -14,7 +14,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any, Self
 
-from l2obench.bench.failures import Failure, ProcessLost, Stopped, reason_of
+from l2obench.bench.failures import Failure, GivenUp, ProcessLost, reason_of
 
 START_SECONDS = 120.0  # for Python, torch and a plugin's imports, on a busy machine
 QUIET_SECONDS = 0.1  # signs of life need not come more often
@@ -52,7 +52,7 @@ class Worker:
 
         Raises:
             Failure: the job raised; or its process was silent for too long, or ended, and is no more.
-            Stopped: it was given up.
+            GivenUp: it was given up.
         """
         request = {"job": job, "task": task, "optimizers": optimizers, "arguments": arguments}
         part: str | None = None
@@ -84,7 +84,7 @@ class Worker:
         try:
             ready = wait([connection, self._stop] if self._stop else [connection], limit)
             if self._stop in ready:
-                raise Stopped
+                raise GivenUp
             if not ready:
                 raise Failure("timeout", f"no step was finished within {limit:g} s; its process was killed", part)
             return dict(json.loads(connection.recv_bytes()))

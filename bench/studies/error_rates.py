@@ -17,7 +17,7 @@ from scipy import stats
 
 from l2obench.bench.config.suite import load_suite
 from l2obench.bench.gate.side import Clock, Recorded, read_side
-from l2obench.bench.gate.stated import stated
+from l2obench.bench.gate.task_facts import task_facts
 from l2obench.bench.gate.verdict import compare
 from l2obench.bench.process import set_up_process
 from l2obench.bench.studies.pools import Pool, build
@@ -100,7 +100,7 @@ class Measured:
     @staticmethod
     def _rose(before: Recorded, after: Recorded) -> bool:
         means = [float(cell.rows["final_loss"].mean()) for cell in (before, after)]
-        return means[1] > means[0] * (1 + stated(before.key[0]).tolerance)
+        return means[1] > means[0] * (1 + task_facts(before.key[0]).tolerance)
 
     def step_time_ratios(self) -> list[float]:
         """Step times of perturbed weights over those of the shipped ones: the same code, in the same pass."""

@@ -18,11 +18,11 @@ import typer
 from l2obench.bench.config.suite import Cell, load_suite
 from l2obench.bench.process import set_up_process
 from l2obench.bench.run.cell import chain, describe
-from l2obench.bench.run.executors.base import Executor, drive
+from l2obench.bench.run.executors.base import Executor, run_chains
 from l2obench.bench.run.executors.dask import DaskExecutor
 from l2obench.bench.run.executors.serial import SerialExecutor
 from l2obench.bench.run.work import Answer
-from l2obench.bench.store.store import Run, cell_name
+from l2obench.bench.store.run_folder import Run, cell_name
 from l2obench.optimizers.designed.sgd import SGD
 from l2obench.tasks.quadratic import Quadratic
 
@@ -85,7 +85,7 @@ def _compute(cells: Sequence[Cell], executor: Executor) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder))
         run.begin({})
-        for cell, rows in drive(executor, ((cell, chain(cell, run, {}, device="cpu")) for cell in cells)):
+        for cell, rows in run_chains(executor, ((cell, chain(cell, run, {}, device="cpu")) for cell in cells)):
             for row in rows:
                 row.pop("pictures", None)
             run.write("cells", cell_name(*cell.key), describe(cell, "cpu"), rows)

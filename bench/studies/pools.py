@@ -20,7 +20,7 @@ from l2obench.bench.config.suite import Cell, load_suite
 from l2obench.bench.metatrain.session import Session
 from l2obench.bench.run.runner import Runner
 from l2obench.bench.store.files import write_atomically
-from l2obench.bench.store.store import Run
+from l2obench.bench.store.run_folder import Run
 from l2obench.bench.studies.mistakes import WithoutPreprocessing, perturbed, with_swapped_gates
 from l2obench.optimizers.learned.checkpoint import Checkpoint, encode_checkpoint, read_checkpoint
 

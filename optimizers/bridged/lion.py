@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 
 from l2obench.optimizers.base import Tensors
-from l2obench.optimizers.bridged.library import LibraryOptimizer, library
+from l2obench.optimizers.bridged.pytorch_optimizer import LibraryOptimizer, library
 
 
 class Lion(LibraryOptimizer):

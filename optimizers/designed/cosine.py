@@ -39,12 +39,12 @@ class Cosine(Optimizer):
     def init(self, params: Tensors) -> State:
         return {"rule": RULES[self.rule].init(params), "step": 0}
 
-    def told(self, state: State, losses: Tensor, horizon: int) -> State:
+    def observe(self, state: State, losses: Tensor, horizon: int) -> State:
         return {**state, "horizon": torch.full_like(losses, horizon)}
 
     def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
         if "horizon" not in state:
-            raise ValueError("cosine needs the number of steps: call `told` before each update")
+            raise ValueError("cosine needs the number of steps: call `observe` before each update")
         updates, after = RULES[self.rule].update(grads, state["rule"], params)
         rate = self.lr * (1 + torch.cos(math.pi * state["step"] / state["horizon"])) / 2
         updates = {name: update * per_replica(rate, update) for name, update in updates.items()}

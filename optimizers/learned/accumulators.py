@@ -17,7 +17,7 @@ SMALLEST = 1e-9  # of what is factored, under a root
 
 
 @dataclass(frozen=True)
-class Seen:
+class Accumulators:
     """The accumulators of a tensor with its gradient in them, and what the rules make of them."""
 
     momenta: Tensor
@@ -43,7 +43,7 @@ class Seen:
         return [part.expand_as(self.momenta) for part in parts]
 
 
-def nothing_seen(param: Tensor) -> State:
+def initial_accumulators(param: Tensor) -> State:
     """The accumulators before the first gradient."""
     zeros = {"momenta": param.new_zeros(len(MOMENTUM_DECAYS), *param.shape), "square": torch.zeros_like(param)}
     if (dims := _factored(param)) is None:
@@ -53,9 +53,9 @@ def nothing_seen(param: Tensor) -> State:
     return {**zeros, **{part: mean.new_zeros(len(FACTORED_DECAYS), *mean.shape) for part, mean in means.items()}}
 
 
-def look(
+def accumulate(
     grad: Tensor, memory: State, momentum: Tensor, square: Tensor | float, factored: Tensor, smallest_of_vectors: float
-) -> tuple[Seen, State]:
+) -> tuple[Accumulators, State]:
     """What is known of a tensor once its gradient has been seen, and its accumulators.
 
     m ← β m + (1 − β) g; v ← β v + (1 − β) g²; r and c the same with means of g² + 1e-30 over the largest dimension of
@@ -91,7 +91,7 @@ def look(
         relative = rows / (rows.mean(second + 1, keepdim=True) + SMALLEST)  # a dimension further: decays come first
         of_grad = of_momenta = relative.clamp_min(SMALLEST).rsqrt() * columns.clamp_min(SMALLEST).rsqrt()
         factors = {"rows": rows, "columns": columns}
-    seen = Seen(
+    seen = Accumulators(
         momenta=momenta,
         square=average,
         inverse_root=inverse_root,

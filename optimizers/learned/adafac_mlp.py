@@ -11,9 +11,9 @@ from l2obench.optimizers.learned.accumulators import (
     FACTORED_DECAYS,
     MOMENTUM_DECAYS,
     SQUARE_DECAY,
-    Seen,
-    look,
-    nothing_seen,
+    Accumulators,
+    accumulate,
+    initial_accumulators,
 )
 from l2obench.optimizers.learned.perceptron import PerceptronOptimizer
 
@@ -56,7 +56,7 @@ class AdafacMLP(PerceptronOptimizer):
 
     def init(self, params: Tensors) -> State:
         self.require_trained()
-        return {"step": 0, "of": {name: nothing_seen(param) for name, param in params.items()}}
+        return {"step": 0, "of": {name: initial_accumulators(param) for name, param in params.items()}}
 
     def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
         updates, memory = {}, {}
@@ -66,16 +66,16 @@ class AdafacMLP(PerceptronOptimizer):
             updates[name] = self._update(outputs, seen) * (-per_replica(self.lr, grad))
         return updates, {"step": state["step"] + 1, "of": memory}
 
-    def _update(self, outputs: Tensor, seen: Seen) -> Tensor:
+    def _update(self, outputs: Tensor, seen: Accumulators) -> Tensor:
         """−u from the network's outputs."""
         return outputs[0] * (outputs[1] * self.magnitude_scale).exp() * self.step_size
 
-    def _look(self, grad: Tensor, memory: State) -> tuple[Seen, State]:
+    def _look(self, grad: Tensor, memory: State) -> tuple[Accumulators, State]:
         """What is known of a tensor with its gradient, and its accumulators; at the decays that φ says."""
         momentum = self._weights("momentum_decays", MOMENTUM_DECAYS, grad)
         square = self._weights("square_decay", (SQUARE_DECAY,), grad)[0].clamp(0, 1)
         factored = self._weights("factored_decays", FACTORED_DECAYS, grad).clamp(0, 1)
-        return look(grad, memory, momentum, square, factored, smallest_of_vectors=1e-6)
+        return accumulate(grad, memory, momentum, square, factored, smallest_of_vectors=1e-6)
 
     def _weights(self, name: str, decays: tuple[float, ...], like: Tensor) -> Tensor:
         """1 − β for each of `decays`, ready to multiply `[decays, seeds, settings, ...]`."""
@@ -83,7 +83,7 @@ class AdafacMLP(PerceptronOptimizer):
         return (rates * (10 * self.meta_parameters[name].to(like)).exp()).view(-1, *[1] * like.ndim)
 
 
-def _features(grad: Tensor, param: Tensor, seen: Seen) -> Tensor:
+def _features(grad: Tensor, param: Tensor, seen: Accumulators) -> Tensor:
     """The inputs that differ between coordinates, `[28, seeds, settings, ...]`."""
     own = [grad[None], param[None], seen.momenta, seen.square[None], seen.directions, seen.inverse_root[None]]
     return torch.cat([*own, seen.scaled_grad, *seen.kept, seen.scaled_momenta])

@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from l2obench.optimizers.learned.accumulators import Seen
+from l2obench.optimizers.learned.accumulators import Accumulators
 from l2obench.optimizers.learned.adafac_mlp import AdafacMLP
 
 
@@ -33,7 +33,7 @@ class STAR(AdafacMLP):
         alone = super().flops_per_coordinate()
         return None if alone is None else alone + 1 + 3 + 2 + 2 + 1  # / √v; mean; exp of its controller; sizes; sum
 
-    def _update(self, outputs: Tensor, seen: Seen) -> Tensor:
+    def _update(self, outputs: Tensor, seen: Accumulators) -> Tensor:
         own = super()._update(outputs[:2], seen) * seen.inverse_root
         nominal = seen.directions.mean(0) * (outputs[2] * self.magnitude_scale).exp()
         return own + nominal * self.nominal_size

@@ -13,9 +13,9 @@ from l2obench.optimizers.learned.accumulators import (
     FACTORED_DECAYS,
     MOMENTUM_DECAYS,
     SQUARE_DECAY,
-    Seen,
-    look,
-    nothing_seen,
+    Accumulators,
+    accumulate,
+    initial_accumulators,
 )
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.optimizers.learned.cell import cell_step
@@ -126,15 +126,15 @@ class VeLO(LearnedOptimizer, Optimizer):
             "cell": begin("cell"),
             "averages": first.new_zeros(AVERAGES, *replicas),
             "lowest": first.new_full((AVERAGES, *replicas), math.inf),
-            "of": {name: nothing_seen(param) for name, param in params.items()},
+            "of": {name: initial_accumulators(param) for name, param in params.items()},
         }
 
-    def told(self, state: State, losses: Tensor, horizon: int) -> State:
+    def observe(self, state: State, losses: Tensor, horizon: int) -> State:
         return {**state, "loss": losses, "horizon": torch.full_like(losses, horizon)}
 
     def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
         if "loss" not in state:
-            raise ValueError("velo needs the loss and the number of steps: call `told` before each update")
+            raise ValueError("velo needs the loss and the number of steps: call `observe` before each update")
         first = next(iter(grads.values()))
         phi = {name: tensor.to(first) for name, tensor in self.meta_parameters.items()}
         heard, averages, lowest = _heard(state)
@@ -233,7 +233,7 @@ def _lstm(phi: Tensors, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor
     return following[0].view_as(hidden), following[1].view_as(cell)
 
 
-def _look(grad: Tensor, memory: State) -> tuple[Seen, State]:
+def _look(grad: Tensor, memory: State) -> tuple[Accumulators, State]:
     """What is known of a tensor with its gradient, and its accumulators."""
 
     def weights(decays: tuple[float, ...]) -> Tensor:
@@ -241,10 +241,10 @@ def _look(grad: Tensor, memory: State) -> tuple[Seen, State]:
         return rates.view(-1, *[1] * grad.ndim)
 
     momentum, factored = weights(MOMENTUM_DECAYS), weights(FACTORED_DECAYS)
-    return look(grad, memory, momentum, 1 - SQUARE_DECAY, factored, smallest_of_vectors=0.0)
+    return accumulate(grad, memory, momentum, 1 - SQUARE_DECAY, factored, smallest_of_vectors=0.0)
 
 
-def _features(grad: Tensor, param: Tensor, seen: Seen) -> Tensor:
+def _features(grad: Tensor, param: Tensor, seen: Accumulators) -> Tensor:
     """The perceptron's inputs, `[30, seeds, settings, ...]`."""
     own = [grad[None], grad.clamp(-0.1, 0.1)[None], param[None], seen.momenta, seen.square[None]]
     scaled = [seen.directions, seen.inverse_root[None], seen.scaled_grad, (grad * seen.inverse_root)[None]]

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from l2obench.bench.store.store import cell_name
+from l2obench.bench.store.run_folder import cell_name
 from l2obench.reports.figures.canvas import Style, broken, legend, literal, new_figure, save, theme
 from l2obench.reports.figures.curves import Drawn
 from l2obench.reports.formats import number, one_line

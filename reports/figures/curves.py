@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from l2obench.bench.store.store import cell_name
+from l2obench.bench.store.run_folder import cell_name
 from l2obench.reports.figures.canvas import TITLE_SIGNS, Style, broken, legend, literal, new_figure, save, scale, theme
 from l2obench.reports.formats import one_line
 from l2obench.reports.numbers.curves import Curve, FinalLosses, Landscape, Scene

@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from l2obench.bench.store.store import cell_name
+from l2obench.bench.store.run_folder import cell_name
 from l2obench.reports.figures.canvas import (
     FURTHEST,
     Style,

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from l2obench.bench.store.store import cell_name
+from l2obench.bench.store.run_folder import cell_name
 from l2obench.reports.figures.canvas import TICK_SIGNS, broken, literal, save, theme
 from l2obench.reports.figures.curves import Drawn
 from l2obench.reports.formats import one_line

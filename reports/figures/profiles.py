@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from l2obench.bench.store.store import cell_name
+from l2obench.bench.store.run_folder import cell_name
 from l2obench.reports.figures.canvas import Style, legend, new_figure, save, theme
 from l2obench.reports.figures.curves import Drawn
 from l2obench.reports.formats import one_line

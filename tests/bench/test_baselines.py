@@ -9,7 +9,7 @@ import pytest
 
 from l2obench.bench.config.suite import make_suite
 from l2obench.bench.run.runner import Runner
-from l2obench.bench.store.store import Run
+from l2obench.bench.store.run_folder import Run
 
 LIBRARY = ["pytorch_optimizer.Lion", "pytorch_optimizer.Prodigy", "pytorch_optimizer.SOAP"]
 GROUPED = '''

@@ -22,9 +22,9 @@ from l2obench.bench.config.registry import optimizer_registry
 from l2obench.bench.gate import output
 from l2obench.bench.gate.effect import effects
 from l2obench.bench.gate.side import Clock, Recorded, read_side
-from l2obench.bench.gate.stated import stated
+from l2obench.bench.gate.task_facts import task_facts
 from l2obench.bench.gate.verdict import Check, Settings, compare
-from l2obench.bench.store.store import FORMAT, SCHEMAS, Run, StoreError
+from l2obench.bench.store.run_folder import FORMAT, SCHEMAS, Run, StoreError
 from l2obench.bench.studies.mistakes import WithoutPreprocessing, perturbed, with_swapped_gates
 from l2obench.optimizers.learned.checkpoint import encode_checkpoint, read_checkpoint
 from l2obench.tasks.base import Task
@@ -157,11 +157,11 @@ def test_step_time_is_advisory_unless_asked() -> None:
 
 
 def test_tasks_state_their_tolerance_and_strangers_get_the_default() -> None:
-    assert stated("quadratic[dim=3]").tolerance == Task.tolerance
-    assert stated("mnist-mlp").sources == {"mnist5k"}
+    assert task_facts("quadratic[dim=3]").tolerance == Task.tolerance
+    assert task_facts("mnist-mlp").sources == {"mnist5k"}
     for identity in ("nobody.Knows", HOSTILE, "quadratic[dim=-1]", ""):
-        assert not stated(identity).known
-        assert stated(identity).tolerance == Task.tolerance
+        assert not task_facts(identity).known
+        assert task_facts(identity).tolerance == Task.tolerance
     (found,) = compare([cell(key=("a.B", "adam", "tuned"))], [cell(key=("a.B", "adam", "tuned"))]).comparisons
     assert found.reason == "the task is not registered here: default tolerance"
 
@@ -169,7 +169,7 @@ def test_tasks_state_their_tolerance_and_strangers_get_the_default() -> None:
 def test_a_name_in_results_imports_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "trap.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
-    assert not stated("trap.Task").known
+    assert not task_facts("trap.Task").known
 
 
 def test_the_test_is_scipys_paired_one_and_never_surer_than_the_signs() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from l2obench.bench.store.store import Run
+from l2obench.bench.store.run_folder import Run
 
 RUN = ["run", "-t", "quadratic[horizon=60]", "-t", "mnist-mlp[horizon=40]", "-o", "sgd", "-o", "adam", "--seeds", "4"]
 TRAIN = ["train", "lstm[hidden=6,output_scale=1,preprocessing=none]", "-t", "quadratic[dim=4]", "--functions", "16"]

@@ -9,9 +9,9 @@ import torch
 from l2obench.bench.config.registry import optimizer_registry
 from l2obench.bench.config.suite import make_suite
 from l2obench.bench.rollout.compiled import KEPT, Program
-from l2obench.bench.rollout.rollout import rollout
+from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.run.runner import Runner
-from l2obench.bench.store.store import Run, StoreError
+from l2obench.bench.store.run_folder import Run, StoreError
 from l2obench.optimizers.base import Optimizer, power
 from l2obench.optimizers.bridged.torch_optim import bridge
 from l2obench.optimizers.designed.adam import Adam

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from l2obench.bench.config.registry import BadParameters, UnknownName
-from l2obench.bench.contract import optimizer_checks, task_checks
-from l2obench.bench.run.contract import Finding, find_subject, findings
+from l2obench.bench.contract import optimizer_requirements as optimizer_checks
+from l2obench.bench.contract import task_requirements as task_checks
+from l2obench.bench.run.plugin_test import Finding, find_subject, findings
 
 RULES = '''
 import os, time

@@ -8,7 +8,7 @@ from l2obench.bench.config.registry import optimizer_registry, task_registry
 from l2obench.bench.config.suite import make_suite
 from l2obench.bench.measure.costs import optimizer_costs, task_costs
 from l2obench.bench.run.runner import Runner
-from l2obench.bench.store.store import Run
+from l2obench.bench.store.run_folder import Run
 from l2obench.optimizers.designed.sgd import SGD
 from l2obench.tasks.quadratic import Quadratic
 

@@ -16,7 +16,8 @@ from l2obench.bench.config.registry import optimizer_registry, task_registry
 from l2obench.bench.measure import timing
 from l2obench.bench.metatrain.trainer import Trainer
 from l2obench.bench.process import set_up_process
-from l2obench.bench.rollout import guard, rollout
+from l2obench.bench.rollout import guard
+from l2obench.bench.rollout import loop as rollout
 from l2obench.tasks import transformer
 from l2obench.tasks.data.unicode_names import codes
 

@@ -13,8 +13,8 @@ from l2obench.bench.metatrain.estimators.nres import NRES
 from l2obench.bench.metatrain.estimators.pes import PES
 from l2obench.bench.metatrain.estimators.second_order import SecondOrderBPTT
 from l2obench.bench.metatrain.trainer import Trainer
+from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.problems import Problems
-from l2obench.bench.rollout.rollout import rollout
 from l2obench.bench.studies.known import Bowl, LearnedRate, true_meta_gradient
 from l2obench.optimizers.base import State
 from l2obench.optimizers.learned.lstm import LSTM

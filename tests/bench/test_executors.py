@@ -19,7 +19,7 @@ from l2obench.bench.run.executors.base import Executor, ExecutorError
 from l2obench.bench.run.executors.dask import DaskExecutor
 from l2obench.bench.run.executors.local import LocalExecutor
 from l2obench.bench.run.runner import Outcome, Runner
-from l2obench.bench.store.store import Run
+from l2obench.bench.store.run_folder import Run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHECKPOINT = ROOT / "optimizers" / "checkpoints" / "quadratic.safetensors"

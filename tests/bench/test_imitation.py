@@ -9,11 +9,11 @@ from torch import Tensor
 
 from l2obench.bench.config.recipe import RecipeError, make_recipe
 from l2obench.bench.config.registry import UnknownName
-from l2obench.bench.metatrain.estimators.base import Walk
+from l2obench.bench.metatrain.estimators.base import UnrollState
 from l2obench.bench.metatrain.estimators.imitation import Imitation, relative_distance_slopes
 from l2obench.bench.metatrain.trainer import Trainer
+from l2obench.bench.rollout.loop import start
 from l2obench.bench.rollout.problems import Problems
-from l2obench.bench.rollout.rollout import start
 from l2obench.bench.studies.known import Bowl, LearnedRate
 from l2obench.optimizers.designed.momentum import Momentum
 from l2obench.optimizers.designed.sgd import SGD
@@ -37,7 +37,7 @@ VALUES: dict[str, Any] = {
 }
 
 
-def lesson(estimator: Imitation, seed: int = 0, steps: int = 6) -> tuple[Walk, Tensor, Tensor]:
+def lesson(estimator: Imitation, seed: int = 0, steps: int = 6) -> tuple[UnrollState, Tensor, Tensor]:
     problems, random = Problems(Bowl(), [1, 2, 3], dtype=DOUBLE), torch.Generator().manual_seed(seed)
     walk = estimator.begin(problems, RULE, random)
     estimate = estimator.advance(problems, RULE, walk, torch.ones(steps, dtype=DOUBLE), random)

@@ -7,7 +7,7 @@ import torch
 
 from l2obench.bench.config.recipe import RecipeError, make_recipe
 from l2obench.bench.config.registry import optimizer_registry
-from l2obench.bench.metatrain.initial_phi import initial, remembering
+from l2obench.bench.metatrain.initial_meta_parameters import initial, remembering
 from l2obench.bench.metatrain.session import Session
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.optimizers.learned.lstm import LSTM

@@ -13,8 +13,8 @@ from l2obench.bench.config.registry import optimizer_registry, task_registry
 from l2obench.bench.metatrain.starts.methods import fomaml, maml, reptile
 from l2obench.bench.metatrain.starts.training import StartRecipe, learn_start, make_start_recipe
 from l2obench.bench.metatrain.trainer import MetaTrainingDiverged
+from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.problems import Problems
-from l2obench.bench.rollout.rollout import rollout
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.optimizers.designed.sgd import SGD
 from l2obench.optimizers.learned.meta_sgd import MetaSGD, Misfit

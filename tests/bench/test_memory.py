@@ -5,8 +5,8 @@ import torch
 
 from l2obench.bench.config.registry import optimizer_registry
 from l2obench.bench.measure.tuning import tune
+from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.memory import COPIES, seed_bytes, seeds_that_fit, settings_that_fit
-from l2obench.bench.rollout.rollout import rollout
 from l2obench.optimizers.base import Optimizer
 from l2obench.optimizers.designed.adam import Adam
 from l2obench.tasks.base import Task

@@ -13,15 +13,15 @@ from l2obench.bench.config.identity import alternatives
 from l2obench.bench.config.recipe import RecipeError, make_recipe
 from l2obench.bench.config.registry import function_family
 from l2obench.bench.config.suite import Suite
+from l2obench.bench.metatrain.problem_scaling import ScaledProblems
 from l2obench.bench.metatrain.ranks import Share
-from l2obench.bench.metatrain.scaling import ScaledProblems
 from l2obench.bench.metatrain.session import Session
 from l2obench.bench.metatrain.trainer import Trainer
 from l2obench.bench.metatrain.validation import criterion
+from l2obench.bench.rollout.loop import rollout, start
 from l2obench.bench.rollout.problems import Problems
-from l2obench.bench.rollout.rollout import rollout, start
 from l2obench.bench.rollout.seeds import derive_seed
-from l2obench.bench.store.store import StoreError
+from l2obench.bench.store.run_folder import StoreError
 from l2obench.optimizers.designed.sgd import SGD
 from l2obench.optimizers.learned.checkpoint import read_checkpoint
 from l2obench.tasks.quadratic import Quadratic

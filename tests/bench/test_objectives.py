@@ -5,7 +5,7 @@ import torch
 
 from l2obench.bench.config.recipe import RecipeError, Term, Weighting, make_recipe
 from l2obench.bench.metatrain.estimators.bptt import BPTT
-from l2obench.bench.metatrain.estimators.objective import Met, Objective
+from l2obench.bench.metatrain.estimators.objective import LossHistory, Objective
 from l2obench.bench.metatrain.estimators.second_order import SecondOrderBPTT
 from l2obench.bench.metatrain.trainer import Trainer
 from l2obench.bench.metatrain.weighting import step_weights
@@ -63,7 +63,7 @@ def test_points_between_which_no_step_lies_are_refused() -> None:
 
 
 LOSSES = torch.tensor([[[4.0, 2.0, 3.0, 1.0]]], dtype=DOUBLE)
-MET = Met(first=torch.tensor([[8.0]], dtype=DOUBLE), best=torch.tensor([[2.5]], dtype=DOUBLE))
+MET = LossHistory(first=torch.tensor([[8.0]], dtype=DOUBLE), best=torch.tensor([[2.5]], dtype=DOUBLE))
 WEIGHTS = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=DOUBLE)
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from l2obench.bench.config.suite import Cell
 from l2obench.bench.measure.pictures import SEEDS, taken_from, to_record
-from l2obench.bench.rollout.rollout import rollout
+from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.run.runner import Runner
-from l2obench.bench.store.store import Run
+from l2obench.bench.store.run_folder import Run
 from l2obench.optimizers.designed.sgd import SGD
 from l2obench.tasks.base import Problem, Task, Tensors
 

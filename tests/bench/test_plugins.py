@@ -16,8 +16,8 @@ from l2obench.bench.config.suite import make_suite
 from l2obench.bench.failures import Failure
 from l2obench.bench.run.runner import Outcome, Runner
 from l2obench.bench.run.worker import Worker
-from l2obench.bench.store.store import Run
-from l2obench.reports.page.page import write_report
+from l2obench.bench.store.run_folder import Run
+from l2obench.reports.page.build import write_report
 
 OPTIMIZERS = '''
 """Rules with defects."""

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from l2obench.bench.rollout.loop import advance, mark_divergence, rollout, start
 from l2obench.bench.rollout.problems import Problems
-from l2obench.bench.rollout.rollout import advance, mark_divergence, rollout, start
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.optimizers.designed.adam import Adam
 from l2obench.optimizers.designed.nag import NAG

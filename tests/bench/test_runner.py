@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from l2obench.bench.config.suite import Cell, make_suite
-from l2obench.bench.rollout.rollout import rollout
+from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.bench.run.runner import Outcome, Runner
-from l2obench.bench.store.store import Run, StoreError
+from l2obench.bench.store.run_folder import Run, StoreError
 from l2obench.optimizers.base import State
 from l2obench.optimizers.designed.adam import Adam
 from l2obench.optimizers.designed.sgd import SGD

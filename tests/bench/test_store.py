@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2obench.bench.store.files import write_atomically
-from l2obench.bench.store.store import ADDED, Run, StoreError, cell_name
+from l2obench.bench.store.run_folder import ADDED, Run, StoreError, cell_name
 
 
 def tuning_row(**changes: object) -> dict[str, object]:

@@ -11,7 +11,7 @@ from l2obench.bench.commands.cli import app
 from l2obench.bench.config.registry import task_registry
 from l2obench.bench.stats import TargetError, stored_targets
 from l2obench.bench.stats.targets import format_targets, make_targets, parse_targets
-from l2obench.bench.store.store import SCHEMAS, Run
+from l2obench.bench.store.run_folder import SCHEMAS, Run
 
 
 def cell(optimizer: str, finals: list[float], **columns: object) -> list[dict[str, object]]:

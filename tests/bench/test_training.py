@@ -12,14 +12,14 @@ from l2obench.bench.config.identity import parse_identity
 from l2obench.bench.config.recipe import RecipeError, make_recipe, named_recipe, optimizer_for, recipe_names
 from l2obench.bench.measure.costs import optimizer_costs
 from l2obench.bench.metatrain import trainer as trainer_module
-from l2obench.bench.metatrain.descent import adam
 from l2obench.bench.metatrain.estimators import bptt
-from l2obench.bench.metatrain.estimators.gradient import Segment
+from l2obench.bench.metatrain.estimators.bptt_gradient import Segment
+from l2obench.bench.metatrain.meta_optimizer import adam
 from l2obench.bench.metatrain.session import Session
 from l2obench.bench.metatrain.trainer import MetaTrainingDiverged, Trainer, train
-from l2obench.bench.rollout.rollout import rollout
+from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.seeds import derive_seed
-from l2obench.bench.store.store import StoreError
+from l2obench.bench.store.run_folder import StoreError
 from l2obench.optimizers.designed.sgd import SGD
 from l2obench.optimizers.learned.checkpoint import read_checkpoint
 from l2obench.optimizers.learned.lstm import LSTM

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from l2obench.bench.measure.tuning import tune
-from l2obench.bench.rollout.rollout import rollout
+from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.optimizers.base import State
 from l2obench.optimizers.designed.adam import Adam

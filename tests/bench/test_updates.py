@@ -9,8 +9,8 @@ import torch
 
 from l2obench.bench.commands.cli import app
 from l2obench.bench.measure.updates import Proposals, UpdatesError, proposals
+from l2obench.bench.rollout.loop import advance, start
 from l2obench.bench.rollout.problems import Problems
-from l2obench.bench.rollout.rollout import advance, start
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.optimizers.base import Optimizer
 from l2obench.optimizers.designed.adam import Adam

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from l2obench.bench.config.registry import optimizer_registry
+from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.memory import default_budget
-from l2obench.bench.rollout.rollout import rollout
 from l2obench.optimizers.designed.adam import Adam
 from l2obench.tasks.base import Task
 from l2obench.tasks.cifar import CifarCnn

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from l2obench.bench.metatrain.estimators.gradient import truncated_bptt
+from l2obench.bench.metatrain.estimators.bptt_gradient import truncated_bptt
+from l2obench.bench.rollout.loop import Carry, start
 from l2obench.bench.rollout.problems import Problems
-from l2obench.bench.rollout.rollout import Carry, start
 from l2obench.optimizers.learned.lstm import LSTM
 from l2obench.tasks.base import Task, Tensors
 from l2obench.tasks.mnist import MnistMlp

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from l2obench.bench.config.registry import optimizer_registry
-from l2obench.bench.rollout.rollout import rollout
+from l2obench.bench.rollout.loop import rollout
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State
 from l2obench.optimizers.bridged.torch_optim import DropIn, bridge
 from l2obench.optimizers.designed.adam import Adam
@@ -122,7 +122,7 @@ def test_a_step_of_each_rule(race: Callable[..., Any], full: bool, name: str) ->
         def run() -> torch.Tensor:
             params, state = start, rule.init(start)
             for grad in grads:
-                updates, state = rule.update(grad, rule.told(state, loss, steps), params)
+                updates, state = rule.update(grad, rule.observe(state, loss, steps), params)
                 params = {"weight": params["weight"] + updates["weight"]}
             return params["weight"]
 

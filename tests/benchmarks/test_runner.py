@@ -12,7 +12,7 @@ from l2obench.bench.config.suite import Suite, load_suite
 from l2obench.bench.measure import timing, tuning
 from l2obench.bench.run import jobs
 from l2obench.bench.run.runner import Runner
-from l2obench.bench.store.store import Run
+from l2obench.bench.store.run_folder import Run
 from tests.benchmarks.clock import cpu_seconds
 from tests.benchmarks.table import Row
 

@@ -18,7 +18,7 @@ from l2obench.bench.config.suite import Cell, make_suite
 from l2obench.bench.run.executors.base import ExecutorError
 from l2obench.bench.run.executors.dask import DaskExecutor
 from l2obench.bench.run.runner import Runner
-from l2obench.bench.store.store import Run
+from l2obench.bench.store.run_folder import Run
 from tests.faults.processes import assert_same
 
 pytestmark = pytest.mark.slow

@@ -23,8 +23,8 @@ from l2obench.bench.config.suite import load_suite, make_suite
 from l2obench.bench.metatrain.session import Session
 from l2obench.bench.run.manifest import manifest
 from l2obench.bench.run.runner import Runner
-from l2obench.bench.store.store import SCHEMAS, Run, read_file
-from l2obench.reports.page.page import _about
+from l2obench.bench.store.run_folder import SCHEMAS, Run, read_file
+from l2obench.reports.page.build import _about
 from l2obench.reports.reading import _plan
 from tests.faults.processes import command
 

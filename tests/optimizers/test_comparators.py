@@ -12,12 +12,12 @@ import torch
 
 from l2obench.bench.config.registry import BadParameters, optimizer_registry
 from l2obench.bench.config.suite import make_suite
-from l2obench.bench.contract.optimizer_checks import CHECKS, check_optimizer
+from l2obench.bench.contract.optimizer_requirements import CHECKS, check_optimizer
 from l2obench.bench.measure.timing import COUNTED_STEPS, TIMED_STEPS, WARM_UP_STEPS, time_steps
+from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.problems import Problems
-from l2obench.bench.rollout.rollout import rollout
 from l2obench.bench.run.runner import Runner
-from l2obench.bench.store.store import Run
+from l2obench.bench.store.run_folder import Run
 from l2obench.optimizers import RULES
 from l2obench.optimizers.base import Optimizer, Tensors
 from l2obench.optimizers.bridged.torch_optim import TorchOptimizer

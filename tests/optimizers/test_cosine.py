@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from l2obench.bench.config.registry import optimizer_registry
-from l2obench.bench.rollout.rollout import rollout
+from l2obench.bench.rollout.loop import rollout
 from l2obench.optimizers.bridged.torch_optim import DropIn
 from l2obench.optimizers.designed.cosine import RULES, Cosine
 from l2obench.tasks.quadratic import Quadratic
@@ -43,7 +43,7 @@ def test_a_whole_run_is_torchs(name: str) -> None:
         optimizer.step()
         scheduler.step()
         grads = {"x": torch.func.grad(rosenbrock)(ours["x"][0, 0])[None, None]}
-        updates, state = rule.update(grads, rule.told(state, value.detach().view(1, 1), STEPS), ours)
+        updates, state = rule.update(grads, rule.observe(state, value.detach().view(1, 1), STEPS), ours)
         ours = {"x": ours["x"] + updates["x"]}
         torch.testing.assert_close(ours["x"][0, 0], theirs.detach(), rtol=0, atol=1e-9)
     assert (ours["x"] - start).abs().max() > 0.05
@@ -62,7 +62,7 @@ def test_each_replica_has_its_own_rate() -> None:
 def test_without_the_number_of_steps_it_stops() -> None:
     params = {"x": torch.ones(1, 1, 3)}
     rule = Cosine()
-    with pytest.raises(ValueError, match="number of steps: call `told`"):
+    with pytest.raises(ValueError, match="number of steps: call `observe`"):
         rule.update(params, rule.init(params), params)
     with pytest.raises(TypeError, match="cosine is not coordinatewise"):
         DropIn([torch.nn.Parameter(torch.ones(3))], rule)

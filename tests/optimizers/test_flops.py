@@ -62,7 +62,7 @@ def executed(rule: Optimizer, coordinates: int) -> float:
     """The operations of one update; a graph makes the LSTM take its plain path, the fast one is another formula."""
     params = {"x": torch.ones(1, 1, coordinates)}
     grads = {"x": torch.linspace(-1, 1, coordinates)[None, None]}
-    state = rule.told(rule.init(params), torch.ones(1, 1), 10)
+    state = rule.observe(rule.init(params), torch.ones(1, 1), 10)
     with torch.set_grad_enabled(isinstance(rule, LearnedOptimizer)), Operations() as counted:
         rule.update(grads, state, params)
     assert counted.flops is not None, counted.unknown

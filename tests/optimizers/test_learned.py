@@ -7,7 +7,7 @@ import torch
 
 from l2obench.bench.config.recipe import make_recipe
 from l2obench.bench.config.registry import optimizer_registry
-from l2obench.bench.contract.optimizer_checks import CHECKS, check_optimizer
+from l2obench.bench.contract.optimizer_requirements import CHECKS, check_optimizer
 from l2obench.bench.metatrain.estimators import make_estimator
 from l2obench.bench.rollout.problems import Problems
 from l2obench.optimizers import RULES

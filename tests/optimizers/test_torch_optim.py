@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from l2obench.bench.config.registry import BadParameters, optimizer_registry
+from l2obench.bench.rollout.loop import advance, rollout, start
 from l2obench.bench.rollout.problems import Problems
-from l2obench.bench.rollout.rollout import advance, rollout, start
 from l2obench.optimizers import RULES, load
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer
 from l2obench.optimizers.bridged.torch_optim import DropIn, bridge

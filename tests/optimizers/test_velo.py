@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 from l2obench.bench.commands.cli import main
 from l2obench.bench.measure.timing import time_steps
 from l2obench.bench.measure.updates import proposals
-from l2obench.bench.metatrain.estimators.gradient import truncated_bptt
+from l2obench.bench.metatrain.estimators.bptt_gradient import truncated_bptt
 from l2obench.bench.metatrain.estimators.imitation import Imitation
 from l2obench.bench.metatrain.estimators.second_order_gradient import second_order_bptt
+from l2obench.bench.rollout.loop import rollout, start
 from l2obench.bench.rollout.problems import Problems
-from l2obench.bench.rollout.rollout import rollout, start
 from l2obench.optimizers.base import State, Tensors
 from l2obench.optimizers.designed.adam import Adam
 from l2obench.optimizers.learned.checkpoint import CheckpointError
@@ -66,7 +66,7 @@ def test_updates_are_those_of_the_reference_implementation(reference: VeLO) -> N
     state: State | None = None
     with torch.no_grad():
         for step, (params, grads, loss, after) in enumerate(trace()):
-            state = reference.told(reference.init(params) if state is None else state, loss, HORIZON)
+            state = reference.observe(reference.init(params) if state is None else state, loss, HORIZON)
             updates, state = reference.update(grads, state, params)
             for name, update in updates.items():
                 expected = after[name] - params[name]
@@ -101,7 +101,7 @@ def test_a_tensor_hears_of_the_others_through_the_lstm_alone() -> None:
         params, grads = {"a": torch.ones(1, 1, 3), "b": line}, {"a": torch.ones(1, 1, 3), "b": size * line}
         state = rule.init(params)
         for loss in (2.0, 1.0):
-            updates, state = rule.update(grads, rule.told(state, torch.tensor([[loss]]), 9), params)
+            updates, state = rule.update(grads, rule.observe(state, torch.tensor([[loss]]), 9), params)
         return updates["a"]
 
     with torch.no_grad():
@@ -111,7 +111,7 @@ def test_a_tensor_hears_of_the_others_through_the_lstm_alone() -> None:
 
 
 def test_the_engine_tells_it_every_loss_and_the_horizon() -> None:
-    """A rollout is what `told` and `update` give in turn."""
+    """A rollout is what `observe` and `update` give in turn."""
     task, rule = Quadratic(dim=3, horizon=6), small(lr=30.0)
     found = rollout(task, rule, [1, 2])
     problems = Problems(task, [1, 2])
@@ -121,7 +121,7 @@ def test_the_engine_tells_it_every_loss_and_the_horizon() -> None:
         for step in range(6):
             losses, grads = problems.loss_and_grad(params)
             torch.testing.assert_close(losses, found.losses[..., step])
-            updates, state = rule.update(grads, rule.told(state, losses, 6), params)
+            updates, state = rule.update(grads, rule.observe(state, losses, 6), params)
             params = {name: value + updates[name] for name, value in params.items()}
     other = rollout(Quadratic(dim=3, horizon=7), rule, [1, 2]).losses[..., :7]
     assert not torch.allclose(found.losses, other)
@@ -129,7 +129,7 @@ def test_the_engine_tells_it_every_loss_and_the_horizon() -> None:
 
 def test_a_loss_that_nobody_told_is_not_made_up() -> None:
     rule, params = small(), {"x": torch.ones(1, 1, 2)}
-    _, state = rule.update(params, rule.told(rule.init(params), torch.ones(1, 1), 5), params)
+    _, state = rule.update(params, rule.observe(rule.init(params), torch.ones(1, 1), 5), params)
     for untold in (rule.init(params), state):
         with pytest.raises(ValueError, match="needs the loss and the number of steps"):
             rule.update(params, untold, params)
@@ -171,9 +171,9 @@ class Listening(VeLO):
 
     _heard: list[tuple[torch.Tensor, int]] = PrivateAttr(default_factory=list)
 
-    def told(self, state: State, losses: torch.Tensor, horizon: int) -> State:
+    def observe(self, state: State, losses: torch.Tensor, horizon: int) -> State:
         self._heard.append((losses.clone(), horizon))
-        return super().told(state, losses, horizon)
+        return super().observe(state, losses, horizon)
 
 
 def test_a_replay_hears_what_the_rollout_heard() -> None:

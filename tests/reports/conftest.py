@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from l2obench.bench.store.store import Run
+from l2obench.bench.store.run_folder import Run
 
 Rows = list[dict[str, Any]]
 Cell = Callable[..., Rows]

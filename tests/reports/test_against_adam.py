@@ -201,7 +201,7 @@ class TestCosts:
 
 
 def test_pages_of_runs_hold_every_table(cell, write_run, tmp_path: Path):
-    from l2obench.reports.page.page import write_report
+    from l2obench.reports.page.build import write_report
 
     run = write_run(tmp_path / "run", [cell("adam", [1.0, 2.0]), cell("lstm", [0.5, 0.6], learned=True)])
     report = write_report([run], tmp_path / "report")

@@ -7,7 +7,7 @@ import pytest
 
 from l2obench.reports.figures.amortization import draw_amortization
 from l2obench.reports.numbers.amortization import EACH, EVALUATIONS, ONCE, SECONDS, amortization, sentences
-from l2obench.reports.page.page import write_report
+from l2obench.reports.page.build import write_report
 
 INF = float("inf")
 STEADY = np.linspace(10.0, 0.0, 21).tolist()

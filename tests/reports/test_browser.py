@@ -18,7 +18,7 @@ from l2obench.reports.figures import curves as plots
 from l2obench.reports.figures import profiles as profile_figure
 from l2obench.reports.formats import number
 from l2obench.reports.numbers.tables import final_losses
-from l2obench.reports.page.page import write_report
+from l2obench.reports.page.build import write_report
 from l2obench.reports.reading import read_results
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -8,7 +8,7 @@ import pytest
 from l2obench.bench.config.registry import optimizer_registry
 from l2obench.bench.measure.costs import optimizer_costs
 from l2obench.reports.numbers.horizon import past_the_horizon, sentences
-from l2obench.reports.page.page import write_report
+from l2obench.reports.page.build import write_report
 
 INF = float("inf")
 DOWN = np.linspace(10.0, 0.0, 21).tolist()

@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from l2obench.bench.store.store import Run, StoreError
+from l2obench.bench.store.run_folder import Run, StoreError
 from l2obench.reports.figures import curves as plots
 from l2obench.reports.figures import profiles as profile_figure
-from l2obench.reports.page.page import ReportError, headline_text, write_report
+from l2obench.reports.page.build import ReportError, headline_text, write_report
 from l2obench.reports.reading import read_results
 
 INF = float("inf")

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from l2obench.bench.store.store import Run
+from l2obench.bench.store.run_folder import Run
 from l2obench.reports.figures.pictures import grid_figure, grids
-from l2obench.reports.page.page import ReportError, write_report
+from l2obench.reports.page.build import ReportError, write_report
 
 INF = float("inf")
 

@@ -8,7 +8,7 @@ import pytest
 from l2obench.reports.figures.recipes import draw_recipes, maps
 from l2obench.reports.numbers.recipes import deciding, in_words, recipes, words
 from l2obench.reports.numbers.tables import headline
-from l2obench.reports.page.page import write_report
+from l2obench.reports.page.build import write_report
 
 ABOUT = {"task": "bowl", "commit": "c", "seconds": 1.0, "trajectories": 5, "estimator": "tbptt"}
 

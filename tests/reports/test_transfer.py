@@ -11,7 +11,7 @@ from l2obench.reports.figures.generalization import draw_transfer, transfer_figu
 from l2obench.reports.numbers import tables
 from l2obench.reports.numbers.familiarity import familiarity
 from l2obench.reports.numbers.generalization import generalization
-from l2obench.reports.page.page import write_report
+from l2obench.reports.page.build import write_report
 
 INF = float("inf")
 RECIPES = {

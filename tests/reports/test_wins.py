@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from l2obench.reports.numbers.wins import sentences, wins
-from l2obench.reports.page.page import write_report
+from l2obench.reports.page.build import write_report
 
 INF = float("inf")
 MIXTURE = ["bowl", "bowl[dim=3]"]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from l2obench.bench.config.registry import BadParameters, task_registry
+from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.problems import Problems
-from l2obench.bench.rollout.rollout import rollout
 from l2obench.optimizers.designed import adam
 from l2obench.tasks.base import Task
 from l2obench.tasks.cifar import CifarCnn, _each, _replica_by_hand

@@ -10,8 +10,8 @@ from l2obench.bench.config.recipe import Recipe
 from l2obench.bench.config.registry import task_registry
 from l2obench.bench.measure.tuning import tune
 from l2obench.bench.metatrain.trainer import Trainer
+from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.problems import Problems
-from l2obench.bench.rollout.rollout import rollout
 from l2obench.bench.rollout.seeds import generator
 from l2obench.optimizers.designed.adam import Adam
 from l2obench.optimizers.designed.sgd import SGD

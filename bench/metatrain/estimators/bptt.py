@@ -5,15 +5,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from l2obench.bench.metatrain.estimators.base import Estimate, Estimator, Walk
-from l2obench.bench.metatrain.estimators.gradient import truncated_bptt
+from l2obench.bench.metatrain.estimators.base import Estimate, Estimator, UnrollState
+from l2obench.bench.metatrain.estimators.bptt_gradient import truncated_bptt
 from l2obench.bench.rollout.problems import Problems
 from l2obench.optimizers.learned.base import LearnedOptimizer
 
 
 @dataclass(frozen=True, kw_only=True)
 class BPTT(Estimator):
-    """Σ_s ⟨∂u_s/∂φ, G_s⟩ within a segment; `l2obench.bench.metatrain.estimators.gradient` has the derivation.
+    """Σ_s ⟨∂u_s/∂φ, G_s⟩ within a segment; `l2obench.bench.metatrain.estimators.bptt_gradient` has the derivation.
 
     Source: Andrychowicz et al. 2016, section 2. No variance beyond that of the functions and, with `coordinates`, of
     the sampled coordinates. Biased twice: what an update does to losses after its segment counts for nothing (the
@@ -25,7 +25,7 @@ class BPTT(Estimator):
     """Coordinates of each parameter tensor and function that carry a graph; None: all."""
 
     def advance(
-        self, problems: Problems, rule: LearnedOptimizer, walk: Walk, weights: Tensor, random: torch.Generator
+        self, problems: Problems, rule: LearnedOptimizer, walk: UnrollState, weights: Tensor, random: torch.Generator
     ) -> Estimate:
         def slopes(losses: Tensor) -> Tensor:
             return self.objective.slopes(weights, losses, walk.met)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from l2obench.bench.metatrain.estimators.base import Estimate, Estimator, Walk
+from l2obench.bench.metatrain.estimators.base import Estimate, Estimator, UnrollState
 from l2obench.bench.metatrain.estimators.particles import (
     alone,
     antithetic,
@@ -33,7 +33,7 @@ class ES(Estimator):
 
     @torch.no_grad()
     def advance(
-        self, problems: Problems, rule: LearnedOptimizer, walk: Walk, weights: Tensor, random: torch.Generator
+        self, problems: Problems, rule: LearnedOptimizer, walk: UnrollState, weights: Tensor, random: torch.Generator
     ) -> Estimate:
         noise = perturbations(rule, self.pairs, random)
         rules = [*antithetic(rule, noise, self.sigma), rule]

@@ -5,17 +5,17 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from l2obench.bench.metatrain.estimators.base import Estimate, Estimator, Walk
-from l2obench.bench.metatrain.estimators.tape import Tape, choose
+from l2obench.bench.metatrain.estimators.base import Estimate, Estimator, UnrollState
+from l2obench.bench.metatrain.estimators.tape import SegmentTape, choose
+from l2obench.bench.rollout.loop import evaluated
 from l2obench.bench.rollout.problems import Problems
-from l2obench.bench.rollout.rollout import evaluated
 from l2obench.optimizers.base import Optimizer, State
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.tasks.base import Tensors
 
 
 @dataclass(frozen=True)
-class Lesson(Walk):
+class ImitationState(UnrollState):
     """A walk on which a teacher is asked at every step."""
 
     teacher: State = field(default_factory=dict)
@@ -39,19 +39,23 @@ class Imitation(Estimator):
     """Coordinates of each parameter tensor and function that are followed back to φ; None: all."""
 
     @torch.no_grad()
-    def begin(self, problems: Problems, rule: LearnedOptimizer, random: torch.Generator) -> Walk:
+    def begin(self, problems: Problems, rule: LearnedOptimizer, random: torch.Generator) -> UnrollState:
         walk = super().begin(problems, rule, random)
         carry, teacher = walk.carry, self.teacher.init(walk.carry.params)
-        return Lesson(carry, walk.met, teacher=self.teacher.told(teacher, carry.losses, problems.task.horizon))
+        return ImitationState(
+            carry, walk.met, teacher=self.teacher.observe(teacher, carry.losses, problems.task.horizon)
+        )
 
     @torch.no_grad()
     def advance(
-        self, problems: Problems, rule: LearnedOptimizer, walk: Walk, weights: Tensor, random: torch.Generator
+        self, problems: Problems, rule: LearnedOptimizer, walk: UnrollState, weights: Tensor, random: torch.Generator
     ) -> Estimate:
-        assert isinstance(walk, Lesson)
+        assert isinstance(walk, ImitationState)
         carry, teacher = walk.carry, walk.teacher
         learner_leads = bool(torch.rand((), generator=random) < 0.5)
-        tape = Tape(rule, carry, problems.task.horizon, choose(carry.params, self.coordinates, random, walk.share))
+        tape = SegmentTape(
+            rule, carry, problems.task.horizon, choose(carry.params, self.coordinates, random, walk.share)
+        )
         met, targets = [], []
         for _ in weights:
             wanted, teacher = self.teacher.update(carry.grads, teacher, carry.params)
@@ -61,7 +65,7 @@ class Imitation(Estimator):
             applied = updates if learner_leads else wanted
             params = {name: value + applied[name] for name, value in carry.params.items()}
             carry = evaluated(problems, params, state, carry.step + 1, rule)
-            teacher = self.teacher.told(teacher, carry.losses, problems.task.horizon)
+            teacher = self.teacher.observe(teacher, carry.losses, problems.task.horizon)
             tape.record(carry)
             met.append(carry.losses)
         losses = torch.stack(met, dim=-1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from l2obench.bench.metatrain.estimators.base import Estimate, Estimator, Walk, set_out
+from l2obench.bench.metatrain.estimators.base import Estimate, Estimator, UnrollState, set_out
 from l2obench.bench.metatrain.estimators.particles import antithetic, finite_difference, gathered, perturbations, roll
 from l2obench.bench.rollout.problems import Problems
 from l2obench.optimizers.learned.base import LearnedOptimizer
@@ -25,13 +25,13 @@ class NRES(Estimator):
     pairs: int = 4
 
     @torch.no_grad()
-    def begin(self, problems: Problems, rule: LearnedOptimizer, random: torch.Generator) -> Walk:
+    def begin(self, problems: Problems, rule: LearnedOptimizer, random: torch.Generator) -> UnrollState:
         noise = perturbations(rule, self.pairs, random)
         return set_out(gathered(problems, rule, 2 * self.pairs), noise)
 
     @torch.no_grad()
     def advance(
-        self, problems: Problems, rule: LearnedOptimizer, walk: Walk, weights: Tensor, random: torch.Generator
+        self, problems: Problems, rule: LearnedOptimizer, walk: UnrollState, weights: Tensor, random: torch.Generator
     ) -> Estimate:
         carry, losses = roll(problems, antithetic(rule, walk.noise, self.sigma), walk.carry, len(weights))
         values = self.objective.value(weights, losses, walk.met)

@@ -14,7 +14,7 @@ from l2obench.bench.config.recipe import RecipeError, Term
 
 
 @dataclass(frozen=True)
-class Met:
+class LossHistory:
     """What a trajectory has met before a segment, `[seeds, settings]` each."""
 
     first: Tensor
@@ -22,17 +22,17 @@ class Met:
     best: Tensor
     """The least loss so far."""
 
-    def after(self, losses: Tensor) -> "Met":
+    def after(self, losses: Tensor) -> "LossHistory":
         """What it has met after a segment with `losses [seeds, settings, steps]`."""
-        return Met(self.first, torch.minimum(self.best, losses.amin(-1)))
+        return LossHistory(self.first, torch.minimum(self.best, losses.amin(-1)))
 
 
-def loss(losses: Tensor, _: Met) -> Tensor:
+def loss(losses: Tensor, _: LossHistory) -> Tensor:
     """f(θ_t): equation 3 of Andrychowicz et al. 2016."""
     return losses
 
 
-def log_ratio(losses: Tensor, met: Met) -> Tensor:
+def log_ratio(losses: Tensor, met: LossHistory) -> Tensor:
     """log f(θ_t) / f(θ_0): a halving counts alike whatever the scale of the function, early and late.
 
     Raises:
@@ -46,12 +46,12 @@ def log_ratio(losses: Tensor, met: Met) -> Tensor:
     return (losses / met.first.unsqueeze(-1)).log()
 
 
-def best_so_far(losses: Tensor, met: Met) -> Tensor:
+def best_so_far(losses: Tensor, met: LossHistory) -> Tensor:
     """min over s ≤ t of f(θ_s): steps that lose ground cost nothing, as where the best iterate is what one keeps."""
     return torch.minimum(losses.cummin(-1).values, met.best.unsqueeze(-1))
 
 
-TERMS: dict[Term, Callable[[Tensor, Met], Tensor]] = {
+TERMS: dict[Term, Callable[[Tensor, LossHistory], Tensor]] = {
     "loss": loss,
     "log-ratio": log_ratio,
     "best-so-far": best_so_far,
@@ -64,11 +64,11 @@ class Objective:
 
     term: Term = "loss"
 
-    def value(self, weights: Tensor, losses: Tensor, met: Met) -> Tensor:
+    def value(self, weights: Tensor, losses: Tensor, met: LossHistory) -> Tensor:
         """J `[seeds, settings]` of `losses [seeds, settings, steps]` under `weights [steps]`."""
         return (weights * TERMS[self.term](losses, met)).sum(-1)
 
-    def slopes(self, weights: Tensor, losses: Tensor, met: Met) -> Tensor:
+    def slopes(self, weights: Tensor, losses: Tensor, met: LossHistory) -> Tensor:
         """∂J/∂f(θ_t) at the losses met: the weights themselves, `[steps]`, or `[seeds, settings, steps]`.
 
         Losses of earlier segments are constants here: that is part of the truncation.

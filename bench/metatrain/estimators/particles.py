@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from l2obench.bench.metatrain.estimators.states import copied
+from l2obench.bench.rollout.loop import Carry, evaluated, start
 from l2obench.bench.rollout.problems import Problems
-from l2obench.bench.rollout.rollout import Carry, evaluated, start
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.tasks.base import Tensors
 
@@ -86,7 +86,7 @@ def finite_difference(values: Tensor, noise: Tensors, sigma: float) -> Tensors:
 
 def _told(problems: Problems, rules: Sequence[LearnedOptimizer], carry: Carry) -> Carry:
     horizon = problems.task.horizon
-    state = {str(k): rule.told(carry.state[str(k)], _losses(carry, k), horizon) for k, rule in enumerate(rules)}
+    state = {str(k): rule.observe(carry.state[str(k)], _losses(carry, k), horizon) for k, rule in enumerate(rules)}
     return replace(carry, state=state)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from l2obench.bench.metatrain.estimators.base import Estimate, Estimator, Walk
+from l2obench.bench.metatrain.estimators.base import Estimate, Estimator, UnrollState
 from l2obench.bench.metatrain.estimators.second_order_gradient import second_order_bptt
 from l2obench.bench.rollout.problems import Problems
 from l2obench.optimizers.learned.base import LearnedOptimizer
@@ -21,7 +21,7 @@ class SecondOrderBPTT(Estimator):
     """
 
     def advance(
-        self, problems: Problems, rule: LearnedOptimizer, walk: Walk, weights: Tensor, random: torch.Generator
+        self, problems: Problems, rule: LearnedOptimizer, walk: UnrollState, weights: Tensor, random: torch.Generator
     ) -> Estimate:
         def value(losses: Tensor) -> Tensor:
             return self.objective.value(weights, losses, walk.met)

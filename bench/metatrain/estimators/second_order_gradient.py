@@ -10,11 +10,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from l2obench.bench.metatrain.estimators.gradient import Segment
+from l2obench.bench.metatrain.estimators.bptt_gradient import Segment
 from l2obench.bench.metatrain.estimators.states import without_graph
 from l2obench.bench.metatrain.estimators.tape import require_gradients
+from l2obench.bench.rollout.loop import Carry, advance
 from l2obench.bench.rollout.problems import Problems
-from l2obench.bench.rollout.rollout import Carry, advance
 from l2obench.optimizers.learned.base import LearnedOptimizer
 
 

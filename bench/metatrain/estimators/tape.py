@@ -12,7 +12,7 @@ from torch import Tensor
 from l2obench.bench.config.recipe import RecipeError
 from l2obench.bench.metatrain.estimators.states import copied
 from l2obench.bench.metatrain.ranks import Share
-from l2obench.bench.rollout.rollout import Carry
+from l2obench.bench.rollout.loop import Carry
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State
 from l2obench.optimizers.learned.base import LearnedOptimizer, Unrolled
 from l2obench.tasks.base import Tensors
@@ -61,7 +61,7 @@ class Sample:
     weights: dict[str, float]
 
 
-class Tape:
+class SegmentTape:
     """The gradients and losses of a segment, and what is needed to run the rule over them again.
 
     With `chosen` positions of each parameter, only those are kept, laid end to end in one tensor for each kind of
@@ -143,7 +143,7 @@ class Tape:
         params, state = self.params, self.state
         surrogate = next(iter(targets[0].values())).new_zeros(())
         for grads, losses, target in zip(self.grads[:-1], self.losses[:-1], targets, strict=True):
-            state = rule.told(state, losses, self.horizon)
+            state = rule.observe(state, losses, self.horizon)
             updates, state = rule.update(grads, state, params)
             params = {name: value + updates[name] for name, value in params.items()}
             for name, update in updates.items():

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from l2obench.bench.rollout.loop import Carry, advance, evaluated
 from l2obench.bench.rollout.problems import Problems
-from l2obench.bench.rollout.rollout import Carry, advance, evaluated
 from l2obench.optimizers.base import Optimizer, Tensors
 from l2obench.optimizers.learned.meta_sgd import MetaSGD
 

@@ -15,14 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from l2obench.bench.config.recipe import RecipeError
 from l2obench.bench.config.registry import function_family, identity_of, task_registry
 from l2obench.bench.config.trainings import CHECKPOINT
-from l2obench.bench.metatrain.descent import adam, clipped, decayed
+from l2obench.bench.metatrain.meta_optimizer import adam, clipped, decayed
 from l2obench.bench.metatrain.starts.methods import Direction, Method, adapted, fomaml, maml, reptile
 from l2obench.bench.metatrain.trainer import MAX_SETBACKS, MetaTrainingDiverged
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.seeds import Purpose, derive_seed, generator
 from l2obench.bench.store.environment import commit, versions
 from l2obench.bench.store.files import write_atomically
-from l2obench.bench.store.store import StoreError
+from l2obench.bench.store.run_folder import StoreError
 from l2obench.optimizers.base import Optimizer, Tensors
 from l2obench.optimizers.designed.sgd import SGD
 from l2obench.optimizers.learned.checkpoint import encode_checkpoint

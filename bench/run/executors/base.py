@@ -66,7 +66,7 @@ class Executor(ABC):
         """Give up what is under way, and leave nothing running."""
 
 
-def drive(executor: Executor, chains: Iterable[tuple[Cell, Chain]]) -> Iterator[tuple[Cell, Rows]]:
+def run_chains(executor: Executor, chains: Iterable[tuple[Cell, Chain]]) -> Iterator[tuple[Cell, Rows]]:
     """Run chains to their ends on an executor, and give each cell with its rows as it is finished.
 
     A chain is begun only where there is room for it, so that finished cells, not begun ones, are what a run is rich in.

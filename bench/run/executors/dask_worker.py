@@ -15,7 +15,7 @@ import distributed
 
 from l2obench.bench.config.identity import canonical, parse_identity
 from l2obench.bench.config.registry import identity_of, optimizer_registry, task_registry
-from l2obench.bench.failures import Stopped, reason_of
+from l2obench.bench.failures import GivenUp, reason_of
 from l2obench.bench.process import set_up_process
 from l2obench.bench.run.jobs import JOBS
 from l2obench.bench.run.work import Assignment, Work, announce, is_foreign
@@ -98,7 +98,7 @@ class Place(distributed.WorkerPlugin):
             work = Work(self.timeout, stop=self._stop)
         try:
             answer = work.answer(assignment, announce(assignment, self._tell))
-        except Stopped:
+        except GivenUp:
             raise NotReady("its run has ended") from None
         finally:
             self._idle.put(work)

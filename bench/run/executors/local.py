@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from typing import Any
 
-from l2obench.bench.failures import Stopped
+from l2obench.bench.failures import GivenUp
 from l2obench.bench.run.executors.base import Executor
 from l2obench.bench.run.work import Answer, Assignment, Work, announce
 
@@ -73,5 +73,5 @@ class LocalExecutor(Executor):
             while (assignment := self._submitted.get()) is not None and not self._stopped_by.closed:
                 try:
                     self._answers.put(work.answer(assignment, announce(assignment, self.report)))
-                except Stopped:
+                except GivenUp:
                     return

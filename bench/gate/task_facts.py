@@ -13,7 +13,7 @@ from l2obench.tasks.base import Task
 
 
 @dataclass(frozen=True)
-class Stated:
+class TaskFacts:
     """What is known of a task."""
 
     tolerance: float
@@ -23,9 +23,9 @@ class Stated:
 
 
 @lru_cache(maxsize=1024)
-def stated(identity: str) -> Stated:
+def task_facts(identity: str) -> TaskFacts:
     """What the task of this identity states; the defaults where it is not registered or cannot be made here."""
-    default = Stated(Task.tolerance, None, known=False)
+    default = TaskFacts(Task.tolerance, None, known=False)
     try:
         if parse_identity(identity)[0] not in task_registry().entries:
             return default
@@ -37,5 +37,5 @@ def stated(identity: str) -> Stated:
     try:
         sources = frozenset(task.sources())
     except Exception:  # its data may not be on this machine
-        return Stated(float(task.tolerance), None, known=True)
-    return Stated(float(task.tolerance), sources, known=True)
+        return TaskFacts(float(task.tolerance), None, known=True)
+    return TaskFacts(float(task.tolerance), sources, known=True)

@@ -35,7 +35,8 @@ from l2obench.reports.numbers import amortization, comparison, costs, horizon, p
 from l2obench.reports.numbers.curves import Scene, scenes
 from l2obench.reports.numbers.generalization import generalization
 from l2obench.reports.numbers.sides import side_by_side
-from l2obench.reports.page import answer, latex, library, views
+from l2obench.reports.page import answer, latex, views
+from l2obench.reports.page import charting as library
 from l2obench.reports.page.answer import headline_text
 from l2obench.reports.page.publish import publish
 from l2obench.reports.reading import ReportError, Results, read_results

@@ -97,18 +97,18 @@ def evaluated(
 ) -> Carry:
     """The second half of a step: loss and gradient at θ on the next minibatch.
 
-    Given the optimizer, it is `told`, and the loss is that at its `evaluation_point`, which the record pays for and the
-    clock does not.
+    Given the optimizer, it observes the loss, which is then that at its `evaluation_point`. The record pays for that
+    evaluation; the clock does not.
     """
     point = None if optimizer is None else optimizer.evaluation_point(params, state)
     losses, grads = problems.loss_and_grad(params) if point is None else problems.loss_and_grad(params, point)
     carry = Carry(params, state, losses, grads, step)
-    return carry if optimizer is None else told(problems, optimizer, carry)
+    return carry if optimizer is None else observe(problems, optimizer, carry)
 
 
-def told(problems: Problems, optimizer: Optimizer, carry: Carry) -> Carry:
+def observe(problems: Problems, optimizer: Optimizer, carry: Carry) -> Carry:
     """The same, with what the optimizer may need beyond the gradient in its state."""
-    state = optimizer.told(carry.state, carry.losses, problems.task.horizon)
+    state = optimizer.observe(carry.state, carry.losses, problems.task.horizon)
     return carry if state is carry.state else replace(carry, state=state)
 
 

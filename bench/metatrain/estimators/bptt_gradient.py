@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from l2obench.bench.metatrain.estimators.tape import Tape, choose, unroll
+from l2obench.bench.metatrain.estimators.tape import SegmentTape, choose, unroll
 from l2obench.bench.metatrain.ranks import Share
+from l2obench.bench.rollout.loop import Carry, advance, evaluated
 from l2obench.bench.rollout.problems import Problems
-from l2obench.bench.rollout.rollout import Carry, advance, evaluated
 from l2obench.optimizers.base import CoordinatewiseOptimizer
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.tasks.base import Tensors
@@ -67,7 +67,7 @@ def truncated_bptt(
     replicas = carry.losses.numel()
     if coordinates is not None and not isinstance(rule, CoordinatewiseOptimizer):
         raise ValueError(f"coordinates={coordinates} needs a coordinatewise rule, and {rule.name} is not one")
-    tape = Tape(rule, carry, problems.task.horizon, choose(carry.params, coordinates, generator, share))
+    tape = SegmentTape(rule, carry, problems.task.horizon, choose(carry.params, coordinates, generator, share))
 
     losses = []
     unrolled = None if coordinates is not None else unroll(rule, carry.state, len(weights))

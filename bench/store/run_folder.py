@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from l2obench.bench.store.files import locked, write_atomically
-from l2obench.bench.store.manifest_shape import check_shape
+from l2obench.bench.store.manifest_schema import check_shape
 
 FORMAT = 1
 MAX_MANIFEST_BYTES = 2**28

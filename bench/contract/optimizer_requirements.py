@@ -186,7 +186,7 @@ def _grads(shapes: dict[str, tuple[int, ...]] = MATRICES) -> Iterator[Tensors]:
 def _update(rule: Optimizer, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
     """An update by a rule that has been told of its loss: what it would be in a bowl around zero."""
     losses = torch.stack([value.square().reshape(*value.shape[:2], -1).sum(-1) for value in params.values()]).sum(0)
-    return rule.update(grads, rule.told(state, losses, STEPS), params)
+    return rule.update(grads, rule.observe(state, losses, STEPS), params)
 
 
 def _steps(rule: Optimizer, shapes: dict[str, tuple[int, ...]] = MATRICES) -> Iterator[tuple[Tensors, Tensors]]:

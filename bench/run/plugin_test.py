@@ -64,7 +64,8 @@ def find_subject(identity: str) -> Subject:
 
 def findings(subject: Subject, timeout: float) -> Iterator[Finding]:
     """What each check finds, in order; after one that hung, the others are skipped."""
-    from l2obench.bench.contract import optimizer_checks, task_checks
+    from l2obench.bench.contract import optimizer_requirements as optimizer_checks
+    from l2obench.bench.contract import task_requirements as task_checks
 
     names = list(task_checks.CHECKS if subject.kind == "task" else optimizer_checks.CHECKS)
     task, optimizers = (subject.identity, []) if subject.kind == "task" else (None, [subject.identity])
