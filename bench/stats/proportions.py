@@ -1,7 +1,7 @@
 """Proportions of seeds and their means over tasks, with intervals that hold where every seed agrees.
 
 A percentile bootstrap of a proportion has no width where all seeds agree, and at 20 seeds and a true 0.9 covers it 88
-times in a hundred instead of 95 (tests/bench/test_proportions.py). Wilson's interval does not fail there.
+times in a hundred instead of 95 (tests/bench/stats/test_proportions.py). Wilson's interval does not fail there.
 """
 
 from collections.abc import Sequence

@@ -14,7 +14,7 @@ from l2obench.bench.rollout.problems import Problems
 from l2obench.optimizers.base import Tensors
 from l2obench.optimizers.learned.hierarchical import Hierarchical
 from l2obench.tasks.quadratic import Quadratic
-from tests.optimizers.replay import run
+from tests.optimizers.learned.replay import run
 
 DOUBLE = torch.float64
 SHAPES: dict[str, tuple[int, ...]] = {"matrix": (3, 2), "bias": (4,), "scalar": ()}

@@ -10,7 +10,7 @@ from l2obench.bench.rollout.loop import rollout
 from l2obench.optimizers.bridged.torch_optim import DropIn
 from l2obench.optimizers.designed.cosine import RULES, Cosine
 from l2obench.tasks.quadratic import Quadratic
-from tests.optimizers.test_rules import rosenbrock
+from tests.optimizers.designed.test_rules import rosenbrock
 
 STEPS = 40
 REFERENCES = {

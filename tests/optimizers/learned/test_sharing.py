@@ -13,7 +13,7 @@ from l2obench.optimizers.learned.cell import BLOCK
 from l2obench.optimizers.learned.gac import GAC
 from l2obench.optimizers.learned.lstm import LSTM
 from l2obench.optimizers.learned.ntm_bfgs import NTMBFGS
-from tests.optimizers.replay import run
+from tests.optimizers.learned.replay import run
 
 STEPS = 5
 SIZES = {"matrix": (3, 2), "bias": (4,), "scalar": ()}

@@ -21,7 +21,7 @@ from l2obench.bench.run.executors.local import LocalExecutor
 from l2obench.bench.run.runner import Outcome, Runner
 from l2obench.bench.store.run_folder import Run
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 CHECKPOINT = ROOT / "optimizers" / "checkpoints" / "quadratic.safetensors"
 CLOCKS = ["grad_seconds", "update_seconds"]
 TASKS = ["quadratic[horizon=6]", "mnist-mlp[batch=8,horizon=5,units=4]"]

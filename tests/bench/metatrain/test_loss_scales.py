@@ -13,7 +13,7 @@ from l2obench.bench.metatrain import loss_scales
 from l2obench.bench.metatrain.session import Session
 from l2obench.bench.metatrain.trainer import Trainer
 from l2obench.optimizers.learned.checkpoint import read_checkpoint
-from tests.bench.test_training import SMALL, same
+from tests.bench.metatrain.test_training import SMALL, same
 
 LEARNED = SMALL | {"weighting": "learned"}
 

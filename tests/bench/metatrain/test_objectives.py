@@ -14,7 +14,7 @@ from l2obench.bench.studies.known import Bowl, LearnedRate
 from l2obench.optimizers.learned.lstm import LSTM
 from l2obench.tasks.base import Tensors
 from l2obench.tasks.mnist import MnistMlp
-from tests.bench.test_gradient import trained
+from tests.bench.metatrain.test_gradient import trained
 
 DOUBLE = torch.float64
 CASE = LSTM(hidden=4)
