@@ -20,10 +20,20 @@ class IdentityError(ValueError):
 
 
 def parse_identity(text: str) -> tuple[str, dict[str, Any]]:
-    """Name and parameters of an identity. A value with a comma, bracket, quote or space stands in JSON quotes.
+    """Name and parameters of an identity.
+
+    Args:
+        text: `name` or `name[key=value,…]`. A value with a comma, bracket, quote or space stands in JSON quotes.
+
+    Returns:
+        The name, and the parameters by their keys. Numbers, `true`, `false` and `null` become Python's.
 
     Raises:
-        IdentityError: `text` is not of the form `name` or `name[key=value,…]`.
+        IdentityError: `text` is not of that form.
+
+    Example:
+        >>> parse_identity("mnist-mlp[activation=relu,units=40]")
+        ('mnist-mlp', {'activation': 'relu', 'units': 40})
     """
     match = _NAME.match(text)
     if match is None:
@@ -81,6 +91,10 @@ def alternatives(text: str) -> list[str]:
 
     Raises:
         IdentityError: `text` is no identity.
+
+    Example:
+        >>> alternatives("mnist-mlp[layers=1|2]")
+        ['mnist-mlp[layers=1]', 'mnist-mlp[layers=2]']
     """
     name, parameters = parse_identity(text)
     values = [
@@ -94,7 +108,12 @@ def alternatives(text: str) -> list[str]:
 
 
 def canonical(name: str, parameters: Mapping[str, Any]) -> str:
-    """The one spelling of an identity: parameters sorted, numbers in their shortest form."""
+    """The one spelling of an identity: parameters sorted, numbers in their shortest form.
+
+    Example:
+        >>> canonical("adam", {"lr": 0.10, "beta1": 0.9})
+        'adam[beta1=0.9,lr=0.1]'
+    """
     if not parameters:
         return name
     return f"{name}[{','.join(f'{key}={_spelled(value)}' for key, value in sorted(parameters.items()))}]"
