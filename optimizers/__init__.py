@@ -4,10 +4,11 @@ Optimizers know neither the tasks nor the engine.
 """
 
 import importlib
-import json
 from collections.abc import Iterable
 from importlib import resources
 from typing import TYPE_CHECKING, Any
+
+from l2obench.foundation.tensor_metadata import parse_metadata
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,8 +102,7 @@ def shipped_checkpoints(group: str = "") -> list[str]:
 def rule_of_checkpoint(name: str) -> str:
     """The rule that a shipped checkpoint belongs to, from the header of its file."""
     content = (resources.files("l2obench.optimizers") / "checkpoints" / f"{name}{SUFFIX}").read_bytes()
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    return str(json.loads(header["__metadata__"][METADATA_KEY])["optimizer"])
+    return str(parse_metadata(content, METADATA_KEY)["optimizer"])
 
 
 def load(name: str, params: "Iterable[Tensor] | Iterable[dict[str, Any]]", **hyperparameters: Any) -> "DropIn":

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.func import grad_and_value
 
-Tensors = dict[str, Tensor]
+from l2obench.foundation.tensors import Tensors as Tensors  # part of this page: a task imports it from here
+
 Gradient = Callable[[Tensors, Tensors], tuple[Tensor, Tensors]]
 """What `Task.loss_and_grad` is: from parameters and a minibatch to losses and gradients."""
 

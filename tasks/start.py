@@ -3,7 +3,6 @@
 Start files come from outside: size, metadata, names, shapes, types and values are checked before any is used.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,16 +10,18 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from l2obench.foundation.regular_file import FileRefused
+from l2obench.foundation.tensor_file import read_tensor_file, require_tensors
+from l2obench.foundation.tensor_metadata import MetadataError, TensorFileError
+from l2obench.foundation.tensors import Tensors
 from l2obench.tasks import SUFFIX, shipped_starts
-from l2obench.tasks.base import Tensors
 
 METADATA_KEY = "l2obench-start"
 FORMAT = 1
 MAX_BYTES = 64 * 2**20
+MAX_HEADER_BYTES = 2**20
 
 
 class StartError(ValueError):
@@ -44,18 +45,11 @@ class Start:
         Raises:
             StartError: they are not.
         """
-        if self.params.keys() != shapes.keys():
-            different = sorted(self.params.keys() ^ shapes.keys())
-            raise StartError(f"start {self.source} does not fit: parameters {different} missing or unknown")
-        for name, shape in shapes.items():
-            value = self.params[name]
-            if tuple(value.shape) != shape or value.dtype != torch.float32:
-                raise StartError(
-                    f"start {self.source} does not fit: {name} is {value.dtype} {list(value.shape)}, "
-                    f"expected torch.float32 {list(shape)}; give the units and layers it was learned with"
-                )
-            if not value.isfinite().all():
-                raise StartError(f"start {self.source} is damaged: {name} holds values that are not finite")
+        try:
+            require_tensors(self.params, shapes)
+        except TensorFileError as error:
+            hint = "give the units and layers it was learned with"
+            raise StartError(f"start {self.source} does not fit: {error}; {hint}") from error
         return self
 
 
@@ -73,17 +67,12 @@ def read_start(name: str, family: str) -> Start:
             )
         path = Path(str(resources.files("l2obench.tasks") / "starts" / family / f"{name}{SUFFIX}"))
     try:
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise StartError(f"start {name} has {size:,} bytes; one has at most {MAX_BYTES:,}")
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            params = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 - it is no dict
-    except OSError as error:
-        raise StartError(f"start {name} cannot be read: {error.strerror or error}") from error
-    except (SafetensorError, ValueError) as error:
-        raise StartError(f"start {name} is no safetensors file, or is damaged: {error}") from error
-    return Start(sha256, name, _recipe(name, metadata), params)
+        file = read_tensor_file(path, MAX_BYTES, METADATA_KEY, MAX_HEADER_BYTES)
+    except MetadataError as error:
+        raise StartError(f"{name} is no start of l2obench: {error}") from error
+    except (FileRefused, TensorFileError) as error:
+        raise StartError(f"start {name}: {error}") from error
+    return Start(file.sha256, name, _recipe(name, file.metadata), file.tensors)
 
 
 def encode_start(recipe: Mapping[str, Any], params: Tensors) -> bytes:
@@ -92,13 +81,10 @@ def encode_start(recipe: Mapping[str, Any], params: Tensors) -> bytes:
     return save(cpu, metadata={METADATA_KEY: json.dumps({"format": FORMAT, "recipe": dict(recipe)}, sort_keys=True)})
 
 
-def _recipe(name: str, metadata: Mapping[str, str]) -> dict[str, Any]:
+def _recipe(name: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """How the start was learned, from our part of the file's metadata."""
-    try:
-        ours = json.loads(metadata[METADATA_KEY])
-        recipe, known = dict(ours["recipe"]), ours["format"] == FORMAT
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise StartError(f"{name} is no start of l2obench: its metadata are missing or damaged") from error
-    if not known:
-        raise StartError(f"{name} is a start of another format than {FORMAT}, which this version reads")
-    return recipe
+    if "format" not in metadata or not isinstance(metadata.get("recipe"), dict):
+        raise StartError(f"{name} is no start of l2obench: its metadata are missing or damaged")
+    if metadata["format"] != FORMAT:
+        raise StartError(f"{name} must be a start of format {FORMAT}, got format {metadata['format']!r:.20}")
+    return dict(metadata["recipe"])

@@ -15,11 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from pydantic import BaseModel, ConfigDict, Field
-from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
+from safetensors.torch import save
 
 from l2obench.bench.config.recipe import Recipe, make_recipe
 from l2obench.bench.config.registry import identity_of
@@ -32,10 +29,13 @@ from l2obench.bench.metatrain.validation import ONE, SEVERAL
 from l2obench.bench.store.environment import commit, versions
 from l2obench.bench.store.files import write_atomically
 from l2obench.bench.store.run_folder import StoreError
+from l2obench.foundation.regular_file import FileRefused, read_regular_file
+from l2obench.foundation.tensor_file import parse_tensor_file, require_tensors
 from l2obench.optimizers.learned.checkpoint import encode_checkpoint
 
 SAVE_SECONDS = 20.0
 MAX_STATE_BYTES = 2**30
+METADATA_KEY = "l2obench-training"
 PARTS = ("phi", "mean", "square", "average", "best")
 """What there is once for each meta-parameter."""
 
@@ -101,7 +101,7 @@ class Session:
             "seconds": progress.seconds,
             "log": progress.log,
         }
-        state = save(tensors, metadata={"l2obench-training": json.dumps(counters)})
+        state = save(tensors, metadata={METADATA_KEY: json.dumps(counters)})
         log = pd.DataFrame(progress.log)
         try:
             write_atomically(self.folder / "state.safetensors", state)
@@ -143,9 +143,9 @@ class Session:
             self.folder.mkdir(parents=True, exist_ok=True)
             if force or not path.exists():
                 return b""
-            if (size := path.stat().st_size) > MAX_STATE_BYTES:
-                raise StoreError(f"{path} is damaged (it has {size:,} bytes); --force begins anew")
-            content = path.read_bytes()
+            content = read_regular_file(path, MAX_STATE_BYTES)
+        except FileRefused as error:
+            raise StoreError(f"{path} is damaged ({error}); --force begins anew") from error
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be written: {error.strerror}; choose another --out") from error
         if not content:
@@ -157,17 +157,16 @@ class Session:
         shapes = dict.fromkeys(PARTS, self.trainer.rule.meta_shapes())
         shapes |= {"scales": loss_scales.SHAPES} if self.recipe.weighting == "learned" else {}
         try:
-            length = int.from_bytes(content[:8], "little")
-            header = json.loads(content[8 : 8 + length])
-            saved = _Saved.model_validate_json(header["__metadata__"]["l2obench-training"])
-            tensors = load(content)
+            file = parse_tensor_file(content, METADATA_KEY)
+            saved = _Saved.model_validate(file.metadata)
             # In the order of the rule: sums over the meta-parameters round by it, and resuming is exact.
             parts = {
-                part: {name: _checked(tensors[f"{part}/{name}"], shape) for name, shape in of_part.items()}
-                for part, of_part in shapes.items()
+                part: {name: file.tensors[f"{part}/{name}"] for name in of_part} for part, of_part in shapes.items()
             }
+            for part, of_part in shapes.items():
+                require_tensors(parts[part], of_part)
             recipe = make_recipe(saved.recipe)  # what an earlier version did not know keeps its default
-        except (ValueError, KeyError, TypeError, SafetensorError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise StoreError(f"{path} is damaged ({reason[:LONGEST_REASON]}); --force begins anew") from error
         families = self._family_versions()
@@ -200,19 +199,6 @@ class _Saved(BaseModel):
     setbacks: int = Field(ge=0)
     seconds: float = Field(ge=0, allow_inf_nan=False)
     log: list[dict[str, float | int | str | None]]
-
-
-def _checked(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """A tensor out of a file, if it is one that the rule can have.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
-        raise ValueError(f"a tensor is {tensor.dtype} {list(tensor.shape)}, expected torch.float32 {list(shape)}")
-    if not tensor.isfinite().all():
-        raise ValueError("a tensor holds values that are not finite")
-    return tensor
 
 
 def _picture(log: pd.DataFrame, recipe: Recipe) -> bytes:

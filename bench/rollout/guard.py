@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from l2obench.bench.failures import ContractBroken
-
-Tensors = dict[str, Tensor]
+from l2obench.foundation.tensors import Tensors
 
 
 class Unchanged:

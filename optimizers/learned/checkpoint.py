@@ -3,20 +3,19 @@
 Checkpoint files come from outside: size, header, names, shapes, types and values are checked before any is used.
 """
 
-import hashlib
 import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
+from l2obench.foundation.regular_file import FileRefused, read_regular_file
+from l2obench.foundation.tensor_file import parse_tensor_file, require_tensors
+from l2obench.foundation.tensor_metadata import MetadataError, TensorFileError
 from l2obench.optimizers import METADATA_KEY, SUFFIX, shipped_checkpoints
 
 FORMAT = 1
@@ -47,20 +46,10 @@ class Checkpoint:
         Raises:
             CheckpointError: they are not.
         """
-        if self.tensors.keys() != shapes.keys():
-            different = sorted(self.tensors.keys() ^ shapes.keys())
-            raise CheckpointError(
-                f"{self.source} does not fit its architecture: tensors {different} missing or unknown"
-            )
-        for name, shape in shapes.items():
-            tensor = self.tensors[name]
-            if tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
-                raise CheckpointError(
-                    f"{self.source} does not fit its architecture: {name} is {tensor.dtype} {list(tensor.shape)}, "
-                    f"expected torch.float32 {list(shape)}"
-                )
-            if not tensor.isfinite().all():
-                raise CheckpointError(f"{self.source} is damaged: {name} holds values that are not finite")
+        try:
+            require_tensors(self.tensors, shapes)
+        except TensorFileError as error:
+            raise CheckpointError(f"{self.source} does not fit its architecture: {error}") from error
         return dict(self.tensors)
 
 
@@ -70,19 +59,20 @@ def read_checkpoint(name: str) -> Checkpoint:
     Raises:
         CheckpointError: missing, unreadable, too large, not safetensors, or not made by l2obench.
     """
-    content = _content(name)
-    metadata = _metadata(name, content)
     try:
-        tensors = load(content)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{name} is damaged: {error}") from error
+        file = parse_tensor_file(_content(name), METADATA_KEY, MAX_HEADER_BYTES)
+    except MetadataError as error:
+        raise CheckpointError(f"{name} is no checkpoint of l2obench: {error}") from error
+    except TensorFileError as error:
+        raise CheckpointError(f"checkpoint {name}: {error}") from error
+    _require_format(name, file.metadata)
     return Checkpoint(
         source=name,
-        sha256=hashlib.sha256(content).hexdigest(),
-        optimizer=metadata["optimizer"],
-        hyperparameters=metadata["hyperparameters"],
-        recipe=metadata["recipe"],
-        tensors=tensors,
+        sha256=file.sha256,
+        optimizer=file.metadata["optimizer"],
+        hyperparameters=file.metadata["hyperparameters"],
+        recipe=file.metadata["recipe"],
+        tensors=file.tensors,
     )
 
 
@@ -101,35 +91,24 @@ def encode_checkpoint(
 
 
 def _content(name: str) -> bytes:
+    """The bytes of a shipped checkpoint or of a file."""
+    path = Path(name)
     if not name.endswith(SUFFIX):
         group, _, _ = name.rpartition("/")
         if name not in shipped_checkpoints(group):
             known = ", ".join(shipped_checkpoints())
             raise CheckpointError(f"no checkpoint is called {name!r}; shipped: {known}; or give a .safetensors file")
-        return (resources.files("l2obench.optimizers") / "checkpoints" / f"{name}{SUFFIX}").read_bytes()
-    path = Path(name)
+        path = Path(str(resources.files("l2obench.optimizers") / "checkpoints" / f"{name}{SUFFIX}"))
     try:
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise CheckpointError(f"{name} has {size:,} bytes; a checkpoint has at most {MAX_BYTES:,}")
-        return path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"checkpoint {name} cannot be read: {error.strerror}") from error
+        return read_regular_file(path, MAX_BYTES)
+    except FileRefused as error:
+        raise CheckpointError(f"checkpoint {name}: {error}") from error
 
 
-def _metadata(name: str, content: bytes) -> dict[str, Any]:
-    """l2obench's part of the safetensors header: 8 bytes of length, then JSON."""
-    if len(content) < 8:
-        raise CheckpointError(f"{name} is no safetensors file: it has only {len(content)} bytes")
-    (length,) = struct.unpack("<Q", content[:8])
-    if length > min(MAX_HEADER_BYTES, len(content) - 8):
-        raise CheckpointError(f"{name} is no safetensors file, or is truncated: its header claims {length:,} bytes")
-    try:
-        header = json.loads(content[8 : 8 + length])
-        metadata = json.loads(header["__metadata__"][METADATA_KEY])
-        expected = (("optimizer", str), ("hyperparameters", dict), ("recipe", dict))
-        valid = metadata["format"] == FORMAT and all(isinstance(metadata[key], kind) for key, kind in expected)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{name} is no checkpoint of l2obench: its metadata are missing or damaged") from error
-    if not valid:
-        raise CheckpointError(f"{name} is a checkpoint of another format than {FORMAT}, which this version reads")
-    return dict(metadata)
+def _require_format(name: str, metadata: Mapping[str, Any]) -> None:
+    """Make sure that the metadata are those of a checkpoint that this version reads."""
+    expected = (("optimizer", str), ("hyperparameters", dict), ("recipe", dict))
+    if "format" not in metadata or not all(isinstance(metadata.get(key), kind) for key, kind in expected):
+        raise CheckpointError(f"{name} is no checkpoint of l2obench: its metadata are missing or damaged")
+    if metadata["format"] != FORMAT:
+        raise CheckpointError(f"{name} must be a checkpoint of format {FORMAT}, got format {metadata['format']!r:.20}")
