@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-LONGEST_REASON = 1000
+from l2obench.foundation.errors import describe_error
 
 
 class ContractBroken(ValueError):
@@ -33,15 +33,6 @@ class GivenUp(BaseException):
     """A piece of work was given up, because the run ends."""
 
 
-def reason_of(error: Exception) -> str:
-    """An error's kind and message, in one line that a table can show; a stranger's message may fail or be endless."""
-    try:
-        message = " ".join(str(error).split())
-    except Exception:
-        message = "its message cannot be shown"
-    return f"{type(error).__name__}: {message}"[:LONGEST_REASON]
-
-
 def as_failure(error: Exception) -> Failure:
     """An error as a failure; a failure as it is."""
-    return error if isinstance(error, Failure) else Failure("error", reason_of(error))
+    return error if isinstance(error, Failure) else Failure("error", describe_error(error))

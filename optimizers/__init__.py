@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from l2obench.foundation.names import explain_unknown
 from l2obench.foundation.tensor_metadata import parse_metadata
 
 if TYPE_CHECKING:
@@ -122,7 +123,6 @@ def load(name: str, params: "Iterable[Tensor] | Iterable[dict[str, Any]]", **hyp
     if name not in RULES and name in shipped_checkpoints():
         name, hyperparameters = rule_of_checkpoint(name), {"checkpoint": name, **hyperparameters}
     if name not in RULES:
-        known = ", ".join([*RULES, *shipped_checkpoints()])
-        raise KeyError(f"no optimizer is called {name!r}; known: {known}")
+        raise KeyError(explain_unknown("optimizer", name, [*RULES, *shipped_checkpoints()]))
     module, _, attribute = RULES[name][0].partition(":")
     return DropIn(params, getattr(importlib.import_module(module), attribute)(**hyperparameters))

@@ -7,9 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from l2obench.bench.store.run_folder import Kind, Run
+from l2obench.bench.store.run_folder import CELL_KEY, Kind, Run
 
-KEY = ["task", "optimizer", "track"]
 CLOCKS = ["grad_seconds", "update_seconds"]
 
 
@@ -88,8 +87,8 @@ def _labelled(folders: Sequence[str | Path]) -> dict[str, Path]:
 
 
 def _plan(manifest: dict[str, Any]) -> pd.DataFrame:
-    planned = [{name: cell.get(name) for name in [*KEY, "seeds"]} for cell in manifest.get("cells") or []]
-    return pd.DataFrame(planned, columns=[*KEY, "seeds"])
+    planned = [{name: cell.get(name) for name in [*CELL_KEY, "seeds"]} for cell in manifest.get("cells") or []]
+    return pd.DataFrame(planned, columns=[*CELL_KEY, "seeds"])
 
 
 def _in_order(frame: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
@@ -106,6 +105,6 @@ def _marked(frame: pd.DataFrame, label: str, runs: int) -> pd.DataFrame:
 
 
 def _missing(plan: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    finished = set(cells[KEY].itertuples(index=False, name=None))
-    missing = [key not in finished for key in plan[KEY].itertuples(index=False, name=None)]
+    finished = set(cells[CELL_KEY].itertuples(index=False, name=None))
+    missing = [key not in finished for key in plan[CELL_KEY].itertuples(index=False, name=None)]
     return plan[missing]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ["src/l2obench", "bench", "optimizers", "tasks", "reports"]
+FOLDERS = ["src/l2obench", "src/l2obench/foundation", "bench", "optimizers", "tasks", "reports"]
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
 EXAMPLE = re.compile(r"^\s*>>> ", re.MULTILINE)
 
@@ -21,7 +21,8 @@ def examples_by_module() -> dict[str, int]:
         room = ROOT / folder
         # src/l2obench holds links to the other folders, which are walked by themselves.
         for path in sorted(room.glob("*.py") if folder == "src/l2obench" else room.rglob("*.py")):
-            parts = ["l2obench", *([] if folder == "src/l2obench" else [folder]), *path.relative_to(room).parts]
+            inside = folder.removeprefix("src/l2obench").strip("/")
+            parts = ["l2obench", *filter(None, [inside]), *path.relative_to(room).parts]
             name = ".".join(parts).removesuffix(".py").removesuffix(".__init__")
             if count := len(EXAMPLE.findall(path.read_text(encoding="utf-8"))):
                 shown[name] = count

@@ -5,8 +5,9 @@ import json
 from typing import Any
 
 from l2obench.bench.config.identity import parse_identity
-from l2obench.bench.config.registry import UnknownName, identity_of, optimizer_registry, task_registry, unknown
+from l2obench.bench.config.registry import UnknownName, identity_of, optimizer_registry, task_registry
 from l2obench.bench.store.environment import environment
+from l2obench.foundation.names import explain_unknown
 from l2obench.optimizers import shipped_checkpoints
 from l2obench.optimizers.learned.base import LearnedOptimizer
 
@@ -21,7 +22,7 @@ def describe(identity: str) -> dict[str, Any]:
     registries = [task_registry(), optimizer_registry()]
     known = [key for registry in registries for key in registry.entries] + shipped_checkpoints()
     if name not in known and "." not in name:
-        raise UnknownName(unknown("task, optimizer or checkpoint", name, known))
+        raise UnknownName(explain_unknown("task, optimizer or checkpoint", name, known))
     registry = registries[0] if name in registries[0].entries else registries[1]
     subject = registry.create(identity)
     facts: dict[str, Any] = {

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from l2obench.foundation.names import explain_unknown
+
 
 def list_(
     what: Annotated[
@@ -16,7 +18,7 @@ def list_(
     """List what there is to run."""
     from l2obench import optimizers, tasks
     from l2obench.bench.config.recipe import recipe_names
-    from l2obench.bench.config.registry import optimizer_registry, task_registry, unknown
+    from l2obench.bench.config.registry import optimizer_registry, task_registry
     from l2obench.bench.config.suite import load_suite, suite_names
 
     found: dict[str, dict[str, str]] = {
@@ -33,7 +35,7 @@ def list_(
         "recipes": dict.fromkeys(recipe_names(), "as in l2obench train RULE -t TASK --recipe NAME"),
     }
     if what is not None and what not in found:
-        raise TyperException(unknown("list", what, found))
+        raise TyperException(explain_unknown("list", what, found))
     shown = {what: found[what]} if what else found
     if as_json:
         print(json.dumps(shown, indent=2, ensure_ascii=False))

@@ -7,6 +7,7 @@ from typer.exceptions import TyperException
 
 from l2obench.bench.commands.options import DataDir
 from l2obench.bench.commands.process import set_data_dir
+from l2obench.foundation.names import explain_unknown
 
 DATA_SETS = ("mnist5k", "photos10", "mnist1d", "mnist", "cifar10", "vgg16")
 
@@ -22,7 +23,6 @@ def prepare(
 
     What is slow to parse is parsed once, so that runs start at once.
     """
-    from l2obench.bench.config.registry import unknown
     from l2obench.tasks.data.cifar10 import fetch_cifar10, read_cifar10
     from l2obench.tasks.data.digits import data_dir as data_folder
     from l2obench.tasks.data.digits import digits, fetch_mnist
@@ -50,5 +50,5 @@ def prepare(
                 print(f"vgg16: convolutions of torchvision's weights, ready in {fetch_vgg16(folder)}")
                 continue
             case _:
-                raise TyperException(unknown("data set", name, DATA_SETS))
+                raise TyperException(explain_unknown("data set", name, DATA_SETS))
         print(f"{name}: {train:,} train, {test:,} test, ready in {folder}")

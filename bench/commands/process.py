@@ -47,13 +47,14 @@ def set_up(device: str, data_dir: Path | None) -> None:
     import torch
 
     from l2obench.bench.process import set_up_process
+    from l2obench.foundation.errors import describe_message
 
     set_data_dir(data_dir)
     set_up_process()
     try:
         torch.zeros((), device=device).item()  # which device meta has not
     except (RuntimeError, AssertionError) as error:
-        raise TyperException(f"--device {device} cannot be used here: {str(error).splitlines()[0]}") from error
+        raise TyperException(f"--device {device} cannot be used here: {describe_message(error)}") from error
 
 
 def set_data_dir(data_dir: Path | None) -> None:

@@ -9,7 +9,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from l2obench.bench.config.identity import alternatives, canonical, parse_identity
-from l2obench.bench.config.registry import optimizer_registry, unknown
+from l2obench.bench.config.registry import optimizer_registry
+from l2obench.foundation.errors import describe_findings
+from l2obench.foundation.names import explain_unknown
 
 Weighting = Literal["uniform", "linear", "exponential", "final", "learned"] | tuple[float, ...]
 Term = Literal["loss", "log-ratio", "best-so-far"]
@@ -171,7 +173,7 @@ def named_recipe(name: str, families: Sequence[str] = ()) -> dict[str, Any]:
         RecipeError: no recipe has this name, or there is nothing to train on.
     """
     if name not in recipe_names():
-        raise RecipeError(unknown("recipe", name, recipe_names()))
+        raise RecipeError(explain_unknown("recipe", name, recipe_names()))
     values = tomllib.loads((_folder() / f"{name}.toml").read_text(encoding="utf-8"))
     by_task = values.pop("tasks", {})
     if families:
@@ -221,11 +223,7 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
     try:
         return Recipe(**values)
     except ValidationError as error:
-        findings = [
-            ": ".join([*map(str, item["loc"]), str(item.get("ctx", {}).get("error", item["msg"].lower()))])
-            for item in error.errors()
-        ]
-        raise RecipeError(f"recipe: {'; '.join(findings)}") from error
+        raise RecipeError(f"recipe: {describe_findings(error, Recipe)}") from error
 
 
 def _folder() -> Any:

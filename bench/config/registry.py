@@ -3,7 +3,6 @@
 A name that is not known answers with the nearest names. Modules are imported when a name is asked for, not before.
 """
 
-import difflib
 import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 
 from l2obench import optimizers, tasks
 from l2obench.bench.config.identity import canonical, changed_parameters, parse_identity
-from l2obench.bench.failures import reason_of
+from l2obench.foundation.errors import describe_error, describe_findings
+from l2obench.foundation.names import explain_unknown
 
 
 class UnknownName(ValueError):
@@ -68,7 +68,7 @@ class Registry:
             return _import(self.kind, name, self.entries[name].path)
         if "." in name or ":" in name:
             return _import(self.kind, name, name if ":" in name else ":".join(name.rsplit(".", 1)))
-        raise UnknownName(unknown(self.kind, name, self.entries))
+        raise UnknownName(explain_unknown(self.kind, name, self.entries))
 
     def create(self, identity: str) -> Any:
         """The task or optimizer that an identity names; a shipped checkpoint's name stands for its rule with it.
@@ -83,11 +83,12 @@ class Registry:
         try:
             made = cls(**parameters)
         except ValidationError as error:
-            raise BadParameters(_explain(self.kind, name, cls, error)) from error
+            findings = describe_findings(error, cls, f"parameter of {name}")
+            raise BadParameters(f"{self.kind} {name}: {findings}") from error
         except Exception as error:
             if not self.foreign(name) or hasattr(error, "exit_code"):
                 raise
-            raise BadParameters(f"{self.kind} {name} cannot be made: {reason_of(error)}") from error
+            raise BadParameters(f"{self.kind} {name} cannot be made: {describe_error(error)}") from error
         for number in ("version", "final_window"):  # they stand in every row
             if not isinstance(value := getattr(made, number, 1), int) or value < 1:
                 raise BadParameters(f"{self.kind} {name}: {number} is {value!r}, expected a whole number from 1 on")
@@ -140,33 +141,10 @@ def function_family(task: Any) -> str:
     return canonical(task.name, {key: parameters[key] for key in parameters.keys() - {*task.changes_no_function}})
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """The message for a name that is not known: the nearest ones, then all."""
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return f"no {kind} is called {name!r}; {hint}known: {', '.join(names)}"
-
-
 def _import(kind: str, name: str, path: str) -> type[Any]:
     module, _, attribute = path.partition(":")
     try:
         found: type[Any] = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # a stranger's module may raise anything
-        raise UnknownName(f"{kind} {name!r} cannot be imported from {path}: {reason_of(error)}") from error
+        raise UnknownName(f"{kind} {name!r} cannot be imported from {path}: {describe_error(error)}") from error
     return found
-
-
-def _explain(kind: str, name: str, cls: type[BaseModel], error: ValidationError) -> str:
-    """pydantic's findings as one line."""
-    findings = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            findings.append(unknown(f"parameter of {name}", key, cls.model_fields))
-        elif item["type"] == "value_error":
-            findings.append(str(item["ctx"]["error"]))
-        else:
-            message = item["msg"][0].lower() + item["msg"][1:]
-            findings.append(f"{key}={item['input']!r}: {message}")
-    return f"{kind} {name}: " + "; ".join(findings)

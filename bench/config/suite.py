@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
 
 from l2obench.bench.config.identity import canonical, parse_identity
-from l2obench.bench.config.registry import identity_of, optimizer_registry, task_registry, unknown
+from l2obench.bench.config.registry import identity_of, optimizer_registry, task_registry
 from l2obench.bench.config.trainings import CHECKPOINT, Trainings, with_common
+from l2obench.foundation.errors import describe_findings
+from l2obench.foundation.names import explain_unknown
 
 if TYPE_CHECKING:
     from l2obench.optimizers.base import Optimizer
@@ -191,7 +193,7 @@ def _refuse_seen(task: "Task", unseen: list[str], optimizer: "Optimizer") -> Non
     from l2obench.optimizers.learned.base import LearnedOptimizer
 
     if missing := [name for name in unseen if name not in type(task).model_fields]:
-        raise SuiteError("unseen: " + unknown(f"parameter of {task.name}", missing[0], type(task).model_fields))
+        raise SuiteError("unseen: " + explain_unknown(f"parameter of {task.name}", missing[0], type(task).model_fields))
     if not unseen or not isinstance(optimizer, LearnedOptimizer):
         return
     families = [
@@ -234,7 +236,7 @@ def load_suite(name: str) -> Suite:
     elif name in suite_names():
         text, trained = (_folder() / f"{name}.toml").read_text(encoding="utf-8"), f"{name}/{{name}}"
     else:
-        raise SuiteError(unknown("suite", name, suite_names()) + "; or give the path of a .toml file")
+        raise SuiteError(explain_unknown("suite", name, suite_names()) + ". Or give the path of a .toml file")
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -260,19 +262,7 @@ def make_suite(name: str, values: dict[str, Any]) -> Suite:
     try:
         return Suite(**{key: value for key, value in values.items() if key != "include"}, parts=parts)
     except ValidationError as error:
-        raise SuiteError(f"suite {name}: " + "; ".join(_finding(item) for item in error.errors())) from error
-
-
-def _finding(item: Any) -> str:
-    if not item["loc"]:
-        return str(item["ctx"]["error"])
-    *place, key = [str(part) for part in item["loc"]]
-    where = f"{'.'.join(place)}: " if place else ""
-    if item["type"] == "missing":
-        return f"{where}the key {key!r} is missing"
-    if item["type"] == "extra_forbidden":
-        return where + unknown("key", key, SuiteTask.model_fields if place else Suite.model_fields)
-    return f"{where}{key}: {item['msg'].lower()}"
+        raise SuiteError(f"suite {name}: {describe_findings(error, Suite)}") from error
 
 
 def _folder() -> Any:

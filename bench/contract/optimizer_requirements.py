@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from l2obench.bench.config.registry import identity_of, optimizer_registry
-from l2obench.bench.failures import ContractBroken, reason_of
+from l2obench.bench.failures import ContractBroken
 from l2obench.bench.rollout.guard import Unchanged, require_like
 from l2obench.bench.rollout.seeds import generator
+from l2obench.foundation.errors import describe_error
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors
 from l2obench.optimizers.learned.base import LearnedOptimizer
 
@@ -40,7 +41,7 @@ def takes_every_shape(rule: Optimizer) -> None:
             for _ in _steps(rule, {"param": shape}):
                 pass
         except Exception as error:
-            raise ContractBroken(f"parameters of shape {shape}: {reason_of(error)}") from error
+            raise ContractBroken(f"parameters of shape {shape}: {describe_error(error)}") from error
 
 
 def updates_fit(rule: Optimizer) -> None:

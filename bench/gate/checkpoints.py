@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from l2obench.bench.config.identity import canonical, parse_identity
-from l2obench.bench.config.registry import identity_of, optimizer_registry, unknown
+from l2obench.bench.config.registry import identity_of, optimizer_registry
 from l2obench.bench.config.suite import Suite
 from l2obench.bench.gate.side import Recorded, read_side
+from l2obench.foundation.names import explain_unknown
 from l2obench.optimizers.learned.checkpoint import CheckpointError, read_checkpoint
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _optimizer(checkpoint: str, rule: str | None) -> "Optimizer":
     if rule is None and name not in registry.entries:
         # The name comes out of a file: it may choose among what is registered, and import nothing.
         raise CheckpointError(
-            f"{checkpoint}: {unknown('optimizer', name, registry.entries)}; say with -o what reads it"
+            f"{checkpoint}: {explain_unknown('optimizer', name, registry.entries)}. Say with -o what reads it"
         )
     stem, parameters = parse_identity(name)
     made: Optimizer = registry.create(canonical(stem, {**parameters, "checkpoint": checkpoint}))

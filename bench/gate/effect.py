@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-CONFIDENCE = 0.95
+from l2obench.bench.stats.intervals import CONFIDENCE
+
 Measure = Literal["typical", "mean"]
 
 

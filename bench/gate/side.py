@@ -7,10 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from l2obench.bench.store.run_folder import Run, StoreError, read_file
+from l2obench.bench.store.run_folder import CELL_KEY, Run, StoreError, read_file
 
 Key = tuple[str, str, str]
-KEY = ["task", "optimizer", "track"]
 
 
 @dataclass(frozen=True)
@@ -71,12 +70,12 @@ def _read_single(path: Path) -> list[Recorded]:
 
 
 def _cells(frame: pd.DataFrame, manifest: Mapping[str, Any], origin: str, timing: pd.DataFrame) -> list[Recorded]:
-    columns = [*KEY, "task_version", "seed", "status"]
+    columns = [*CELL_KEY, "task_version", "seed", "status"]
     if bool(frame[columns].isna().to_numpy().any()):
         raise StoreError(f"{origin} is damaged: rows lack one of {', '.join(columns)}")
     suite, clocks = manifest.get("suite"), _clocks(timing, origin)
     cells = []
-    for key, rows in frame.groupby(KEY, sort=False):
+    for key, rows in frame.groupby(CELL_KEY, sort=False):
         if rows["seed"].duplicated().any() or rows["task_version"].nunique() != 1:
             raise StoreError(f"{origin} is damaged: {' '.join(map(str, key))} holds a seed twice, or two versions")
         cells.append(

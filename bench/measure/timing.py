@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from l2obench.bench.config.registry import function_family, identity_of
-from l2obench.bench.failures import reason_of
 from l2obench.bench.measure.operations import Operations
 from l2obench.bench.rollout.loop import evaluated, observe, start, updated
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.seeds import derive_seed
+from l2obench.foundation.errors import describe_error
 from l2obench.optimizers.base import Optimizer
 from l2obench.tasks.base import Task
 
@@ -113,7 +113,7 @@ def _failure_noted(row: dict[str, Any]) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # a stranger's optimizer may raise anything; its row says what
-        row["reason"] = reason_of(error)
+        row["reason"] = describe_error(error)
 
 
 def _summary(name: str, seconds: list[float]) -> dict[str, float]:

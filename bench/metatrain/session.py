@@ -21,7 +21,6 @@ from safetensors.torch import save
 from l2obench.bench.config.recipe import Recipe, make_recipe
 from l2obench.bench.config.registry import identity_of
 from l2obench.bench.config.trainings import CHECKPOINT
-from l2obench.bench.failures import LONGEST_REASON
 from l2obench.bench.metatrain import loss_scales
 from l2obench.bench.metatrain.ranks import Ranks
 from l2obench.bench.metatrain.trainer import ALONE, Progress, Trainer, train
@@ -29,6 +28,7 @@ from l2obench.bench.metatrain.validation import ONE, SEVERAL
 from l2obench.bench.store.environment import commit, versions
 from l2obench.bench.store.files import write_atomically
 from l2obench.bench.store.run_folder import StoreError
+from l2obench.foundation.errors import describe_message
 from l2obench.foundation.regular_file import FileRefused, read_regular_file
 from l2obench.foundation.tensor_file import parse_tensor_file, require_tensors
 from l2obench.optimizers.learned.checkpoint import encode_checkpoint
@@ -167,8 +167,7 @@ class Session:
                 require_tensors(parts[part], of_part)
             recipe = make_recipe(saved.recipe)  # what an earlier version did not know keeps its default
         except (ValueError, KeyError, TypeError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise StoreError(f"{path} is damaged ({reason[:LONGEST_REASON]}); --force begins anew") from error
+            raise StoreError(f"{path} is damaged ({describe_message(error)}); --force begins anew") from error
         families = self._family_versions()
         now = {**self.recipe.model_dump(), "task_version": self.trainer.task.version, "family_versions": families}
         known = families if saved.family_versions is None else saved.family_versions

@@ -14,10 +14,10 @@ from l2obench.bench.config.registry import (
     identity_of,
     optimizer_registry,
     task_registry,
-    unknown,
 )
 from l2obench.bench.failures import Failure
 from l2obench.bench.run.worker import Worker
+from l2obench.foundation.names import explain_unknown
 from l2obench.tasks.base import Task
 
 Status = Literal["passed", "failed", "skipped"]
@@ -57,7 +57,8 @@ def find_subject(identity: str) -> Subject:
         found = Registry("task or optimizer", {}, []).resolve(name)
         is_task = isinstance(found, type) and issubclass(found, Task)
     else:
-        raise UnknownName(unknown("task or optimizer", name, known) + "; or give a dotted path")
+        unknown = explain_unknown("task or optimizer", name, known)
+        raise UnknownName(f"{unknown}. Or give a dotted path such as mypkg.opt:MyOptimizer")
     model = (tasks if is_task else optimizers).create(identity)
     return Subject("task" if is_task else "optimizer", identity_of(model), model)
 

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any, Self
 
-from l2obench.bench.failures import Failure, GivenUp, ProcessLost, reason_of
+from l2obench.bench.failures import Failure, GivenUp, ProcessLost
+from l2obench.foundation.errors import describe_error
 
 START_SECONDS = 120.0  # for Python, torch and a plugin's imports, on a busy machine
 QUIET_SECONDS = 0.1  # signs of life need not come more often
@@ -136,7 +137,7 @@ def _serve(connection: Connection) -> None:
         try:
             answer = json.dumps({"result": _do(connection, request)})
         except Exception as error:
-            answer = json.dumps({"error": reason_of(error)})
+            answer = json.dumps({"error": describe_error(error)})
         connection.send_bytes(answer.encode())
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from l2obench.bench.stats.intervals import median
 from l2obench.bench.stats.reaching import steps_to_target
+from l2obench.foundation.errors import describe_message
 
 REFERENCE = "adam"
 """The optimizer that costs are compared with, in its track `tuned`."""
@@ -69,7 +70,7 @@ def parse_targets(text: str) -> dict[tuple[str, int], Target]:
     try:
         entries = [Target(**entry) for entry in tomllib.loads(text).get("target", [])]
     except (ValidationError, ValueError, TypeError) as error:
-        raise TargetError(f"the file of targets is damaged: {' '.join(str(error).split())}") from error
+        raise TargetError(f"the file of targets is damaged: {describe_message(error)}") from error
     targets = {(entry.task, entry.task_version): entry for entry in entries}
     if len(targets) < len(entries):
         raise TargetError("the file of targets is damaged: it has two entries of one task and version")

@@ -1,11 +1,17 @@
 """Files that are there as a whole or not at all, and folders that one process at a time may change."""
 
 import contextlib
-import fcntl
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from filelock import FileLock
+
+LOCK = ".lock"
+# What network file systems answer that know no locks, or whose lock service is down.
+NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -28,12 +34,22 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """The only process here that has the folder locked; where its file system knows no locks, one of several."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock: another process that asks for it waits until this one leaves the block or ends.
+
+    The lock is an empty file, which stays: removing it would let two processes hold locks of the same name. Where the
+    file system knows no locks, the block runs without one.
+
+    Args:
+        folder: an existing folder.
+
+    Raises:
+        OSError: the file of the lock cannot be made.
+    """
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(FileLock(folder / LOCK))
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
         yield
-    finally:
-        os.close(handle)

@@ -5,6 +5,8 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from l2obench.foundation.errors import describe_findings
+
 Facts = dict[str, Any]
 
 
@@ -59,5 +61,4 @@ def check_shape(manifest: Any) -> None:
     try:
         _SHAPE.validate_python(manifest)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}") from None
+        raise ValueError(describe_findings(error)) from None

@@ -21,13 +21,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from l2obench.bench.store.files import locked, write_atomically
+from l2obench.bench.store.files import LOCK, lock_folder, write_atomically
 from l2obench.bench.store.manifest_schema import check_shape
+from l2obench.foundation.errors import describe_message
 
 FORMAT = 1
 MAX_MANIFEST_BYTES = 2**28
 MAX_VALUES = 2**28  # in one file: of a column of losses, a gigabyte
 DESCRIPTION_KEY = b"l2obench"
+CELL_KEY = ["task", "optimizer", "track"]
+"""Columns that together name a cell, in the order of its identity."""
 Kind = Literal["cells", "tuning", "timing", "pictures"]
 UNEXPECTED = ("error", "timeout")
 """Statuses of rows without a result; the others are `ok` and `diverged`."""
@@ -141,7 +144,7 @@ class Run:
         except FileNotFoundError as error:
             raise StoreError(f"{self.folder} is no run: it has no manifest.json") from error
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise StoreError(f"{path} is damaged: {_first_line(error)}") from error
+            raise StoreError(f"{path} is damaged: {describe_message(error)}") from error
         if written_by != FORMAT:
             raise StoreError(f"{self.folder} holds results of format {written_by}; this version reads format {FORMAT}")
         return dict(manifest)
@@ -161,7 +164,7 @@ class Run:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with locked(self.folder):
+            with lock_folder(self.folder):
                 content = {"format": FORMAT, **(manifest() if callable(manifest) else manifest)}
                 write_atomically(self.folder / "manifest.json", json.dumps(content, indent=2).encode())
             for kind in SCHEMAS:  # after the manifest: a folder that another process is beginning is empty, or a run
@@ -175,7 +178,9 @@ class Run:
         Raises:
             StoreError: it is not.
         """
-        found = [path for path in self.folder.iterdir() if path.suffix != ".part"] if self.folder.is_dir() else []
+        # A process that is beginning this run has written its lock and a temporary file, and no manifest yet.
+        entries = self.folder.iterdir() if self.folder.is_dir() else ()
+        found = [path for path in entries if path.suffix != ".part" and path.name != LOCK]
         if found or self.folder.is_file():
             _ = self.manifest
 
@@ -245,7 +250,7 @@ def read_file(path: Path, kind: Kind) -> pd.DataFrame:
         metadata = table.schema.metadata or {}
         written_by = json.loads(metadata.get(DESCRIPTION_KEY, b"{}")).get("format", FORMAT)
     except (OSError, ValueError, AttributeError, RecursionError, pa.ArrowException) as error:
-        raise StoreError(f"{path} is damaged: {_first_line(error)}") from error
+        raise StoreError(f"{path} is damaged: {describe_message(error)}") from error
     if written_by != FORMAT:
         raise StoreError(f"{path} holds results of format {written_by}; this version reads format {FORMAT}")
     for field in SCHEMAS[kind]:
@@ -269,7 +274,9 @@ def _description(path: Path) -> dict[str, Any]:
         metadata = pq.read_schema(path).metadata or {}
         found = json.loads(metadata[DESCRIPTION_KEY])
     except (OSError, ValueError, KeyError, RecursionError, pa.ArrowException) as error:
-        raise StoreError(f"{path} is damaged: {_first_line(error)}; delete it, or --force to replace it") from error
+        raise StoreError(
+            f"{path} is damaged: {describe_message(error)}; delete it, or --force to replace it"
+        ) from error
     return dict(found)
 
 
@@ -280,7 +287,3 @@ def _require_modest(path: Path) -> None:
     values = sum(group.column(column).num_values for group in groups for column in range(footer.num_columns))
     if max(values, footer.num_rows) > MAX_VALUES:
         raise ValueError(f"it claims {max(values, footer.num_rows):,} values, more than {MAX_VALUES:,}")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -19,6 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from l2obench.foundation.errors import describe_message
+
 DigitSource = Literal["mnist5k", "mnist"]
 DATA_DIR_VARIABLE = "L2OBENCH_DATA"
 
@@ -109,7 +111,7 @@ def fetch_mnist(folder: Path) -> None:
         MNIST(str(folder), download=True)
     except (OSError, RuntimeError) as error:
         raise DataMissing(
-            f"MNIST could not be downloaded to {folder} ({reason_of(error)}); copy the four .gz files into "
+            f"MNIST could not be downloaded to {folder} ({describe_message(error)}); copy the four .gz files into "
             f"{_raw(folder)} by hand, or use data=mnist5k, which needs no download"
         ) from error
     _check_mnist(folder)
@@ -184,11 +186,6 @@ def _save_if_writable(tensors: dict[str, Tensor], path: Path) -> None:
             os.replace(Path(folder) / path.name, path)
     except OSError:
         return
-
-
-def reason_of(error: Exception) -> str:
-    """Why a download failed: the first line of the error's message, or its kind where it has none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def file_sha256(path: Path) -> str:

@@ -18,8 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from l2obench.foundation.errors import describe_message
 from l2obench.tasks.base import Tensors
-from l2obench.tasks.data.digits import DataMissing, data_dir, file_sha256, reason_of
+from l2obench.tasks.data.digits import DataMissing, data_dir, file_sha256
 from l2obench.tasks.data.photographs import image_source, read_image, square
 
 FeatureSource = Literal["random", "vgg16"]
@@ -152,7 +153,7 @@ def fetch_vgg16(folder: Path) -> Path:
             download_url_to_file(VGG16_URL, str(archive), progress=False)
     except (OSError, ValueError) as error:
         raise DataMissing(
-            f"VGG16's weights could not be downloaded to {archive} ({reason_of(error)}); copy {VGG16_URL} there "
+            f"VGG16's weights could not be downloaded to {archive} ({describe_message(error)}); copy {VGG16_URL} there "
             "by hand, or use features=random, which needs no download"
         ) from error
     if (found := file_sha256(archive)) != VGG16_SHA256:

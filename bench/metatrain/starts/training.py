@@ -23,6 +23,7 @@ from l2obench.bench.rollout.seeds import Purpose, derive_seed, generator
 from l2obench.bench.store.environment import commit, versions
 from l2obench.bench.store.files import write_atomically
 from l2obench.bench.store.run_folder import StoreError
+from l2obench.foundation.errors import describe_findings
 from l2obench.optimizers.base import Optimizer, Tensors
 from l2obench.optimizers.designed.sgd import SGD
 from l2obench.optimizers.learned.checkpoint import encode_checkpoint
@@ -91,8 +92,7 @@ def make_start_recipe(values: dict[str, Any]) -> StartRecipe:
     try:
         return StartRecipe(**(DEFAULTS.get(values["method"], {}) | values))
     except ValidationError as error:
-        findings = [f"{'.'.join(map(str, item['loc']))}: {item['msg'].lower()}" for item in error.errors()]
-        raise RecipeError(f"recipe: {'; '.join(findings)}") from error
+        raise RecipeError(f"recipe: {describe_findings(error, StartRecipe)}") from error
 
 
 def startable(identity: str) -> Task:

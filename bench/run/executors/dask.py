@@ -20,11 +20,12 @@ from typing import Any, Self
 import dask
 import distributed
 
-from l2obench.bench.failures import Failure, reason_of
+from l2obench.bench.failures import Failure
 from l2obench.bench.run.executors.base import Executor, ExecutorError
 from l2obench.bench.run.executors.dask_worker import NotReady, Place, do_request, to_request
 from l2obench.bench.run.executors.local import cores
 from l2obench.bench.run.work import Answer, Assignment
+from l2obench.foundation.errors import describe_error
 
 AHEAD = 2  # assignments under way for each that can run: no worker waits for this process, and few go down with one
 LOOK_SECONDS = 1.0  # how often workers are counted
@@ -141,7 +142,7 @@ class DaskExecutor(Executor):
                 self._client = distributed.Client(self._cluster or self.scheduler, timeout=CONNECT_SECONDS)
         except (OSError, ValueError, TypeError) as error:
             raise ExecutorError(
-                f"--scheduler {self.scheduler} cannot be reached: {reason_of(error)}; "
+                f"--scheduler {self.scheduler} cannot be reached: {describe_error(error)}; "
                 "expected an address such as tcp://host:8786, or a scheduler file"
             ) from error
         self._completed = distributed.as_completed(loop=self._client.loop, with_results=True, raise_errors=False)
@@ -150,7 +151,7 @@ class DaskExecutor(Executor):
             self._take_place(self._client)
         except Exception as error:  # whatever keeps a worker from taking it
             self.close()
-            raise ExecutorError(f"the workers of {self._where()} are not fit: {reason_of(error)}") from error
+            raise ExecutorError(f"the workers of {self._where()} are not fit: {describe_error(error)}") from error
         return self._client
 
     def _take_place(self, client: Any) -> None:
@@ -196,7 +197,7 @@ class DaskExecutor(Executor):
             raise self._gone()
         error = result[1]
         if not isinstance(error, distributed.KilledWorker):
-            what = str(error) if isinstance(error, NotReady) else reason_of(error)
+            what = str(error) if isinstance(error, NotReady) else describe_error(error)
             raise ExecutorError(f"a worker of {self._where()} cannot do its work: {what}")
         if assignment is not self._alone:
             self._suspects.append(assignment)

@@ -15,11 +15,12 @@ import distributed
 
 from l2obench.bench.config.identity import canonical, parse_identity
 from l2obench.bench.config.registry import identity_of, optimizer_registry, task_registry
-from l2obench.bench.failures import GivenUp, reason_of
+from l2obench.bench.failures import GivenUp
 from l2obench.bench.process import set_up_process
 from l2obench.bench.run.jobs import JOBS
 from l2obench.bench.run.work import Assignment, Work, announce, is_foreign
 from l2obench.bench.store.environment import versions
+from l2obench.foundation.errors import describe_error
 from l2obench.optimizers.base import Optimizer
 from l2obench.tasks.base import Task
 
@@ -116,7 +117,7 @@ class Place(distributed.WorkerPlugin):
             optimizers = [optimizer_registry().create(name).for_groups(task.groups) for name in names]
             self._require_data(task)
         except Exception as error:
-            raise NotReady(reason_of(error)) from None
+            raise NotReady(describe_error(error)) from None
         found, expected = _fingerprint(task, optimizers), request["expected"]
         if different := sorted(name for name in expected if expected[name] != found[name]):
             lines = [f"{name} is {found[name]}, expected {expected[name]}" for name in different]

@@ -1,1 +1,1 @@
-"""What every other room stands on: files read safely, and the types that all share. It imports nothing of ours."""
+"""What every other room stands on: errors in one line, files read safely, shared types. It imports nothing of ours."""

@@ -58,10 +58,10 @@ def test_shipped_suites_are_sound(name: str) -> None:
         ("seeds = 3", "neither tasks nor suites to include"),
         ("tasks = []", "neither tasks nor suites to include"),
         ("include = 3", "include: expected a list of suites' names"),
-        ('include = ["quik"]', "did you mean quick"),
-        ('[[tasks]]\ntaks = "quadratic"', "'task' is missing; .*no key is called 'taks'; did you mean task"),
-        ('optimisers = ["sgd"]\n[[tasks]]\ntask = "quadratic"', "did you mean optimizers"),
-        ('seeds = "many"\n[[tasks]]\ntask = "quadratic"', "seeds: .*integer"),
+        ('include = ["quik"]', "Did you mean quick"),
+        ('[[tasks]]\ntaks = "quadratic"', "task is required; .*no key is called 'taks'. Did you mean task"),
+        ('optimisers = ["sgd"]\n[[tasks]]\ntask = "quadratic"', "Did you mean optimizers"),
+        ('seeds = "many"\n[[tasks]]\ntask = "quadratic"', "seeds must be .*integer.*, got 'many'"),
         ('tracks = ["best"]\n[[tasks]]\ntask = "quadratic"', "'default' or 'tuned'"),
     ],
 )
@@ -102,7 +102,7 @@ def test_an_included_suite_keeps_its_own_settings() -> None:
 
 
 def test_missing_suites() -> None:
-    with pytest.raises(SuiteError, match="did you mean quick"):
+    with pytest.raises(SuiteError, match="Did you mean quick"):
         load_suite("quik")
     with pytest.raises(SuiteError, match="cannot be read"):
         load_suite("/nowhere/mine.toml")
@@ -112,7 +112,7 @@ def test_wrong_names_inside_a_suite() -> None:
     def suite(**values: object) -> Suite:
         return make_suite("test", {"tasks": [{"task": "quadratic"}], "optimizers": ["sgd"], **values})
 
-    with pytest.raises(UnknownName, match="did you mean quadratic"):
+    with pytest.raises(UnknownName, match="Did you mean quadratic"):
         suite(tasks=[{"task": "quadratics"}]).cells()
     with pytest.raises(BadParameters, match="lr"):
         suite(optimizers=["sgd[lr=0]"]).cells()
@@ -165,7 +165,7 @@ def test_values_that_are_no_sets_overlap_where_they_are_equal(tmp_path: Path) ->
     [
         ("quadratic", "labels", "needs optimizers trained on cifar-cnn; .* was trained on quadratic"),
         ("", "labels", "was trained on what its checkpoint does not say"),
-        ("cifar-cnn", "label", "no parameter of cifar-cnn is called 'label'; did you mean labels"),
+        ("cifar-cnn", "label", "no parameter of cifar-cnn is called 'label'. Did you mean labels"),
     ],
 )
 def test_what_cannot_be_known_to_be_unseen_is_refused(

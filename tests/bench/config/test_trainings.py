@@ -159,7 +159,7 @@ def test_what_trainings_have_in_common_is_said_once(tmp_path: Path) -> None:
     [
         ("settings = { functions = 2, unroll = 5 }", "settings = 3", "each_training: expected a table"),
         ("[each_training]", "[[each_training]]", "each_training: expected a table"),
-        ('rule = "lstm"\n', "", r"trainings.*the key 'rule' is missing"),
+        ('rule = "lstm"\n', "", r"trainings.*rule is required"),
         ('rule = "lstm"\n', 'rool = "lstm"\n', "rool"),
         (COMMON[COMMON.index("[[trainings]]") :], "", "there are no trainings"),
     ],

@@ -255,7 +255,7 @@ def test_recipes_that_make_no_sense(changes: dict[str, object], message: str) ->
 def test_recipe_values_are_checked() -> None:
     with pytest.raises(RecipeError, match="weighting"):
         make_recipe(SMALL | {"weighting": "best"})
-    with pytest.raises(RecipeError, match="did you mean paper"):
+    with pytest.raises(RecipeError, match="Did you mean paper"):
         named_recipe("papr", ["quadratic"])
 
 

@@ -141,7 +141,7 @@ def test_drop_in_closure_and_missing_gradients() -> None:
 
 
 def test_load_refuses_an_unknown_name() -> None:
-    with pytest.raises(KeyError, match="known: sgd"):
+    with pytest.raises(KeyError, match=r"Did you mean adam.*Known: .*sgd"):
         load("adm", [torch.nn.Parameter(torch.ones(1))])
 
 
@@ -188,5 +188,5 @@ def test_torch_state_is_counted() -> None:
 def test_torch_parameters_are_checked() -> None:
     with pytest.raises(BadParameters, match="lr"):
         optimizer_registry().create("torch.optim.Adam[lr=fast]")
-    with pytest.raises(BadParameters, match="did you mean foreach"):
+    with pytest.raises(BadParameters, match="Did you mean foreach"):
         optimizer_registry().create("torch.optim.Adam[foreah=true]")

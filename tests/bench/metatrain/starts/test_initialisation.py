@@ -144,8 +144,8 @@ def test_a_start_is_learned_on_functions_of_meta_training(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"method": "mamml"}, "method: input should be 'maml', 'fomaml', 'reptile' or 'meta-sgd'"),
-        ({"inner_lr": -1.0}, "inner_lr: input should be greater than 0"),
+        ({"method": "mamml"}, "method must be 'maml', 'fomaml', 'reptile' or 'meta-sgd', got 'mamml'"),
+        ({"inner_lr": -1.0}, "inner_lr must be greater than 0, got -1"),
         ({"task": "quadratic"}, "quadratic takes no learned start"),
     ],
 )
