@@ -9,7 +9,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from l2obench.foundation.names import explain_unknown
-from l2obench.foundation.tensor_metadata import parse_metadata
+from l2obench.foundation.tensor_metadata import TENSOR_FILE_SUFFIX, parse_metadata
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,7 +80,6 @@ RULES = {
 }
 """Name → (module:class, summary). Modules are imported when a rule is asked for."""
 
-SUFFIX = ".safetensors"
 METADATA_KEY = "l2obench"
 """Of our part of a checkpoint's metadata."""
 
@@ -97,12 +96,12 @@ def shipped_checkpoints(group: str = "") -> list[str]:
         return []
     names = [item.name for item in (resources.files("l2obench.optimizers") / "checkpoints" / group).iterdir()]
     prefix = f"{group}/" if group else ""
-    return sorted(prefix + name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
+    return sorted(prefix + name.removesuffix(TENSOR_FILE_SUFFIX) for name in names if name.endswith(TENSOR_FILE_SUFFIX))
 
 
 def rule_of_checkpoint(name: str) -> str:
     """The rule that a shipped checkpoint belongs to, from the header of its file."""
-    content = (resources.files("l2obench.optimizers") / "checkpoints" / f"{name}{SUFFIX}").read_bytes()
+    content = (resources.files("l2obench.optimizers") / "checkpoints" / f"{name}{TENSOR_FILE_SUFFIX}").read_bytes()
     return str(parse_metadata(content, METADATA_KEY)["optimizer"])
 
 

@@ -5,6 +5,8 @@ Tasks know neither the optimizers nor the engine.
 
 from importlib import resources
 
+from l2obench.foundation.tensor_metadata import TENSOR_FILE_SUFFIX
+
 FAMILIES = {
     "quadratic": ("l2obench.tasks.quadratic:Quadratic", "random quadratics ‖Wθ − y‖²"),
     "mnist-mlp": ("l2obench.tasks.mnist:MnistMlp", "multilayer perceptron on MNIST digits"),
@@ -35,11 +37,9 @@ FAMILIES = {
 }
 """Name → (module:class, summary). Modules are imported when a task is asked for."""
 
-SUFFIX = ".safetensors"
-
 
 def shipped_starts(family: str) -> list[str]:
     """Names of the starts that come with the package for a family."""
     folder = resources.files("l2obench.tasks") / "starts" / family
     names = [item.name for item in folder.iterdir()] if folder.is_dir() else []
-    return sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
+    return sorted(name.removesuffix(TENSOR_FILE_SUFFIX) for name in names if name.endswith(TENSOR_FILE_SUFFIX))

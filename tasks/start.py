@@ -14,9 +14,9 @@ from safetensors.torch import save
 
 from l2obench.foundation.regular_file import FileRefused
 from l2obench.foundation.tensor_file import read_tensor_file, require_tensors
-from l2obench.foundation.tensor_metadata import MetadataError, TensorFileError
+from l2obench.foundation.tensor_metadata import TENSOR_FILE_SUFFIX, MetadataError, TensorFileError
 from l2obench.foundation.tensors import Tensors
-from l2obench.tasks import SUFFIX, shipped_starts
+from l2obench.tasks import shipped_starts
 
 METADATA_KEY = "l2obench-start"
 FORMAT = 1
@@ -60,12 +60,12 @@ def read_start(name: str, family: str) -> Start:
         StartError: missing, unreadable, too large, not safetensors, or not made by l2obench.
     """
     path = Path(name)
-    if not name.endswith(SUFFIX):
+    if not name.endswith(TENSOR_FILE_SUFFIX):
         if name not in (known := shipped_starts(family)):
             raise StartError(
                 f"{family} has no start called {name!r}; shipped: {', '.join(known)}; or give a .safetensors file"
             )
-        path = Path(str(resources.files("l2obench.tasks") / "starts" / family / f"{name}{SUFFIX}"))
+        path = Path(str(resources.files("l2obench.tasks") / "starts" / family / f"{name}{TENSOR_FILE_SUFFIX}"))
     try:
         file = read_tensor_file(path, MAX_BYTES, METADATA_KEY, MAX_HEADER_BYTES)
     except MetadataError as error:

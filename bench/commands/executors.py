@@ -80,9 +80,9 @@ def _amounts(text: str) -> dict[str, float]:
 
 def _checkpoints(cells: "Sequence[Cell]") -> dict[str, bytes]:
     """The checkpoint files that optimizers name by path: workers elsewhere have none of them."""
-    from l2obench.optimizers import SUFFIX
+    from l2obench.foundation.tensor_metadata import TENSOR_FILE_SUFFIX
 
     fields = ("checkpoint", "conv", "fc")
     named = {getattr(cell.optimizer, field, None) for cell in cells for field in fields}
-    paths = sorted(name for name in named if isinstance(name, str) and name.endswith(SUFFIX))
+    paths = sorted(name for name in named if isinstance(name, str) and name.endswith(TENSOR_FILE_SUFFIX))
     return {path: Path(path).read_bytes() for path in paths}

@@ -18,11 +18,11 @@ def import_velo(
     Then -o 'velo[checkpoint=FILE]' runs it.
     """
     from l2obench.bench.store.files import write_atomically
-    from l2obench.optimizers import SUFFIX
+    from l2obench.foundation.tensor_metadata import TENSOR_FILE_SUFFIX
     from l2obench.optimizers.learned.velo_weights import convert
 
-    if out.suffix != SUFFIX:
-        raise TyperException(f"{out} is to be a {SUFFIX} file")
+    if out.suffix != TENSOR_FILE_SUFFIX:
+        raise TyperException(f"{out} is to be a {TENSOR_FILE_SUFFIX} file")
     content = convert(source)
     try:
         write_atomically(out, content)

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from l2obench.foundation.regular_file import FileRefused, read_regular_file
 from l2obench.foundation.tensor_file import parse_tensor_file, require_tensors
-from l2obench.foundation.tensor_metadata import MetadataError, TensorFileError
-from l2obench.optimizers import METADATA_KEY, SUFFIX, shipped_checkpoints
+from l2obench.foundation.tensor_metadata import TENSOR_FILE_SUFFIX, MetadataError, TensorFileError
+from l2obench.optimizers import METADATA_KEY, shipped_checkpoints
 
 FORMAT = 1
 MAX_BYTES = 64 * 2**20
@@ -93,12 +93,12 @@ def encode_checkpoint(
 def _content(name: str) -> bytes:
     """The bytes of a shipped checkpoint or of a file."""
     path = Path(name)
-    if not name.endswith(SUFFIX):
+    if not name.endswith(TENSOR_FILE_SUFFIX):
         group, _, _ = name.rpartition("/")
         if name not in shipped_checkpoints(group):
             known = ", ".join(shipped_checkpoints())
             raise CheckpointError(f"no checkpoint is called {name!r}; shipped: {known}; or give a .safetensors file")
-        path = Path(str(resources.files("l2obench.optimizers") / "checkpoints" / f"{name}{SUFFIX}"))
+        path = Path(str(resources.files("l2obench.optimizers") / "checkpoints" / f"{name}{TENSOR_FILE_SUFFIX}"))
     try:
         return read_regular_file(path, MAX_BYTES)
     except FileRefused as error:

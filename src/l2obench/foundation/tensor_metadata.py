@@ -7,6 +7,7 @@ Nothing here needs torch, so that a program can list files quickly. Source: the 
 import json
 from typing import Any
 
+TENSOR_FILE_SUFFIX = ".safetensors"
 LENGTH_BYTES = 8
 # What the safetensors library itself accepts; parsing a header takes many times its size in memory.
 LARGEST_HEADER_BYTES = 100_000_000
