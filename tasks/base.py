@@ -52,6 +52,8 @@ class Task(BaseModel, ABC):
     tolerance: ClassVar[float] = 0.02
     """By how much of itself the final loss may grow before `l2obench check` calls it a regression: what nobody who
     uses the task would mind. Noise needs no room here, the check's intervals take care of it."""
+    floor: ClassVar[float] = 1e-12
+    """The final loss at or below which differences are float32 rounding: comparisons count such losses as equal."""
     groups: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Names of parameters by kind of layer (`conv`, `fc`), for optimizers that treat the kinds differently."""
 

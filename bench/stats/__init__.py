@@ -10,6 +10,7 @@ from l2obench.bench.stats.intervals import (
     median,
     ratio_of_means,
 )
+from l2obench.bench.stats.pairs import FLOOR
 from l2obench.bench.stats.proportions import (
     Proportions,
     mean_over_tasks,
@@ -21,17 +22,25 @@ from l2obench.bench.stats.proportions import (
 from l2obench.bench.stats.reaching import relative_cost, smoothed, speed_up, steps_to_seconds, steps_to_target
 from l2obench.bench.stats.significance import holm, paired_test
 from l2obench.bench.stats.targets import REFERENCE, Target, TargetError, stored_targets
+from l2obench.bench.stats.verdict import OUTCOMES, Outcome, PairedComparison, Verdict, compare_losses, decide, verdict
 
 __all__ = [
     "CONFIDENCE",
+    "FLOOR",
+    "OUTCOMES",
     "REFERENCE",
     "RESAMPLES",
     "SEED",
     "Interval",
+    "Outcome",
+    "PairedComparison",
     "Proportions",
     "Target",
     "TargetError",
+    "Verdict",
     "bootstrap",
+    "compare_losses",
+    "decide",
     "holm",
     "interquartile_mean",
     "mean_over_tasks",
@@ -46,6 +55,7 @@ __all__ = [
     "steps_to_seconds",
     "steps_to_target",
     "stored_targets",
+    "verdict",
     "wilson",
     "wins",
 ]

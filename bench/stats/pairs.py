@@ -1,0 +1,74 @@
+"""Pairs of final losses as numbers that can be ranked: log ratios, or differences where a loss is negative.
+
+Losses at the floor, tied, negative and infinite ones have a defined place (docs/protocol.md, "Losses without a ratio").
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Measure = Literal["ratio", "difference"]
+
+FLOOR = 1e-12
+"""Loss at or below which differences are rounding, where a task states none: `Task.floor` has this default."""
+
+# Log ratios are multiples of this. Their sums, halves and differences are then exact, so that values that are equal
+# on paper tie. A factor of 1 ± 1e-9 is far below the precision of a float32 loss, 6e-8.
+GRID = 2.0**-30
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Two optimizers on the same seeds."""
+
+    first: Floats
+    """Final losses `[seeds]`, none below the floor if the measure is a ratio; infinite for a failure."""
+    second: Floats
+    measure: Measure
+    contrasts: Floats
+    """What is ranked, `[seeds]`: log(first / second), or first − second; positive where the first is worse."""
+
+
+def pair_losses(first: ArrayLike, second: ArrayLike, floor: float = FLOOR) -> Pairs:
+    """Put two optimizers' final losses on the same seeds side by side.
+
+    A loss that is not a number is a failure, and infinite. Where both are infinite the pair is tied; where one is, it
+    differs by more than any finite pair. A loss at or below the floor counts as the floor: two of them are tied. If a
+    loss lies below −floor, ratios have no meaning: all pairs are then compared by their differences, and pairs within
+    the floor of each other are tied.
+
+    Args:
+        first: final losses `[seeds]`.
+        second: those of the other optimizer on the same seeds, `[seeds]`.
+        floor: the loss at or below which differences are rounding, 0 or more.
+
+    Raises:
+        ValueError: the sides differ in shape, or the floor is negative or not finite.
+
+    Example:
+        >>> pair_losses([2.0, 0.0, float("inf")], [1.0, 0.0, 1.0]).contrasts.round(3).tolist()
+        [0.693, 0.0, inf]
+    """
+    own, other = (_as_losses(side) for side in (first, second))
+    if own.shape != other.shape or own.ndim != 1:
+        raise ValueError(f"expected two paired samples of losses, got shapes {own.shape} and {other.shape}")
+    if not 0 <= floor < np.inf:
+        raise ValueError(f"floor must be a finite number of 0 or more, got {floor}")
+    if own.size and min(own.min(), other.min()) < -floor:
+        with np.errstate(over="ignore", invalid="ignore"):  # near the largest number, and ∞ − ∞
+            differences = own - other
+        tied = (own == other) | (np.abs(differences) <= floor)
+        return Pairs(own, other, "difference", np.where(tied, 0.0, differences))
+    own, other = np.maximum(own, floor), np.maximum(other, floor)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.log(own) - np.log(other)
+    ratios = np.where(own == other, 0.0, np.round(ratios / GRID) * GRID)
+    return Pairs(own, other, "ratio", ratios + 0.0)
+
+
+def _as_losses(values: ArrayLike) -> Floats:
+    losses = np.asarray(values, dtype=np.float64)
+    return np.where(np.isnan(losses), np.inf, losses)
