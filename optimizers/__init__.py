@@ -76,6 +76,13 @@ RULES = {
         "l2obench.optimizers.learned.velo:VeLO",
         "an LSTM for each tensor that mixes the perceptron of its coordinates",
     ),
+    "celo": (
+        "l2obench.optimizers.learned.celo:Celo",
+        "a perceptron for every coordinate, one learned schedule for all",
+    ),
+    "celo-adam": ("l2obench.optimizers.learned.celo_adam:CeloAdam", "Adam under the learned schedule of Celo"),
+    "celo2": ("l2obench.optimizers.learned.celo2:Celo2", "a learned direction, orthogonalised; Adam for vectors"),
+    "celo2-base": ("l2obench.optimizers.learned.celo2:Celo2Base", "a learned direction of size 1 for every tensor"),
     "learned-adam": ("l2obench.optimizers.learned.learned_adam:LearnedAdam", "Adam with learned hyperparameters"),
 }
 """Name → (module:class, summary). Modules are imported when a rule is asked for."""

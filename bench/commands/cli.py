@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from l2obench.bench.commands.check import check
-from l2obench.bench.commands.import_velo import import_velo
+from l2obench.bench.commands.import_weights import import_weights
 from l2obench.bench.commands.info import info
 from l2obench.bench.commands.list import list_
 from l2obench.bench.commands.options import show_version
@@ -56,7 +56,7 @@ app.command()(targets)
 app.command("list")(list_)
 app.command()(info)
 app.command()(prepare)
-app.command("import-velo")(import_velo)
+app.command("import-weights")(import_weights)
 app.command("test-plugin")(check_plugin)
 
 

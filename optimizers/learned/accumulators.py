@@ -24,9 +24,9 @@ class Accumulators:
     square: Tensor
     """v, `[seeds, settings, ...]`."""
     inverse_root: Tensor
-    """1 / √(v + 1e-6)."""
+    """q = 1 / √(v + ε)."""
     directions: Tensor
-    """m / √(v + 1e-6) for each m."""
+    """m q for each m."""
     rows: Tensor
     """r: means of squares over the largest dimension, which is kept with size 1; w for vectors and scalars."""
     columns: Tensor
@@ -43,10 +43,15 @@ class Accumulators:
         return [part.expand_as(self.momenta) for part in parts]
 
 
-def initial_accumulators(param: Tensor) -> State:
-    """The accumulators before the first gradient."""
+def initial_accumulators(param: Tensor, outputs_are_largest: bool = False) -> State:
+    """The accumulators before the first gradient.
+
+    Args:
+        param: `[seeds, settings, ...]`.
+        outputs_are_largest: as in `accumulate`.
+    """
     zeros = {"momenta": param.new_zeros(len(MOMENTUM_DECAYS), *param.shape), "square": torch.zeros_like(param)}
-    if (dims := _factored(param)) is None:
+    if (dims := _factored(param, outputs_are_largest)) is None:
         return {**zeros, "rows": param.new_zeros(len(FACTORED_DECAYS), *param.shape)}
     second, largest = dims
     means = {"rows": param.mean(largest, keepdim=True), "columns": param.mean(second, keepdim=True)}
@@ -54,7 +59,14 @@ def initial_accumulators(param: Tensor) -> State:
 
 
 def accumulate(
-    grad: Tensor, memory: State, momentum: Tensor, square: Tensor | float, factored: Tensor, smallest_of_vectors: float
+    grad: Tensor,
+    memory: State,
+    momentum: Tensor,
+    square: Tensor | float,
+    factored: Tensor,
+    smallest_of_vectors: float,
+    epsilon: float = 1e-6,
+    outputs_are_largest: bool = False,
 ) -> tuple[Accumulators, State]:
     """What is known of a tensor once its gradient has been seen, and its accumulators.
 
@@ -71,13 +83,17 @@ def accumulate(
         square: 1 − β for v.
         factored: 1 − β for each r and c.
         smallest_of_vectors: what is added to w for the momenta's s.
+        epsilon: ε beside v, under the root.
+        outputs_are_largest: of dimensions of equal size, outputs count as the largest and inputs as the next one. This
+            is what published weights were trained with; torch's layout has outputs first, where a later dimension
+            would otherwise count as the larger one.
     """
     momenta = blend(memory["momenta"], grad.expand_as(memory["momenta"]), momentum)
     squared = grad * grad
     average = blend(memory["square"], squared, square)
-    inverse_root = (average + 1e-6).rsqrt()
+    inverse_root = (average + epsilon).rsqrt()
     squared = squared + 1e-30
-    if (dims := _factored(grad)) is None:
+    if (dims := _factored(grad, outputs_are_largest)) is None:
         rows = columns = blend(memory["rows"], squared.expand_as(memory["rows"]), factored)
         of_grad, of_momenta = ((rows + small).rsqrt() for small in (SMALLEST, smallest_of_vectors))
         factors = {"rows": rows}
@@ -104,13 +120,16 @@ def accumulate(
     return seen, {"momenta": momenta, "square": average, **factors}
 
 
-def _factored(stacked: Tensor) -> tuple[int, int] | None:
-    """The second largest and the largest dimension of `[seeds, settings, ...]` (of equals, the later one is larger).
+def _factored(stacked: Tensor, outputs_are_largest: bool) -> tuple[int, int] | None:
+    """The second largest and the largest dimension of `[seeds, settings, outputs, inputs, ...]`.
 
-    None for vectors and scalars, which are not factored.
+    None for vectors and scalars, which are not factored. Of dimensions of equal size the later one counts as larger;
+    with `outputs_are_largest` outputs do, then inputs, then the later one.
     """
     sizes = stacked.shape[2:]
     if len(sizes) < 2:
         return None
-    *_, second, largest = sorted(range(len(sizes)), key=sizes.__getitem__)
+    # The order in which ties are broken: jax has filters as [height, width, inputs, outputs].
+    order = [*range(2, len(sizes)), 1, 0] if outputs_are_largest else range(len(sizes))
+    *_, second, largest = sorted(order, key=sizes.__getitem__)
     return second + 2, largest + 2

@@ -6,14 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgpack
-import numpy as np
 import pytest
 import torch
 from pydantic import PrivateAttr
 from safetensors.torch import load_file
 
-from l2obench.bench.commands.cli import main
 from l2obench.bench.measure.timing import time_steps
 from l2obench.bench.measure.updates import proposals
 from l2obench.bench.metatrain.estimators.bptt_gradient import truncated_bptt
@@ -23,13 +20,12 @@ from l2obench.bench.rollout.loop import rollout, start
 from l2obench.bench.rollout.problems import Problems
 from l2obench.optimizers.base import State, Tensors
 from l2obench.optimizers.designed.adam import Adam
-from l2obench.optimizers.learned.checkpoint import CheckpointError
 from l2obench.optimizers.learned.velo import VeLO
-from l2obench.optimizers.learned.velo_weights import convert
+from l2obench.optimizers.published.conversion import convert
 from l2obench.tasks.quadratic import Quadratic
 
 HERE = Path(__file__).parent
-WEIGHTS, TRACE = HERE / "velo_reference.msgpack", HERE / "velo_reference.safetensors"
+WEIGHTS, TRACE = HERE.parent / "published" / "velo_reference.msgpack", HERE / "velo_reference.safetensors"
 HORIZON = 12
 
 
@@ -37,17 +33,25 @@ HORIZON = 12
 def reference(tmp_path: Path) -> VeLO:
     """The reference's weights, converted."""
     path = tmp_path / "velo.safetensors"
-    path.write_bytes(convert(WEIGHTS))
+    path.write_bytes(convert(WEIGHTS)[1])
     return VeLO(checkpoint=str(path))
 
 
 def trace() -> Iterator[tuple[Tensors, Tensors, torch.Tensor, Tensors]]:
-    """Parameters, gradients, loss and the parameters after it, of each step, as one replica."""
+    """Parameters, gradients, loss and the parameters after it, of each step, as one replica in our layout.
+
+    The reference has matrices as [inputs, outputs] and kernels as [height, width, inputs, outputs].
+    """
     stored = load_file(TRACE)
+    orders = {2: (1, 0), 4: (3, 2, 0, 1)}
 
     def of(step: int, part: str) -> Tensors:
         prefix = f"{step}/{part}/"
-        return {name.removeprefix(prefix): v[None, None] for name, v in stored.items() if name.startswith(prefix)}
+        return {
+            name.removeprefix(prefix): v.permute(orders.get(v.ndim, tuple(range(v.ndim))))[None, None]
+            for name, v in stored.items()
+            if name.startswith(prefix)
+        }
 
     for step in range(10):
         yield of(step, "params"), of(step, "grads"), stored[f"{step}/loss"].reshape(1, 1), of(step + 1, "params")
@@ -201,94 +205,3 @@ def test_whoever_asks_for_updates_tells_it() -> None:
     walk = imitation.begin(problems, small(), random := torch.Generator().manual_seed(0))
     estimate = imitation.advance(problems, small(), walk, torch.ones(3), random)
     assert any(grad.abs().max() > 0 for grad in estimate.meta_grads.values())
-
-
-def test_the_command_converts_weights_to_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Bare meta-parameters, as `theta.state` has them, give the same as those in a published file."""
-    tree = msgpack.unpackb(WEIGHTS.read_bytes())
-    bare = tmp_path / "theta.state"
-    bare.write_bytes(msgpack.packb(tree["params"]))
-    rules = []
-    for source in (WEIGHTS, bare):
-        out = tmp_path / f"{source.name}.safetensors"
-        assert run_command("import-velo", source, out) == 0
-        rules.append(VeLO(checkpoint=str(out)))
-        assert str(out) in capsys.readouterr().out
-    assert (rules[0].hidden, rules[0].bank) == (8, 6)
-    for name, value in rules[0].meta_parameters.items():
-        assert torch.equal(value, rules[1].meta_parameters[name])
-    assert rules[0].recipe["converted_from"] == WEIGHTS.name
-
-
-def damaged() -> Iterator[tuple[str, bytes, str]]:
-    """Files that are not VeLO's weights, and what is said of them."""
-
-    def array(values: Any, kind: str = "float32") -> msgpack.ExtType:
-        values = np.asarray(values, dtype=kind)
-        return msgpack.ExtType(1, msgpack.packb((values.shape, kind, values.tobytes())))
-
-    def changed(group: str, name: str, part: str, value: Any) -> bytes:
-        tree = msgpack.unpackb(WEIGHTS.read_bytes())
-        tree["params"][group][name][part] = value
-        return bytes(msgpack.packb(tree))
-
-    rnn = "rnn_params"
-    yield "cut short", WEIGHTS.read_bytes()[:-9], "no msgpack file of flax"
-    yield "no file of msgpack", b"\xc1", "no msgpack file of flax"
-    yield "a pickle", b"\x80\x04K\x01.", "no msgpack file of flax"
-    yield "something else", msgpack.packb({"params": {"layers": 1}}), "holds no weights of VeLO"
-    yield "a list", msgpack.packb([1, 2]), "holds no weights of VeLO"
-    yield "a long list", msgpack.packb([1] * 2000), "no msgpack file of flax"
-    yield "half precision", changed(rnn, "linear", "b", array(np.ones(8), "float16")), "no array of float32"
-    yield (
-        "false size",
-        changed(rnn, "linear", "b", msgpack.ExtType(1, msgpack.packb(((9,), "float32", b"1234")))),
-        ("linear/b is no array of float32"),
-    )
-    yield "no array", changed(rnn, "linear", "b", msgpack.ExtType(1, msgpack.packb(7))), "no msgpack file of flax"
-    yield "another shape", changed(rnn, "linear_1", "b", array(np.ones(9))), r"linear_1/b is \[9\], expected \[8\]"
-    yield "unknown name", changed(rnn, "linear", "c", array(np.ones(9))), "linear/c'] missing or unknown"
-    yield "not finite", changed(rnn, "linear", "b", array(np.full(8, np.nan))), "not finite"
-    yield "no matrix", changed(rnn, "rnn_to_controls", "w", array(np.ones(8))), "no matrix of a usable size"
-    yield "too wide", changed(rnn, "rnn_to_controls", "w", array(np.ones((1025, 1)))), "no matrix of a usable size"
-
-
-@pytest.mark.parametrize(("content", "message"), [pytest.param(*rest, id=name) for name, *rest in damaged()])
-def test_other_files_are_refused_in_one_line(content: bytes, message: str, tmp_path: Path) -> None:
-    path = tmp_path / "theta.state"
-    path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=message.replace("']", "'\\]")) as caught:
-        convert(path)
-    assert "\n" not in str(caught.value)
-
-
-def test_large_files_and_missing_ones_are_not_read(tmp_path: Path) -> None:
-    path = tmp_path / "theta.state"
-    with pytest.raises(CheckpointError, match="cannot be read: No such file"):
-        convert(path)
-    with path.open("wb") as file:
-        file.truncate(2**30)
-    with pytest.raises(CheckpointError, match=r"has 1,073,741,824 bytes; VeLO's weights have at most 67,108,864"):
-        convert(path)
-
-
-def test_without_msgpack_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(CheckpointError, match=r"pip install 'l2obench\[velo\]'"):
-        convert(WEIGHTS)
-
-
-def test_the_command_writes_checkpoints_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command("import-velo", WEIGHTS, tmp_path / "velo.npz") == 2
-    assert "is to be a .safetensors file" in capsys.readouterr().err
-    assert run_command("import-velo", WEIGHTS, tmp_path / "nowhere" / "velo.safetensors") == 2
-    assert "cannot be written: No such file" in capsys.readouterr().err
-
-
-def run_command(*arguments: object) -> Any:
-    """The exit code of `l2obench` with these arguments."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["l2obench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exited:
-            main()
-    return exited.value.code

@@ -1,0 +1,36 @@
+"""`l2obench import-weights`: published weights as a checkpoint."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+
+def import_weights(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="The published file: VeLO's or Celo's theta.state (or params), or Celo2's weights as .safetensors."
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(help="The checkpoint to write, a .safetensors file.")],
+) -> None:
+    """Convert published weights of VeLO, Celo, Celo-Adam or Celo2 to a checkpoint.
+
+    The file itself tells whose weights it holds. The checkpoint keeps the file's name, hash, source and licence.
+
+    Example: l2obench import-weights theta.state celo.safetensors; then -o 'celo[checkpoint=celo.safetensors]' runs it.
+    """
+    from l2obench.bench.store.files import write_atomically
+    from l2obench.foundation.tensor_metadata import TENSOR_FILE_SUFFIX
+    from l2obench.optimizers.published.conversion import convert
+
+    if out.suffix != TENSOR_FILE_SUFFIX:
+        raise TyperException(f"OUT must be a {TENSOR_FILE_SUFFIX} file, got {out}. Try: {out.stem}{TENSOR_FILE_SUFFIX}")
+    name, content = convert(source)
+    try:
+        write_atomically(out, content)
+    except OSError as error:
+        raise TyperException(f"{out} cannot be written: {error.strerror}") from error
+    print(f"Checkpoint written to {out}. Use it as: -o '{name}[checkpoint={out}]'")

@@ -1,0 +1,1 @@
+"""Weights that others have published, and how they become checkpoints of ours."""
