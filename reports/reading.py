@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from l2obench.bench.store.run_folder import CELL_KEY, Kind, Run
+from l2obench.bench.store.run_folder import CELL_KEY, Kind, RunFolder
 
 CLOCKS = ["grad_seconds", "update_seconds"]
 
@@ -42,7 +42,7 @@ def read_results(folders: Sequence[str | Path]) -> Results:
     """
     if not folders:
         raise ReportError("no run was named; give at least one results folder")
-    runs = {label: Run(folder) for label, folder in _labelled(folders).items()}
+    runs = {label: RunFolder(folder) for label, folder in _labelled(folders).items()}
     manifests = {label: run.manifest for label, run in runs.items()}
     frames: dict[Kind, list[pd.DataFrame]] = {"cells": [], "tuning": [], "timing": [], "pictures": []}
     unfinished = []

@@ -77,14 +77,14 @@ def run(
     from l2obench.bench.commands.progress import ProgressDisplay
     from l2obench.bench.rollout.memory import GIB
     from l2obench.bench.run.runner import Runner
-    from l2obench.bench.store.run_folder import Run
+    from l2obench.bench.store.run_folder import RunFolder
 
     folder = out or Path("results") / name
     lines = ProgressDisplay("running")
     cells = plan.cells()
     place = choice.executor(cells, timeout, lines.show)
     runner = Runner(
-        Run(folder),
+        RunFolder(folder),
         cells,
         device=device,
         force=force,

@@ -18,9 +18,9 @@ def targets(
     """
     from l2obench.bench.stats.targets import TargetError, format_targets, make_targets, parse_targets
     from l2obench.bench.store.files import write_atomically
-    from l2obench.bench.store.run_folder import Run, StoreError
+    from l2obench.bench.store.run_folder import RunFolder, StoreError
 
-    results = Run(run)
+    results = RunFolder(run)
     environment = results.manifest.get("environment") or {}
     commit = str(environment.get("commit") or "unknown") + ("+" if environment.get("dirty") else "")
     made = make_targets(results.read("cells"), commit)

@@ -55,7 +55,7 @@ def run_checkpoints(
         CheckpointError, StoreError, UnknownName: what is wrong, what was expected.
     """
     from l2obench.bench.run.runner import Runner
-    from l2obench.bench.store.run_folder import Run
+    from l2obench.bench.store.run_folder import RunFolder
 
     base, head = _optimizer(old, rule), _optimizer(new, rule)
     if base.name != head.name:
@@ -64,7 +64,7 @@ def run_checkpoints(
     cells = plan.narrowed(list(tasks) or None, [identity_of(base), identity_of(head)], seeds).cells()
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     about = {"suite": "gate", "description": suite.description, "command": f"check {new} against {old}"}
-    outcome = Runner(Run(folder), cells, device=device, report=report).execute({**about, "started": started})
+    outcome = Runner(RunFolder(folder), cells, device=device, report=report).execute({**about, "started": started})
     for line in outcome.errors:
         report(line)
     wanted = {identity_of(at.task) for at in cells}

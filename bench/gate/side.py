@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from l2obench.bench.store.run_folder import CELL_KEY, Run, StoreError, read_file
+from l2obench.bench.store.run_folder import CELL_KEY, RunFolder, StoreError, read_file
 
 Key = tuple[str, str, str]
 
@@ -47,23 +47,23 @@ def read_side(path: Path) -> list[Recorded]:
         return _read_single(path)
     if not path.exists():
         raise StoreError(f"{path} does not exist; expected a run, a folder of runs or a Parquet file of results")
-    if Run(path).exists():
+    if RunFolder(path).exists():
         return _read_run(path)
-    runs = sorted(child for child in path.iterdir() if child.is_dir() and Run(child).exists())
+    runs = sorted(child for child in path.iterdir() if child.is_dir() and RunFolder(child).exists())
     if not runs:
-        _ = Run(path).manifest  # says that it is no run
+        _ = RunFolder(path).manifest  # says that it is no run
     return [cell for run in runs for cell in _read_run(run)]
 
 
 def _read_run(folder: Path) -> list[Recorded]:
-    run = Run(folder)
+    run = RunFolder(folder)
     manifest = run.manifest
     return _cells(run.read("cells"), manifest, str(folder), run.read("timing"))
 
 
 def _read_single(path: Path) -> list[Recorded]:
     """One file; where it lies in a run, what the run's manifest and timing say still holds."""
-    frame, run = read_file(path, "cells"), Run(path.resolve().parent.parent)
+    frame, run = read_file(path, "cells"), RunFolder(path.resolve().parent.parent)
     if path.resolve().parent.name == "cells" and run.exists():
         return _cells(frame, run.manifest, str(run.folder), run.read("timing"))
     return _cells(frame, {}, str(path), pd.DataFrame(columns=["task", "optimizer", "grad_seconds", "update_seconds"]))

@@ -13,7 +13,7 @@ from l2obench.bench.failures import Failure
 from l2obench.bench.measure import tuning
 from l2obench.bench.run import jobs
 from l2obench.bench.run.work import Assignment, is_foreign
-from l2obench.bench.store.run_folder import FORMAT, Run, cell_name
+from l2obench.bench.store.run_folder import FORMAT, RunFolder, cell_name
 from l2obench.optimizers.base import Optimizer
 from l2obench.optimizers.bridged.torch_optim import TorchOptimizer
 
@@ -49,7 +49,7 @@ def identified(cell: Cell) -> dict[str, Any]:
 
 def chain(
     cell: Cell,
-    run: Run,
+    run: RunFolder,
     clock: dict[str, Any],
     *,
     device: str,
@@ -107,7 +107,9 @@ def chain(
     return rows
 
 
-def _tuned(cell: Cell, run: Run, options: dict[str, Any], force: bool) -> Generator[Assignment, Any, tuning.Tuning]:
+def _tuned(
+    cell: Cell, run: RunFolder, options: dict[str, Any], force: bool
+) -> Generator[Assignment, Any, tuning.Tuning]:
     """The tuning of a cell, from its file if it is finished."""
     name, description = cell_name(*cell.key), describe(cell, options["device"], options["compile"])
     del description["seeds"]

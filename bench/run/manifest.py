@@ -6,12 +6,12 @@ from typing import Any
 from l2obench.bench.config.suite import Cell
 from l2obench.bench.measure.costs import optimizer_costs, task_costs
 from l2obench.bench.store.environment import environment
-from l2obench.bench.store.run_folder import Run
+from l2obench.bench.store.run_folder import RunFolder
 from l2obench.optimizers.learned.base import LearnedOptimizer
 
 
 def manifest(
-    run: Run, about: Mapping[str, Any], cells: Sequence[Cell], sources: Mapping[str, dict[str, Any]], device: str
+    run: RunFolder, about: Mapping[str, Any], cells: Sequence[Cell], sources: Mapping[str, dict[str, Any]], device: str
 ) -> dict[str, Any]:
     """What this start is, and what earlier ones in the folder were: their cells and sources stay in it.
 

@@ -20,7 +20,7 @@ from l2obench.bench.run.executors.base import Executor, run_chains
 from l2obench.bench.run.executors.serial import SerialExecutor
 from l2obench.bench.run.manifest import manifest
 from l2obench.bench.run.work import Assignment, Work, is_foreign
-from l2obench.bench.store.run_folder import FORMAT, UNEXPECTED, Run, StoreError, cell_name
+from l2obench.bench.store.run_folder import FORMAT, UNEXPECTED, RunFolder, StoreError, cell_name
 from l2obench.optimizers.base import Optimizer
 from l2obench.tasks.base import Task
 
@@ -60,7 +60,7 @@ class Runner:
 
     def __init__(
         self,
-        run: Run,
+        run: RunFolder,
         cells: list[Cell],
         *,
         device: str = "cpu",

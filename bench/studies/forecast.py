@@ -22,7 +22,7 @@ from l2obench.bench.run.executors.base import Executor, run_chains
 from l2obench.bench.run.executors.dask import DaskExecutor
 from l2obench.bench.run.executors.serial import SerialExecutor
 from l2obench.bench.run.work import Answer
-from l2obench.bench.store.run_folder import Run, cell_name
+from l2obench.bench.store.run_folder import RunFolder, cell_name
 from l2obench.optimizers.designed.sgd import SGD
 from l2obench.tasks.quadratic import Quadratic
 
@@ -83,7 +83,7 @@ def simulated(chains: Sequence[Sequence[float]], workers: int, overhead: float) 
 
 def _compute(cells: Sequence[Cell], executor: Executor) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(Path(folder))
+        run = RunFolder(Path(folder))
         run.begin({})
         for cell, rows in run_chains(executor, ((cell, chain(cell, run, {}, device="cpu")) for cell in cells)):
             for row in rows:

@@ -20,7 +20,7 @@ from l2obench.bench.config.suite import Cell, load_suite
 from l2obench.bench.metatrain.session import Session
 from l2obench.bench.run.runner import Runner
 from l2obench.bench.store.files import write_atomically
-from l2obench.bench.store.run_folder import Run
+from l2obench.bench.store.run_folder import RunFolder
 from l2obench.bench.studies.mistakes import WithoutPreprocessing, perturbed, with_swapped_gates
 from l2obench.optimizers.learned.checkpoint import Checkpoint, encode_checkpoint, read_checkpoint
 
@@ -34,8 +34,8 @@ SAVE_EVERY = 10
 class Pool:
     """What a pool's run holds, by the identities of its optimizers: who stands against whom."""
 
-    run: Run
-    rounded: Run
+    run: RunFolder
+    rounded: RunFolder
     """The shipped checkpoint again, its replicas batched otherwise, so that sums are rounded in another order."""
     shipped: str
     mistakes: dict[str, list[tuple[str, str]]]
@@ -81,11 +81,11 @@ def build(name: str, folder: Path, draws: int, most_seeds: int, report: Callable
         for optimizer in optimizers
         for at in tasks
     ]
-    run = Run(here / "run")
+    run = RunFolder(here / "run")
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     about = {"suite": "gate", "description": f"the gate's error rates: {name}", "command": "", "started": started}
     Runner(run, cells, report=report).execute(about)
-    rounded = Run(here / "rounded")
+    rounded = RunFolder(here / "rounded")
     again = [cell for cell in cells if identity_of(cell.optimizer) == shipped]
     Runner(rounded, again, seeds_at_once=max(1, min(cell.seeds for cell in again) // 3), report=report).execute(about)
     return Pool(run, rounded, shipped, mistakes)

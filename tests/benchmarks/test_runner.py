@@ -12,7 +12,7 @@ from l2obench.bench.config.suite import Suite, load_suite
 from l2obench.bench.measure import timing, tuning
 from l2obench.bench.run import jobs
 from l2obench.bench.run.runner import Runner
-from l2obench.bench.store.run_folder import Run
+from l2obench.bench.store.run_folder import RunFolder
 from tests.benchmarks.clock import cpu_seconds
 from tests.benchmarks.table import Row
 
@@ -41,7 +41,7 @@ def share_in_rollouts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
         for module in (jobs, tuning):
             monkeypatch.setattr(module, "rollout", clocked(module.rollout))  # type: ignore[attr-defined]
         monkeypatch.setattr(timing, "time_steps", clocked(timing.time_steps))
-        runner = Runner(Run(tmp_path), suite.cells())
+        runner = Runner(RunFolder(tmp_path), suite.cells())
         began = cpu_seconds()
         outcome = runner.execute({})
         seconds = cpu_seconds() - began

@@ -18,7 +18,7 @@ from l2obench.bench.config.suite import Cell, make_suite
 from l2obench.bench.run.executors.base import ExecutorError
 from l2obench.bench.run.executors.dask import DaskExecutor
 from l2obench.bench.run.runner import Runner
-from l2obench.bench.store.run_folder import Run
+from l2obench.bench.store.run_folder import RunFolder
 from tests.faults.processes import assert_same
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ def cells(count: int, horizon: int) -> list[Cell]:
 
 def test_a_worker_killed_every_five_seconds(tmp_path: Path) -> None:
     planned = cells(40, 2000)
-    Runner(Run(tmp_path / "undisturbed"), planned).execute({"suite": "test"})
+    Runner(RunFolder(tmp_path / "undisturbed"), planned).execute({"suite": "test"})
     kills, over = 0, threading.Event()
     with distributed.LocalCluster(
         n_workers=3, threads_per_worker=1, dashboard_address=None, silence_logs=50
@@ -55,9 +55,9 @@ def test_a_worker_killed_every_five_seconds(tmp_path: Path) -> None:
         killer = threading.Thread(target=kill)
         killer.start()
         try:
-            outcome = Runner(Run(tmp_path / "it"), planned, executor=DaskExecutor(cluster.scheduler_address)).execute(
-                {"suite": "test"}
-            )
+            outcome = Runner(
+                RunFolder(tmp_path / "it"), planned, executor=DaskExecutor(cluster.scheduler_address)
+            ).execute({"suite": "test"})
         finally:
             over.set()
             killer.join()
@@ -89,8 +89,8 @@ def separate_cluster(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], st
 
 def test_a_scheduler_killed_in_the_middle_of_a_run(tmp_path: Path) -> None:
     planned = cells(12, 1000)
-    Runner(Run(tmp_path / "undisturbed"), planned).execute({"suite": "test"})
-    run = Run(tmp_path / "it")
+    Runner(RunFolder(tmp_path / "undisturbed"), planned).execute({"suite": "test"})
+    run = RunFolder(tmp_path / "it")
     with separate_cluster(tmp_path) as (scheduler, address):
 
         def kill() -> None:

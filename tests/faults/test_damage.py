@@ -23,7 +23,7 @@ from l2obench.bench.config.suite import load_suite, make_suite
 from l2obench.bench.metatrain.session import Session
 from l2obench.bench.run.manifest import manifest
 from l2obench.bench.run.runner import Runner
-from l2obench.bench.store.run_folder import SCHEMAS, Run, read_file
+from l2obench.bench.store.run_folder import SCHEMAS, RunFolder, read_file
 from l2obench.reports.page.build import _about
 from l2obench.reports.reading import _plan
 from tests.faults.processes import command
@@ -53,7 +53,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a good file of each kind."""
     folder = tmp_path_factory.mktemp("good")
     cells = make_suite("test", {"seeds": 2, "optimizers": ["sgd"], "tasks": [{"task": "quadratic[horizon=5]"}]}).cells()
-    Runner(Run(folder / "run"), cells).execute({"suite": "test"})
+    Runner(RunFolder(folder / "run"), cells).execute({"suite": "test"})
     Session(folder / "training", make_recipe(RECIPE)).run()
     (folder / "suite.toml").write_text(SUITE)
     return folder
@@ -121,7 +121,7 @@ thorough = settings(
 
 def test_parquet(good: Path, tmp_path: Path) -> None:
     (cell,) = (good / "run" / "cells").glob("*default*.parquet")
-    content, run = cell.read_bytes(), Run(tmp_path)
+    content, run = cell.read_bytes(), RunFolder(tmp_path)
     (tmp_path / "cells").mkdir()
 
     @thorough
@@ -136,7 +136,7 @@ def test_parquet(good: Path, tmp_path: Path) -> None:
 
 def test_manifest(good: Path, tmp_path: Path) -> None:
     content = (good / "run" / "manifest.json").read_bytes()
-    run, path = Run(tmp_path), tmp_path / "manifest.json"
+    run, path = RunFolder(tmp_path), tmp_path / "manifest.json"
     cells = make_suite("test", {"seeds": 2, "optimizers": ["sgd"], "tasks": [{"task": "quadratic"}]}).cells()
 
     def use() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from l2obench.bench.store.run_folder import Run
+from l2obench.bench.store.run_folder import RunFolder
 
 Rows = list[dict[str, Any]]
 Cell = Callable[..., Rows]
@@ -95,7 +95,7 @@ def write_run() -> Callable[..., Path]:
     """Writes a run: its cells, a timing pass that agrees with them, and tuning rows for the track `tuned`."""
 
     def write(folder: Path, cells: Sequence[Rows], /, **manifest: Any) -> Path:
-        run = Run(folder)
+        run = RunFolder(folder)
         about = {
             "suite": "toy",
             "description": "A toy suite",

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from l2obench.bench.store.run_folder import Run
+from l2obench.bench.store.run_folder import RunFolder
 
 RUN = ["run", "-t", "quadratic[horizon=60]", "-t", "mnist-mlp[horizon=40]", "-o", "sgd", "-o", "adam", "--seeds", "4"]
 TRAIN = ["train", "lstm[hidden=6,output_scale=1,preprocessing=none]", "-t", "quadratic[dim=4]", "--functions", "16"]
@@ -116,7 +116,7 @@ def test_interrupt_keeps_what_is_finished(
 
 def test_run_and_report(tmp_path: Path) -> None:
     l2obench(*RUN[:3], "-o", "adam", "-o", "lstm[checkpoint=quadratic]", "--seeds", "6", folder=tmp_path)
-    assert Run(tmp_path / "results" / "custom").manifest["suite"] == "custom"
+    assert RunFolder(tmp_path / "results" / "custom").manifest["suite"] == "custom"
     output = l2obench("report", "results/custom", folder=tmp_path)
     assert "lstm[checkpoint=quadratic]" in output
     assert "index.html" in output.splitlines()[-1]

@@ -24,7 +24,7 @@ from l2obench.bench.gate.effect import effects
 from l2obench.bench.gate.side import Clock, Recorded, read_side
 from l2obench.bench.gate.task_facts import task_facts
 from l2obench.bench.gate.verdict import Check, Settings, compare
-from l2obench.bench.store.run_folder import FORMAT, SCHEMAS, Run, StoreError
+from l2obench.bench.store.run_folder import FORMAT, SCHEMAS, RunFolder, StoreError
 from l2obench.bench.studies.mistakes import WithoutPreprocessing, perturbed, with_swapped_gates
 from l2obench.optimizers.learned.checkpoint import encode_checkpoint, read_checkpoint
 from l2obench.tasks.base import Task
@@ -208,7 +208,7 @@ def test_at_most_one_direction_fails(pairs: list[tuple[float, float]]) -> None:
 
 def results(folder: Path, losses: Sequence[float], task: str = "quadratic", **changes: Any) -> Path:
     """A run with one cell, as the runner writes it."""
-    run = Run(folder)
+    run = RunFolder(folder)
     run.begin({"suite": "quick", "sources": {}, "cells": []})
     rows = []
     for seed, loss in enumerate(losses):
@@ -328,7 +328,7 @@ def test_two_checkpoints_are_run_and_compared(tmp_path: Path, l2obench: Command)
     named = ["-t", "quadratic[dim=3]", "--json", "--out", "kept"]
     found = json.loads(l2obench("--checkpoint", "foreign.safetensors", *gate, *named, code=1))
     assert [at["task"] for at in found["cells"]] == ["quadratic[dim=3]"]
-    assert Run(tmp_path / "kept").read("cells")["optimizer"].nunique() == 2
+    assert RunFolder(tmp_path / "kept").read("cells")["optimizer"].nunique() == 2
 
 
 def test_a_checkpoints_rule_is_one_that_is_registered(tmp_path: Path, l2obench: Command) -> None:

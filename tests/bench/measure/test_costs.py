@@ -8,7 +8,7 @@ from l2obench.bench.config.registry import optimizer_registry, task_registry
 from l2obench.bench.config.suite import make_suite
 from l2obench.bench.measure.costs import optimizer_costs, task_costs
 from l2obench.bench.run.runner import Runner
-from l2obench.bench.store.run_folder import Run
+from l2obench.bench.store.run_folder import RunFolder
 from l2obench.optimizers.designed.sgd import SGD
 from l2obench.tasks.quadratic import Quadratic
 
@@ -56,7 +56,7 @@ def test_task_that_raises_has_no_count() -> None:
 def test_manifest_keeps_the_costs_of_earlier_starts(tmp_path: Any) -> None:
     for optimizer in ("sgd", "adam"):
         plan = {"tracks": ["default"], "seeds": 2, "optimizers": [optimizer], "tasks": [{"task": "quadratic"}]}
-        Runner(Run(tmp_path / "run"), make_suite("toy", plan).cells()).execute({"suite": "toy"})
-    costs = Run(tmp_path / "run").manifest["costs"]
+        Runner(RunFolder(tmp_path / "run"), make_suite("toy", plan).cells()).execute({"suite": "toy"})
+    costs = RunFolder(tmp_path / "run").manifest["costs"]
     assert costs["tasks"] == {"quadratic": {"parameters": 10}}
     assert {name: cost["flops_per_coordinate"] for name, cost in costs["optimizers"].items()} == {"sgd": 1, "adam": 11}

@@ -13,7 +13,7 @@ from l2obench.bench.config.suite import Cell
 from l2obench.bench.measure.pictures import SEEDS, taken_from, to_record
 from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.run.runner import Runner
-from l2obench.bench.store.run_folder import Run
+from l2obench.bench.store.run_folder import RunFolder
 from l2obench.optimizers.designed.sgd import SGD
 from l2obench.tasks.base import Problem, Task, Tensors
 
@@ -61,7 +61,7 @@ def test_what_diverged_has_no_picture_from_then_on() -> None:
 
 def test_a_run_keeps_the_pictures_of_its_first_seeds(tmp_path: Path) -> None:
     cell = Cell(Canvas(horizon=4), SGD(lr=0.25), "default", SEEDS + 2, 1)
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     Runner(run, [cell], seeds_at_once=2).execute({})
     frame = run.read("pictures")
     assert sorted(set(frame["seed"])) == list(range(SEEDS))
@@ -74,7 +74,7 @@ def test_a_run_keeps_the_pictures_of_its_first_seeds(tmp_path: Path) -> None:
 def test_a_task_without_pictures_leaves_no_file(tmp_path: Path) -> None:
     from l2obench.tasks.quadratic import Quadratic
 
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     Runner(run, [Cell(Quadratic(horizon=2), SGD(), "default", 2, 1)]).execute({})
     assert run.read("pictures").empty
     assert not list((tmp_path / "run" / "pictures").iterdir())

@@ -11,7 +11,7 @@ from l2obench.bench.config.suite import make_suite
 from l2obench.bench.rollout.compiled import KEPT, Program
 from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.run.runner import Runner
-from l2obench.bench.store.run_folder import Run, StoreError
+from l2obench.bench.store.run_folder import RunFolder, StoreError
 from l2obench.optimizers.base import Optimizer, power
 from l2obench.optimizers.bridged.torch_optim import bridge
 from l2obench.optimizers.designed.adam import Adam
@@ -110,7 +110,7 @@ def test_rules_that_torch_cannot_follow_run_step_by_step() -> None:
 def test_compiled_cells_are_not_taken_for_plain_ones(tmp_path: Path) -> None:
     plan = make_suite("small", {"optimizers": ["sgd", "torch.optim.Rprop"], "tasks": [{"task": "quadratic"}]})
     cells = plan.narrowed(None, None, 2).cells()
-    assert not Runner(Run(tmp_path), cells, compile=True).execute({}).errors
-    assert Runner(Run(tmp_path), cells, compile=True).execute({}).computed == 0
+    assert not Runner(RunFolder(tmp_path), cells, compile=True).execute({}).errors
+    assert Runner(RunFolder(tmp_path), cells, compile=True).execute({}).computed == 0
     with pytest.raises(StoreError, match="compiled was True, now None"):
-        Runner(Run(tmp_path), cells).execute({})
+        Runner(RunFolder(tmp_path), cells).execute({})

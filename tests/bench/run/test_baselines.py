@@ -9,7 +9,7 @@ import pytest
 
 from l2obench.bench.config.suite import make_suite
 from l2obench.bench.run.runner import Runner
-from l2obench.bench.store.run_folder import Run
+from l2obench.bench.store.run_folder import RunFolder
 
 LIBRARY = ["pytorch_optimizer.Lion", "pytorch_optimizer.Prodigy", "pytorch_optimizer.SOAP"]
 GROUPED = '''
@@ -51,7 +51,7 @@ def execute(folder: Path, tasks: list[str], optimizers: list[str], tracks: list[
         "optimizers": optimizers,
         "tasks": [{"task": name} for name in tasks],
     }
-    Runner(Run(folder), make_suite("test", suite).cells()).execute({"suite": "test"})
+    Runner(RunFolder(folder), make_suite("test", suite).cells()).execute({"suite": "test"})
     return pd.read_parquet(folder / "cells")
 
 

@@ -19,7 +19,7 @@ from l2obench.bench.run.executors.base import Executor, ExecutorError
 from l2obench.bench.run.executors.dask import DaskExecutor
 from l2obench.bench.run.executors.local import LocalExecutor
 from l2obench.bench.run.runner import Outcome, Runner
-from l2obench.bench.store.run_folder import Run
+from l2obench.bench.store.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[3]
 CHECKPOINT = ROOT / "optimizers" / "checkpoints" / "quadratic.safetensors"
@@ -123,7 +123,7 @@ def execute(
         "tasks": [{"task": name} for name in tasks],
     }
     cells = make_suite("test", suite).cells()
-    return Runner(Run(out), cells, executor=executor, report=report, timeout=timeout).execute({"suite": "test"})
+    return Runner(RunFolder(out), cells, executor=executor, report=report, timeout=timeout).execute({"suite": "test"})
 
 
 def table(out: str, kind: str = "cells") -> pd.DataFrame:

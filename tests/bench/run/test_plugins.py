@@ -16,7 +16,7 @@ from l2obench.bench.config.suite import make_suite
 from l2obench.bench.failures import Failure
 from l2obench.bench.run.runner import Outcome, Runner
 from l2obench.bench.run.worker import Worker
-from l2obench.bench.store.run_folder import Run
+from l2obench.bench.store.run_folder import RunFolder
 from l2obench.reports.page.build import write_report
 
 OPTIMIZERS = '''
@@ -234,7 +234,7 @@ def execute(
         "optimizers": optimizers,
         "tasks": [{"task": name} for name in tasks],
     }
-    outcome = Runner(Run(folder), make_suite("test", suite).cells(), **options).execute({"suite": "test"})  # type: ignore[arg-type]
+    outcome = Runner(RunFolder(folder), make_suite("test", suite).cells(), **options).execute({"suite": "test"})  # type: ignore[arg-type]
     return outcome, pd.read_parquet(folder / "cells")
 
 

@@ -12,7 +12,7 @@ from l2obench.bench.config.suite import Cell, make_suite
 from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.bench.run.runner import Outcome, Runner
-from l2obench.bench.store.run_folder import Run, StoreError
+from l2obench.bench.store.run_folder import RunFolder, StoreError
 from l2obench.optimizers.base import State
 from l2obench.optimizers.designed.adam import Adam
 from l2obench.optimizers.designed.sgd import SGD
@@ -29,7 +29,7 @@ SUITE = {
 
 def execute(folder: Path, cells: list[Cell] | None = None, **options: object) -> Outcome:
     cells = cells or make_suite("test", SUITE).cells()
-    return Runner(Run(folder), cells, **options).execute({"suite": "test"})  # type: ignore[arg-type]
+    return Runner(RunFolder(folder), cells, **options).execute({"suite": "test"})  # type: ignore[arg-type]
 
 
 def rows(folder: Path) -> pd.DataFrame:
@@ -201,7 +201,7 @@ def test_a_grown_suite_keeps_what_it_had(tmp_path: Path) -> None:
     for optimizers in (["sgd"], ["sgd", "adam"], ["nag"]):
         execute(tmp_path / "run", make_suite("test", small | {"optimizers": optimizers}).cells())
     assert set(rows(tmp_path / "run")["optimizer"]) == {"sgd", "adam", "nag"}
-    manifest = Run(tmp_path / "run").manifest
+    manifest = RunFolder(tmp_path / "run").manifest
     assert [cell["optimizer"] for cell in manifest["cells"]] == ["sgd", "adam", "nag"]
     assert len(manifest["starts"]) == 3
 
@@ -230,7 +230,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_manifest_says_on_what_and_with_what(finished: Path) -> None:
-    manifest = Run(finished).manifest
+    manifest = RunFolder(finished).manifest
     assert manifest["environment"]["threads"] == 1
     assert {"torch", "l2obench"} <= manifest["environment"]["versions"].keys()
     assert {"processor", "commit", "dirty", "device"} <= manifest["environment"].keys()
@@ -239,7 +239,7 @@ def test_the_manifest_says_on_what_and_with_what(finished: Path) -> None:
 
 
 def test_manifest_says_what_tasks_are_and_what_checkpoints_were_trained_on(finished: Path) -> None:
-    manifest = Run(finished).manifest
+    manifest = RunFolder(finished).manifest
     digits = manifest["tasks"]["mnist-mlp[batch=8,horizon=12,units=4]"]
     assert (digits["parameters"]["units"], digits["sources"]) == (4, ["mnist5k"])
     assert digits["parameters"]["activation"] == "sigmoid"  # a default is written out

@@ -11,7 +11,7 @@ from l2obench.bench.commands.cli import app
 from l2obench.bench.config.registry import task_registry
 from l2obench.bench.stats import TargetError, stored_targets
 from l2obench.bench.stats.targets import format_targets, make_targets, parse_targets
-from l2obench.bench.store.run_folder import SCHEMAS, Run
+from l2obench.bench.store.run_folder import SCHEMAS, RunFolder
 
 
 def cell(optimizer: str, finals: list[float], **columns: object) -> list[dict[str, object]]:
@@ -92,7 +92,7 @@ def test_shipped_targets_are_of_tasks_as_they_are_now() -> None:
 
 
 def test_command_keeps_what_the_run_does_not_have(tmp_path: Path) -> None:
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     run.begin({"environment": {"commit": "abc", "dirty": True}})
     run.write("cells", "one", {}, cell("sgd", [1.0, 2.0]))
     file = tmp_path / "targets.toml"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from l2obench.bench.store.files import LOCK, lock_folder
-from l2obench.bench.store.run_folder import Run
+from l2obench.bench.store.run_folder import RunFolder
 
 WRITERS, TURNS = 4, 10
 
@@ -42,7 +42,7 @@ def test_a_file_system_without_locks_is_written_to_all_the_same(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", refuse)
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     run.begin({"suite": "test"})
     assert run.manifest["suite"] == "test"
 
@@ -57,4 +57,4 @@ def test_the_lock_is_given_back_after_an_error(tmp_path: Path) -> None:
 def test_a_folder_in_which_another_process_begins_is_no_conflict(tmp_path: Path) -> None:
     (tmp_path / LOCK).touch()
     (tmp_path / ".manifest.part").touch()
-    Run(tmp_path).check()
+    RunFolder(tmp_path).check()

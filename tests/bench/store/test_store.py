@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2obench.bench.store.files import write_atomically
-from l2obench.bench.store.run_folder import ADDED, Run, StoreError, cell_name
+from l2obench.bench.store.run_folder import ADDED, RunFolder, StoreError, cell_name
 
 
 def tuning_row(**changes: object) -> dict[str, object]:
@@ -20,13 +20,13 @@ def tuning_row(**changes: object) -> dict[str, object]:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    run = Run(tmp_path / "run")
+def run(tmp_path: Path) -> RunFolder:
+    run = RunFolder(tmp_path / "run")
     run.begin({"suite": "test"})
     return run
 
 
-def test_rows_come_back(run: Run) -> None:
+def test_rows_come_back(run: RunFolder) -> None:
     run.write("tuning", "a", {"x": 1}, [tuning_row(), tuning_row(seed=1, final_loss=float("inf"))])
     frame = run.read("tuning")
     assert frame["seed"].tolist() == [0, 1]
@@ -35,11 +35,11 @@ def test_rows_come_back(run: Run) -> None:
     pd.testing.assert_frame_equal(frame, pd.read_parquet(run.folder / "tuning"))
 
 
-def test_an_empty_run_has_the_columns(run: Run) -> None:
+def test_an_empty_run_has_the_columns(run: RunFolder) -> None:
     assert {"task", "loss", "grad_seconds"} <= set(run.read("cells").columns)
 
 
-def test_file_from_before_a_column_was_added_says_nothing_there(run: Run) -> None:
+def test_file_from_before_a_column_was_added_says_nothing_there(run: RunFolder) -> None:
     run.write("timing", "a", {}, [{"task": "bowl", "optimizer": "adam", "update_flops": 110.0}])
     path = run.folder / "timing" / "a.parquet"
     older = pq.read_table(path, partitioning=None).drop_columns(list(ADDED))
@@ -49,7 +49,7 @@ def test_file_from_before_a_column_was_added_says_nothing_there(run: Run) -> Non
     assert frame[list(ADDED)].isna().all(axis=None)
 
 
-def test_finished_is_what_has_the_same_description(run: Run) -> None:
+def test_finished_is_what_has_the_same_description(run: RunFolder) -> None:
     assert not run.finished("tuning", "a", {"seeds": 3})
     run.write("tuning", "a", {"seeds": 3}, [tuning_row()])
     assert run.finished("tuning", "a", {"seeds": 3})
@@ -61,7 +61,7 @@ def test_another_formats_folder_is_refused_untouched(tmp_path: Path) -> None:
     manifest = tmp_path / "manifest.json"
     manifest.write_text(json.dumps({"format": 99}))
     with pytest.raises(StoreError, match="format 99"):
-        Run(tmp_path).check()
+        RunFolder(tmp_path).check()
     assert json.loads(manifest.read_text()) == {"format": 99}
 
 
@@ -69,19 +69,19 @@ def test_another_formats_folder_is_refused_untouched(tmp_path: Path) -> None:
 def test_damaged_manifests_are_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(StoreError, match=r"manifest\.json is damaged"):
-        _ = Run(tmp_path).manifest
+        _ = RunFolder(tmp_path).manifest
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(StoreError, match="is no run"):
-        Run(tmp_path).check()
-    Run(tmp_path / "new").check()
+        RunFolder(tmp_path).check()
+    RunFolder(tmp_path / "new").check()
 
 
 @given(cut=st.integers(0, 2000))
 def test_truncated_files_are_named(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
-    run = Run(tmp_path_factory.mktemp("run"))
+    run = RunFolder(tmp_path_factory.mktemp("run"))
     run.begin({})
     run.write("tuning", "a", {}, [tuning_row()])
     path = run.folder / "tuning" / "a.parquet"
@@ -92,7 +92,7 @@ def test_truncated_files_are_named(tmp_path_factory: pytest.TempPathFactory, cut
         run.read("tuning")
 
 
-def test_a_foreign_parquet_file_is_refused(run: Run) -> None:
+def test_a_foreign_parquet_file_is_refused(run: RunFolder) -> None:
     pd.DataFrame({"x": [1]}).to_parquet(run.folder / "cells" / "foreign.parquet")
     with pytest.raises(StoreError, match="columns"):
         run.read("cells")
@@ -104,15 +104,15 @@ def test_a_foreign_parquet_file_is_refused(run: Run) -> None:
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(StoreError, match="cannot be written"):
-        Run(tmp_path / "run").begin({})
+        RunFolder(tmp_path / "run").begin({})
 
 
 def test_a_file_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
     with pytest.raises(StoreError):
-        Run(tmp_path / "run").check()
+        RunFolder(tmp_path / "run").check()
     with pytest.raises(StoreError, match="cannot be written"):
-        Run(tmp_path / "run").begin({})
+        RunFolder(tmp_path / "run").begin({})
 
 
 def test_a_failed_write_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

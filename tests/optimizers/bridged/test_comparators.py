@@ -17,7 +17,7 @@ from l2obench.bench.measure.timing import COUNTED_STEPS, TIMED_STEPS, WARM_UP_ST
 from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.run.runner import Runner
-from l2obench.bench.store.run_folder import Run
+from l2obench.bench.store.run_folder import RunFolder
 from l2obench.optimizers import RULES
 from l2obench.optimizers.base import Optimizer, Tensors
 from l2obench.optimizers.bridged.torch_optim import TorchOptimizer
@@ -180,7 +180,7 @@ def test_the_pass_at_the_average_is_not_on_the_clock(monkeypatch: pytest.MonkeyP
 
 def cells(folder: Path, optimizers: list[str], tracks: list[str], task: str = "quadratic[horizon=20]") -> pd.DataFrame:
     suite = {"seeds": 2, "tuning_seeds": 2, "tracks": tracks, "optimizers": optimizers, "tasks": [{"task": task}]}
-    Runner(Run(folder), make_suite("test", suite).cells()).execute({"suite": "test"})
+    Runner(RunFolder(folder), make_suite("test", suite).cells()).execute({"suite": "test"})
     return pd.read_parquet(folder / "cells")
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from l2obench.bench.store.run_folder import Run
+from l2obench.bench.store.run_folder import RunFolder
 from l2obench.reports.figures.pictures import grid_figure, grids
 from l2obench.reports.page.build import ReportError, write_report
 
@@ -80,7 +80,7 @@ def write(folder: Path, cells: list[Any], drawn: pd.DataFrame, write_run: Callab
     run = write_run(folder, cells)
     rows = [{**row, "step": None if pd.isna(row["step"]) else int(row["step"])} for row in drawn.to_dict("records")]
     (folder / "pictures").mkdir(exist_ok=True)
-    Run(folder).write("pictures", "000", {}, rows)
+    RunFolder(folder).write("pictures", "000", {}, rows)
     return run
 
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from l2obench.bench.store.run_folder import Run, StoreError
+from l2obench.bench.store.run_folder import RunFolder, StoreError
 from l2obench.reports.figures import curves as plots
 from l2obench.reports.figures import profiles as profile_figure
 from l2obench.reports.page.build import ReportError, headline_text, write_report
@@ -191,7 +191,7 @@ class TestPlace:
     def test_run_itself_is_refused(self, small_run):
         with pytest.raises(ReportError, match="is no report"):
             write_report([small_run], small_run)
-        assert not Run(small_run).read("cells").empty
+        assert not RunFolder(small_run).read("cells").empty
 
     def test_file_is_refused(self, small_run, tmp_path):
         (tmp_path / "file").write_text("")
@@ -264,8 +264,8 @@ class TestPlace:
 class TestReading:
     def test_seconds_come_from_the_last_timing_pass(self, tmp_path, cell, write_run):
         run = write_run(tmp_path / "run", [cell("adam", [1.0, 2.0], update_seconds=0.5)])
-        timing = Run(run).read("timing").iloc[0].to_dict() | {"reason": None, "update_seconds": 0.25}
-        Run(run).write("timing", "000", {}, [timing])
+        timing = RunFolder(run).read("timing").iloc[0].to_dict() | {"reason": None, "update_seconds": 0.25}
+        RunFolder(run).write("timing", "000", {}, [timing])
         assert set(read_results([run]).cells["update_seconds"]) == {0.25}
 
     def test_tasks_keep_the_order_of_the_plan(self, tmp_path, cell, write_run):
