@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: bench chromium test test-slow test-faults benchmark gate-error-rates format clean
+.PHONY: bench chromium test test-slow test-faults benchmark gate-error-rates format clean links
 
 bench: $(INSTALLED) ## run suite `quick` and make its report
 	$(BIN)/l2obench run quick
@@ -40,9 +40,11 @@ chromium: ## the browser that the report page is tested in; Debian's, where it i
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
 
-$(INSTALLED): pyproject.toml constraints.txt
+links: ## the folders below src/l2obench; an sdist has none, and a git without symbolic links has text files there
 	@for room in bench optimizers tasks reports; do \
-	  test -d src/l2obench/$$room || ln -sfn ../../$$room src/l2obench/$$room; done # in git, but not in an sdist
+	  test -d src/l2obench/$$room || ln -sfn ../../$$room src/l2obench/$$room; done
+
+$(INSTALLED): pyproject.toml constraints.txt | links
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@

@@ -3,18 +3,9 @@
 Optimizers know neither the tasks nor the engine.
 """
 
-import importlib
-from collections.abc import Iterable
 from importlib import resources
-from typing import TYPE_CHECKING, Any
 
-from l2obench.foundation.names import explain_unknown
 from l2obench.foundation.tensor_metadata import TENSOR_FILE_SUFFIX, parse_metadata
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from l2obench.optimizers.bridged.torch_optim import DropIn
 
 RULES = {
     "sgd": ("l2obench.optimizers.designed.sgd:SGD", "stochastic gradient descent"),
@@ -110,25 +101,3 @@ def rule_of_checkpoint(name: str) -> str:
     """The rule that a shipped checkpoint belongs to, from the header of its file."""
     content = (resources.files("l2obench.optimizers") / "checkpoints" / f"{name}{TENSOR_FILE_SUFFIX}").read_bytes()
     return str(parse_metadata(content, METADATA_KEY)["optimizer"])
-
-
-def load(name: str, params: "Iterable[Tensor] | Iterable[dict[str, Any]]", **hyperparameters: Any) -> "DropIn":
-    """A rule as a drop-in `torch.optim.Optimizer`, as in `load("general", model.parameters())`.
-
-    Args:
-        name: one of `RULES`, or a shipped checkpoint: `load("mnist", …)` is `load("lstm", …, checkpoint="mnist")`.
-        params: parameters or dicts of parameter groups, as `torch.optim` takes them.
-        hyperparameters: fields of the rule; the rest keep their defaults.
-
-    Raises:
-        KeyError: no rule or checkpoint has this name.
-        pydantic.ValidationError: the rule does not take these hyperparameters.
-    """
-    from l2obench.optimizers.bridged.torch_optim import DropIn
-
-    if name not in RULES and name in shipped_checkpoints():
-        name, hyperparameters = rule_of_checkpoint(name), {"checkpoint": name, **hyperparameters}
-    if name not in RULES:
-        raise KeyError(explain_unknown("optimizer", name, [*RULES, *shipped_checkpoints()]))
-    module, _, attribute = RULES[name][0].partition(":")
-    return DropIn(params, getattr(importlib.import_module(module), attribute)(**hyperparameters))

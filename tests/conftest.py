@@ -12,20 +12,31 @@ from hypothesis import settings
 
 from l2obench.bench.process import set_up_process
 
+ROOT = Path(__file__).resolve().parent.parent
+
 set_up_process()
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Path], Path]:
+    """Makes the wheel or the sdist of a source tree."""
+
+    def make(kind: str, source: Path) -> Path:
+        folder = tmp_path_factory.mktemp(kind)
+        command = [sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir", str(folder), str(source)]
+        subprocess.run(command, check=True, capture_output=True)
+        (built,) = folder.glob("*.whl" if kind == "wheel" else "*.tar.gz")
+        return built
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def wheel(build: Callable[[str, Path], Path]) -> Path:
     """The wheel of this checkout."""
-    folder = tmp_path_factory.mktemp("wheel")
-    root = str(Path(__file__).resolve().parent.parent)
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), root]
-    subprocess.run(build, check=True, capture_output=True)
-    (built,) = folder.glob("*.whl")
-    return built
+    return build("wheel", ROOT)
 
 
 @pytest.fixture(scope="session")
@@ -37,10 +48,13 @@ def new_environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
 
     def make() -> Path:
         folder = tmp_path_factory.mktemp("environment")
-        venv.create(folder / "venv", with_pip=True)
+        # A pip of its own would take longer than all else: the one that runs the tests installs into it.
+        venv.create(folder / "venv", with_pip=False)
         interpreter = folder / "venv" / "bin" / "python"
-        subprocess.run([interpreter, "-m", "pip", "install", "--quiet", "--no-deps", wheel], check=True, cwd=folder)
+        pip = [sys.executable, "-m", "pip", "--python", str(interpreter), "install", "--quiet", "--no-deps", str(wheel)]
+        subprocess.run(pip, check=True, cwd=folder)
         site = next((folder / "venv").glob("lib/python*/site-packages"))
+        # Of the lines that install this checkout, Python reads none there: it reads .pth files of its own folder only.
         (site / "borrowed.pth").write_text(sysconfig.get_paths()["purelib"])
         return interpreter
 

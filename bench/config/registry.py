@@ -68,15 +68,21 @@ class Registry:
             return _import(self.kind, name, self.entries[name].path)
         if "." in name or ":" in name:
             return _import(self.kind, name, name if ":" in name else ":".join(name.rsplit(".", 1)))
-        raise UnknownName(explain_unknown(self.kind, name, self.entries))
+        checkpoints = optimizers.shipped_checkpoints() if self.kind == "optimizer" else []
+        raise UnknownName(explain_unknown(self.kind, name, [*self.entries, *checkpoints]))
 
-    def create(self, identity: str) -> Any:
+    def create(self, identity: str, more: Mapping[str, Any] | None = None) -> Any:
         """The task or optimizer that an identity names; a shipped checkpoint's name stands for its rule with it.
+
+        Args:
+            identity: `name` or `name[key=value,…]`.
+            more: parameters besides those of the identity, as Python values.
 
         Raises:
             IdentityError, UnknownName, BadParameters: what is wrong, what was expected.
         """
         name, parameters = parse_identity(identity)
+        parameters |= more or {}
         if self.kind == "optimizer" and name not in self.entries and name in optimizers.shipped_checkpoints():
             name, parameters = optimizers.rule_of_checkpoint(name), {"checkpoint": name, **parameters}
         cls = self._adapt(name, self.resolve(name))

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import torch
 
+from l2obench.api.loading import load
 from l2obench.bench.config.registry import BadParameters, optimizer_registry
 from l2obench.bench.rollout.loop import advance, rollout, start
 from l2obench.bench.rollout.problems import Problems
-from l2obench.optimizers import RULES, load
+from l2obench.optimizers import RULES
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer
 from l2obench.optimizers.bridged.torch_optim import DropIn, bridge
 from l2obench.optimizers.designed.adam import Adam
@@ -138,11 +139,6 @@ def test_drop_in_closure_and_missing_gradients() -> None:
     assert optimizer.step(closure).item() == 2.0
     assert used.tolist() == [0, 0]
     assert unused.tolist() == [1, 1]
-
-
-def test_load_refuses_an_unknown_name() -> None:
-    with pytest.raises(KeyError, match=r"Did you mean adam.*Known: .*sgd"):
-        load("adm", [torch.nn.Parameter(torch.ones(1))])
 
 
 def test_torch_class_as_baseline_equals_ours() -> None:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from safetensors.torch import save
 
+from l2obench.api.loading import load
 from l2obench.bench.config.registry import identity_of, optimizer_registry
-from l2obench.optimizers import load, rule_of_checkpoint, shipped_checkpoints
+from l2obench.optimizers import rule_of_checkpoint, shipped_checkpoints
 from l2obench.optimizers.base import CoordinatewiseOptimizer
 from l2obench.optimizers.learned.checkpoint import MAX_BYTES, CheckpointError, encode_checkpoint, read_checkpoint
 from l2obench.optimizers.learned.lstm import LSTM
