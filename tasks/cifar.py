@@ -1,26 +1,31 @@
 """A small convolutional network on CIFAR-10: the paper's section 3.3, with its label subsets."""
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, field_validator
 from torch import Tensor
-from torch.nn.functional import batch_norm, conv2d, cross_entropy, max_pool2d, one_hot
+from torch.nn.functional import cross_entropy
 
 from l2obench.tasks.base import Gradient, Problem, Task, Tensors
-from l2obench.tasks.convolution import Layer, backward, forward
-from l2obench.tasks.data.cifar10 import check_cifar10, cifar10_sources, read_cifar10
-from l2obench.tasks.data.digits import data_dir
-from l2obench.tasks.data.photos10 import crops, photos10_sources
+from l2obench.tasks.cifar_network import (
+    CONVOLUTIONS,
+    HIDDEN,
+    channel_statistics,
+    for_each_replica,
+    logits_of,
+    loss_and_grad_by_hand,
+)
+from l2obench.tasks.data.cifar10 import check_cifar10, cifar10_sources
+from l2obench.tasks.data.folder import data_dir
+from l2obench.tasks.data.images import Images, ImageSource, label_range, labelled_images
+from l2obench.tasks.data.photos10 import photos10_sources
 
-CONVOLUTIONS = 3
-HIDDEN = 32
+# Enough that their statistics differ little from those of all training images; fewer than all, to save time.
 STATISTICS_IMAGES = 2000
+# Test images at a time: bounds the memory of the activations.
 EVALUATION_BATCH = 500
 
 
@@ -57,12 +62,12 @@ class CifarCnn(Task):
     """Images in a minibatch."""
     scale: float = Field(default=0.1, ge=0, le=100)
     """Weights and biases of θ₀ ~ N(0, scale²); batch norm starts at gain 1 and shift 0."""
-    data: Literal["photos10", "cifar10"] = "photos10"
+    data: ImageSource = "photos10"
     """`photos10`: crops of ten photographs that come in wheels. `cifar10`: CIFAR-10, through torchvision."""
 
     @field_validator("labels")
     @classmethod
-    def _two_labels_at_least(cls, value: str) -> str:
+    def _check_labels(cls, value: str) -> str:
         match = re.fullmatch(r"([0-9])-([0-9])", value)
         if match is None or match[1] >= match[2]:
             raise ValueError(f"labels={value}: expected a range of at least two of the ten labels, as in 0-4")
@@ -77,7 +82,7 @@ class CifarCnn(Task):
             params[f"conv{k}.shift"] = torch.zeros(self.channels)
             inputs = self.channels
         inputs = self.channels * (32 // 2**CONVOLUTIONS) ** 2
-        for k, outputs in enumerate((HIDDEN, len(_label_range(self.labels)))):
+        for k, outputs in enumerate((HIDDEN, len(label_range(self.labels)))):
             params[f"fc{k}.weight"] = self.scale * torch.randn(outputs, inputs, generator=generator)
             params[f"fc{k}.bias"] = self.scale * torch.randn(outputs, generator=generator)
             inputs = outputs
@@ -95,16 +100,16 @@ class CifarCnn(Task):
         return {"x": x, "y": train.labels.index_select(0, index.flatten()).view(index.shape)}
 
     def loss(self, params: Tensors, batch: Tensors) -> Tensor:
-        return cross_entropy(_logits(params, batch["x"], [None] * CONVOLUTIONS), batch["y"])
+        return cross_entropy(logits_of(params, batch["x"], [None] * CONVOLUTIONS), batch["y"])
 
     def loss_and_grad(self, params: Tensors, batch: Tensors) -> tuple[Tensor, Tensors]:
         """Replica by replica, channels last: on a CPU that is faster than batched convolutions under `vmap`."""
-        return _each(self._replica, params, batch)
+        return for_each_replica(self._replica, params, batch)
 
     def compiled_loss_and_grad(self) -> Gradient:
         """Replica by replica as well: one program, made once, and of layers whose passes can be fused."""
-        program = torch.compile(_replica_by_hand, dynamic=False)
-        return lambda params, batch: _each(program, params, batch)
+        program = torch.compile(loss_and_grad_by_hand, dynamic=False)
+        return lambda params, batch: for_each_replica(program, params, batch)
 
     def _replica(self, params: Tensors, x: Tensor, y: Tensor) -> tuple[Tensor, Tensors]:
         replica = {name: value.detach().requires_grad_() for name, value in params.items()}
@@ -123,10 +128,10 @@ class CifarCnn(Task):
         for seed in range(seeds):
             for setting in range(settings):
                 replica = {name: value[seed, setting] for name, value in params.items()}
-                statistics = _statistics(replica, train.images[::every].to(first.dtype))
+                statistics = channel_statistics(replica, train.images[::every].to(first.dtype))
                 logits = torch.cat(
                     [
-                        _logits(replica, x.to(first.dtype), statistics)
+                        logits_of(replica, x.to(first.dtype), statistics)
                         for x in torch.split(test.images, EVALUATION_BATCH)
                     ]
                 )
@@ -137,7 +142,7 @@ class CifarCnn(Task):
     def overlaps(self, other: Task, parameter: str) -> bool:
         if parameter != "labels" or not isinstance(other, CifarCnn):
             return super().overlaps(other, parameter)
-        return bool({*_label_range(self.labels)} & {*_label_range(other.labels)})
+        return bool({*label_range(self.labels)} & {*label_range(other.labels)})
 
     def require_data(self) -> None:
         if self.data == "cifar10":
@@ -148,104 +153,5 @@ class CifarCnn(Task):
             return photos10_sources()
         return cifar10_sources()
 
-    def _split(self, split: Literal["train", "test"]) -> "Images":
-        return _images(self.data, split, self.labels, str(data_dir()))
-
-
-Statistics = tuple[Tensor, Tensor] | None
-"""Mean and variance of each channel, or nothing: those of the images at hand."""
-
-
-def _logits(params: Tensors, x: Tensor, statistics: list[Statistics]) -> Tensor:
-    """Logits `[batch, labels]` of images `[batch, 3, 32, 32]`."""
-    for k in range(CONVOLUTIONS):
-        z = conv2d(x, params[f"conv{k}.weight"], padding=1)
-        mean, variance = statistics[k] or (None, None)
-        gain, shift = params[f"conv{k}.gain"], params[f"conv{k}.shift"]
-        x = max_pool2d(batch_norm(z, mean, variance, gain, shift, training=mean is None).relu(), 2)
-    h = (x.flatten(1) @ params["fc0.weight"].mT + params["fc0.bias"]).relu()
-    return h @ params["fc1.weight"].mT + params["fc1.bias"]
-
-
-def _each(
-    gradient: Callable[[Tensors, Tensor, Tensor], tuple[Tensor, Tensors]], params: Tensors, batch: Tensors
-) -> tuple[Tensor, Tensors]:
-    """Loss and gradient of all replicas, one after the other."""
-    first = next(iter(params.values()))
-    seeds, settings = first.shape[:2]
-    losses = first.new_empty(seeds, settings)
-    grads = {name: torch.empty_like(value) for name, value in params.items()}
-    for seed in range(seeds):
-        x = batch["x"][seed].contiguous(memory_format=torch.channels_last)
-        for setting in range(settings):
-            replica = {name: value[seed, setting] for name, value in params.items()}
-            losses[seed, setting], found = gradient(replica, x, batch["y"][seed])
-            for name, grad in found.items():
-                grads[name][seed, setting] = grad
-    return losses, grads
-
-
-def _replica_by_hand(params: Tensors, x: Tensor, y: Tensor) -> tuple[Tensor, Tensors]:
-    """Loss and gradient of one replica, without autograd."""
-    layers: list[Layer] = []
-    h = x.permute(0, 2, 3, 1)
-    for k in range(CONVOLUTIONS):
-        layers.append(forward(h, *(params[f"conv{k}.{part}"] for part in ("weight", "gain", "shift"))))
-        h = layers[-1].out
-    images = h.permute(0, 3, 1, 2)
-    flat = images.flatten(1)
-    hidden = (flat @ params["fc0.weight"].mT + params["fc0.bias"]).relu()
-    log_p = (hidden @ params["fc1.weight"].mT + params["fc1.bias"]).log_softmax(1)
-    target = one_hot(y, log_p.shape[1]).to(log_p.dtype)
-
-    delta = (log_p.exp() - target) / len(y)
-    grads = {"fc1.weight": delta.mT @ hidden, "fc1.bias": delta.sum(0)}
-    delta = (delta @ params["fc1.weight"]) * (hidden > 0)
-    grads |= {"fc0.weight": delta.mT @ flat, "fc0.bias": delta.sum(0)}
-    to_out = (delta @ params["fc0.weight"]).view(images.shape).permute(0, 2, 3, 1)
-    for k in reversed(range(CONVOLUTIONS)):
-        to_out, found = backward(layers[k], to_out, needs_x=k > 0)
-        grads |= {f"conv{k}.{part}": grad for part, grad in found.items()}
-    return -(log_p * target).sum(1).mean(), grads
-
-
-def _statistics(params: Tensors, x: Tensor) -> list[Statistics]:
-    """What batch norm would use in each layer for images `x`, layer by layer."""
-    found: list[Statistics] = []
-    for k in range(CONVOLUTIONS):
-        z = conv2d(x, params[f"conv{k}.weight"], padding=1)
-        mean, variance = z.mean(dim=(0, 2, 3)), z.var(dim=(0, 2, 3), unbiased=False)
-        found.append((mean, variance))
-        normal = batch_norm(z, mean, variance, params[f"conv{k}.gain"], params[f"conv{k}.shift"])
-        x = max_pool2d(normal.relu(), 2)
-    return found
-
-
-@dataclass(frozen=True, eq=False)
-class Images:
-    """Labelled images: `images` `[n, 3, 32, 32]` float32 in -1..1, `labels` `[n]` int64 from 0."""
-
-    images: Tensor
-    labels: Tensor
-
-    def to(self, device: torch.device) -> "Images":
-        """These images on `device`, copied there once."""
-        return self if self.images.device == device else _on_device(self, device)
-
-
-@lru_cache(maxsize=4)
-def _on_device(images: Images, device: torch.device) -> Images:
-    return Images(images.images.to(device), images.labels.to(device))
-
-
-@lru_cache(maxsize=8)
-def _images(source: str, split: Literal["train", "test"], labels: str, folder: str) -> Images:
-    pixels, found = crops(split) if source == "photos10" else read_cifar10(split, Path(folder))
-    wanted = _label_range(labels)
-    chosen = (found >= wanted.start) & (found < wanted.stop)
-    return Images(pixels[chosen].float().div_(127.5).sub_(1), found[chosen] - wanted.start)
-
-
-def _label_range(labels: str) -> range:
-    first, last = labels.split("-")
-    return range(int(first), int(last) + 1)
+    def _split(self, split: Literal["train", "test"]) -> Images:
+        return labelled_images(self.data, split, self.labels, str(data_dir()))

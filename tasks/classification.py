@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from l2obench.tasks.base import Problem, Task, Tensors
-from l2obench.tasks.data.digits import Labelled
+from l2obench.tasks.data.labelled import Labelled
 from l2obench.tasks.dense import Activation, Dense
 
 

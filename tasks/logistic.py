@@ -9,7 +9,7 @@ from torch import Tensor
 
 from l2obench.tasks.base import Tensors
 from l2obench.tasks.classification import Classifier
-from l2obench.tasks.data.digits import Labelled
+from l2obench.tasks.data.labelled import Labelled
 from l2obench.tasks.data.scikit import ScikitSource, scikit, scikit_sources
 from l2obench.tasks.dense import Dense
 

@@ -3,7 +3,8 @@
 from typing import Any, ClassVar, Literal
 
 from l2obench.tasks.classification import MultilayerPerceptron
-from l2obench.tasks.data.digits import DigitSource, Labelled, digits, digits_sources
+from l2obench.tasks.data.digits import DigitSource, digits, digits_sources
+from l2obench.tasks.data.labelled import Labelled
 
 
 class MnistMlp(MultilayerPerceptron):

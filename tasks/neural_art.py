@@ -93,22 +93,22 @@ class NeuralArt(Task):
         return torch.cat(losses).view(images.shape[:2]), {"image": torch.cat(grads).view_as(images)}
 
     def picture(self, params: Tensors) -> Tensor:
-        return _shown(pixels(params["image"]))
+        return _to_bytes(pixels(params["image"]))
 
     def originals(self, generator: torch.Generator) -> Tensors:
         style = square(read_image(self.style), self.resolution)
-        return {"content": _shown(self._draw_content(generator)), "style": _shown(style)}
+        return {"content": _to_bytes(self._draw_content(generator)), "style": _to_bytes(style)}
 
     def for_tuning(self) -> "NeuralArt":
         return self if self.contents == "train" else self.model_copy(update={"contents": "train"})
 
     def require_trainable(self) -> None:
-        if self.contents == "test" or _among(self.contents, CONTENTS["test"]):
+        if self.contents == "test" or _shows_one_of(self.contents, CONTENTS["test"]):
             raise HeldOut(
                 f"{self.name}: contents={self.contents} is kept for tests and not trained on; "
                 f"train on {self.name}[contents=train]"
             )
-        if _among(self.style, (*TEST_STYLES, *CONTENTS["test"])):
+        if _shows_one_of(self.style, (*TEST_STYLES, *CONTENTS["test"])):
             known = ", ".join(sorted({*PHOTOGRAPHS} - {*TEST_STYLES, *CONTENTS["test"]}))
             raise HeldOut(
                 f"{self.name}: style={self.style} is kept for tests and not trained on; choose another image, "
@@ -131,13 +131,13 @@ class NeuralArt(Task):
         """A random square of a random photograph, from half its shorter side up, mirrored half the time."""
         pool = self._pool()
         for _ in range(DRAWS):
-            image = read_image(pool[_integer(len(pool), generator)])
+            image = read_image(pool[_random_integer(len(pool), generator)])
             height, width = image.shape[1:]
             shorter = min(height, width)
-            extent = shorter - _integer(shorter // 2 + 1, generator)
-            top, left = _integer(height - extent + 1, generator), _integer(width - extent + 1, generator)
+            extent = shorter - _random_integer(shorter // 2 + 1, generator)
+            top, left = _random_integer(height - extent + 1, generator), _random_integer(width - extent + 1, generator)
             drawn = crop(image, top, left, extent, self.resolution)
-            if _integer(2, generator):
+            if _random_integer(2, generator):
                 drawn = drawn.flip(-1)
             if drawn.std() >= FLAT:
                 break
@@ -146,23 +146,23 @@ class NeuralArt(Task):
     def _losses(self, images: Tensor, content: Tensor, network: Vgg) -> Tensor:
         """The losses `[n]` of pictures `[n, 3, h, w]`."""
         activations = network(images)
-        target = _style_targets(self.style, _stamp(self.style), self.resolution, network)
+        target = _style_targets(self.style, _modification_time(self.style), self.resolution, network)
         difference = (activations[CONTENT_LAYER] - content).square().sum((1, 2, 3))
         content_loss = difference / content.square().sum((1, 2, 3))
         style_loss = sum(
-            (_gram(activations[layer]) - target[layer]).square().sum((1, 2)) / target[layer].square().sum()
+            (_gram_matrices(activations[layer]) - target[layer]).square().sum((1, 2)) / target[layer].square().sum()
             for layer in STYLE_LAYERS
         ) / len(STYLE_LAYERS)
         variation = images.diff(dim=2).square().mean((1, 2, 3)) + images.diff(dim=3).square().mean((1, 2, 3))
         return self.alpha * content_loss + self.beta * style_loss + self.gamma * variation
 
 
-def _shown(pixels: Tensor) -> Tensor:
+def _to_bytes(pixels: Tensor) -> Tensor:
     """Pixels as bytes, those beyond black and white cut off."""
     return (pixels.nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def _gram(activations: Tensor) -> Tensor:
+def _gram_matrices(activations: Tensor) -> Tensor:
     """Mean products of channels `[n, channels, channels]`, of activations `[n, channels, h, w]`."""
     flat = activations.flatten(2)
     return flat @ flat.mT / flat.shape[2]
@@ -174,15 +174,17 @@ def _style_targets(style: str, stamp: int, resolution: int, network: Vgg) -> Ten
     like = network.biases[0]
     picture = normalised(square(read_image(style), resolution)).to(like.device, like.dtype)
     with torch.no_grad():
-        return {layer: _gram(value)[0] for layer, value in network(picture[None]).items() if layer in STYLE_LAYERS}
+        return {
+            layer: _gram_matrices(value)[0] for layer, value in network(picture[None]).items() if layer in STYLE_LAYERS
+        }
 
 
-def _stamp(name: str) -> int:
+def _modification_time(name: str) -> int:
     """The time of an image's last change: what is cached of it is made anew after one."""
     return image_path(name).stat().st_mtime_ns
 
 
-def _among(name: str, kept: tuple[str, ...]) -> bool:
+def _shows_one_of(name: str, kept: tuple[str, ...]) -> bool:
     """Whether an image has the pixels of one that is kept for tests, whatever its file is called."""
     if name in CONTENTS:
         return False
@@ -190,5 +192,5 @@ def _among(name: str, kept: tuple[str, ...]) -> bool:
     return any(torch.equal(image, read_image(other)) for other in kept)
 
 
-def _integer(below: int, generator: torch.Generator) -> int:
+def _random_integer(below: int, generator: torch.Generator) -> int:
     return int(torch.randint(below, (), generator=generator))

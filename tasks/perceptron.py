@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 from l2obench.tasks.classification import MultilayerPerceptron
-from l2obench.tasks.data.digits import Labelled
+from l2obench.tasks.data.labelled import Labelled
 from l2obench.tasks.data.mnist1d import mnist1d, mnist1d_sources
 from l2obench.tasks.data.photos10 import PHOTOS10, crops, photos10_sources
 from l2obench.tasks.data.scikit import scikit, scikit_sources

@@ -45,7 +45,7 @@ class CharTransformer(Task):
     """Weights and embeddings of θ₀ ~ N(0, scale²); biases and shifts start at 0, gains at 1."""
 
     @model_validator(mode="after")
-    def _heads_share_the_width(self) -> "CharTransformer":
+    def _check_heads(self) -> "CharTransformer":
         if self.width % self.heads:
             raise ValueError(f"width={self.width} is no multiple of heads={self.heads}; give one that is")
         return self
@@ -58,13 +58,13 @@ class CharTransformer(Task):
 
         params = {"embed.characters": random(len(ALPHABET), width), "embed.places": random(self.context, width)}
         for k in range(self.layers):
-            params |= _norm(f"attention{k}", width)
+            params |= _norm_params(f"attention{k}", width)
             params |= {f"attention{k}.qkv": random(3 * width, width), f"attention{k}.qkv_bias": torch.zeros(3 * width)}
             params |= {f"attention{k}.out": random(width, width), f"attention{k}.out_bias": torch.zeros(width)}
-            params |= _norm(f"mlp{k}", width)
+            params |= _norm_params(f"mlp{k}", width)
             params |= {f"mlp{k}.in": random(inner, width), f"mlp{k}.in_bias": torch.zeros(inner)}
             params |= {f"mlp{k}.out": random(width, inner), f"mlp{k}.out_bias": torch.zeros(width)}
-        params |= _norm("head", width)
+        params |= _norm_params("head", width)
         params |= {"head.weight": random(len(ALPHABET), width), "head.bias": torch.zeros(len(ALPHABET))}
         return Problem(params)
 
@@ -123,7 +123,7 @@ class CharTransformer(Task):
         return linear(mixed, params[f"{part}.out"], params[f"{part}.out_bias"])
 
 
-def _norm(part: str, width: int) -> Tensors:
+def _norm_params(part: str, width: int) -> Tensors:
     return {f"{part}.gain": torch.ones(width), f"{part}.shift": torch.zeros(width)}
 
 

@@ -24,8 +24,9 @@ def prepare(
     What is slow to parse is parsed once, so that runs start at once.
     """
     from l2obench.tasks.data.cifar10 import fetch_cifar10, read_cifar10
-    from l2obench.tasks.data.digits import data_dir as data_folder
-    from l2obench.tasks.data.digits import digits, fetch_mnist
+    from l2obench.tasks.data.digits import digits
+    from l2obench.tasks.data.folder import data_dir as data_folder
+    from l2obench.tasks.data.mnist import fetch_mnist
     from l2obench.tasks.data.mnist1d import mnist1d
     from l2obench.tasks.data.photos10 import crops
     from l2obench.tasks.data.vgg import fetch_vgg16

@@ -58,7 +58,7 @@ def set_up(device: str, data_dir: Path | None) -> None:
 
 
 def set_data_dir(data_dir: Path | None) -> None:
-    from l2obench.tasks.data.digits import DATA_DIR_VARIABLE
+    from l2obench.tasks.data.folder import DATA_DIR_VARIABLE
 
     if data_dir is not None:
         os.environ[DATA_DIR_VARIABLE] = str(data_dir)

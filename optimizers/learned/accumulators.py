@@ -68,7 +68,7 @@ def accumulate(
     epsilon: float = 1e-6,
     outputs_are_largest: bool = False,
 ) -> tuple[Accumulators, State]:
-    """What is known of a tensor once its gradient has been seen, and its accumulators.
+    """Bring a gradient into the accumulators of its tensor: what the rules read from them, and the next state.
 
     m ← β m + (1 − β) g; v ← β v + (1 − β) g²; r and c the same with means of g² + 1e-30 over the largest dimension of
     the tensor and over its second largest. They stand for 1 / √v as s = (r / (mean(r) + 1e-9))^−½ · c^−½, with mean(r)
@@ -107,7 +107,7 @@ def accumulate(
         relative = rows / (rows.mean(second + 1, keepdim=True) + SMALLEST)  # a dimension further: decays come first
         of_grad = of_momenta = relative.clamp_min(SMALLEST).rsqrt() * columns.clamp_min(SMALLEST).rsqrt()
         factors = {"rows": rows, "columns": columns}
-    seen = Accumulators(
+    accumulators = Accumulators(
         momenta=momenta,
         square=average,
         inverse_root=inverse_root,
@@ -117,7 +117,7 @@ def accumulate(
         scaled_grad=grad * of_grad,
         scaled_momenta=momenta * of_momenta,
     )
-    return seen, {"momenta": momenta, "square": average, **factors}
+    return accumulators, {"momenta": momenta, "square": average, **factors}
 
 
 def _factored(stacked: Tensor, outputs_are_largest: bool) -> tuple[int, int] | None:

@@ -61,29 +61,36 @@ class AdafacMLP(PerceptronOptimizer):
     def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
         updates, memory = {}, {}
         for name, grad in grads.items():
-            seen, memory[name] = self._look(grad, state["of"][name])
-            outputs = self.respond(_features(grad, params[name], seen), state["step"])
-            updates[name] = self._update(outputs, seen) * (-per_replica(self.lr, grad))
+            accumulators, memory[name] = self._accumulate_gradient(grad, state["of"][name])
+            outputs = self.network_outputs(_features(grad, params[name], accumulators), state["step"])
+            updates[name] = self._update(outputs, accumulators) * (-per_replica(self.lr, grad))
         return updates, {"step": state["step"] + 1, "of": memory}
 
-    def _update(self, outputs: Tensor, seen: Accumulators) -> Tensor:
+    def _update(self, outputs: Tensor, accumulators: Accumulators) -> Tensor:
         """−u from the network's outputs."""
         return outputs[0] * (outputs[1] * self.magnitude_scale).exp() * self.step_size
 
-    def _look(self, grad: Tensor, memory: State) -> tuple[Accumulators, State]:
+    def _accumulate_gradient(self, grad: Tensor, memory: State) -> tuple[Accumulators, State]:
         """What is known of a tensor with its gradient, and its accumulators; at the decays that φ says."""
-        momentum = self._weights("momentum_decays", MOMENTUM_DECAYS, grad)
-        square = self._weights("square_decay", (SQUARE_DECAY,), grad)[0].clamp(0, 1)
-        factored = self._weights("factored_decays", FACTORED_DECAYS, grad).clamp(0, 1)
+        momentum = self._rates_of_decays("momentum_decays", MOMENTUM_DECAYS, grad)
+        square = self._rates_of_decays("square_decay", (SQUARE_DECAY,), grad)[0].clamp(0, 1)
+        factored = self._rates_of_decays("factored_decays", FACTORED_DECAYS, grad).clamp(0, 1)
         return accumulate(grad, memory, momentum, square, factored, smallest_of_vectors=1e-6)
 
-    def _weights(self, name: str, decays: tuple[float, ...], like: Tensor) -> Tensor:
+    def _rates_of_decays(self, name: str, decays: tuple[float, ...], like: Tensor) -> Tensor:
         """1 − β for each of `decays`, ready to multiply `[decays, seeds, settings, ...]`."""
         rates = torch.tensor([1 - decay for decay in decays], dtype=like.dtype, device=like.device)
         return (rates * (10 * self.meta_parameters[name].to(like)).exp()).view(-1, *[1] * like.ndim)
 
 
-def _features(grad: Tensor, param: Tensor, seen: Accumulators) -> Tensor:
+def _features(grad: Tensor, param: Tensor, accumulators: Accumulators) -> Tensor:
     """The inputs that differ between coordinates, `[28, seeds, settings, ...]`."""
-    own = [grad[None], param[None], seen.momenta, seen.square[None], seen.directions, seen.inverse_root[None]]
-    return torch.cat([*own, seen.scaled_grad, *seen.kept, seen.scaled_momenta])
+    own = [
+        grad[None],
+        param[None],
+        accumulators.momenta,
+        accumulators.square[None],
+        accumulators.directions,
+        accumulators.inverse_root[None],
+    ]
+    return torch.cat([*own, accumulators.scaled_grad, *accumulators.kept, accumulators.scaled_momenta])

@@ -82,7 +82,7 @@ class LearnedOptimizer(Optimizer):
         if self.networks == "one":
             return self.with_meta_parameters(self.random_network(generator))
         networks = {kind: self.random_network(generator) for kind in KINDS}
-        return self.with_meta_parameters(_joined(networks))
+        return self.with_meta_parameters(_join_networks(networks))
 
     def for_groups(self, groups: Mapping[str, tuple[str, ...]]) -> Self:
         if self.networks == "one":
@@ -173,18 +173,18 @@ class LearnedOptimizer(Optimizer):
         return None
 
     @model_validator(mode="after")
-    def _load(self) -> Self:
+    def _read_checkpoints(self) -> Self:
         if self._meta_parameters:
             return self
         if self.conv is not None or self.fc is not None:
-            self._take_two()
+            self._use_two_checkpoints()
         elif self.checkpoint == RANDOM:
             self._meta_parameters = self.initialised(torch.Generator().manual_seed(0)).meta_parameters
         elif self.checkpoint is not None:
-            self._take(read_checkpoint(self.checkpoint))
+            self._use_checkpoint(read_checkpoint(self.checkpoint))
         return self
 
-    def _take_two(self) -> None:
+    def _use_two_checkpoints(self) -> None:
         """A network from each of two checkpoints, which must be of one architecture."""
         if self.checkpoint is not None or self.conv is None or self.fc is None:
             raise CheckpointError(f"{self.name}: give conv and fc a checkpoint each, and leave checkpoint out")
@@ -197,14 +197,14 @@ class LearnedOptimizer(Optimizer):
             different = ", ".join(f"{key} is {conv[key]} and {fc[key]}" for key in conv if conv[key] != fc[key])
             raise CheckpointError(f"{self.conv} and {self.fc} are of two architectures: {different}")
         self.__dict__.update(conv | {"networks": "conv-fc"})
-        self._meta_parameters = _joined({kind: rule.meta_parameters for kind, rule in networks.items()})
+        self._meta_parameters = _join_networks({kind: rule.meta_parameters for kind, rule in networks.items()})
         both = " ".join(str(rules[kind].checkpoint_sha256) for kind in KINDS)
         self._checkpoint_sha256 = hashlib.sha256(both.encode()).hexdigest()
         first, second = (rules[kind].recipe for kind in KINDS)
         common = {key: value for key, value in first.items() if key in second and second[key] == value}
         self._recipe = {**common, "conv": first, "fc": second}
 
-    def _take(self, checkpoint: Checkpoint) -> None:
+    def _use_checkpoint(self, checkpoint: Checkpoint) -> None:
         """The architecture and φ of a checkpoint. A field that was given and contradicts it is an error."""
         if checkpoint.optimizer != self.name:
             raise CheckpointError(f"{self.checkpoint} holds a {checkpoint.optimizer!r} optimizer, not {self.name!r}")
@@ -241,6 +241,6 @@ class LearnedOptimizer(Optimizer):
         return {key: getattr(self, key) for key in self.architecture}
 
 
-def _joined(networks: Mapping[str, Tensors]) -> Tensors:
+def _join_networks(networks: Mapping[str, Tensors]) -> Tensors:
     """The meta-parameters of several networks under one roof, each named `kind/…`."""
     return {f"{kind}/{name}": tensor for kind, network in networks.items() for name, tensor in network.items()}

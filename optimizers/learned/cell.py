@@ -32,7 +32,7 @@ def cell_step(weight: Tensor, bias: Tensor, x: Tensor, hidden: Tensor, cell: Ten
 
 
 def cell_step_in_place(weight: Tensor, bias: Tensor, x: Tensor, hidden: Tensor, cell: Tensor) -> Tensor:
-    """The same step without a graph, for `folded` weight and bias: hidden state and cell are overwritten.
+    """The same step without a graph, for a layer from `fold_candidate_gate`: hidden state and cell are overwritten.
 
     tanh(z) = 1 - 2σ(-2z) turns every nonlinearity into the sigmoid, which is several times cheaper here; the factor -2
     of the candidate gate is folded into its weights.
@@ -61,7 +61,11 @@ def layers_step(layers: Sequence[Layer], x: Tensor, hidden: Tensor, cell: Tensor
 
 
 def layers_step_in_place(layers: Sequence[Layer], x: Tensor, hidden: Tensor, cell: Tensor) -> Tensor:
-    """The same without a graph, for `folded` layers: the last one's activations; hidden and cell are overwritten."""
+    """The same without a graph, for layers from `fold_candidate_gate`; hidden and cell are overwritten.
+
+    Returns:
+        The last layer's activations, `[units, coordinates]`.
+    """
     for k, (weight, bias) in enumerate(layers):
         x = cell_step_in_place(weight, bias, x, hidden[k], cell[k])
     return x
@@ -72,9 +76,9 @@ def layers_of(phi: Mapping[str, Tensor], count: int) -> list[Layer]:
     return [(phi[f"lstm{k}.weight"], phi[f"lstm{k}.bias"]) for k in range(count)]
 
 
-def folded(layers: Sequence[Layer]) -> list[Layer]:
+def fold_candidate_gate(layers: Sequence[Layer]) -> list[Layer]:
     """Layers as `cell_step_in_place` takes them: weights and biases of the candidate times -2."""
-    return [(_folded(weight), _folded(bias)) for weight, bias in layers]
+    return [(_fold_rows(weight), _fold_rows(bias)) for weight, bias in layers]
 
 
 def random_network(shapes: Mapping[str, tuple[int, ...]], generator: torch.Generator) -> dict[str, Tensor]:
@@ -97,6 +101,6 @@ def blocks(coordinates: int) -> Iterator[slice]:
     return (slice(start, start + BLOCK) for start in range(0, coordinates, BLOCK))
 
 
-def _folded(parameter: Tensor) -> Tensor:
+def _fold_rows(parameter: Tensor) -> Tensor:
     units = len(parameter) // 4
     return torch.cat([parameter[: 3 * units], -2 * parameter[3 * units :]])

@@ -1,7 +1,7 @@
 """Backpropagation through time of layers of LSTM cells, by hand: what their meta-gradient needs and nothing else.
 
-Tensors are feature-major as in `l2obench.optimizers.learned.cell`. All nonlinearities are sigmoids, of `folded`
-weights: with q = σ(-2 z) of the candidate gate and r = σ(-2 c), tanh(z) = 1 - 2 q and tanh(c) = 1 - 2 r.
+Tensors are feature-major as in `l2obench.optimizers.learned.cell`. All nonlinearities are sigmoids, of weights from
+`fold_candidate_gate`: with q = σ(-2 z) of the candidate gate and r = σ(-2 c), tanh(z) = 1 - 2 q and tanh(c) = 1 - 2 r.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from l2obench.optimizers.learned.cell import Layer, blocks, folded
+from l2obench.optimizers.learned.cell import Layer, blocks, fold_candidate_gate
 
 sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 
@@ -59,8 +59,8 @@ class Unroll:
     """
 
     def __init__(self, layers: Sequence[Layer], output: Layer, hidden: Tensor, cell: Tensor, steps: int) -> None:
-        self._forward = [torch.cat([weight, bias.unsqueeze(1)], 1) for weight, bias in folded(layers)]
-        self._backward = [_scaled(weight).mT.contiguous() for weight, _ in layers]
+        self._forward = [torch.cat([weight, bias.unsqueeze(1)], 1) for weight, bias in fold_candidate_gate(layers)]
+        self._backward = [_scale_candidate_rows(weight).mT.contiguous() for weight, _ in layers]
         self._output = output
         self._blocks = [
             (block, [LayerTape(weight, h, c, steps) for weight, h, c in zip(self._forward, *memory, strict=True)])
@@ -95,7 +95,7 @@ class Unroll:
         for block, tapes in self._blocks:
             _backward(self._backward, tapes, self._output[0], targets[:, block], found)
         *of_layers, of_output = [gradient.mT for gradient in found]
-        scaled = [_scaled(gradient) for gradient in of_layers]
+        scaled = [_scale_candidate_rows(gradient) for gradient in of_layers]
         return [(gradient[:, :-1], gradient[:, -1]) for gradient in scaled], (of_output, targets.sum().view(1))
 
 
@@ -135,7 +135,8 @@ def _backward(
             torch.addcmul(dh, dh, r, value=-2, out=do)
             torch.addcmul(dc, dc, q, value=-2, out=di)
             torch.mul(dc, tape.cell[step], out=df)
-            torch.mul(dc, i, out=dq)  # what is missing, 4 with the factors folded into the weights, is in `_scaled`
+            # The factor that is missing, 4 with those folded into the weights, is in `_scale_candidate_rows`.
+            torch.mul(dc, i, out=dq)
             dc.mul_(f)
             sigmoid_backward(of_gates, gates, grad_input=gates)
             found[k].addmm_(tape.inputs[step], gates.mT)
@@ -144,7 +145,7 @@ def _backward(
                 of_hidden[k - 1].add_(of_x[k])
 
 
-def _scaled(parameter: Tensor) -> Tensor:
+def _scale_candidate_rows(parameter: Tensor) -> Tensor:
     """Rows of the candidate gate times 4: tanh(z) = 1 - 2 σ(-2 z) has the slope 4 σ(-2 z) σ(2 z)."""
     units = len(parameter) // 4
     return torch.cat([parameter[: 3 * units], 4 * parameter[3 * units :]])

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from l2obench.optimizers.base import Optimizer, State, Tensors, per_replica
-from l2obench.optimizers.learned.cell import blocks, cell_step, cell_step_in_place, folded, layers_of
+from l2obench.optimizers.learned.cell import blocks, cell_step, cell_step_in_place, fold_candidate_gate, layers_of
 from l2obench.optimizers.learned.recurrent import RecurrentOptimizer
 
 
@@ -30,7 +30,7 @@ class GAC(RecurrentOptimizer, Optimizer):
     """Units of each layer whose activations are averaged over the coordinates of a replica."""
 
     @model_validator(mode="after")
-    def _averages_what_it_has(self) -> Self:
+    def _check_averaging(self) -> Self:
         if self.averaging > self.hidden:
             raise ValueError(f"averaging={self.averaging} is more than the {self.hidden} units of a layer (hidden)")
         return self
@@ -41,16 +41,16 @@ class GAC(RecurrentOptimizer, Optimizer):
 
     def init(self, params: Tensors) -> State:
         self.require_trained()
-        replicas = end_to_end(params)
+        replicas = flatten_replicas(params)
         shape = (self.layers, self.hidden, *replicas.shape)
         return {"hidden": replicas.new_zeros(shape), "cell": replicas.new_zeros(shape)}
 
     def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
-        grad = end_to_end(grads)
-        output, state = self._respond(grad, state)
-        return taken_apart(output * (self.output_scale * per_replica(self.lr, grad)), grads), state
+        grad = flatten_replicas(grads)
+        output, state = self._network_outputs(grad, state)
+        return unflatten_replicas(output * (self.output_scale * per_replica(self.lr, grad)), grads), state
 
-    def _respond(self, grad: Tensor, state: State) -> tuple[Tensor, State]:
+    def _network_outputs(self, grad: Tensor, state: State) -> tuple[Tensor, State]:
         """The network's output for gradients `[seeds, settings, coordinates]`, and the next state."""
         phi = self._phi(grad)
         top, state = self._controller(phi, self.preprocess(grad.flatten()), state)
@@ -68,31 +68,31 @@ class GAC(RecurrentOptimizer, Optimizer):
             new_hidden, new_cell = [], []
             for k, (weight, bias) in enumerate(layers):
                 x, c = cell_step(weight, bias, x, hidden[k], cell[k])
-                x = torch.cat([self._means(x, shape[-1]), x[self.averaging :]])
+                x = torch.cat([self._average(x, shape[-1]), x[self.averaging :]])
                 new_hidden.append(x)
                 new_cell.append(c)
             hidden, cell = torch.stack(new_hidden), torch.stack(new_cell)
         else:
-            for k, (weight, bias) in enumerate(folded(layers)):
+            for k, (weight, bias) in enumerate(fold_candidate_gate(layers)):
                 for block in blocks(x.shape[1]):
                     cell_step_in_place(weight, bias, x[:, block], hidden[k, :, block], cell[k, :, block])
                 x = hidden[k]
-                x[: self.averaging] = self._means(x, shape[-1])
+                x[: self.averaging] = self._average(x, shape[-1])
         return x, {"hidden": hidden.view(shape), "cell": cell.view(shape)}
 
-    def _means(self, x: Tensor, coordinates: int) -> Tensor:
+    def _average(self, x: Tensor, coordinates: int) -> Tensor:
         """What the averaging units of `[units, replicas · coordinates]` put out: every coordinate the same."""
         own = x[: self.averaging].view(self.averaging, x.shape[1] // coordinates, coordinates)
         return own.mean(-1, keepdim=True).expand_as(own).flatten(1)
 
 
-def end_to_end(tensors: Tensors) -> Tensor:
+def flatten_replicas(tensors: Tensors) -> Tensor:
     """All coordinates of each replica in a row, `[seeds, settings, coordinates]`."""
     return torch.cat([value.reshape(*value.shape[:2], -1) for value in tensors.values()], dim=-1)
 
 
-def taken_apart(row: Tensor, like: Tensors) -> Tensors:
-    """The tensors that `end_to_end` made a row of."""
+def unflatten_replicas(row: Tensor, like: Tensors) -> Tensors:
+    """The tensors that `flatten_replicas` made a row of."""
     seeds, settings = row.shape[:2]
     parts = torch.split(row, [value[0, 0].numel() for value in like.values()], dim=-1)
     return {

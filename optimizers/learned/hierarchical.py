@@ -9,7 +9,7 @@ from torch import Tensor
 
 from l2obench.optimizers.base import Optimizer, State, Tensors, per_replica
 from l2obench.optimizers.learned.base import LearnedOptimizer
-from l2obench.optimizers.learned.gac import end_to_end
+from l2obench.optimizers.learned.gac import flatten_replicas
 
 LARGEST_LOG_RATE = 33.0
 LEVELS = ("coordinate", "tensor", "global")
@@ -90,7 +90,7 @@ class Hierarchical(LearnedOptimizer, Optimizer):
     def init(self, params: Tensors) -> State:
         self.require_trained()
         first = next(iter(params.values()))
-        memory = {name: self._nothing_seen(end_to_end({name: param})) for name, param in params.items()}
+        memory = {name: self._initial_tensor_state(flatten_replicas({name: param})) for name, param in params.items()}
         return {"global": first.new_zeros(self.global_hidden, *first.shape[:2]), "of": memory}
 
     def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
@@ -99,12 +99,14 @@ class Hierarchical(LearnedOptimizer, Optimizer):
         above, mean_rate = state["global"], rates.mean(-1, keepdim=True)
         updates, after = {}, {}
         for name, grad in grads.items():
-            moved, after[name] = self._move(phi, end_to_end({name: grad}), state["of"][name], above, mean_rate)
-            updates[name] = moved.view_as(grad) * per_replica(self.lr, grad)
+            update, after[name] = self._update_tensor(
+                phi, flatten_replicas({name: grad}), state["of"][name], above, mean_rate
+            )
+            updates[name] = update.view_as(grad) * per_replica(self.lr, grad)
         tensors = torch.stack([memory["tensor"] for memory in after.values()]).mean(0)
-        return updates, {"global": _gru(phi, "global", tensors, above, above.new_zeros(3, 1, 1)), "of": after}
+        return updates, {"global": _gru_step(phi, "global", tensors, above, above.new_zeros(3, 1, 1)), "of": after}
 
-    def _move(
+    def _update_tensor(
         self, phi: Tensors, grad: Tensor, memory: State, above: Tensor, mean_rate: Tensor
     ) -> tuple[Tensor, State]:
         """Update of a tensor's coordinates `[seeds, settings, coordinates]`, and what is kept of it."""
@@ -118,15 +120,15 @@ class Hierarchical(LearnedOptimizer, Optimizer):
         relative = memory["log_rate"] - mean_rate
         x = torch.cat([scaled, scaled[:-1] * scaled[1:], logs - logs.mean(0), relative[None]])
 
-        heard = _linear(phi, "tensor_to_coordinate", memory["tensor"]) + _linear(phi, "global_to_coordinate", above)
-        hidden = _gru(phi, "coordinate", x, memory["hidden"], heard.unsqueeze(-1))
+        context = _linear(phi, "tensor_to_coordinate", memory["tensor"]) + _linear(phi, "global_to_coordinate", above)
+        hidden = _gru_step(phi, "coordinate", x, memory["hidden"], context.unsqueeze(-1))
         means = torch.cat([hidden, x]).mean(-1)
-        tensor = _gru(phi, "tensor", means, memory["tensor"], _linear(phi, "global_to_tensor", above))
+        tensor = _gru_step(phi, "tensor", means, memory["tensor"], _linear(phi, "global_to_tensor", above))
 
         direction = (_linear(phi, "direction", hidden) + _linear(phi, "shortcut", scaled))[0]
         direction = direction * (direction.square().mean(-1, keepdim=True) + 1e-16).rsqrt()
         control = _linear(phi, "control", hidden)
-        log_rate = _within(memory["log_rate"] + control[2], LARGEST_LOG_RATE)
+        log_rate = _clamp_with_slope(memory["log_rate"] + control[2], LARGEST_LOG_RATE)
         kept = phi["rate_momentum"].sigmoid()
         after = {
             "hidden": hidden,
@@ -138,7 +140,7 @@ class Hierarchical(LearnedOptimizer, Optimizer):
         }
         return -(log_rate + phi["rate_offset"]).exp() * direction, after
 
-    def _nothing_seen(self, row: Tensor) -> State:
+    def _initial_tensor_state(self, row: Tensor) -> State:
         return {
             "hidden": row.new_zeros(self.hidden, *row.shape),
             "tensor": row.new_zeros(self.tensor_hidden, *row.shape[:2]),
@@ -157,15 +159,15 @@ def _linear(phi: Tensors, name: str, x: Tensor) -> Tensor:
     return product.view(len(weight), *x.shape[1:])
 
 
-def _gru(phi: Tensors, level: str, x: Tensor, hidden: Tensor, heard: Tensor) -> Tensor:
-    """The next hidden state `[units, ...]`; a third each of `heard` goes to reset gate, update gate and candidate."""
-    of_reset, of_kept, of_candidate = heard.chunk(3)
+def _gru_step(phi: Tensors, level: str, x: Tensor, hidden: Tensor, context: Tensor) -> Tensor:
+    """The next hidden state `[units, ...]`; a third each of `context` goes to reset gate, update gate and candidate."""
+    of_reset, of_kept, of_candidate = context.chunk(3)
     reset, kept = _linear(phi, f"{level}.gates", torch.cat([x, hidden])).chunk(2)
     reset, kept = (reset + of_reset).sigmoid(), (kept + of_kept).sigmoid()
     candidate = _linear(phi, f"{level}.candidate", torch.cat([x, reset * hidden])) + of_candidate
     return kept * hidden + (1 - kept) * candidate.tanh()
 
 
-def _within(x: Tensor, bound: float) -> Tensor:
+def _clamp_with_slope(x: Tensor, bound: float) -> Tensor:
     """x, kept within ±bound, with the slope of x all the same (so that one beyond it can come back)."""
     return x + (x.clamp(-bound, bound) - x).detach()

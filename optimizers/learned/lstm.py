@@ -8,7 +8,7 @@ from torch import Tensor
 
 from l2obench.optimizers.base import CoordinatewiseOptimizer, State, Tensors, per_replica
 from l2obench.optimizers.learned.base import Unrolled
-from l2obench.optimizers.learned.cell import blocks, folded, layers_of, layers_step, layers_step_in_place
+from l2obench.optimizers.learned.cell import blocks, fold_candidate_gate, layers_of, layers_step, layers_step_in_place
 from l2obench.optimizers.learned.cell_bptt import Unroll
 from l2obench.optimizers.learned.recurrent import RecurrentOptimizer
 
@@ -53,7 +53,7 @@ class LSTM(RecurrentOptimizer, CoordinatewiseOptimizer):
 
     def _step_in_place(self, phi: Tensors, grad: Tensor, hidden: Tensor, cell: Tensor) -> Tensor:
         """The same step without a graph: blocks of coordinates that stay in the cache, state overwritten."""
-        layers = folded(layers_of(phi, self.layers))
+        layers = fold_candidate_gate(layers_of(phi, self.layers))
         output = torch.empty_like(grad)
         for block in blocks(len(grad)):
             x = layers_step_in_place(layers, self.preprocess(grad[block]), hidden[:, :, block], cell[:, :, block])

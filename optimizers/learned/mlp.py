@@ -40,7 +40,7 @@ class MLP(PerceptronOptimizer):
             weights = 1 - torch.tensor(DECAYS, dtype=grad.dtype, device=grad.device).view(-1, *[1] * grad.ndim)
             momenta[name] = blend(state["momenta"][name], grad.expand(len(DECAYS), *grad.shape), weights)
             features = torch.cat([grad[None], params[name][None], momenta[name]])
-            direction, magnitude = self.respond(features, state["step"])
+            direction, magnitude = self.network_outputs(features, state["step"])
             update = direction * (magnitude * self.magnitude_scale).exp()
             updates[name] = update * (-self.step_size * per_replica(self.lr, grad))
         return updates, {"momenta": momenta, "step": state["step"] + 1}

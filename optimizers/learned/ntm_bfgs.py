@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from l2obench.optimizers.base import State, Tensors
-from l2obench.optimizers.learned.gac import GAC, end_to_end
+from l2obench.optimizers.learned.gac import GAC, flatten_replicas
 
 
 class NTMBFGS(GAC):
@@ -60,13 +60,13 @@ class NTMBFGS(GAC):
         return None if controller is None else controller + heads + reading
 
     def init(self, params: Tensors) -> State:
-        seeds, settings, coordinates = end_to_end(params).shape
+        seeds, settings, coordinates = flatten_replicas(params).shape
         state = super().init(params)
         none = state["hidden"].new_zeros(seeds, settings, self.memory * self.writes, coordinates)
         result = none.new_zeros(seeds, settings, self.reads, coordinates)
         return {**state, "left": none, "right": none.clone(), "result": result}
 
-    def _respond(self, grad: Tensor, state: State) -> tuple[Tensor, State]:
+    def _network_outputs(self, grad: Tensor, state: State) -> tuple[Tensor, State]:
         phi = self._phi(grad)
         x = torch.cat([self.preprocess(grad.flatten()), state["result"].movedim(2, 0).flatten(1)])
         top, next_state = self._controller(phi, x, state)

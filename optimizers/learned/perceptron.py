@@ -55,11 +55,11 @@ class PerceptronOptimizer(LearnedOptimizer, Optimizer):
         }
 
     def network_flops(self) -> int:
-        """Operations of `respond`, for each coordinate: a feature is squared, summed and scaled."""
+        """Operations of `network_outputs`, for each coordinate: a feature is squared, summed and scaled."""
         widths = [self.features, *[self.hidden] * self.layers, self.outputs]  # time is the same for all coordinates
         return 3 * self.features + sum(2 * inputs * outputs for inputs, outputs in itertools.pairwise(widths))
 
-    def respond(self, features: Tensor, step: int) -> Tensor:
+    def network_outputs(self, features: Tensor, step: int) -> Tensor:
         """The network's outputs `[outputs, seeds, settings, ...]` for `[features, seeds, settings, ...]`."""
         x = _normalised(features)
         phi = {name: tensor.to(x) for name, tensor in self.meta_parameters.items()}

@@ -12,7 +12,7 @@ from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.optimizers.learned.cell import (
     BLOCK,
     blocks,
-    folded,
+    fold_candidate_gate,
     layers_of,
     layers_step,
     layers_step_in_place,
@@ -87,7 +87,7 @@ class RNNprop(LearnedOptimizer, CoordinatewiseOptimizer):
         if torch.is_grad_enabled():
             top, hidden, cell = layers_step(layers, elu(_linear(phi, "input", x)), hidden, cell)
             return _linear(phi, "output", top)[0], hidden, cell
-        layers, outputs = folded(layers), []
+        layers, outputs = fold_candidate_gate(layers), []
         for block in blocks(x.shape[1]):
             y = elu(_linear(phi, "input", x[:, block]))
             top = layers_step_in_place(layers, y, hidden[:, :, block], cell[:, :, block])

@@ -33,7 +33,7 @@ class STAR(AdafacMLP):
         alone = super().flops_per_coordinate()
         return None if alone is None else alone + 1 + 3 + 2 + 2 + 1  # / √v; mean; exp of its controller; sizes; sum
 
-    def _update(self, outputs: Tensor, seen: Accumulators) -> Tensor:
-        own = super()._update(outputs[:2], seen) * seen.inverse_root
-        nominal = seen.directions.mean(0) * (outputs[2] * self.magnitude_scale).exp()
+    def _update(self, outputs: Tensor, accumulators: Accumulators) -> Tensor:
+        own = super()._update(outputs[:2], accumulators) * accumulators.inverse_root
+        nominal = accumulators.directions.mean(0) * (outputs[2] * self.magnitude_scale).exp()
         return own + nominal * self.nominal_size

@@ -126,24 +126,24 @@ class VeLO(LearnedOptimizer, Optimizer):
         squares = {name: param.reshape(*param.shape[:2], -1).square().mean(-1) for name, param in params.items()}
         about = [_tensor_features(param, squares[name], state["of"][name], shared) for name, param in params.items()]
         x = torch.stack(about, dim=1)  # [features, tensors, seeds, settings]
-        hidden, cell = _lstm(phi, x, state["hidden"], state["cell"])
+        hidden, cell = _lstm_step(phi, x, state["hidden"], state["cell"])
         rows = hidden.flatten(1)
         rates = torch.addmm(phi["rate.bias"].unsqueeze(1), phi["rate.weight"], rows).view(hidden.shape[1:])
         controls = torch.addmm(phi["controls.bias"].unsqueeze(1), phi["controls.weight"], rows)
-        layers = self._mixed(phi, controls.view(self.bank, len(params), -1))
+        layers = self._mix_layers(phi, controls.view(self.bank, len(params), -1))
         updates, memory = {}, {}
         for k, (name, param) in enumerate(params.items()):
             grad = grads[name].clamp(-LARGEST_GRADIENT, LARGEST_GRADIENT)
             known, memory[name] = accumulate_gradient(grad, state["of"][name], SQUARE_DECAY, SQUARE_EPSILON)
             features = coordinate_features(grad, param, known)
-            outputs = _respond([(weight[k], bias[k]) for weight, bias in layers], features)
+            outputs = _perceptron_outputs([(weight[k], bias[k]) for weight, bias in layers], features)
             size = (squares[name] + 1e-9).sqrt() * rates[k] * (-STEP_SIZE * self.lr)
             update = outputs[0] * (outputs[1] * MAGNITUDE_SCALE).exp()
             updates[name] = update * per_replica(size, grad)
         after = {"hidden": hidden, "cell": cell, "averages": averages, "lowest": lowest, "of": memory}
         return updates, {"step": state["step"] + 1, **after}
 
-    def _mixed(self, phi: Tensors, controls: Tensor) -> list[tuple[Tensor, Tensor]]:
+    def _mix_layers(self, phi: Tensors, controls: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Weights `[tensors, replicas, outputs, inputs]` and biases of the layers, from controls by `[bank, …]`."""
 
         def mix(of_bank: Tensor) -> Tensor:
@@ -184,7 +184,7 @@ def _tensor_features(param: Tensor, square_size: Tensor, memory: State, shared: 
     )
 
 
-def _lstm(phi: Tensors, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+def _lstm_step(phi: Tensors, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     """The next hidden state and cell, `[units, tensors, seeds, settings]`, from features `[features, …]`."""
     rows = x.flatten(1)
     own, of_all = (
@@ -197,7 +197,7 @@ def _lstm(phi: Tensors, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor
     return following[0].view_as(hidden), following[1].view_as(cell)
 
 
-def _respond(layers: list[tuple[Tensor, Tensor]], features: Tensor) -> Tensor:
+def _perceptron_outputs(layers: list[tuple[Tensor, Tensor]], features: Tensor) -> Tensor:
     """Outputs `[2, seeds, settings, ...]` of each replica's own perceptron: weights `[replicas, outputs, inputs]`."""
     replicas = features.shape[1:3]
     x = features.reshape(len(features), replicas.numel(), -1).transpose(0, 1)

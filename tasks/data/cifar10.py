@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from l2obench.foundation.errors import describe_message
-from l2obench.tasks.data.digits import DataMissing, file_sha256
+from l2obench.tasks.data.file_hash import file_sha256
+from l2obench.tasks.data.folder import DataMissing
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
@@ -41,8 +42,8 @@ def fetch_cifar10(folder: Path) -> None:
             download_url(URL, str(folder), archive(folder).name)
         except (OSError, RuntimeError) as error:
             raise DataMissing(
-                f"CIFAR-10 could not be downloaded ({describe_message(error)}); put {archive(folder).name} into "
-                f"{folder} by hand, or use data=photos10, which needs no download"
+                f"CIFAR-10 could not be downloaded ({describe_message(error)}). Try: put {archive(folder).name} "
+                f"into {folder} by hand, or use data=photos10, which needs no download"
             ) from error
     check_cifar10(folder)
 

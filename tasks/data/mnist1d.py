@@ -16,7 +16,10 @@ import numpy as np
 import torch
 
 from l2obench.tasks.base import Tensors
-from l2obench.tasks.data.digits import DataMissing, Labelled, cached, data_dir, file_sha256
+from l2obench.tasks.data.cache import cached
+from l2obench.tasks.data.file_hash import file_sha256
+from l2obench.tasks.data.folder import DataMissing, data_dir
+from l2obench.tasks.data.labelled import Labelled
 
 GENERATOR = ("data.py", "transform.py")
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l2obench.tasks.data.digits import file_sha256
+from l2obench.tasks.data.file_hash import file_sha256
 
 MAX_PIXELS = 64_000_000
 MIN_SIDE = 16

@@ -7,7 +7,8 @@ from typing import Literal
 
 import torch
 
-from l2obench.tasks.data.digits import Labelled, file_sha256
+from l2obench.tasks.data.file_hash import file_sha256
+from l2obench.tasks.data.labelled import Labelled
 
 ScikitSource = Literal["breast-cancer", "digits", "wine"]
 FILES: dict[ScikitSource, str] = {

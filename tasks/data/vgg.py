@@ -14,13 +14,16 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from l2obench.foundation.errors import describe_message
-from l2obench.tasks.base import Tensors
-from l2obench.tasks.data.digits import DataMissing, data_dir, file_sha256
+from l2obench.foundation.regular_file import FileRefused
+from l2obench.foundation.tensor_file import read_tensor_file
+from l2obench.foundation.tensor_metadata import TensorFileError
+from l2obench.foundation.tensors import Tensors
+from l2obench.tasks.data.file_hash import file_sha256
+from l2obench.tasks.data.folder import DataMissing, data_dir
 from l2obench.tasks.data.photographs import image_source, read_image, square
 
 FeatureSource = Literal["random", "vgg16"]
@@ -37,6 +40,8 @@ CALIBRATION_SIDE = 128
 VGG16_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
 VGG16_SHA256 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
 VGG16_FILE = "vgg16-features.safetensors"
+MAX_BYTES = 2**28
+"""Of that file: the convolutions take 31 MB in float32."""
 # Places of the convolutions in torchvision's `features`: pooling and ReLU layers count too.
 VGG16_PLACES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)
 
@@ -115,15 +120,15 @@ def _calibrated() -> Vgg:
 
 def _read(path: Path) -> Vgg:
     hint = "run 'l2obench prepare vgg16', or use features=random, which needs no download"
+    if not path.exists():
+        raise DataMissing(f"features=vgg16 needs {path}, which is not there; {hint}")
     try:
-        tensors = load_file(path)
+        tensors = read_tensor_file(path, MAX_BYTES).tensors
         made = Vgg(
             [tensors[f"features.{place}.weight"].float() for place in VGG16_PLACES],
             [tensors[f"features.{place}.bias"].float() for place in VGG16_PLACES],
         )
-    except FileNotFoundError as error:
-        raise DataMissing(f"features=vgg16 needs {path}, which is not there; {hint}") from error
-    except (OSError, SafetensorError, KeyError) as error:
+    except (FileRefused, TensorFileError, KeyError) as error:
         raise DataMissing(f"{path} does not hold VGG16's convolutions ({error}); delete it and {hint}") from error
     inputs, expected = 3, []
     for width in (width for block in BLOCKS for width in block):

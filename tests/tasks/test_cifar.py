@@ -13,9 +13,10 @@ from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.problems import Problems
 from l2obench.optimizers.designed import adam
 from l2obench.tasks.base import Task
-from l2obench.tasks.cifar import CifarCnn, _each, _replica_by_hand
+from l2obench.tasks.cifar import CifarCnn
+from l2obench.tasks.cifar_network import for_each_replica, loss_and_grad_by_hand
 from l2obench.tasks.data import cifar10
-from l2obench.tasks.data.digits import DataMissing
+from l2obench.tasks.data.folder import DataMissing
 from l2obench.tasks.data.photographs import read_image
 from l2obench.tasks.data.photos10 import PHOTOS10, TRAIN_WIDTH, crops
 
@@ -52,7 +53,7 @@ def test_the_gradient_by_hand_is_that_of_autograd(flat: bool) -> None:
             value.copy_(torch.randn(value.shape, generator=random, dtype=value.dtype))
     if flat:
         batch["x"] = batch["x"].round()
-    losses, grads = _each(_replica_by_hand, params, batch)
+    losses, grads = for_each_replica(loss_and_grad_by_hand, params, batch)
     expected_losses, expected_grads = task.loss_and_grad(params, batch)
     torch.testing.assert_close(losses, expected_losses)
     for name, grad in expected_grads.items():

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy, elu, gelu, linear
 
 from l2obench.tasks.base import Tensors
 from l2obench.tasks.classification import Classifier
-from l2obench.tasks.data.digits import Labelled
+from l2obench.tasks.data.labelled import Labelled
 from l2obench.tasks.data.photos10 import crops
 from l2obench.tasks.data.scikit import scikit
 from l2obench.tasks.logistic import Logistic

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 import struct
 from pathlib import Path
 
@@ -10,7 +11,11 @@ import pytest
 import torch
 
 import l2obench.tasks.data.digits
-from l2obench.tasks.data.digits import MNIST_SHA256, DataMissing, digits, fetch_mnist
+import l2obench.tasks.data.mnist
+from l2obench.tasks.data.cache import cached
+from l2obench.tasks.data.digits import digits
+from l2obench.tasks.data.folder import DataMissing
+from l2obench.tasks.data.mnist import MNIST_SHA256, fetch_mnist
 
 
 def test_embedded_digits_are_split_and_shuffled() -> None:
@@ -47,6 +52,18 @@ def test_a_damaged_cache_is_parsed_again(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(digits("mnist5k", "test").labels) == 1000
 
 
+def test_a_cache_that_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "it.safetensors")
+    for _ in range(2):
+        found = cached(tmp_path / "it.safetensors", lambda: {"x": torch.ones(2)})
+        assert found["x"].tolist() == [1, 1]
+    assert (tmp_path / "it.safetensors").is_file()
+
+
+def test_a_cache_that_cannot_be_written_is_made_each_time() -> None:
+    assert cached(Path("/dev/null/it.safetensors"), lambda: {"x": torch.ones(2)})["x"].tolist() == [1, 1]
+
+
 def test_missing_mnist_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("L2OBENCH_DATA", str(tmp_path))
     with pytest.raises(DataMissing, match="l2obench prepare mnist"):
@@ -73,7 +90,7 @@ def write_mnist(folder: Path) -> dict[str, str]:
 
 def test_mnist_is_read_through_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("L2OBENCH_DATA", str(tmp_path))
-    monkeypatch.setattr(l2obench.tasks.data.digits, "MNIST_SHA256", write_mnist(tmp_path))
+    monkeypatch.setattr(l2obench.tasks.data.mnist, "MNIST_SHA256", write_mnist(tmp_path))
     train = digits("mnist", "train")
     assert train.inputs.shape == (30, 784)
     assert train.labels.shape == (30,)

@@ -9,7 +9,7 @@ import torch
 from mnist1d.data import make_dataset
 
 from l2obench.tasks.data import mnist1d as source
-from l2obench.tasks.data.digits import DataMissing
+from l2obench.tasks.data.folder import DataMissing
 from l2obench.tasks.data.mnist1d import mnist1d
 
 

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import l2obench.tasks.data.vgg
-from l2obench.tasks.data.digits import DataMissing
+from l2obench.tasks.data.folder import DataMissing
 from l2obench.tasks.data.photographs import read_image, square
 from l2obench.tasks.data.vgg import (
     BLOCKS,
