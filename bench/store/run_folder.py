@@ -120,7 +120,7 @@ class StoreError(ValueError):
     exit_code = 2
 
 
-class Run:
+class RunFolder:
     """A results folder, opened for reading, or, by `begin`, for writing."""
 
     def __init__(self, folder: str | Path) -> None:
