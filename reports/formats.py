@@ -1,6 +1,6 @@
-"""Writes a table as Markdown, CSV or HTML. Names are data: whatever they hold, they stay text.
+"""Writes a table as Markdown or CSV. Names are data: whatever they hold, they stay text.
 
-In Markdown and HTML ∞ stands for infinity and — for what is missing; CSV, which machines read, has `inf` and nothing.
+In Markdown ∞ stands for infinity and — for what is missing; CSV, which machines read, has `inf` and nothing.
 """
 
 import csv
@@ -10,10 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
 PERCENTAGES = {"reached", "heldout_accuracy", "failure_rate", "probability", "never_matched", "solved"}
 INTERVALS = {"low": "high", "grad_microseconds_q25": "grad_microseconds_q75"}
@@ -69,7 +67,7 @@ class Column:
     name: str
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """Four significant digits; ∞ and — where there is no number to write."""
     if math.isnan(value):
         return "—"
@@ -124,38 +122,6 @@ def to_csv(table: pd.DataFrame) -> str:
     return stream.getvalue()
 
 
-def to_html(table: pd.DataFrame, caption: str, name: str = "", rows: int | None = None) -> Markup:
-    """A table in its own scrolling region, every name escaped; `learned` marks rows, it is no column.
-
-    Where `table` is the start of a longer one, `rows` says how many that has. A `name` lets the page's script find it.
-    """
-    columns = readable(table.drop(columns="learned", errors="ignore"))
-    learned = table["learned"] if "learned" in table else [False] * len(table)
-    html = (
-        environment()
-        .get_template("table.html.j2")
-        .render(
-            caption=caption,
-            name=name,
-            missing=0 if rows is None else rows - len(table),
-            columns=columns,
-            rows=list(zip(learned, zip(*(column.cells for column in columns), strict=True), strict=True)),
-        )
-    )
-    return Markup(html)
-
-
-def environment() -> jinja2.Environment:
-    """The templates of this package, escaping everything that is not marked as HTML."""
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("l2obench.reports.page"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
 def _shown(column: str, value: Any) -> str:
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return "—"
@@ -164,7 +130,7 @@ def _shown(column: str, value: Any) -> str:
     if isinstance(value, int | np.integer):
         return f"{value:,}"
     if isinstance(value, float | np.floating):
-        return f"{value:.1%}" if column in PERCENTAGES else number(float(value))
+        return f"{value:.1%}" if column in PERCENTAGES else format_number(float(value))
     return one_line(str(value))
 
 

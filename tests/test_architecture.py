@@ -26,7 +26,7 @@ FLOORS = {
         *["metatrain", "run", "gate", "studies", "commands"],
     ],
     "optimizers": ["base", "designed", "bridged", "learned"],
-    "reports": ["formats", "reading", "numbers", "figures", "page"],
+    "reports": ["formats", "reading", "numbers", "figures", "sections", "page"],
 }
 LINKS = ROOT / "src" / "l2obench"
 # The command line is the one place that knows all rooms.

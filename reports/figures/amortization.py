@@ -1,16 +1,14 @@
 """The figure of amortization: what all uses so far have cost, meta-training and tuning included."""
 
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from l2obench.bench.store.run_folder import cell_name
-from l2obench.reports.figures.canvas import Style, legend, new_figure, save, theme
-from l2obench.reports.figures.curves import Drawn
-from l2obench.reports.formats import one_line
+from l2obench.reports.figures.canvas import Style, legend, new_figure
+from l2obench.reports.figures.drawing import Drawing, drawing
 from l2obench.reports.numbers.amortization import EACH, EVALUATIONS, ONCE, SECONDS
 
 KIND = "amortization"
@@ -18,31 +16,29 @@ DASHES = {ONCE: (0, (1, 1)), EACH: (0, (4, 2))}
 USES = np.geomspace(1, 1e6, 121)
 
 
-def draw_amortization(table: pd.DataFrame, styles: dict[str, Style], folder: Path) -> list[Drawn]:
-    """Draw the costs on every task into a folder, in both units, as .svg, .png and .pdf.
+def amortization_drawings(table: pd.DataFrame, styles: dict[str, Style]) -> list[Drawing]:
+    """The costs on every task, a figure for each unit.
 
     Of several learned optimizers on a task only the one that has paid after the fewest uses is drawn.
 
     Args:
         table: as `l2obench.reports.numbers.amortization.amortization` gives it.
-        styles: the look of each optimizer, as `l2obench.reports.figures.curves.line_styles` gives it.
-        folder: an existing folder.
+        styles: the line style of each optimizer, as `l2obench.reports.figures.curves.line_styles` gives it.
     """
-    drawn = []
+    found = []
     keys = [name for name in ("run", "task", "optimizer", "unit") if name in table]
     for names, rows in _soonest(table).groupby(keys, sort=False):
         key = dict(zip(keys, map(str, names), strict=True))
         if rows[["meta_training_cost", "baseline_run_cost"]].isna().any(axis=None):
             continue
         title = key["task"] + (f" in {key['run']}" if "run" in key else "")
-        path = folder / cell_name(KIND, *key.values())
-        with theme():
-            save(amortization_figure(title, rows.to_dict("records"), styles), path)
         words = (
-            f"Cost of all uses so far on {title} in {key['unit']}, {key['optimizer']} and {rows['baseline'].iloc[0]}"
+            f"Total cost in {key['unit']} against the number of uses on {title}, for {key['optimizer']} and "
+            f"{rows['baseline'].iloc[0]}"
         )
-        drawn.append(Drawn(KIND, path, one_line(words)))
-    return drawn
+        make = partial(amortization_figure, title, rows.to_dict("records"), styles)
+        found.append(drawing(KIND, list(key.values()), words, make))
+    return found
 
 
 def _soonest(table: pd.DataFrame) -> pd.DataFrame:
@@ -78,7 +74,12 @@ def amortization_figure(title: str, rows: list[dict[Any, Any]], styles: dict[str
             even = row["break_even"]
             mark = first["meta_training_cost"] + even * first["learned_run_cost"]
             axes.plot([even], [mark], "o", color="#222222", markersize=5, zorder=5)
-    unit = {EVALUATIONS: "gradient evaluations", SECONDS: "seconds, serially"}[first["unit"]]
-    axes.set(xscale="log", yscale="log", xlabel="functions brought to the baseline's final loss", ylabel=unit)
+    unit = {EVALUATIONS: "total cost, gradient evaluations", SECONDS: "total cost, seconds"}[first["unit"]]
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="number of uses (functions brought to the baseline's final loss)",
+        ylabel=unit,
+    )
     legend(figure, entries)
     return figure

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from l2obench.reports.formats import number, one_line
+from l2obench.reports.formats import format_number, one_line
 
 WIDTH, HEIGHT = 6.4, 4.6
 PNG_DPI = 150
@@ -26,6 +26,13 @@ FURTHEST = 10.0
 TITLE_SIGNS, LEGEND_SIGNS, TICK_SIGNS = 50, 72, 28  # what fits on a line of each
 LEGEND_ROWS, LEGEND_ROW_HEIGHT = 3, 0.21
 Style = dict[str, Any]
+# A date in a file would make every report of the same results a different one.
+SAVED_WITH: dict[str, dict[str, Any]] = {
+    "svg": {"metadata": {"Date": None}},
+    "pdf": {"metadata": {"CreationDate": None}},
+    "png": {"dpi": PNG_DPI},
+}
+FORMATS = tuple(SAVED_WITH)
 
 
 @contextmanager
@@ -77,7 +84,7 @@ def ink(colour: "NDArray[Any] | Sequence[float]") -> str:
 
 def two_digits(value: float) -> str:
     """A number as a small cell can hold it."""
-    return number(float(f"{value:.2g}"))
+    return format_number(float(f"{value:.2g}"))
 
 
 def scale(set_scale: Any, values: Iterable[np.ndarray[Any, Any]]) -> None:
@@ -111,10 +118,11 @@ def broken(label: str) -> str:
     return "\n".join(literal(part, TICK_SIGNS) for part in parts)
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write `path`.svg, `path`.pdf and `path`.png, without dates in them."""
+def save(figure: Figure, path: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Write `path`.svg, `path`.pdf or `path`.png, without dates in them, so that the same figure is the same bytes."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # laid out once, for all files
-    figure.savefig(path.with_name(f"{path.name}.svg"), metadata={"Date": None})
-    figure.savefig(path.with_name(f"{path.name}.pdf"), metadata={"CreationDate": None})
-    figure.savefig(path.with_name(f"{path.name}.png"), dpi=PNG_DPI)
+    files = [path.with_name(f"{path.name}.{suffix}") for suffix in formats]
+    for file, suffix in zip(files, formats, strict=True):
+        figure.savefig(file, **SAVED_WITH[suffix])
+    return files

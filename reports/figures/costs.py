@@ -1,48 +1,46 @@
 """The figure of what an update costs: operations, bytes and seconds of every optimizer, in multiples of Adam's."""
 
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from l2obench.bench.store.run_folder import cell_name
-from l2obench.reports.figures.canvas import Style, broken, legend, literal, new_figure, save, theme
-from l2obench.reports.figures.curves import Drawn
-from l2obench.reports.formats import number, one_line
+from l2obench.reports.figures.canvas import Style, broken, legend, literal, new_figure
+from l2obench.reports.figures.drawing import Drawing, drawing
+from l2obench.reports.formats import format_number
 from l2obench.reports.numbers.counting import groups
 
 KIND = "costs"
 LONGEST_LABEL = 32  # signs on one line
 UNIT = "adam"
 MEASURES: dict[str, tuple[str, Style]] = {
-    "flops_per_coordinate": ("operations", {"marker": "o", "color": "#0072B2", "markerfacecolor": "none"}),
-    "bytes_per_coordinate": ("bytes read and written", {"marker": "s", "color": "#009E73", "markerfacecolor": "none"}),
-    "update_microseconds": ("seconds of an update", {"marker": "D", "color": "#D55E00"}),
-    "step_microseconds": ("seconds of a step, gradient included", {"marker": "|", "color": "#222222"}),
+    "flops_per_coordinate": ("FLOPs of an update", {"marker": "o", "color": "#0072B2", "markerfacecolor": "none"}),
+    "bytes_per_coordinate": (
+        "bytes that an update reads and writes",
+        {"marker": "s", "color": "#009E73", "markerfacecolor": "none"},
+    ),
+    "update_microseconds": ("time of an update", {"marker": "D", "color": "#D55E00"}),
+    "step_microseconds": ("time of a step, gradient included", {"marker": "|", "color": "#222222"}),
 }
 
 
-def draw_costs(table: pd.DataFrame, folder: Path) -> list[Drawn]:
-    """Draw every task on which Adam's update was counted and timed, as .svg, .png and .pdf.
+def cost_drawings(table: pd.DataFrame) -> list[Drawing]:
+    """A figure for every task on which Adam's update was counted and timed.
 
     Args:
         table: as `l2obench.reports.numbers.costs.costs` gives it.
-        folder: an existing folder.
     """
-    drawn = []
+    found = []
     for key, rows in groups(table, "task"):
         multiples = in_multiples(rows)
         if len(multiples) < 2:
             continue
         title = key["task"] + (f" in {key['run']}" if "run" in key else "")
-        path = folder / cell_name(KIND, *map(str, key.values()))
-        with theme():
-            save(costs_figure(title, multiples), path)
-        names = ", ".join(multiples.index)
-        drawn.append(Drawn(KIND, path, one_line(f"Cost of an update on {title} in multiples of Adam's, for {names}")))
-    return drawn
+        words = f"Cost of an update on {title}, divided by Adam's, for {', '.join(multiples.index)}"
+        found.append(drawing(KIND, list(map(str, key.values())), words, partial(costs_figure, title, multiples)))
+    return found
 
 
 def in_multiples(rows: pd.DataFrame) -> pd.DataFrame:
@@ -72,10 +70,10 @@ def costs_figure(title: str, multiples: pd.DataFrame) -> Figure:
     for measure, (_, style) in MEASURES.items():
         axes.plot(multiples[measure], places, linestyle="", markersize=7, markeredgewidth=1.8, zorder=3, **style)
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_number(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_yticks(places, labels, fontsize=9)
     axes.set_ylim(len(multiples) - 0.5, -0.5)
-    axes.set_xlabel("times Adam's")
+    axes.set_xlabel("optimizer ÷ Adam")
     legend(figure, [(label, {"linestyle": "", "markeredgewidth": 1.8, **style}) for label, style in MEASURES.values()])
     return figure

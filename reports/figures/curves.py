@@ -2,64 +2,76 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from l2obench.bench.store.run_folder import cell_name
-from l2obench.reports.figures.canvas import TITLE_SIGNS, Style, broken, legend, literal, new_figure, save, scale, theme
-from l2obench.reports.formats import one_line
-from l2obench.reports.numbers.curves import Curve, FinalLosses, Landscape, Scene
+from l2obench.reports.figures.canvas import TITLE_SIGNS, Style, broken, legend, literal, new_figure, scale
+from l2obench.reports.figures.drawing import Drawing, drawing
+from l2obench.reports.numbers.curves import Curve, FinalLosses, Landscape, TaskPlots
 
 # Okabe and Ito's palette, made for all kinds of colour vision; its strongest hue is kept for learned optimizers.
 LEARNED_COLOURS = ("#D55E00", "#882255", "#000000")
 BASELINE_COLOURS = ("#0072B2", "#009E73", "#56B4E9", "#E69F00", "#CC79A7", "#777777")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
-KINDS = ("curves", "final", "seconds", "landscape")
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """A figure on disk: `path` lacks its suffix, .svg or .png; `description` says in words what it shows."""
-
-    kind: str
-    path: Path
-    description: str
-
-
-def draw_all(scenes: Sequence[Scene], folder: Path) -> list[Drawn]:
-    """Draw every task's figures into a folder: `curves`, `final`, `seconds`; `landscape` where something was tuned."""
-    styles = line_styles(scenes)
-    drawn = []
-    for scene in scenes:
-        with theme():
-            figures = {
-                "curves": curves_figure(scene.title, scene.curves, styles, scene.window),
-                "final": final_losses_figure(scene.title, scene.spreads, styles),
-                "seconds": seconds_figure(scene.title, scene.curves, styles, scene.window),
-            }
-            if scene.landscapes:
-                figures["landscape"] = landscape_figure(scene.title, scene.landscapes, styles)
-            for kind, figure in figures.items():
-                path = folder / cell_name(kind, *([scene.run] if scene.run else []), scene.task)
-                save(figure, path)
-                drawn.append(Drawn(kind, path, _description(kind, scene.title, scene.curves)))
-    return drawn
+def curve_drawings(plots: Sequence[TaskPlots]) -> list[Drawing]:
+    """Learning curves of every task, against steps and against seconds."""
+    styles, found = line_styles(plots), []
+    for task in plots:
+        names = ", ".join(curve.label for curve in task.curves)
+        arguments = (task.title, task.curves, styles, task.window)
+        by_step = f"Loss against step on {task.title}, for {names}"
+        by_second = f"Loss against wall-clock time on {task.title}, for {names}"
+        found += [
+            drawing("curves", _key(task), by_step, partial(curves_figure, *arguments)),
+            drawing("seconds", _key(task), by_second, partial(seconds_figure, *arguments)),
+        ]
+    return found
 
 
-def line_styles(scenes: Sequence[Scene]) -> dict[str, Style]:
-    """One look for each optimizer, the same in all figures: learned ones thick and in colours of their own."""
-    learned = {curve.optimizer: curve.learned for scene in scenes for curve in scene.curves}
-    tried = {landscape.optimizer for scene in scenes for landscape in scene.landscapes}
+def final_loss_drawings(plots: Sequence[TaskPlots]) -> list[Drawing]:
+    """Final losses of every seed, a figure for each task."""
+    styles = line_styles(plots)
+    return [
+        drawing(
+            "final",
+            _key(task),
+            f"Final loss of every seed on {task.title}, for {', '.join(spread.label for spread in task.spreads)}",
+            partial(final_losses_figure, task.title, task.spreads, styles),
+        )
+        for task in plots
+    ]
+
+
+def landscape_drawings(plots: Sequence[TaskPlots]) -> list[Drawing]:
+    """Mean final loss at every learning rate that tuning tried, for each task on which something was tuned."""
+    styles = line_styles(plots)
+    return [
+        drawing(
+            "landscape",
+            _key(task),
+            f"Mean final loss against learning rate on {task.title}",
+            partial(landscape_figure, task.title, task.landscapes, styles),
+        )
+        for task in plots
+        if task.landscapes
+    ]
+
+
+def line_styles(plots: Sequence[TaskPlots]) -> dict[str, Style]:
+    """One line style for each optimizer, the same in all figures: learned ones thick and in colours of their own."""
+    learned = {curve.optimizer: curve.learned for task in plots for curve in task.curves}
+    tried = {landscape.optimizer for task in plots for landscape in task.landscapes}
     learned |= dict.fromkeys(tried - learned.keys(), False)
-    looks = {
-        True: _looks(LEARNED_COLOURS, linewidth=3.0, zorder=4),
-        False: _looks(BASELINE_COLOURS, linewidth=1.6, zorder=3),
+    styles = {
+        True: _styles(LEARNED_COLOURS, linewidth=3.0, zorder=4),
+        False: _styles(BASELINE_COLOURS, linewidth=1.6, zorder=3),
     }
-    return {name: next(looks[learned[name]]) for name in sorted(learned)}
+    return {name: next(styles[learned[name]]) for name in sorted(learned)}
 
 
 def curves_figure(title: str, curves: Sequence[Curve], styles: dict[str, Style], window: int) -> Figure:
@@ -88,7 +100,7 @@ def seconds_figure(title: str, curves: Sequence[Curve], styles: dict[str, Style]
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
     axes.xaxis.set_major_formatter(EngFormatter(unit="s"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set(xlabel="wall-clock time of one replica on this machine", ylabel=_loss_label(window))
+    axes.set(xlabel="wall-clock time of one replica on the machine of the run", ylabel=_loss_label(window))
     remarks = {True: "", False: " (not timed)"}
     labels = [curve.label + remarks[bool(np.isfinite(curve.step_seconds))] for curve in curves]
     legend(figure, [(label, styles[curve.optimizer]) for label, curve in zip(labels, curves, strict=True)])
@@ -110,7 +122,7 @@ def final_losses_figure(title: str, spreads: Sequence[FinalLosses], styles: dict
     axes.set_yticks(range(len(spreads)), [broken(spread.label) for spread in spreads])
     axes.set_ylim(len(spreads) - 0.4, -0.5)
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("final loss")
+    axes.set_xlabel("final training loss")
     dot = {"marker": ".", "linestyle": "", "color": "#777777", "alpha": 0.6}
     diamond = {"marker": "D", "markeredgecolor": "white", "linewidth": 2.5, "color": "#777777"}
     legend(figure, [("one seed", dot), ("mean, 95 % interval", diamond)])
@@ -135,12 +147,12 @@ def landscape_figure(title: str, rates: Sequence[Landscape], styles: dict[str, S
         axes.set_title(literal(title, TITLE_SIGNS), pad=10 + 7.5 * min(len(rates), 8))
     axes.set_xscale("log")
     scale(axes.set_yscale, [landscape.means for landscape in rates])
-    axes.set(xlabel="learning rate (○ chosen, × some seed diverged)", ylabel="mean final loss")
+    axes.set(xlabel="learning rate (○ chosen, × a seed diverged)", ylabel="mean final loss, tuning seeds")
     legend(figure, [(landscape.optimizer, styles[landscape.optimizer]) for landscape in rates])
     return figure
 
 
-def _looks(colours: Sequence[str], **width: float) -> Iterator[Style]:
+def _styles(colours: Sequence[str], **width: float) -> Iterator[Style]:
     """Colours first, then the same ones dashed."""
     return itertools.cycle({"color": colour, "linestyle": dash, **width} for dash in DASHES for colour in colours)
 
@@ -149,12 +161,5 @@ def _loss_label(window: int) -> str:
     return "loss" if window == 1 else f"loss (mean of the last {window} minibatches)"
 
 
-def _description(kind: str, title: str, curves: Sequence[Curve]) -> str:
-    what = {
-        "curves": "Loss against step",
-        "final": "Final loss of every seed",
-        "seconds": "Loss against wall-clock seconds",
-        "landscape": "Mean final loss against learning rate",
-    }[kind]
-    names = ", ".join(curve.label for curve in curves)
-    return one_line(f"{what} on {title}" + ("" if kind == "landscape" else f", for {names}"))
+def _key(task: TaskPlots) -> list[str]:
+    return [*([task.run] if task.run else []), task.task]

@@ -1,7 +1,7 @@
 """The figure of the transfer matrix: every learned optimizer on every task, those that it was trained on framed."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from l2obench.bench.store.run_folder import cell_name
 from l2obench.reports.figures.canvas import (
     FURTHEST,
     Style,
@@ -19,12 +18,9 @@ from l2obench.reports.figures.canvas import (
     literal,
     new_figure,
     ratio_colours,
-    save,
-    theme,
     two_digits,
 )
-from l2obench.reports.figures.curves import Drawn
-from l2obench.reports.formats import one_line
+from l2obench.reports.figures.drawing import Drawing, drawing
 from l2obench.reports.numbers.familiarity import KIN, TRAINED
 
 KIND = "transfer"
@@ -38,30 +34,29 @@ FRAMES: dict[str, Style] = {
     KIN: {"edgecolor": "black", "linewidth": 1.8, "linestyle": (0, (3, 2))},
 }
 KEY = (
-    "Framed: trained on this task; dashed: on the same family with other parameters. Bold: the 95 % interval is on\n"
-    "one side of 1. ∞: some seeds failed, as many as it says. Hatched: it did not run, or nothing can be compared."
+    "Solid frame: the optimizer was trained on this task. Dashed frame: on the same family with other parameters.\n"
+    "Bold: the 95 % interval excludes 1. ∞: some seeds failed, and their number stands below. "
+    "Hatched: not run, or not comparable."
 )
 
 
-def draw_transfer(table: pd.DataFrame, folder: Path) -> list[Drawn]:
-    """Draw the matrix of each run with two learned optimizers and two tasks at least, as .svg, .png and .pdf.
+def transfer_drawings(table: pd.DataFrame) -> list[Drawing]:
+    """The matrix of each run with two learned optimizers and two tasks at least.
 
     Args:
         table: as `l2obench.reports.numbers.generalization.generalization` gives it.
-        folder: an existing folder.
     """
-    drawn = []
+    found = []
     for key, rows in table.groupby("run", sort=False) if "run" in table else [("", table)]:
         run = str(key)
         if min(rows["optimizer"].nunique(), rows["task"].nunique()) < LEAST:
             continue
-        where, path = f" in {run}" if run else "", folder / cell_name(KIND, *([run] if run else []))
-        with theme():
-            save(transfer_figure(f"Final loss over the best baseline's{where}", rows), path)
+        where = f" in {run}" if run else ""
         names = ", ".join(dict.fromkeys(rows["optimizer"]))
-        words = f"Ratio of mean final losses to the best tuned baseline's on every task{where}, for {names}"
-        drawn.append(Drawn(KIND, path, one_line(words)))
-    return drawn
+        words = f"Mean final loss divided by the best baseline's, on every task{where}, for {names}"
+        title = f"Mean final loss, learned ÷ best baseline{where}"
+        found.append(drawing(KIND, [run] if run else [], words, partial(transfer_figure, title, rows)))
+    return found
 
 
 def transfer_figure(title: str, rows: pd.DataFrame) -> Figure:

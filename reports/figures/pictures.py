@@ -2,7 +2,7 @@
 
 import io
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from l2obench.bench.store.run_folder import cell_name
-from l2obench.reports.figures.canvas import TICK_SIGNS, broken, literal, save, theme
-from l2obench.reports.figures.curves import Drawn
-from l2obench.reports.formats import one_line
+from l2obench.reports.figures.canvas import TICK_SIGNS, broken, literal
+from l2obench.reports.figures.drawing import Drawing, drawing
 from l2obench.reports.numbers.counting import groups
 from l2obench.reports.reading import ReportError
 
@@ -50,21 +48,18 @@ class Grid:
     strips: list[Strip]
 
 
-def draw_pictures(cells: pd.DataFrame, pictures: pd.DataFrame, folder: Path) -> list[Drawn]:
-    """Draw the grids into a folder.
+def picture_drawings(cells: pd.DataFrame, pictures: pd.DataFrame) -> list[Drawing]:
+    """A grid of pictures for every task and seed.
 
     Raises:
         ReportError: a picture in the results is damaged.
     """
-    drawn = []
+    found = []
     for grid in grids(cells, pictures):
-        path = folder / cell_name(KIND, *grid.key)
-        with theme():
-            save(grid_figure(grid), path)
         names = ", ".join(strip.label for strip in grid.strips)
-        steps = ", ".join(map(str, grid.steps))
-        drawn.append(Drawn(KIND, path, one_line(f"Pictures on {grid.title} at steps {steps}, by {names}")))
-    return drawn
+        words = f"Pictures on {grid.title} at steps {', '.join(map(str, grid.steps))}, by {names}"
+        found.append(drawing(KIND, grid.key, words, partial(grid_figure, grid)))
+    return found
 
 
 def grids(cells: pd.DataFrame, pictures: pd.DataFrame) -> list[Grid]:
@@ -120,7 +115,7 @@ def grid_figure(grid: Grid) -> Figure:
         axes.imshow(picture, interpolation="nearest")
         axes.set_xlabel(literal(what, TICK_SIGNS), fontsize=8, labelpad=2)
     if grid.originals:
-        label(0, "to be painted")
+        label(0, "target")
     for row, strip in enumerate(grid.strips, 1):
         label(row, broken(strip.label))
         for column, step in enumerate(grid.steps):

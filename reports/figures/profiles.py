@@ -1,43 +1,37 @@
 """The figure of the performance profiles, from the numbers of `l2obench.reports.numbers.profiles`."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from l2obench.bench.store.run_folder import cell_name
-from l2obench.reports.figures.canvas import Style, legend, new_figure, save, theme
-from l2obench.reports.figures.curves import Drawn
-from l2obench.reports.formats import one_line
-from l2obench.reports.numbers.profiles import Profile, profiles
+from l2obench.reports.figures.canvas import Style, legend, new_figure
+from l2obench.reports.figures.drawing import Drawing, drawing
+from l2obench.reports.numbers.profiles import Profile
 
 KIND = "profile"
 
 
-def draw_profiles(cells: pd.DataFrame, styles: dict[str, Style], folder: Path) -> list[Drawn]:
-    """Draw the profiles of every task and measure into a folder, as .svg, .png and .pdf; nothing without tuned Adam.
+def profile_drawings(profiles: Sequence[Profile], styles: dict[str, Style]) -> list[Drawing]:
+    """A figure for every task and measure.
 
     Args:
-        cells: rows of one run or several.
-        styles: the look of each optimizer, as `l2obench.reports.figures.curves.line_styles` gives it.
-        folder: an existing folder.
+        profiles: of all tasks; none where tuned Adam did not run.
+        styles: the line style of each optimizer, as `l2obench.reports.figures.curves.line_styles` gives it.
     """
     together: dict[tuple[str | None, str, str], list[Profile]] = {}
-    for profile in profiles(cells):
+    for profile in profiles:
         together.setdefault((profile.run, profile.task, profile.measure), []).append(profile)
-    drawn = []
+    found = []
     for (run, task, measure), members in together.items():
         title = task if run is None else f"{task} in {run}"
-        path = folder / cell_name(KIND, *([] if run is None else [run]), task, measure)
-        with theme():
-            save(profile_figure(title, members, styles), path)
         names = ", ".join(profile.optimizer for profile in members)
-        words = f"Share of functions solved on {title} against {measure} over tuned Adam's, for {names}"
-        drawn.append(Drawn(KIND, path, one_line(words)))
-    return drawn
+        words = f"Share of functions at the target on {title} against {measure} divided by tuned Adam's, for {names}"
+        key = [*([] if run is None else [run]), task, measure]
+        found.append(drawing(KIND, key, words, partial(profile_figure, title, members, styles)))
+    return found
 
 
 def profile_figure(title: str, members: Sequence[Profile], styles: dict[str, Style]) -> Figure:
@@ -63,7 +57,7 @@ def profile_figure(title: str, members: Sequence[Profile], styles: dict[str, Sty
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
     axes.set(xlim=(members[0].taus[0], members[0].taus[-1]), ylim=(-0.02, 1.02))
-    axes.set(xlabel=f"τ: at most so many times tuned Adam's {members[0].measure}", ylabel="functions at the target")
+    axes.set(xlabel=f"τ = {members[0].measure} to the target ÷ tuned Adam's", ylabel="functions solved within τ")
     order = np.argsort([-profile.solved for profile in members], kind="stable")
     legend(figure, [(members[k].optimizer, styles[members[k].optimizer]) for k in order])
     return figure

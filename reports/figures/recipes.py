@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from l2obench.bench.store.run_folder import cell_name
 from l2obench.reports.figures.canvas import (
     Style,
     ink,
@@ -19,13 +18,12 @@ from l2obench.reports.figures.canvas import (
     new_figure,
     new_panels,
     ratio_colours,
-    save,
     scale,
-    theme,
     two_digits,
 )
-from l2obench.reports.figures.curves import LEARNED_COLOURS, Drawn
-from l2obench.reports.formats import number, one_line
+from l2obench.reports.figures.curves import LEARNED_COLOURS
+from l2obench.reports.figures.drawing import Drawing, drawing
+from l2obench.reports.formats import format_number
 from l2obench.reports.numbers.recipes import words
 
 KIND, MAP_KIND = "recipes", "recipes-map"
@@ -46,28 +44,24 @@ class Map:
     ratios: NDArray[np.float64]
 
 
-def draw_recipes(table: pd.DataFrame, folder: Path) -> list[Drawn]:
-    """Draw every rule's recipes on every task into a folder, and its maps over all tasks, as .svg, .png and .pdf.
+def recipe_drawings(table: pd.DataFrame) -> list[Drawing]:
+    """A figure for every rule on every task, and one of its maps over all tasks.
 
     Args:
         table: as `l2obench.reports.numbers.recipes.recipes` gives it.
-        folder: an existing folder.
     """
-    drawn = []
+    found = []
     place = [name for name in ("run", "rule") if name in table]
     for names, rows in table.groupby(place, sort=False):
-        key = tuple(map(str, names))
+        key = list(map(str, names))
         about = f"{key[-1]} by its recipe" + (f" in {key[0]}" if len(key) > 1 else "")
-        with theme():
-            for task, here in rows.groupby("task", sort=False):
-                path = folder / cell_name(KIND, *key, str(task))
-                save(rows_figure(str(task), here), path)
-                drawn.append(Drawn(KIND, path, one_line(f"Final loss over the best baseline's on {task}, {about}")))
-            if panels := maps(rows):
-                path = folder / cell_name(MAP_KIND, *key)
-                save(map_figure(panels), path)
-                drawn.append(Drawn(MAP_KIND, path, one_line(f"Maps of final losses over the best baseline's, {about}")))
-    return drawn
+        for task, here in rows.groupby("task", sort=False):
+            words = f"Mean final loss divided by the best baseline's on {task}, {about}"
+            found.append(drawing(KIND, [*key, str(task)], words, partial(rows_figure, str(task), here)))
+        if panels := maps(rows):
+            words = f"Maps of mean final losses divided by the best baseline's, {about}"
+            found.append(drawing(MAP_KIND, key, words, partial(map_figure, panels)))
+    return found
 
 
 def rows_figure(task: str, rows: pd.DataFrame) -> Figure:
@@ -81,7 +75,7 @@ def rows_figure(task: str, rows: pd.DataFrame) -> Figure:
     scale(axes.set_xscale, [np.array([row["lowest"], row["highest"], 1.0]) for row in ordered])
     axes.set_yticks(range(len(ordered)), [literal(words(row["settings"]), 60) for row in ordered], fontsize=8)
     axes.set_ylim(len(ordered) - 0.4, -0.6)
-    axes.set_xlabel("ratio to the best tuned baseline")
+    axes.set_xlabel("mean final loss, learned ÷ best tuned baseline")
     return figure
 
 
@@ -121,8 +115,8 @@ def map_figure(panels: Sequence[Map]) -> Figure:
         for (y, x), ratio in np.ndenumerate(panel.ratios):
             style: Style = {"ha": "center", "va": "center", "fontsize": 8, "color": ink(colours[y, x])}
             axes.text(x, y, two_digits(ratio), **style)
-        axes.set_xticks(range(len(panel.across)), [number(value) for value in panel.across])
-        axes.set_yticks(range(len(panel.down)), [number(value) for value in panel.down])
+        axes.set_xticks(range(len(panel.across)), [format_number(value) for value in panel.across])
+        axes.set_yticks(range(len(panel.down)), [format_number(value) for value in panel.down])
         axes.grid(visible=False)
         names = [literal(name, PANEL_SIGNS) for name in (panel.task, panel.label) if name]
         axes.set_title("\n".join(names), fontsize=9)

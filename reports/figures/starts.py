@@ -1,40 +1,35 @@
-"""Learned rules against learned initialisations: the final loss of every rule from every start, as points.
+"""The figure of starts: the final loss of every optimizer from every learned or random initialisation, as points."""
 
-NAME=rule-or-initialisation; python -m l2obench.reports.figures.starts results/reference/$NAME docs/images/$NAME.png
-"""
-
-import sys
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from l2obench.bench.config.identity import parse_identity
-from l2obench.reports.figures.canvas import PNG_DPI, new_panels, theme
-from l2obench.reports.numbers.tables import final_losses
-from l2obench.reports.reading import read_results
+from l2obench.reports.figures.canvas import new_panels
+from l2obench.reports.figures.drawing import Drawing, drawing
 
-RANDOM = "random"
+KIND = "starts"
 COLORS = ["#9aa7b8", "#6b7a8f", "#1f6f8b", "#7b3fa0", "#e3a008", "#c1440e", "#4d8b31", "#222222"]
 EDGE = 0.98  # of an axis's height
-SPREAD = 0.6  # of the way from one start to the next that the rules take up
+SPREAD = 0.6  # of the way from one start to the next that the optimizers take up
 
 
-def by_start(cells: pd.DataFrame) -> pd.DataFrame:
-    """Mean final losses with their 95 % intervals: `steps`, `start`, `optimizer`, `track`, `mean`, `low`, `high`.
+def start_drawings(table: pd.DataFrame) -> list[Drawing]:
+    """A figure for every family.
 
-    A task's start is its parameter of that name, `random` where it has none. Rows are in the order of the cells.
+    Args:
+        table: as `l2obench.reports.numbers.starts.starts` gives it.
     """
-    order = {key: k for k, key in enumerate(dict.fromkeys(_keys(cells)))}
-    table = final_losses(cells).rename(columns={"mean_final_loss": "mean"})
-    table = table.assign(
-        start=[parse_identity(task)[1].get("start") or RANDOM for task in table["task"]],
-        steps=table["task"].map(cells.drop_duplicates("task").set_index("task")["steps"]),
-        place=[order[key] for key in _keys(table)],
-    )
-    wanted = ["steps", "start", "optimizer", "track", "mean", "low", "high"]
-    return table.sort_values(["steps", "place"])[wanted].reset_index(drop=True)
+    found = []
+    place = [name for name in ("run", "family") if name in table]
+    for names, rows in table.groupby(place, sort=False):
+        key = list(map(str, names))
+        words = (
+            f"Mean final loss from every start on {' in '.join(key[::-1])}, for {', '.join(rows['optimizer'].unique())}"
+        )
+        found.append(drawing(KIND, key, words, partial(start_figure, rows)))
+    return found
 
 
 def start_figure(table: pd.DataFrame) -> Figure:
@@ -43,7 +38,7 @@ def start_figure(table: pd.DataFrame) -> Figure:
     A rule that diverged on some function has an infinite mean, and a triangle at the upper edge.
 
     Args:
-        table: as `by_start` gives it.
+        table: one family's rows, as `l2obench.reports.numbers.starts.starts` gives them.
     """
     horizons = list(dict.fromkeys(table["steps"]))
     figure, panels = new_panels(1, len(horizons), 5.2, 5.4)
@@ -54,25 +49,16 @@ def start_figure(table: pd.DataFrame) -> Figure:
             rows = here[here["optimizer"] == rule]
             shift = SPREAD * ((k + 0.5) / len(rules) - 0.5)
             places = pd.Series([starts.index(start) + shift for start in rows["start"]], index=rows.index)
-            color, ends = COLORS[k % len(COLORS)], np.isfinite(rows["mean"])
+            color, ends = COLORS[k % len(COLORS)], np.isfinite(rows["mean_final_loss"])
             shown, edge = rows[ends], places[~ends]
-            errors = [shown["mean"] - shown["low"], shown["high"] - shown["mean"]]
-            axes.errorbar(places[ends], shown["mean"], errors, fmt="o", color=color, markersize=5, label=rule)
+            errors = [shown["mean_final_loss"] - shown["low"], shown["high"] - shown["mean_final_loss"]]
+            axes.errorbar(
+                places[ends], shown["mean_final_loss"], errors, fmt="o", color=color, markersize=5, label=rule
+            )
             axes.plot(edge, [EDGE] * len(edge), "^", color=color, transform=axes.get_xaxis_transform())
-        axes.set(yscale="log", ylabel="mean final loss, 95 %", title=f"{steps} steps", xlabel="start")
+        axes.set(yscale="log", ylabel="mean final loss, 95 % interval", title=f"{steps} steps", xlabel="start")
         axes.set_xticks(range(len(starts)), starts)
         axes.grid(visible=False, axis="x")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=8.5)
     return figure
-
-
-def _keys(frame: pd.DataFrame) -> list[tuple[str, ...]]:
-    return list(frame[["task", "optimizer", "track"]].itertuples(index=False, name=None))
-
-
-if __name__ == "__main__":
-    found = by_start(read_results([sys.argv[1]]).cells)
-    print(found.round(4).to_string(index=False))
-    with theme():
-        start_figure(found).savefig(Path(sys.argv[2]), dpi=PNG_DPI)

@@ -62,7 +62,7 @@ def updates_figure(title: str, history: pd.DataFrame, responses: pd.DataFrame) -
     for axes, label in zip(grid[-1], ["step", *["last gradient"] * len(steps)], strict=True):
         axes.set_xlabel(label, fontsize=10)
     figure.suptitle(literal(title, TITLE_SIGNS), x=0.01, ha="left", fontsize=12, fontweight="bold")
-    figure.supylabel("proposed update, each panel on a scale of its own", fontsize=10)
+    figure.supylabel("proposed update (each panel has its own scale)", fontsize=10)
     grey: Style = {"color": "#555555"}
     dot: Style = {"marker": "o", "linestyle": "", "markersize": 6, **grey}
     entries = [(words, {**style, **grey}) for _, words, style in PASTS]

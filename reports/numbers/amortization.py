@@ -7,9 +7,16 @@ import numpy as np
 import pandas as pd
 
 from l2obench.bench.stats import median, steps_to_target
-from l2obench.reports.formats import number, one_line
-from l2obench.reports.numbers.counting import best_baseline, fact, groups, manifest_of, meta_training_of, seconds
-from l2obench.reports.numbers.reference import paired
+from l2obench.reports.numbers.comparison import paired
+from l2obench.reports.numbers.counting import (
+    best_baseline,
+    fact,
+    groups,
+    manifest_of,
+    meta_training_of,
+    seconds,
+    table_of,
+)
 
 COLUMNS = ["task", "optimizer", "baseline", "seeds", "unit", "tuned", "meta_training_cost", "tuning_cost"]
 COLUMNS += ["baseline_run_cost", "learned_run_cost", "break_even", "low", "high"]
@@ -44,13 +51,7 @@ def amortization(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]
             manifest = manifest_of(key, manifests)
             training = _training(manifest, key["optimizer"])
             found += [key | row for row in _rows(learned, baseline, training)]
-    return pd.DataFrame(found, columns=[*(["run"] if "run" in cells else []), *COLUMNS])
-
-
-def sentences(table: pd.DataFrame) -> list[str]:
-    """What the table says, in words, one sentence for each learned optimizer on a task."""
-    keys = [name for name in ("run", "task", "optimizer") if name in table]
-    return [_sentence(rows) for _, rows in table.groupby(keys, sort=False)]
+    return table_of(cells, COLUMNS, found)
 
 
 def _rows(learned: pd.DataFrame, baseline: pd.DataFrame, training: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -119,25 +120,3 @@ def _training(manifest: Mapping[str, Any], optimizer: str) -> dict[str, float]:
     of_one_training = fact(facts, "trajectories") * fact(facts, "functions") * fact(facts, "horizon")
     stated = isinstance(facts, Mapping) and "evaluations" in facts  # older manifests have none
     return {EVALUATIONS: fact(facts, "evaluations") if stated else of_one_training, SECONDS: fact(facts, "seconds")}
-
-
-def _sentence(rows: pd.DataFrame) -> str:
-    first = rows.iloc[0]
-    what = f"the meta-training of {first['optimizer']} has paid against {first['baseline']}"
-    where = first["task"] + (f" in {first['run']}" if "run" in rows else "")
-    if np.isposinf(rows["break_even"]).all():
-        return one_line(f"On {where} {what} after no number of uses.")
-    said = [f"{_after(rows[rows['unit'] == unit].set_index('tuned'))} in {unit}" for unit in (EVALUATIONS, SECONDS)]
-    return one_line(f"On {where} {what} {', '.join(said)}.")
-
-
-def _after(rows: pd.DataFrame) -> str:
-    even = rows["break_even"].astype(float)
-    once, each = _uses(even[ONCE]), _uses(even[EACH])
-    return f"{once} where its rate is tuned once, {each} where each time,"
-
-
-def _uses(break_even: float) -> str:
-    if np.isnan(break_even):
-        return "after nobody knows how many uses"
-    return "never" if np.isinf(break_even) else f"after {number(break_even)} uses"

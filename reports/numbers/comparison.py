@@ -1,64 +1,64 @@
-"""Every optimizer against tuned Adam, a fixed reference: how probably it ends lower, and how much faster it is."""
+"""One optimizer's final losses against another's on the same seeds: every table decides by this module."""
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from l2obench.bench.stats import REFERENCE, holm, median, paired_test, probability_of_improvement
-from l2obench.reports.numbers.counting import counted_losses, failed, groups
-from l2obench.reports.numbers.reference import main_tracks, paired, reference, speed_ups
+from l2obench.bench.stats import Interval, paired_test, ratio_of_means
+from l2obench.reports.numbers.counting import counted_losses
 
-COLUMNS = ["task", "optimizer", "track", "learned", "seeds", "failure_rate", "probability", "low", "high"]
-COLUMNS += ["speed_up", "speed_up_low", "speed_up_high", "never_matched", "p_value"]
+UNKNOWN = Interval(np.nan, np.nan, np.nan)
 
 
-def against_adam(cells: pd.DataFrame) -> pd.DataFrame:
-    """Every optimizer of a task against tuned Adam on the seeds that both ran; no row depends on any third optimizer.
+@dataclass(frozen=True)
+class Comparison:
+    """What the losses of two optimizers on the same seeds say; a lower loss is better."""
 
-    `probability`: that it ends lower on a function drawn at random, with its 95 % interval. `speed_up`: steps that Adam
-    needs for the same loss over the steps taken, the median over seeds with its 95 % interval; infinite where Adam does
-    not get there within its horizon, and `never_matched` is the share of seeds where that is so. `failure_rate` is over
-    all of the optimizer's seeds. `p_value`: Wilcoxon's signed-rank test, adjusted by Holm's method for the number of
-    tasks on which this optimizer is compared, not for the number of optimizers.
+    seeds: int
+    """Seeds that both ran."""
+    ratio: Interval
+    """Mean final loss of the first ÷ mean final loss of the second, with its paired 95 % interval."""
+    verdict: str
+    """`better`, `worse`, `no clear difference`, or `not comparable: …` with the reason."""
+    p_value: float
+    """Wilcoxon's signed-rank test, not yet corrected for the number of comparisons; NaN without common seeds."""
+    identical: bool
+    """Every loss is the same."""
+
+
+def compare(rows: pd.DataFrame, other: pd.DataFrame) -> Comparison:
+    """Compare two optimizers on the seeds that both ran. A failed seed counts as an infinite loss.
+
+    Args:
+        rows: cells of one optimizer on one task, in one track.
+        other: cells of the optimizer that it is compared with; the ratio divides by its mean.
     """
-    rows: list[dict[str, Any]] = []
-    for key, task in groups(cells, "task"):
-        if (adam := reference(task)) is None:
-            continue
-        others = (own for own in main_tracks(task) if own["optimizer"].iloc[0] != REFERENCE)
-        rows += [key | _about(own) | _against(own, adam) for own in others]
-    table = pd.DataFrame(rows, columns=[*(["run"] if "run" in cells else []), *COLUMNS])
-    for _, compared in groups(table, "optimizer", "track"):
-        table.loc[compared.index, "p_value"] = holm(compared["p_value"].astype(float))
-    return table
+    own, others = paired(rows, other)
+    losses, reference = counted_losses(own), counted_losses(others)
+    ratio, verdict = compare_losses(losses, reference)
+    p_value = paired_test(losses, reference) if losses.size else np.nan
+    return Comparison(len(own), ratio, verdict, p_value, bool(losses.size) and np.array_equal(losses, reference))
 
 
-def _about(rows: pd.DataFrame) -> dict[str, Any]:
-    return {
-        "optimizer": rows["optimizer"].iloc[0],
-        "track": rows["track"].iloc[0],
-        "learned": bool(rows["learned"].eq(True).any()),
-        "failure_rate": failed(rows) / len(rows),
-    }
+def compare_losses(losses: NDArray[np.float64], reference: NDArray[np.float64]) -> tuple[Interval, str]:
+    """The ratio of two mean losses over the same seeds, and what its interval says.
+
+    Args:
+        losses: final losses `[seeds]`, infinite for a seed that failed.
+        reference: final losses of the other optimizer on the same seeds, `[seeds]`.
+    """
+    if not losses.size:
+        return UNKNOWN, "not comparable: no common seeds"
+    if losses.mean() < 0 or reference.mean() <= 0:
+        return UNKNOWN, "not comparable: a mean loss is not positive"
+    with np.errstate(invalid="ignore"):
+        ratio = ratio_of_means(losses, reference)
+    return ratio, "better" if ratio.high < 1 else "worse" if ratio.low > 1 else "no clear difference"
 
 
-def _against(rows: pd.DataFrame, adam: pd.DataFrame) -> dict[str, Any]:
-    own, other = paired(rows, adam)
-    if own.empty:
-        return {"seeds": 0}
-    losses, reference_losses = counted_losses(own), counted_losses(other)
-    better = probability_of_improvement(losses, reference_losses)
-    factors = speed_ups(rows, adam)
-    faster = median(factors)
-    return {
-        "seeds": len(own),
-        "probability": better.estimate,
-        "low": better.low,
-        "high": better.high,
-        "speed_up": faster.estimate,
-        "speed_up_low": max(0.0, faster.low),
-        "speed_up_high": faster.high,
-        "never_matched": float(np.isposinf(factors).mean()),
-        "p_value": paired_test(losses, reference_losses),
-    }
+def paired(rows: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of the seeds that both have, in the same order."""
+    common = sorted({*rows["seed"]} & {*other["seed"]})
+    return rows.set_index("seed").loc[common].reset_index(), other.set_index("seed").loc[common].reset_index()

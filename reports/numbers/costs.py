@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from l2obench.reports.numbers.counting import fact, groups, manifest_of, seconds
+from l2obench.reports.numbers.counting import fact, groups, manifest_of, seconds, table_of
 
 COLUMNS = ["task", "optimizer", "track", "learned", "forward_passes", "backward_passes", "tuning_passes"]
 COLUMNS += ["record_passes", "parameters", "flops_per_coordinate", "state_bytes_per_parameter", "bytes_per_coordinate"]
@@ -49,7 +49,7 @@ def costs(
         manifest = manifest_of(key, manifests)
         counts = counted.get(tuple(value for name, value in key.items() if name != "track"), NOT_COUNTED)
         rows.append(key | _cost(seeds, manifest.get("costs") or {}, counts))
-    return pd.DataFrame(rows, columns=[*(["run"] if "run" in cells else []), *COLUMNS])
+    return table_of(cells, COLUMNS, rows)
 
 
 def _cost(rows: pd.DataFrame, known: Mapping[str, Any], counted: pd.Series) -> dict[str, Any]:

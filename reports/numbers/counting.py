@@ -1,13 +1,14 @@
 """How rows count: a failed seed is an infinite loss, and the best baseline of a task is the one to beat."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from l2obench.bench.stats import interquartile_mean, steps_to_target
+from l2obench.bench.stats import Interval, bootstrap, interquartile_mean, steps_to_target
 
 
 def groups(frame: pd.DataFrame, *names: str) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
@@ -15,6 +16,11 @@ def groups(frame: pd.DataFrame, *names: str) -> Iterator[tuple[dict[str, Any], p
     columns = [*(["run"] if "run" in frame else []), *names]
     for key, rows in frame.groupby(columns, sort=False, dropna=False):
         yield dict(zip(columns, key, strict=True)), rows
+
+
+def table_of(frame: pd.DataFrame, columns: list[str], rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """A table of these columns, after a column `run` where the frame that it is made from has one."""
+    return pd.DataFrame(rows, columns=[*(["run"] if "run" in frame else []), *columns])
 
 
 def manifest_of(key: Mapping[str, Any], manifests: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -37,6 +43,11 @@ def meta_training_of(optimizer: str, manifest: Mapping[str, Any]) -> Any:
     """What an optimizer's meta-training took, as the manifest of its run has it; None where it does not say."""
     known = (manifest.get("costs") or {}).get("optimizers") or {}
     return (known.get(optimizer) or {}).get("meta_training")
+
+
+def is_learned(rows: pd.DataFrame) -> bool:
+    """Whether rows are of a learned optimizer."""
+    return bool(rows["learned"].eq(True).any())
 
 
 def failed(rows: pd.DataFrame) -> int:
@@ -70,6 +81,25 @@ def counted_steps(rows: pd.DataFrame, target: float) -> NDArray[np.float64]:
 def seconds(rows: pd.DataFrame, column: str) -> float:
     """The seconds of a cell, the same in all its rows; missing if it was not timed."""
     return float(rows[column].astype(float).iloc[0])
+
+
+def step_seconds(rows: pd.DataFrame) -> tuple[float, float]:
+    """Seconds of an update and of a whole step (gradient and update); missing where nothing was timed."""
+    if rows.empty:
+        return np.nan, np.nan
+    update = seconds(rows, "update_seconds")
+    return update, update + seconds(rows, "grad_seconds")
+
+
+def mean_loss(rows: pd.DataFrame) -> Interval:
+    """Mean final loss over seeds with its 95 % bootstrap interval; infinite where a seed failed."""
+    return _mean(counted_losses(rows).tobytes())
+
+
+# A table, a figure and the page show the same mean: its 10,000 resamples are drawn once.
+@lru_cache(maxsize=20_000)
+def _mean(losses: bytes) -> Interval:
+    return bootstrap(np.mean, np.frombuffer(losses, dtype=np.float64))
 
 
 def iqm(rows: pd.DataFrame) -> float:

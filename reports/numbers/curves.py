@@ -1,14 +1,14 @@
 """What the figures draw, as numbers: learning curves with their bands, final losses, learning-rate landscapes."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from l2obench.bench.stats import CONFIDENCE, SEED, bootstrap, interquartile_mean
-from l2obench.reports.numbers.counting import counted_losses, failed, groups, iqm, seconds
+from l2obench.bench.stats import CONFIDENCE, SEED, interquartile_mean
+from l2obench.reports.numbers.counting import counted_losses, failed, groups, iqm, is_learned, mean_loss, seconds
+from l2obench.reports.numbers.reference import main_tracks
 
 POINTS = 150
 RESAMPLES = 500
@@ -68,7 +68,7 @@ class Landscape:
 
 
 @dataclass(frozen=True)
-class Scene:
+class TaskPlots:
     """All that is drawn of one task in one run; `title` names both, `run` is empty where there is only one run."""
 
     task: str
@@ -80,15 +80,15 @@ class Scene:
     landscapes: list[Landscape]
 
 
-def scenes(cells: pd.DataFrame, tuning: pd.DataFrame) -> list[Scene]:
-    """The scenes of all tasks and runs, in their order: figures and page draw the same numbers."""
+def task_plots(cells: pd.DataFrame, tuning: pd.DataFrame) -> list[TaskPlots]:
+    """What is drawn of every task in every run, in their order: figures and page draw the same numbers."""
     found = []
     for key, task in groups(cells, "task"):
         run, name = key.get("run", ""), key["task"]
         tried = tuning[tuning["task"] == name]
         tried = tried if "run" not in key else tried[tried["run"] == run]
         found.append(
-            Scene(
+            TaskPlots(
                 task=name,
                 run=run,
                 title=f"{name} in {run}" if "run" in key else name,
@@ -103,15 +103,15 @@ def scenes(cells: pd.DataFrame, tuning: pd.DataFrame) -> list[Scene]:
 
 def learning_curves(task: pd.DataFrame) -> list[Curve]:
     """Curves of a task's optimizers, each in its tuned track, or in its default one where it has no other."""
-    return [_curve(rows) for rows in _shown(task)]
+    return [_curve(rows) for rows in main_tracks(task)]
 
 
 def final_loss_spreads(task: pd.DataFrame) -> list[FinalLosses]:
     """Final losses of the same tracks, the lowest mean first."""
     spreads = []
-    for rows in _shown(task):
+    for rows in main_tracks(task):
         losses = counted_losses(rows)
-        mean = bootstrap(np.mean, losses)
+        mean = mean_loss(rows)
         spreads.append(
             FinalLosses(
                 optimizer=rows["optimizer"].iloc[0],
@@ -155,12 +155,6 @@ def band(losses: Floats) -> tuple[Floats, Floats]:
     return low, high
 
 
-def _shown(task: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    for _, rows in groups(task, "optimizer"):
-        tracks = list(dict.fromkeys(rows["track"]))
-        yield rows[rows["track"] == ("tuned" if "tuned" in tracks else tracks[0])]
-
-
 def _curve(rows: pd.DataFrame) -> Curve:
     ok = rows[rows["status"] == "ok"]
     window, horizon = int(rows["final_window"].iloc[0]), int(rows["steps"].iloc[0])
@@ -176,7 +170,7 @@ def _curve(rows: pd.DataFrame) -> Curve:
     return Curve(
         optimizer=rows["optimizer"].iloc[0],
         label=_label(rows),
-        learned=bool(rows["learned"].eq(True).any()),
+        learned=is_learned(rows),
         track=str(rows["track"].iloc[0]),
         steps=steps.astype(np.float64),
         middle=middle,
@@ -194,7 +188,7 @@ def _curve(rows: pd.DataFrame) -> Curve:
 def _label(rows: pd.DataFrame) -> str:
     """The optimizer, that it is untuned if it is a hand-designed one, and how many of its seeds failed."""
     name = str(rows["optimizer"].iloc[0])
-    if rows["track"].iloc[0] != "tuned" and not rows["learned"].eq(True).any():
+    if rows["track"].iloc[0] != "tuned" and not is_learned(rows):
         name += ", untuned"
     if not failed(rows):
         return name

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from l2obench.bench.config.identity import IdentityError, parse_identity
-from l2obench.reports.numbers.counting import groups, manifest_of
+from l2obench.reports.numbers.counting import groups, manifest_of, table_of
 from l2obench.reports.numbers.familiarity import familiarity, family_name, training_families
 
 UNKNOWN = "not recorded"
@@ -34,8 +34,10 @@ def generalization(
         families, task = trained[tuple(row[name] for name in place)], row["task"]
         axis, difference = _difference(families, task, parameters)
         about = {"trained_on": _described(families), "families": familiarity(task, families)}
-        found.append(row | about | {"axis": axis, "difference": difference})
-    return pd.DataFrame(found, columns=[*(["run"] if "run" in headline else []), *COLUMNS])
+        found.append(
+            {str(name): value for name, value in row.items()} | about | {"axis": axis, "difference": difference}
+        )
+    return table_of(headline, COLUMNS, found)
 
 
 def _described(families: Sequence[str]) -> str:

@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from l2obench.reports.formats import number, one_line
-from l2obench.reports.numbers.counting import best_baseline, fact, groups, manifest_of, meta_training_of
+from l2obench.reports.numbers.counting import best_baseline, fact, groups, manifest_of, meta_training_of, table_of
 from l2obench.reports.numbers.curves import running_mean
 
 COLUMNS = ["task", "optimizer", "trained_steps", "steps", "seeds", "loss_at_trained_steps", "lowest_loss"]
@@ -36,12 +35,7 @@ def past_the_horizon(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, A
             trained, steps = _trained_steps(manifest, key["optimizer"]), int(learned["steps"].iloc[0])
             if trained is not None and trained < steps and baseline is not None:
                 found.append(key | {"trained_steps": trained, "steps": steps} | _course(learned, baseline, trained))
-    return pd.DataFrame(found, columns=[*(["run"] if "run" in cells else []), *COLUMNS])
-
-
-def sentences(table: pd.DataFrame) -> list[str]:
-    """What the table says, in words, one sentence a row."""
-    return [_sentence({str(name): value for name, value in row.items()}) for row in table.to_dict("records")]
+    return table_of(cells, COLUMNS, found)
 
 
 def _course(learned: pd.DataFrame, baseline: pd.DataFrame, trained: int) -> dict[str, Any]:
@@ -79,20 +73,3 @@ def _trained_steps(manifest: Mapping[str, Any], optimizer: str) -> int | None:
     """The horizon that an optimizer was trained for; None where the manifest does not say."""
     horizon = fact(meta_training_of(optimizer, manifest), "horizon")
     return None if np.isnan(horizon) else int(horizon)
-
-
-def _sentence(row: dict[str, Any]) -> str:
-    where = f"{row['task']}" + (f" in {row['run']}" if "run" in row else "")
-    start = f"{row['optimizer']} was trained for {row['trained_steps']:,} steps. On {where}, {row['steps']:,} long, "
-    if not row["seeds"]:
-        return one_line(f"{start}it shares no seed with {row['baseline']}.")
-    lowest = (
-        "its mean loss is lowest at the end"
-        if row["lowest_step"] == row["steps"]
-        else f"its mean loss is lowest at step {row['lowest_step']:,} ({number(row['lowest_loss'])}) and "
-        f"{number(row['final_loss'])} at the end"
-    )
-    baseline = f"{row['baseline']} ({number(row['baseline_final_loss'])} at the end)"
-    if np.isnan(row["overtaken_step"]):
-        return one_line(f"{start}{lowest}, below {baseline}.")
-    return one_line(f"{start}{lowest}; {baseline} is below it from step {row['overtaken_step']:,.0f} on.")

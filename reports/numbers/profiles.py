@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from l2obench.bench.stats import Proportions, mean_over_tasks, performance_profile
-from l2obench.reports.numbers.counting import groups
-from l2obench.reports.numbers.reference import cost_ratios, goal, main_tracks, reference
+from l2obench.reports.numbers.counting import groups, table_of
+from l2obench.reports.numbers.reference import cost_ratios, main_tracks, reference, target_loss
 
 ALL_TASKS = "all tasks"
 MEASURES = ("steps", "seconds")
@@ -59,7 +59,7 @@ def profile_table(cells: pd.DataFrame) -> pd.DataFrame:
         | {"solved": item.solved}
         for item in profiles(cells, np.array(SHOWN))
     ]
-    return pd.DataFrame(rows, columns=[*(["run"] if "run" in cells else []), *columns])
+    return table_of(cells, columns, rows)
 
 
 def _column(tau: float) -> str:
@@ -70,7 +70,7 @@ def _of_measure(cells: pd.DataFrame, measure: str, taus: Floats) -> list[Profile
     found: list[Profile] = []
     for key, task in groups(cells, "task"):
         adam = reference(task)
-        if adam is None or not np.isfinite(target := goal(task).loss):
+        if adam is None or not np.isfinite(target := target_loss(task).loss):
             continue
         for rows in main_tracks(task):
             ratios = cost_ratios(rows, adam, target, measure)

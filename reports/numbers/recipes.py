@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from l2obench.bench.config.identity import IdentityError, canonical, parse_identity
-from l2obench.reports.formats import number, one_line
-from l2obench.reports.numbers.counting import fact, groups, manifest_of, meta_training_of, recipe_of
+from l2obench.reports.formats import format_number, one_line
+from l2obench.reports.numbers.counting import fact, groups, manifest_of, meta_training_of, recipe_of, table_of
 from l2obench.reports.numbers.familiarity import family_name
 
 COLUMNS = ["task", "rule", "settings", "trainings", "ratio", "lowest", "highest", "better_than_baseline"]
@@ -52,7 +52,7 @@ def recipes(cells: pd.DataFrame, headline: pd.DataFrame, manifests: Mapping[str,
             for label, same in here.groupby(labels, sort=False) if names else []:
                 first = {name: same[name].iloc[0] for name in ("run", "task") if name in same}
                 found.append(first | {"rule": rule[-1], "settings": label} | _summary(same["ratio"].astype(float)))
-    return pd.DataFrame(found, columns=[*(["run"] if "run" in headline else []), *COLUMNS])
+    return table_of(headline, COLUMNS, found)
 
 
 def settings_of(recipe: Mapping[str, Any], horizon: float) -> Settings:
@@ -92,7 +92,7 @@ def words(settings: str) -> str:
         if isinstance(value, bool):
             said.append(text if value else "")
         elif isinstance(value, list):
-            said.append(f"{text} {', '.join(number(float(item)) for item in value)}")
+            said.append(f"{text} {', '.join(format_number(float(item)) for item in value)}")
         elif value is not None:
             said.append(f"{text} {value}")
     return one_line(", ".join(filter(None, said)))

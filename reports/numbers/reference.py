@@ -8,20 +8,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from l2obench.bench.stats import REFERENCE, relative_cost, speed_up, steps_to_seconds, stored_targets
+from l2obench.reports.numbers.comparison import paired
 from l2obench.reports.numbers.counting import best_baseline, counted_losses, counted_steps, groups, seconds
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Goal:
+class TargetLoss:
     """The loss to reach on a task; `source` is `stored`, or `this run` where no target of its version is stored."""
 
     loss: float
     source: str
 
 
-def goal(task: pd.DataFrame) -> Goal:
+def target_loss(task: pd.DataFrame) -> TargetLoss:
     """The fixed target of a task.
 
     Without a stored one, the median final loss of the best tuned baseline among these rows stands in: it holds within
@@ -32,9 +33,9 @@ def goal(task: pd.DataFrame) -> Goal:
     """
     version = task["task_version"].iloc[0]
     if stored := stored_targets().get((str(task["task"].iloc[0]), int(version))):
-        return Goal(stored.loss, "stored")
+        return TargetLoss(stored.loss, "stored")
     baseline = best_baseline(task)
-    return Goal(np.nan if baseline is None else float(np.median(counted_losses(baseline))), "this run")
+    return TargetLoss(np.nan if baseline is None else float(np.median(counted_losses(baseline))), "this run")
 
 
 def reference(task: pd.DataFrame) -> pd.DataFrame | None:
@@ -48,12 +49,6 @@ def main_tracks(task: pd.DataFrame) -> Iterator[pd.DataFrame]:
     for _, rows in groups(task, "optimizer"):
         tracks = list(dict.fromkeys(rows["track"]))
         yield rows[rows["track"] == ("tuned" if "tuned" in tracks else tracks[0])]
-
-
-def paired(rows: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows of the seeds that both have, in the same order."""
-    common = sorted({*rows["seed"]} & {*other["seed"]})
-    return rows.set_index("seed").loc[common].reset_index(), other.set_index("seed").loc[common].reset_index()
 
 
 def cost_ratios(rows: pd.DataFrame, adam: pd.DataFrame, target: float, measure: str) -> Floats:

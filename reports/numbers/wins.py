@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from l2obench.bench.stats import REFERENCE, ratio_of_means
-from l2obench.reports.formats import one_line
-from l2obench.reports.numbers.counting import counted_losses, failed, groups, manifest_of
+from l2obench.reports.numbers.comparison import compare
+from l2obench.reports.numbers.counting import failed, groups, manifest_of, table_of
 from l2obench.reports.numbers.familiarity import KIN, OTHERS, TRAINED, familiarity, training_families
-from l2obench.reports.numbers.reference import paired
 
 COLUMNS = ["optimizer", "against", "families", "tasks", "lower", "clearly_lower", "clearly_higher"]
 COLUMNS += ["median_ratio", "failing_tasks"]
@@ -33,32 +31,17 @@ def wins(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.
     compared = [row for _, task in groups(cells, "task") for row in _on_task(task, manifests)]
     table = pd.DataFrame(compared)
     if table.empty:
-        return pd.DataFrame(columns=[*(["run"] if "run" in cells else []), *COLUMNS])
+        return table_of(cells, COLUMNS, [])
     found = []
     for key, rows in groups(table, "optimizer", "against"):
         parts = [(name, rows[rows["families"] == name]) for name in (TRAINED, KIN, OTHERS)]
         found += [key | {"families": name} | _counts(part) for name, part in [*parts, (ALL, rows)] if len(part)]
-    return pd.DataFrame(found, columns=[*(["run"] if "run" in cells else []), *COLUMNS])
+    return table_of(cells, COLUMNS, found)
 
 
-def sentences(table: pd.DataFrame) -> list[str]:
-    """The counts against Adam, over all tasks and those held out, in words; nothing where there is only one task."""
-    said = []
-    table = table[table["against"].isin(map(_against, (REFERENCE, REFERENCE), TRACKS))]
-    keys = [name for name in ("run", "optimizer", "against") if name in table]
-    for _, rows in table.groupby(keys, sort=False):
-        by = rows.set_index("families").to_dict("index")
-        if by[ALL]["tasks"] < 2:
-            continue
-        apart = f", on {by[OTHERS]['lower']} of the {by[OTHERS]['tasks']} held out" if OTHERS in by else ""
-        where = f" in {rows['run'].iloc[0]}" if "run" in rows else ""
-        said.append(
-            one_line(
-                f"{rows['optimizer'].iloc[0]} ends below {rows['against'].iloc[0]} on {by[ALL]['lower']} of "
-                f"{by[ALL]['tasks']} tasks{where}{apart}; it fails on {by[ALL]['failing_tasks']}."
-            )
-        )
-    return said
+def opponent(optimizer: str, track: str) -> str:
+    """A baseline as the column `against` names it."""
+    return f"{optimizer}, {'untuned' if track == 'default' else track}"
 
 
 def _on_task(task: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -67,20 +50,16 @@ def _on_task(task: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> 
     for key, own in groups(task[task["learned"].eq(True)], "task", "optimizer"):
         families = training_families(own, manifest_of(key, manifests))
         for other, rows in baselines:
-            mine, others = paired(own, rows)
-            if not mine.empty:
-                ratio = ratio_of_means(counted_losses(mine), counted_losses(others))
+            comparison = compare(own, rows)
+            if comparison.seeds:
+                ratio = comparison.ratio
                 found.append(
                     key
-                    | {"against": _against(other["optimizer"], other["track"])}
+                    | {"against": opponent(other["optimizer"], other["track"])}
                     | {"families": familiarity(key["task"], families), "failed": failed(own) > 0}
                     | {"ratio": ratio.estimate, "low": ratio.low, "high": ratio.high}
                 )
     return found
-
-
-def _against(optimizer: str, track: str) -> str:
-    return f"{optimizer}, {'untuned' if track == 'default' else track}"
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, Any]:

@@ -24,8 +24,8 @@ from l2obench.bench.metatrain.session import Session
 from l2obench.bench.run.manifest import manifest
 from l2obench.bench.run.runner import Runner
 from l2obench.bench.store.run_folder import SCHEMAS, RunFolder, read_file
-from l2obench.reports.page.build import _about
 from l2obench.reports.reading import _plan
+from l2obench.reports.sections.environment import about
 from tests.faults.processes import command
 
 pytestmark = pytest.mark.slow
@@ -142,7 +142,7 @@ def test_manifest(good: Path, tmp_path: Path) -> None:
     def use() -> None:
         run.check()
         found = run.manifest
-        _about(found), _plan(found)
+        about(found), _plan(found)
         manifest(run, {}, cells, {}, "cpu")
 
     @thorough

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
-from l2obench.reports.formats import number, one_line, to_csv, to_html, to_markdown
+from l2obench.reports.formats import format_number, one_line, to_csv, to_markdown
+from l2obench.reports.page.html import to_html
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -105,7 +106,7 @@ def test_infinite_and_missing_are_told_apart():
     ],
 )
 def test_numbers_have_four_digits(value, text):
-    assert number(value) == text
+    assert format_number(value) == text
 
 
 def test_two_ends_of_an_interval_share_a_column():

@@ -42,7 +42,7 @@ function watchAddress() {
     section = link.getAttribute("href").slice(1);
     writeAddress();
     goTo(section);
-    const heading = document.querySelector(`#${CSS.escape(section)} h2`);
+    const heading = document.querySelector(`#${CSS.escape(section)} :is(h2, h3)`);
     if (heading) {
       heading.tabIndex = -1;
       heading.focus({ preventScroll: true });

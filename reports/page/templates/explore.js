@@ -1,6 +1,6 @@
 // The explorer: one task's charts, drawn when it is chosen, from choices that the address keeps.
 const FEW = 8;
-const UNITS = { steps: "step", seconds: "seconds of one replica", gradients: "gradient evaluations" };
+const UNITS = { steps: "step", seconds: "wall-clock time of one replica, seconds", gradients: "gradient evaluations" };
 const charts = new Map();
 let index, current, drawing = 0, queue = Promise.resolve();
 
@@ -53,8 +53,8 @@ async function render(turn, began) {
   const place = Math.max(index.tasks.indexOf(view.task), 0);
   current = await part(`task-${place}`);
   for (const curve of current.curves) {
-    const look = index.looks[curve.optimizer];
-    curve.look ??= { ...look, dash: Math.max(index.runs.indexOf(curve.run), 0) || look.dash };
+    const style = index.styles[curve.optimizer];
+    curve.style ??= { ...style, dash: Math.max(index.runs.indexOf(curve.run), 0) || style.dash };
   }
   at("task").value = index.tasks[place];
   for (const name of ["bands", "seeds"]) at("controls").elements[name].checked = view[name] === "1";
@@ -106,17 +106,17 @@ async function drawCurves(visible) {
     }
   }
   const remarks = [];
-  if (below) remarks.push(`${below} points at or below zero have no place on a logarithmic axis.`);
+  if (below) remarks.push(`${below} points at or below zero cannot stand on a logarithmic axis.`);
   const untimed = visible.length - timed.length;
-  if (untimed) remarks.push(`${untimed} not timed.`);
-  if (view.seeds === "1") remarks.push("At most 20 seeds of each are drawn.");
+  if (untimed) remarks.push(`${untimed} of the optimizers were not timed.`);
+  if (view.seeds === "1") remarks.push("At most 20 seeds of each optimizer are drawn.");
   at("curves-remark").textContent = remarks.join(" ");
   at("curves-title").textContent = `Learning curves on ${current.task}`;
-  if (!rows.length) return none("curves", "No optimizer is chosen, or none has losses to draw.");
+  if (!rows.length) return none("curves-chart", "Choose an optimizer that has losses to draw.");
   const title = current.window === 1 ? "loss" : `loss (mean of the last ${current.window} minibatches)`;
-  const chart = await draw("curves", curvesSpec(timed, rows, seeds, { x: view.x, y, bands: view.bands === "1", title, xTitle: UNITS[view.x] }));
+  const chart = await draw("curves-chart", curvesSpec(timed, rows, seeds, { x: view.x, y, bands: view.bands === "1", title, xTitle: UNITS[view.x] }));
   chart.addEventListener("pointermove", (event) => {
-    const left = event.clientX - at("curves").querySelector("svg").getBoundingClientRect().left;
+    const left = event.clientX - at("curves-chart").querySelector("svg").getBoundingClientRect().left;
     moveTo(chart.scale("x").invert(left - chart.origin()[0]));
   });
   mark();
@@ -149,7 +149,7 @@ function mark() {
   const text = Number.isFinite(x) ? `${shown(x)} ${view.x}` : "";
   at("at-text").textContent = text;
   at("at").setAttribute("aria-valuetext", text);
-  if (Number.isFinite(x)) charts.get("curves")?.view.signal("at", x).runAsync();
+  if (Number.isFinite(x)) charts.get("curves-chart")?.view.signal("at", x).runAsync();
 }
 
 // Each curve's last point at or before a place on the axis.
@@ -166,7 +166,7 @@ function listValues() {
     const box = element("input", { type: "checkbox", value: curve.label });
     box.checked = visible.has(curve.label);
     const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
-    swatch.style.borderTop = `${curve.look.learned ? 4 : 2}px ${curve.look.dash ? "dashed" : "solid"} ${colour(curve.look)}`;
+    swatch.style.borderTop = `${curve.style.learned ? 4 : 2}px ${curve.style.dash ? "dashed" : "solid"} ${colour(curve.style)}`;
     const [middle, low, high] = box.checked ? reading(curve, x) : [NaN, NaN, NaN];
     const band = Number.isNaN(low) ? "—" : `${shown(low)} – ${shown(high)}`;
     return element("tr", { class: curve.learned ? "learned" : "" },
@@ -184,21 +184,21 @@ async function drawFinals(visible) {
   const dots = sorted.flatMap((c) => c.final.dots.map((x, i) => ({ label: c.label, x: number(x), jitter: ((i * 0.618034) % 1) * 1.2 - 0.6 })));
   const means = sorted.filter((c) => finite(c.final.mean)).map((c) => ({ label: c.label, mean: c.final.mean, low: c.final.low, high: c.final.high }));
   const failed = sorted.filter((c) => !finite(c.final.mean));
-  at("finals-remark").textContent = failed.length ? `No mean, because seeds failed: ${failed.map((c) => `${c.label}`).join(", ")}.` : "";
-  if (!dots.length) return none("finals", "Nothing to draw.");
-  await draw("finals", finalsSpec(sorted, dots, means, scaleOf(dots.map((d) => d.x))));
+  at("finals-remark").textContent = failed.length ? `No mean is drawn where a seed failed: ${failed.map((c) => `${c.label}`).join(", ")}.` : "";
+  if (!dots.length) return none("finals-chart", "Nothing to draw.");
+  await draw("finals-chart", finalsSpec(sorted, dots, means, scaleOf(dots.map((d) => d.x))));
 }
 
 async function drawCosts(visible) {
   const points = visible.filter((c) => finite(c.final.mean) && finite(c.cost[view.cost])).map((c) => ({ label: c.label, x: number(c.cost[view.cost]), ...c.final, dots: 0 }));
   const left = visible.length - points.length;
-  at("cost-remark").textContent = left ? `${left} of ${visible.length} have no finite loss or no such cost.` : "";
-  if (!points.length) return none("costs", "Nothing to draw.");
+  at("cost-remark").textContent = left ? `${left} of ${visible.length} optimizers have no finite loss or no such cost.` : "";
+  if (!points.length) return none("cost-chart", "Nothing to draw.");
   const xs = points.map((p) => p.x), xType = scaleOf(xs);
   const along = (x) => (xType === "log" ? Math.log(x) : x);
   const middle = (along(Math.min(...xs)) + along(Math.max(...xs))) / 2;
   for (const point of points) point.right = along(point.x) > middle;
-  await draw("costs", costSpec(visible, points, { title: at("cost").selectedOptions[0].textContent, xType, yType: scaleOf(points.map((p) => p.low)) }));
+  await draw("cost-chart", costSpec(visible, points, { title: at("cost").selectedOptions[0].textContent, xType, yType: scaleOf(points.map((p) => p.low)) }));
 }
 
 async function drawLandscape(visible) {
@@ -206,32 +206,33 @@ async function drawLandscape(visible) {
   const tried = current.landscapes.filter((l) => found.has(`${l.run}\n${l.optimizer}`));
   const all = tried.flatMap((l) => l.rates.map((x, i) => ({ label: found.get(`${l.run}\n${l.optimizer}`).label, x, y: number(l.means[i]), chosen: x === l.chosen })));
   const edges = tried.filter((l) => l.edge).map((l) => l.optimizer);
-  at("landscape-remark").textContent = edges.length ? `At the edge of its grid, where a better rate may lie beyond: ${edges.join(", ")}.` : "";
+  at("landscape-remark").textContent = edges.length ? `The chosen rate lies at the edge of the grid, so a better one may lie beyond: ${edges.join(", ")}.` : "";
   const rows = all.filter((row) => Number.isFinite(row.y));
-  if (!all.length) return none("landscape", "Nothing that is shown was tuned.");
-  await draw("landscape", landscapeSpec(visible, rows, all.filter((row) => !Number.isFinite(row.y)), rows.filter((row) => row.chosen), scaleOf(rows.map((row) => row.y))));
+  if (!all.length) return none("landscape-chart", "None of the chosen optimizers was tuned.");
+  await draw("landscape-chart", landscapeSpec(visible, rows, all.filter((row) => !Number.isFinite(row.y)), rows.filter((row) => row.chosen), scaleOf(rows.map((row) => row.y))));
 }
 
 async function drawProfiles(visible) {
-  if (!at("profiles")) return;
+  if (!at("profile-chart")) return;
   at("profile").value = view.profile;
   if (!at("profile").value) at("profile").value = USUAL.profile;
   const measure = at("profile").value.replace("all-", "");
   const found = new Map(visible.map((c) => [`${c.run}\n${c.optimizer}`, c.label]));
-  const rows = (at("profile").value.startsWith("all-") ? index.profiles : current.profiles)
+  const rows = (at("profile").value.startsWith("all-") ? (await part("profiles")) : current.profiles)
     .filter((p) => p.measure === measure && found.has(`${p.run}\n${p.optimizer}`))
     .flatMap((p) => p.taus.map((x, i) => ({ label: found.get(`${p.run}\n${p.optimizer}`), x, y: p.shares[i], low: p.low[i], high: p.high[i] })));
-  if (!rows.length) return none("profiles", "Nothing that is shown has such a profile: tuned Adam and a target are needed, and a timing pass for seconds.");
-  await draw("profiles", profilesSpec(visible, rows, `τ: ${measure} over tuned Adam's`));
+  if (!rows.length) return none("profile-chart", "None of the chosen optimizers has such a profile. It needs tuned Adam and a target loss, and a timing pass for seconds.");
+  await draw("profile-chart", profilesSpec(visible, rows, `τ = ${measure} to the target ÷ tuned Adam's`));
 }
 
 async function drawHeat() {
-  if (!at("heat")) return;
+  if (!at("heat-chart")) return;
   at("axis").value = view.axis;
-  const cells = index.heat.filter((cell) => view.axis === "all" || cell.axis === view.axis || cell.axis === "none")
+  const heat = await part("heat");
+  const cells = heat.filter((cell) => view.axis === "all" || cell.axis === view.axis || cell.axis === "none")
     .map((cell) => ({ ...cell, row: [`trained on ${cell.trained_on}`, cell.optimizer, ...(cell.run ? [cell.run] : [])].join(" · "), value: number(cell.ratio) }));
-  if (!cells.length) return none("heat", "Nothing to draw.");
-  await draw("heat", heatSpec(cells.map((cell) => ({ ...cell, value: Number.isNaN(cell.value) ? 1 : cell.value }))));
+  if (!cells.length) return none("heat-chart", "Nothing to draw.");
+  await draw("heat-chart", heatSpec(cells.map((cell) => ({ ...cell, value: Number.isNaN(cell.value) ? 1 : cell.value }))));
 }
 
 async function start() {
@@ -240,7 +241,8 @@ async function start() {
   index = await part("index");
   at("task").append(...index.tasks.map((task) => element("option", { value: task }, task)));
   if (at("axis")) {
-    const axes = [...new Set(index.heat.map((cell) => cell.axis))].filter((axis) => axis !== "none");
+    const heat = await part("heat");
+    const axes = [...new Set(heat.map((cell) => cell.axis))].filter((axis) => axis !== "none");
     at("axis").append(...["all", ...axes].map((axis) => element("option", { value: axis }, axis)));
     at("axis").addEventListener("change", () => { change({ axis: at("axis").value }); drawHeat(); });
   }
@@ -274,7 +276,7 @@ async function start() {
       drawHeat();
     }, 150);
   });
-  dressTables(index.tables);
+  dressTables();
   await show();
   drawHeat();
   goTo(section);

@@ -22,7 +22,7 @@ const LINES = `length(datum.label) > 22 && ${bracket} > 0 ? [slice(datum.label, 
 // On one line, beside a point: a checkpoint's name without the word for it.
 const SHORT = "replace(datum.label, regexp('\\\\[checkpoint=(.*)\\\\]$'), ' $1')";
 
-const colour = (look) => `var(--${look.learned ? "learned" : "baseline"}-${look.colour})`;
+const colour = (style) => `var(--${style.learned ? "learned" : "baseline"}-${style.colour})`;
 const quoted = (label) => ({ field: label, type: "nominal" });
 const axis = (field, title, type, extra = {}) => ({
   field, type: "quantitative", title, scale: { type, ...(type === "log" ? {} : { zero: false }), ...extra.scale },
@@ -31,35 +31,35 @@ const axis = (field, title, type, extra = {}) => ({
 
 function palette(curves) {
   return {
-    colour: { ...quoted("label"), legend: null, scale: { domain: curves.map((c) => c.label), range: curves.map((c) => colour(c.look)) } },
-    dash: { ...quoted("label"), legend: null, scale: { domain: curves.map((c) => c.label), range: curves.map((c) => DASHES[c.look.dash]) } },
+    colour: { ...quoted("label"), legend: null, scale: { domain: curves.map((c) => c.label), range: curves.map((c) => colour(c.style)) } },
+    dash: { ...quoted("label"), legend: null, scale: { domain: curves.map((c) => c.label), range: curves.map((c) => DASHES[c.style.dash]) } },
   };
 }
 
 function curvesSpec(curves, rows, seeds, { x, y, bands, title, xTitle }) {
-  const look = palette(curves);
+  const style = palette(curves);
   const across = axis("x", xTitle, x === "seconds" ? "log" : "linear", { scale: { nice: false }, axis: { format: x === "seconds" ? "~s" : ".4~g" } });
   const up = axis("y", title, y);
   const layers = [];
   if (bands) {
     layers.push({
       data: { values: rows }, mark: { type: "area", opacity: 0.15, aria: false },
-      encoding: { x: across, y: { ...up, field: "low" }, y2: { field: "high" }, color: look.colour },
+      encoding: { x: across, y: { ...up, field: "low" }, y2: { field: "high" }, color: style.colour },
     });
   }
   if (seeds.length) {
     layers.push({
       data: { values: seeds }, mark: { type: "line", strokeWidth: 0.8, opacity: 0.35, aria: false },
-      encoding: { x: across, y: up, color: look.colour, detail: { field: "seed" } },
+      encoding: { x: across, y: up, color: style.colour, detail: { field: "seed" } },
     });
   }
-  const learned = new Set(curves.filter((c) => c.look.learned).map((c) => c.label));
+  const learned = new Set(curves.filter((c) => c.style.learned).map((c) => c.label));
   for (const thick of [false, true]) {
     const values = rows.filter((row) => learned.has(row.label) === thick);
     if (!values.length) continue;
     layers.push({
       data: { values }, mark: { type: "line", aria: false, strokeCap: "butt", strokeWidth: thick ? 3 : 1.6 },
-      encoding: { x: across, y: up, color: look.colour, strokeDash: look.dash },
+      encoding: { x: across, y: up, color: style.colour, strokeDash: style.dash },
     });
   }
   layers.push({
@@ -70,29 +70,29 @@ function curvesSpec(curves, rows, seeds, { x, y, bands, title, xTitle }) {
 }
 
 function finalsSpec(curves, dots, means, type) {
-  const look = palette(curves);
+  const style = palette(curves);
   const row = {
     field: "label", type: "nominal", sort: curves.map((c) => c.label), title: null,
     axis: { grid: false, ticks: false, labelPadding: 8, labelLimit: 250, labelExpr: LINES, labelOverlap: false },
   };
-  const across = axis("x", "final loss", type);
+  const across = axis("x", "final training loss", type);
   return {
     height: 34 * curves.length,
     layer: [
-      { data: { values: dots }, mark: { type: "circle", size: 28, opacity: 0.45, aria: false }, encoding: { y: row, x: across, yOffset: { field: "jitter", type: "quantitative", scale: { domain: [-1, 1] } }, color: look.colour } },
-      { data: { values: means }, mark: { type: "rule", strokeWidth: 3, aria: false }, encoding: { y: row, x: { ...across, field: "low" }, x2: { field: "high" }, color: look.colour } },
-      { data: { values: means }, mark: { type: "point", shape: "diamond", filled: true, opacity: 1, size: 110, stroke: "var(--surface)", strokeWidth: 1.5, aria: false }, encoding: { y: row, x: { ...across, field: "mean" }, color: look.colour } },
+      { data: { values: dots }, mark: { type: "circle", size: 28, opacity: 0.45, aria: false }, encoding: { y: row, x: across, yOffset: { field: "jitter", type: "quantitative", scale: { domain: [-1, 1] } }, color: style.colour } },
+      { data: { values: means }, mark: { type: "rule", strokeWidth: 3, aria: false }, encoding: { y: row, x: { ...across, field: "low" }, x2: { field: "high" }, color: style.colour } },
+      { data: { values: means }, mark: { type: "point", shape: "diamond", filled: true, opacity: 1, size: 110, stroke: "var(--surface)", strokeWidth: 1.5, aria: false }, encoding: { y: row, x: { ...across, field: "mean" }, color: style.colour } },
     ],
   };
 }
 
 function costSpec(curves, points, { title, xType, yType }) {
-  const look = palette(curves);
+  const style = palette(curves);
   const across = axis("x", title, xType, { axis: { format: "~s" } });
   const up = axis("mean", "mean final loss", yType);
   const layers = [
-    { mark: { type: "rule", strokeWidth: 2, opacity: 0.6, aria: false }, encoding: { x: across, y: { ...up, field: "low" }, y2: { field: "high" }, color: look.colour } },
-    { mark: { type: "point", filled: true, size: 110, opacity: 1, aria: false }, encoding: { x: across, y: up, color: look.colour } },
+    { mark: { type: "rule", strokeWidth: 2, opacity: 0.6, aria: false }, encoding: { x: across, y: { ...up, field: "low" }, y2: { field: "high" }, color: style.colour } },
+    { mark: { type: "point", filled: true, size: 110, opacity: 1, aria: false }, encoding: { x: across, y: up, color: style.colour } },
   ];
   if (points.length <= 12) {
     layers.push({ mark: { type: "text", align: { expr: "datum.right ? 'right' : 'left'" }, dx: { expr: "datum.right ? -9 : 9" }, dy: -7, fontSize: 12, limit: 250, aria: false, color: ink, text: { expr: SHORT } }, encoding: { x: across, y: up } });
@@ -101,28 +101,28 @@ function costSpec(curves, points, { title, xType, yType }) {
 }
 
 function landscapeSpec(curves, rows, failed, chosen, type) {
-  const look = palette(curves);
+  const style = palette(curves);
   const across = axis("x", "learning rate", "log", { axis: { format: "~e" } });
   const up = axis("y", "mean final loss", type);
   return {
     height: 300,
     layer: [
-      { data: { values: rows }, mark: { type: "line", point: { size: 22 }, aria: false }, encoding: { x: across, y: up, color: look.colour, strokeDash: look.dash } },
-      { data: { values: failed }, mark: { type: "text", text: "×", fontSize: 15, aria: false }, encoding: { x: across, y: { value: 6 }, color: look.colour } },
-      { data: { values: chosen }, mark: { type: "point", size: 190, strokeWidth: 2.5, opacity: 1, aria: false }, encoding: { x: across, y: up, color: look.colour } },
+      { data: { values: rows }, mark: { type: "line", point: { size: 22 }, aria: false }, encoding: { x: across, y: up, color: style.colour, strokeDash: style.dash } },
+      { data: { values: failed }, mark: { type: "text", text: "×", fontSize: 15, aria: false }, encoding: { x: across, y: { value: 6 }, color: style.colour } },
+      { data: { values: chosen }, mark: { type: "point", size: 190, strokeWidth: 2.5, opacity: 1, aria: false }, encoding: { x: across, y: up, color: style.colour } },
     ].filter((layer) => layer.data.values.length),
   };
 }
 
 function profilesSpec(curves, rows, title) {
-  const look = palette(curves);
+  const style = palette(curves);
   const across = axis("x", title, "log", { scale: { base: 2, domain: [1 / 32, 32] }, axis: { format: ".3~g", gridColor: line, tickColor: line } });
-  const up = axis("y", "share of functions solved", "linear", { scale: { domain: [0, 1] }, axis: { format: ".0%" } });
+  const up = axis("y", "functions solved within τ", "linear", { scale: { domain: [0, 1] }, axis: { format: ".0%" } });
   return {
     data: { values: rows }, height: 300,
     layer: [
-      { mark: { type: "area", opacity: 0.13, aria: false }, encoding: { x: across, y: { ...up, field: "low" }, y2: { field: "high" }, color: look.colour } },
-      { mark: { type: "line", aria: false }, encoding: { x: across, y: up, color: look.colour, strokeDash: look.dash } },
+      { mark: { type: "area", opacity: 0.13, aria: false }, encoding: { x: across, y: { ...up, field: "low" }, y2: { field: "high" }, color: style.colour } },
+      { mark: { type: "line", aria: false }, encoding: { x: across, y: up, color: style.colour, strokeDash: style.dash } },
     ],
   };
 }

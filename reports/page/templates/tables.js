@@ -1,18 +1,15 @@
 // Tables: sorted by a click on a heading, filtered by words, handed out as CSV. Their rows come from the packed part.
 const PAGE = 100;
 
-function dressTables(names) {
-  for (const name of names) {
-    const place = document.getElementById(`table-${name}`);
-    if (place) dressTable(name, place);
-  }
+function dressTables() {
+  for (const place of document.querySelectorAll("[data-table]")) dressTable(place.dataset.table, place);
 }
 
 function dressTable(name, place) {
   const head = place.querySelector("thead tr");
   const caption = place.querySelector("caption").textContent;
   const count = element("span", { class: "quiet", role: "status" });
-  const filter = element("input", { type: "search", placeholder: "every word must occur", id: `filter-${name}` });
+  const filter = element("input", { type: "search", placeholder: "words that a row must contain", id: `filter-${name}` });
   const label = element("label", { for: `filter-${name}` }, "Filter ", element("span", { class: "hidden" }, caption));
   const csv = element("button", { type: "button" }, "Download CSV");
   csv.setAttribute("aria-label", `Download as CSV: ${caption}`);

@@ -85,7 +85,7 @@ def write(folder: Path, cells: list[Any], drawn: pd.DataFrame, write_run: Callab
 
 
 def test_the_page_holds_the_grids(tmp_path: Path, cells, drawn, write_run) -> None:
-    report = write_report([write(tmp_path / "run", cells, drawn, write_run)], tmp_path / "report")
+    report = write_report([write(tmp_path / "run", cells, drawn, write_run)], tmp_path / "report", ["png"])
     page = report.page.read_text(encoding="utf-8")
     assert "Pictures on bowl, seed 0 at steps 0, 10, 20, by lstm[checkpoint=toy], sgd, nag" in page
     assert any(path.name.startswith("pictures--bowl--0") for path in report.figures)
@@ -93,7 +93,7 @@ def test_the_page_holds_the_grids(tmp_path: Path, cells, drawn, write_run) -> No
 
 def test_runs_side_by_side_keep_their_pictures_apart(tmp_path: Path, cells, drawn, write_run) -> None:
     runs = [write(tmp_path / name, cells, drawn, write_run) for name in ("one", "two")]
-    report = write_report(runs, tmp_path / "report")
+    report = write_report(runs, tmp_path / "report", ["svg"])
     assert len([path for path in report.figures if path.match("pictures--*.svg")]) == 2
 
 

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from l2obench.reports.figures.recipes import draw_recipes, maps
+from l2obench.reports.figures.drawing import write_figures
+from l2obench.reports.figures.recipes import maps, recipe_drawings
+from l2obench.reports.numbers.headline import headline
 from l2obench.reports.numbers.recipes import deciding, in_words, recipes, words
-from l2obench.reports.numbers.tables import headline
 from l2obench.reports.page.build import write_report
 
 ABOUT = {"task": "bowl", "commit": "c", "seconds": 1.0, "trajectories": 5, "estimator": "tbptt"}
@@ -93,9 +94,9 @@ def test_two_crossed_numbers_make_a_map_for_each_task(grid):
 
 
 def test_figures_are_drawn(grid, tmp_path):
-    drawn = draw_recipes(grid, tmp_path)
-    assert [figure.kind for figure in drawn] == ["recipes", "recipes", "recipes-map"]
-    assert len(list(tmp_path.glob("*.png"))) == 3
+    drawings = recipe_drawings(grid)
+    assert [drawing.name.partition("--")[0] for drawing in drawings] == ["recipes", "recipes", "recipes-map"]
+    assert len(write_figures(drawings, tmp_path, ["png"])) == 3
 
 
 def test_a_report_has_table_and_figures(cell, tmp_path, write_run):
@@ -113,7 +114,7 @@ def test_a_report_has_table_and_figures(cell, tmp_path, write_run):
         ),
     ]
     about = {"recipes": {"sha0": {**ABOUT, "unroll": 5}, "sha1": {**ABOUT, "unroll": 9}}}
-    report = write_report([write_run(tmp_path / "run", cells, **about)], tmp_path / "report")
+    report = write_report([write_run(tmp_path / "run", cells, **about)], tmp_path / "report", ["svg"])
     table = next(path for path in report.tables if path.name == "recipes.csv")
     assert "unroll 5" in table.read_text()
-    assert len([path for path in report.figures if path.name.startswith("recipes--")]) == 3
+    assert len([path for path in report.figures if path.name.startswith("recipes--")]) == 1

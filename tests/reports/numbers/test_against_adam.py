@@ -10,14 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from l2obench.bench.stats import Target, stored_targets
+from l2obench.reports.figures.canvas import FORMATS
 from l2obench.reports.figures.curves import line_styles
-from l2obench.reports.figures.profiles import draw_profiles
+from l2obench.reports.figures.drawing import write_figures
+from l2obench.reports.figures.profiles import profile_drawings
 from l2obench.reports.numbers import reference
-from l2obench.reports.numbers.comparison import against_adam
+from l2obench.reports.numbers.against_adam import against_adam
 from l2obench.reports.numbers.costs import costs
-from l2obench.reports.numbers.curves import scenes
+from l2obench.reports.numbers.curves import task_plots
 from l2obench.reports.numbers.profiles import ALL_TASKS, profile_table, profiles
-from l2obench.reports.numbers.tables import time_to_target
+from l2obench.reports.numbers.time_to_target import time_to_target
 
 INF = float("inf")
 LOSSES = st.lists(st.one_of(st.floats(0.01, 9.0), st.just(INF), st.none()), min_size=4, max_size=4)
@@ -120,12 +122,12 @@ class TestProfiles:
 
     def test_figures_are_written_in_three_formats_twice_the_same(self, cell, frame, tmp_path):
         cells = frame(cell("adam", [1.0, 2.0]), cell("$a_b$", [0.5, INF], learned=True))
-        styles = line_styles(scenes(cells, pd.DataFrame({"task": [], "optimizer": []})))
+        styles = line_styles(task_plots(cells, pd.DataFrame({"task": [], "optimizer": []})))
         for folder in (tmp_path / "a", tmp_path / "b"):
             folder.mkdir()
-            drawn = draw_profiles(cells, styles, folder)
-            assert len(drawn) == 2
-            assert "bowl" in drawn[0].description
+            drawings = profile_drawings(profiles(cells), styles)
+            assert len(write_figures(drawings, folder, FORMATS)) == 2 * 3
+            assert "bowl" in drawings[0].description
         files = sorted((tmp_path / "a").iterdir())
         assert {path.suffix for path in files} == {".svg", ".png", ".pdf"}
         assert [path.read_bytes() for path in files] == [(tmp_path / "b" / path.name).read_bytes() for path in files]

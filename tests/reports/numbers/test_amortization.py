@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from l2obench.reports.figures.amortization import draw_amortization
-from l2obench.reports.numbers.amortization import EACH, EVALUATIONS, ONCE, SECONDS, amortization, sentences
+from l2obench.reports.figures.amortization import amortization_drawings
+from l2obench.reports.figures.drawing import write_figures
+from l2obench.reports.numbers.amortization import EACH, EVALUATIONS, ONCE, SECONDS, amortization
 from l2obench.reports.page.build import write_report
+from l2obench.reports.sections.amortization import sentences
 
 INF = float("inf")
 STEADY = np.linspace(10.0, 0.0, 21).tolist()
@@ -68,16 +70,14 @@ def test_a_slow_rule_saves_evaluations_and_never_seconds(cell, frame):
 def test_one_that_does_not_get_there_never_pays(cell, frame):
     found = table(cell, frame, learned=[10.0] * 21)
     assert (found["break_even"] == INF).all()
-    assert sentences(found.reset_index()) == [
-        "On bowl the meta-training of lstm has paid against nag after no number of uses."
-    ]
+    assert sentences(found.reset_index()) == ["On bowl, meta-training never pays for lstm against nag."]
 
 
 @pytest.mark.parametrize("manifests", [{}, {"run": {}}, manifest(seconds=None, functions="many")])
 def test_what_a_manifest_does_not_tell_is_missing(cell, frame, manifests):
     found = table(cell, frame, manifests=manifests)
     assert found["break_even"].isna().all()
-    assert "nobody knows" in sentences(found.reset_index())[0]
+    assert "not known when it pays" in sentences(found.reset_index())[0]
 
 
 def test_without_a_tuned_baseline_nothing_is_said(cell, frame):
@@ -88,15 +88,15 @@ def test_words_and_figures(cell, frame, tmp_path):
     found = table(cell, frame).reset_index()
     (sentence,) = sentences(found)
     assert sentence.startswith(
-        "On bowl the meta-training of lstm has paid against nag after 14 uses where its rate is tuned once, "
-        "after 3 uses where each time, in gradient evaluations"
+        "On bowl, meta-training of lstm against nag: In gradient evaluations, it pays after 14 uses if the baseline is "
+        "tuned once, it pays after 3 uses if it is tuned for every function. In seconds, "
     )
     styles = {"lstm": {"color": "#c1440e"}, "nag": {"color": "#555555"}}
-    assert len(draw_amortization(found, styles, tmp_path)) == 2
+    assert len(write_figures(amortization_drawings(found, styles), tmp_path, ["png"])) == 2
     assert len(list(tmp_path.glob("amortization--*.png"))) == 2
 
 
-def test_of_several_learned_optimizers_the_soonest_is_drawn(tmp_path: Path, cell, frame):
+def test_of_several_learned_optimizers_the_soonest_is_drawn(cell, frame):
     facts = {"trajectories": 5, "functions": 4, "horizon": 10}
     costs = {name: {"meta_training": {"seconds": 9.0, **facts}} for name in ("lstm", "mlp")}
     cells = frame(
@@ -109,7 +109,7 @@ def test_of_several_learned_optimizers_the_soonest_is_drawn(tmp_path: Path, cell
     assert {
         name
         for name in ("lstm", "mlp")
-        for figure in draw_amortization(table, styles, tmp_path)
+        for figure in amortization_drawings(table, styles)
         if name in figure.description
     } == {"lstm"}
 
@@ -119,7 +119,7 @@ def test_a_report_has_the_table_and_the_sentence(tmp_path: Path, cell, write_run
         cell("nag", [0.0] * 6, loss=STEADY, tuning_passes=60),
         cell("lstm", [0.0] * 6, loss=TWICE_AS_FAST, learned=True, track="default"),
     ]
-    report = write_report([write_run(tmp_path / "run", cells, **manifest()["run"])], tmp_path / "report")
-    assert "When does meta-training pay?" in report.page.read_text()
+    report = write_report([write_run(tmp_path / "run", cells, **manifest()["run"])], tmp_path / "report", ["svg"])
+    assert "When meta-training pays" in report.page.read_text()
     assert any(path.name == "amortization.csv" for path in report.tables)
-    assert len([path for path in report.figures if path.name.startswith("amortization--")]) == 6
+    assert len([path for path in report.figures if path.name.startswith("amortization--")]) == 2

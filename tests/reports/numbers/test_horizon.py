@@ -7,8 +7,9 @@ import pytest
 
 from l2obench.bench.config.registry import optimizer_registry
 from l2obench.bench.measure.costs import optimizer_costs
-from l2obench.reports.numbers.horizon import past_the_horizon, sentences
+from l2obench.reports.numbers.horizon import past_the_horizon
 from l2obench.reports.page.build import write_report
+from l2obench.reports.sections.horizon import sentences
 
 INF = float("inf")
 DOWN = np.linspace(10.0, 0.0, 21).tolist()
@@ -59,10 +60,12 @@ def test_a_failed_seed_is_infinite_from_its_failure_on(cell, frame):
 
 def test_words_say_where_it_turns(cell, frame):
     (sentence,) = sentences(course(cell, frame, TURNING, DOWN))
-    assert "lstm was trained for 10 steps. On bowl, 20 long, its mean loss is lowest at step 9 (1)" in sentence
-    assert sentence.endswith("and 6.5 at the end; nag (0 at the end) is below it from step 14 on.")
+    assert sentence == (
+        "lstm was trained for 10 steps and ran 20 on bowl. Its mean loss is lowest at step 9 (1) and 6.5 at the end. "
+        "From step 14 on, nag (0 at the end) is lower."
+    )
     (sentence,) = sentences(course(cell, frame, DOWN, TURNING))
-    assert sentence.endswith("its mean loss is lowest at the end, below nag (6.5 at the end).")
+    assert sentence.endswith("Its mean loss is lowest at the end, lower than that of nag (6.5 at the end).")
 
 
 def test_the_report_has_the_table_and_the_sentence(tmp_path: Path, cell, write_run):

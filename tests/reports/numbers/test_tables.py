@@ -4,7 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from l2obench.reports.numbers import tables
+from l2obench.reports.numbers.failures import failures
+from l2obench.reports.numbers.final_losses import final_losses
+from l2obench.reports.numbers.headline import headline
+from l2obench.reports.numbers.step_times import step_times
+from l2obench.reports.numbers.time_to_target import time_to_target
+from l2obench.reports.numbers.tuning import tuning
 
 INF = float("inf")
 
@@ -24,7 +29,7 @@ class TestHeadline:
             cell("adam", [2.0, 4.0, 6.0], seconds=(2e-4, 3e-4)),
             cell("sgd", [5.0, 5.0, 5.0]),
         )
-        row = only(tables.headline(cells), optimizer="lstm")
+        row = only(headline(cells), optimizer="lstm")
         assert row["baseline"] == "adam"
         assert row["ratio"] == pytest.approx(6 / 12)
         # Every seed's loss is half the baseline's, so every paired resample has the same ratio.
@@ -39,12 +44,12 @@ class TestHeadline:
             cell("adam", [2.0, 2.0], track="tuned"),
             cell("sgd", [0.5, 0.5], track="default"),
         )
-        row = only(tables.headline(cells), optimizer="lstm")
+        row = only(headline(cells), optimizer="lstm")
         assert (row["baseline"], row["baseline_track"]) == ("adam", "tuned")
 
     def test_untuned_baseline_stands_in_and_is_named_as_such(self, cell, frame):
         cells = frame(cell("lstm", [1.0, 1.0], learned=True, track="default"), cell("sgd", [2.0, 2.0], track="default"))
-        row = only(tables.headline(cells), optimizer="lstm")
+        row = only(headline(cells), optimizer="lstm")
         assert (row["baseline"], row["baseline_track"], row["ratio"]) == ("sgd", "default", 0.5)
 
     @pytest.mark.parametrize(
@@ -53,7 +58,7 @@ class TestHeadline:
     )
     def test_verdict_follows_the_interval(self, cell, frame, losses, verdict):
         cells = frame(cell("lstm", losses, learned=True, track="default"), cell("adam", [2.0, 2.1, 2.2, 1.9]))
-        assert only(tables.headline(cells), optimizer="lstm")["verdict"] == verdict
+        assert only(headline(cells), optimizer="lstm")["verdict"] == verdict
 
     def test_p_values_are_adjusted_for_the_rows_of_the_table(self, cell, frame):
         baseline = [2.0, 2.1, 2.2, 2.3, 2.4, 2.5]
@@ -64,18 +69,18 @@ class TestHeadline:
             cell("lstm", [1.2 * loss for loss in baseline], task="valley", learned=True, track="default"),
         )
         # Six pairs that all differ one way have p = 2/64; two comparisons double it.
-        assert tables.headline(cells)["p_value"].tolist() == pytest.approx([4 / 64, 4 / 64])
+        assert headline(cells)["p_value"].tolist() == pytest.approx([4 / 64, 4 / 64])
 
     def test_failed_seed_makes_the_ratio_infinite_and_is_told(self, cell, frame):
         cells = frame(cell("lstm", [0.1, 0.1, INF], learned=True, track="default"), cell("adam", [2.0, 2.0, 2.0]))
-        row = only(tables.headline(cells), optimizer="lstm")
+        row = only(headline(cells), optimizer="lstm")
         assert row["ratio"] == INF
         assert not row["verdict"].startswith("better")
         assert row["verdict"].endswith("1 of 3 seeds failed")
 
     def test_failed_baseline_seed_is_told_too(self, cell, frame):
         cells = frame(cell("lstm", [0.1, 0.1, 0.1], learned=True, track="default"), cell("adam", [2.0, None, 2.0]))
-        row = only(tables.headline(cells), optimizer="lstm")
+        row = only(headline(cells), optimizer="lstm")
         assert row["baseline_failures"] == 1
         assert "1 of 3 baseline seeds failed" in row["verdict"]
 
@@ -85,14 +90,14 @@ class TestHeadline:
             cell("adam", [0.1, INF]),
             cell("sgd", [9.0, 9.0]),
         )
-        assert only(tables.headline(cells), optimizer="lstm")["baseline"] == "sgd"
+        assert only(headline(cells), optimizer="lstm")["baseline"] == "sgd"
 
     def test_only_common_seeds_are_compared(self, cell, frame):
         cells = frame(
             cell("lstm", [1.0, 2.0, 50.0], learned=True, track="default"),
             cell("adam", [2.0, 4.0]),
         )
-        row = only(tables.headline(cells), optimizer="lstm")
+        row = only(headline(cells), optimizer="lstm")
         assert (row["seeds"], row["ratio"]) == (2, 0.5)
 
     @pytest.mark.parametrize(
@@ -105,24 +110,24 @@ class TestHeadline:
     )
     def test_what_cannot_be_compared_says_why(self, cell, frame, baseline, reason):
         cells = frame(cell("lstm", [1.0, 1.0], learned=True, track="default"), cell(**baseline))
-        row = only(tables.headline(cells), optimizer="lstm")
+        row = only(headline(cells), optimizer="lstm")
         assert row["verdict"] == f"not comparable: {reason}"
         assert np.isnan(row["ratio"])
 
     def test_one_seed_decides_nothing(self, cell, frame):
         cells = frame(cell("lstm", [1.0], learned=True, track="default"), cell("adam", [100.0]))
-        assert only(tables.headline(cells), optimizer="lstm")["verdict"] == "no clear difference"
+        assert only(headline(cells), optimizer="lstm")["verdict"] == "no clear difference"
 
     def test_runs_are_kept_apart(self, cell, frame):
         one = frame(cell("lstm", [1.0, 1.0], learned=True, track="default"), cell("adam", [2.0, 2.0])).assign(run="a")
         two = frame(cell("lstm", [3.0, 3.0], learned=True, track="default"), cell("adam", [1.0, 1.0])).assign(run="b")
-        table = tables.headline(pd.concat([one, two], ignore_index=True))
+        table = headline(pd.concat([one, two], ignore_index=True))
         assert dict(zip(table["run"], table["ratio"], strict=True)) == {"a": 0.5, "b": 3.0}
 
 
 class TestFinalLosses:
     def test_means_and_learning_rate(self, cell, frame):
-        table = tables.final_losses(frame(cell("adam", [1.0, 2.0, 3.0, 10.0], lr=0.03)))
+        table = final_losses(frame(cell("adam", [1.0, 2.0, 3.0, 10.0], lr=0.03)))
         row = only(table, optimizer="adam")
         assert (row["seeds"], row["failures"], row["lr"]) == (4, 0, 0.03)
         assert row["mean_final_loss"] == pytest.approx(4.0)
@@ -131,21 +136,21 @@ class TestFinalLosses:
 
     @pytest.mark.parametrize("failure", [INF, None])
     def test_failure_is_counted_and_infinite(self, cell, frame, failure):
-        row = only(tables.final_losses(frame(cell("adam", [1.0, failure, 3.0]))), optimizer="adam")
+        row = only(final_losses(frame(cell("adam", [1.0, failure, 3.0]))), optimizer="adam")
         assert (row["seeds"], row["failures"], row["mean_final_loss"], row["high"]) == (3, 1, INF, INF)
 
     def test_number_that_a_failed_seed_left_behind_does_not_count(self, cell, frame):
         cells = frame(cell("adam", [1.0, 1.0]), cell("adam", [0.1], status="timeout", first_seed=2))
-        row = only(tables.final_losses(cells), optimizer="adam")
+        row = only(final_losses(cells), optimizer="adam")
         assert (row["failures"], row["mean_final_loss"]) == (1, INF)
 
     def test_failed_seed_has_the_worst_heldout_values(self, cell, frame):
         rows = cell("adam", [1.0, INF], heldout_loss=0.5, heldout_accuracy=0.9)
-        row = only(tables.final_losses(frame(rows)), optimizer="adam")
+        row = only(final_losses(frame(rows)), optimizer="adam")
         assert (row["heldout_loss"], row["heldout_accuracy"]) == (INF, pytest.approx(0.45))
 
     def test_task_without_heldout_data_has_no_heldout_loss(self, cell, frame):
-        row = only(tables.final_losses(frame(cell("adam", [1.0, INF]))), optimizer="adam")
+        row = only(final_losses(frame(cell("adam", [1.0, INF]))), optimizer="adam")
         assert np.isnan(row["heldout_loss"])
 
     def test_lowest_mean_of_a_task_comes_first_and_tasks_keep_their_order(self, cell, frame):
@@ -155,7 +160,7 @@ class TestFinalLosses:
             cell("nag", [2.0, 2.0], task="z"),
             cell("sgd", [9.0, 9.0], task="a"),
         )
-        table = tables.final_losses(cells)
+        table = final_losses(cells)
         assert list(zip(table["task"], table["optimizer"], strict=True)) == [
             ("z", "nag"),
             ("z", "sgd"),
@@ -173,7 +178,7 @@ class TestTimeToTarget:
             cell("lstm", [0.0, 0.0, 0.0], loss=fast, learned=True, track="default", seconds=(0.5, 1.5)),
         )
         cells["final_loss"] = cells["final_loss"].astype(float)
-        table = tables.time_to_target(cells)
+        table = time_to_target(cells)
         lstm = only(table, optimizer="lstm")
         # 20 - 4t ≤ 6 first at t = 4, at 0.5 + 1.5 seconds a step.
         assert (lstm["target"], lstm["steps"], lstm["seconds"], lstm["reached"]) == (6.0, 4.0, 8.0, 1.0)
@@ -181,9 +186,7 @@ class TestTimeToTarget:
 
     def test_loss_is_averaged_over_the_final_window(self, cell, frame):
         falling = [float(20 - step) for step in range(21)]
-        row = only(
-            tables.time_to_target(frame(cell("adam", [6.0] * 3, loss=falling, final_window=5))), optimizer="adam"
-        )
+        row = only(time_to_target(frame(cell("adam", [6.0] * 3, loss=falling, final_window=5))), optimizer="adam")
         # The mean of five losses is that of the middle one, two steps earlier.
         assert row["steps"] == 16.0
 
@@ -191,32 +194,32 @@ class TestTimeToTarget:
         cells = frame(
             cell("adam", [1.0, 2.0, 9.0]), cell("sgd", [5.0, 5.0, 5.0]), cell("nag", [0.1] * 3, track="default")
         )
-        assert set(tables.time_to_target(cells)["target"]) == {2.0}
+        assert set(time_to_target(cells)["target"]) == {2.0}
 
     def test_not_reached_is_infinite_with_its_fraction(self, cell, frame):
         cells = frame(cell("adam", [1.0, 1.0, 1.0]), cell("sgd", [0.5, 5.0, 5.0]))
-        row = only(tables.time_to_target(cells), optimizer="sgd")
+        row = only(time_to_target(cells), optimizer="sgd")
         assert (row["steps"], row["seconds"], row["reached"]) == (INF, INF, pytest.approx(1 / 3))
 
     def test_half_of_the_seeds_is_enough(self, cell, frame):
-        row = only(tables.time_to_target(frame(cell("adam", [1.0, 1.0, 5.0, 5.0]))), optimizer="adam")
+        row = only(time_to_target(frame(cell("adam", [1.0, 1.0, 5.0, 5.0]))), optimizer="adam")
         assert row["target"] == 3.0
         assert (row["reached"], np.isfinite(row["steps"])) == (0.5, True)
 
     def test_seeds_without_a_trajectory_never_arrive(self, cell, frame):
         cells = frame(cell("adam", [1.0, 1.0]), cell("broken", [None, None], track="default"))
-        row = only(tables.time_to_target(cells), optimizer="broken")
+        row = only(time_to_target(cells), optimizer="broken")
         assert (row["steps"], row["reached"], row["failures"]) == (INF, 0.0, 2)
 
     def test_no_target_is_reached_where_no_baseline_got_anywhere(self, cell, frame):
         cells = frame(cell("adam", [INF, INF]), cell("lstm", [1.0, 1.0], learned=True, track="default"))
-        assert set(tables.time_to_target(cells)["reached"]) == {0.0}
+        assert set(time_to_target(cells)["reached"]) == {0.0}
 
 
 class TestFailures:
     def test_every_failed_row_is_counted_once_and_alike_ones_together(self, cell, frame):
         cells = frame(cell("adam", [1.0, INF, INF]), cell("sgd", [None, None, None]), cell("nag", [1.0, 1.0, 1.0]))
-        table = tables.failures(cells)
+        table = failures(cells)
         assert table["failures"].sum() == (cells["status"] != "ok").sum()
         adam = only(table, optimizer="adam")
         assert adam["reason"] == "the loss was not finite"
@@ -224,7 +227,7 @@ class TestFailures:
         assert only(table, optimizer="sgd")["reason"] == "ValueError: no such thing"
 
     def test_failure_without_a_reason_is_still_one(self, cell, frame):
-        table = tables.failures(frame(cell("adam", [1.0, None], status="timeout", reason=None)))
+        table = failures(frame(cell("adam", [1.0, None], status="timeout", reason=None)))
         assert list(table["failures"]) == [2]
 
 
@@ -238,7 +241,7 @@ def test_step_seconds_are_microseconds_with_ratios_to_adam(cell, frame):
             {**common, "optimizer": "broken", "grad_seconds": None, "update_seconds": None, "reason": "TypeError: no"},
         ]
     )
-    table = tables.step_seconds(timing, frame(cell("lstm", [1.0]), cell("adam", [1.0])))
+    table = step_times(timing, frame(cell("lstm", [1.0]), cell("adam", [1.0])))
     lstm = only(table, optimizer="lstm")
     assert (lstm["grad_microseconds"], lstm["update_microseconds"]) == pytest.approx((200.0, 900.0))
     assert (lstm["update_ratio_to_adam"], lstm["step_ratio_to_adam"]) == pytest.approx((9.0, 11 / 3))
@@ -262,13 +265,13 @@ def test_tuning_tells_the_choice_its_cost_and_the_edge():
             "at_edge": True,
         }
     )
-    row = only(tables.tuning(tried), optimizer="adam")
+    row = only(tuning(tried), optimizer="adam")
     assert (row["lr"], row["mean_final_loss"], row["rates_tried"]) == (0.1, 2.0, 2)
     assert (row["seeds"], row["passes"], bool(row["at_edge"])) == (2, 400, True)
 
 
 def test_no_rows_give_an_empty_table_with_its_columns(cell, frame):
     cells = frame(cell("adam", [1.0, 2.0]))
-    assert tables.headline(cells).empty
-    assert "verdict" in tables.headline(cells)
-    assert tables.failures(cells).empty
+    assert headline(cells).empty
+    assert "verdict" in headline(cells)
+    assert failures(cells).empty

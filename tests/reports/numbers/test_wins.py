@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from l2obench.reports.numbers.wins import sentences, wins
+from l2obench.reports.numbers.wins import wins
 from l2obench.reports.page.build import write_report
+from l2obench.reports.sections.wins import sentences
 
 INF = float("inf")
 MIXTURE = ["bowl", "bowl[dim=3]"]
@@ -86,7 +87,10 @@ def test_without_adam_or_a_learned_optimizer_there_is_nothing_to_count(frame, ce
 
 def test_words(frame, cell):
     said = sentences(table(frame, cell, TASKS).reset_index())
-    assert said[1] == "lstm ends below adam, tuned on 2 of 4 tasks, on 1 of the 2 held out; it fails on 1."
+    assert said[1] == (
+        "lstm has a lower mean final loss than tuned adam on 2 of 4 tasks and on 1 of the 2 held-out tasks. "
+        "It fails on 1 task."
+    )
     assert sentences(table(frame, cell, {"bell": TASKS["bell"]}).reset_index()) == []
 
 
@@ -101,5 +105,8 @@ def test_a_report_has_the_table_and_the_sentences(tmp_path: Path, cell, write_ru
         )
     ]
     report = write_report([write_run(tmp_path / "run", cells, **manifest()["run"])], tmp_path / "report")
-    assert "lstm ends below adam, tuned on 2 of 2 tasks, on 1 of the 1 held out" in report.page.read_text()
+    assert (
+        "lstm has a lower mean final loss than tuned adam on 2 of 2 tasks and on 1 of the 1 held-out tasks."
+        in report.page.read_text()
+    )
     assert any(path.name == "wins.csv" for path in report.tables)

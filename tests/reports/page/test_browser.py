@@ -14,10 +14,8 @@ import numpy as np
 import pytest
 from playwright import sync_api as playwright
 
-from l2obench.reports.figures import curves as plots
-from l2obench.reports.figures import profiles as profile_figure
-from l2obench.reports.formats import number
-from l2obench.reports.numbers.tables import final_losses
+from l2obench.reports.formats import format_number
+from l2obench.reports.numbers.final_losses import final_losses
 from l2obench.reports.page.build import write_report
 from l2obench.reports.reading import read_results
 
@@ -38,14 +36,6 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def no_figures() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "draw_all", lambda *_: [])
-        patch.setattr(profile_figure, "draw_profiles", lambda *_: [])
-        yield
-
-
-@pytest.fixture(scope="module")
 def run_folder(tmp_path_factory, cell, write_run) -> Path:
     rng = np.random.default_rng(0)
     cells = [
@@ -62,7 +52,7 @@ def run_folder(tmp_path_factory, cell, write_run) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(run_folder, tmp_path_factory, no_figures) -> str:
+def address(run_folder, tmp_path_factory) -> str:
     return write_report([run_folder], tmp_path_factory.mktemp("reports") / "report").page.as_uri()
 
 
@@ -120,37 +110,37 @@ def test_values_are_those_of_the_tables(open_page, address, run_folder):
     table = final_losses(read_results([run_folder]).cells)
     for row in table[(table["task"] == "bowl") & (table["failures"] == 0)].itertuples():
         at_end, _, mean = shown[row.optimizer]
-        assert at_end == number(row.iqm_final_loss)
-        assert mean == number(row.mean_final_loss)
+        assert at_end == format_number(row.iqm_final_loss)
+        assert mean == format_number(row.mean_final_loss)
 
 
 def test_each_control_changes_what_it_says(open_page, address):
     page = open_page(address)
     assert page.locator("#task").input_value() == "bowl"
-    assert paths(page, "curves", "line") == 4
-    assert paths(page, "curves", "area") == 4
+    assert paths(page, "curves-chart", "line") == 4
+    assert paths(page, "curves-chart", "area") == 4
     act(page, lambda: page.get_by_role("checkbox", name="95 % bands").uncheck())
-    assert paths(page, "curves", "area") == 0
+    assert paths(page, "curves-chart", "area") == 0
     act(page, lambda: page.get_by_role("checkbox", name="single seeds").check())
-    assert paths(page, "curves", "line") == 4 + 6 * 3 + 2
+    assert paths(page, "curves-chart", "line") == 4 + 6 * 3 + 2
     act(page, lambda: page.get_by_role("checkbox", name="single seeds").uncheck())
     act(page, lambda: page.get_by_role("radio", name="linear").check())
     assert page.get_by_role("radio", name="logarithmic").is_checked() is False
     act(page, lambda: page.get_by_role("radio", name="seconds", exact=True).check())
-    assert "seconds of one replica" in page.locator("#curves svg").text_content()
+    assert "wall-clock time of one replica" in page.locator("#curves-chart svg").text_content()
     act(page, lambda: page.get_by_role("radio", name="gradient evaluations").check())
-    assert "gradient evaluations" in page.locator("#curves svg").text_content()
+    assert "gradient evaluations" in page.locator("#curves-chart svg").text_content()
     act(page, lambda: page.locator("#task").select_option("valley"))
-    assert paths(page, "curves", "line") == 3
+    assert paths(page, "curves-chart", "line") == 3
     assert "valley" in page.locator("#curves-title").inner_text()
     act(page, lambda: page.locator("#values input").first.uncheck())
-    assert paths(page, "curves", "line") == 2
+    assert paths(page, "curves-chart", "line") == 2
     act(page, lambda: page.get_by_role("button", name="None").click())
-    assert page.locator("#curves svg").count() == 0
+    assert page.locator("#curves-chart svg").count() == 0
     act(page, lambda: page.get_by_role("button", name="All", exact=True).click())
-    assert paths(page, "curves", "line") == 3
+    assert paths(page, "curves-chart", "line") == 3
     act(page, lambda: page.locator("#cost").select_option("memory"))
-    assert "bytes of state" in page.locator("#costs svg").text_content()
+    assert "optimizer state, bytes" in page.locator("#cost-chart svg").text_content()
 
 
 def test_a_view_is_shared_by_its_address(open_page, address):
@@ -172,7 +162,7 @@ def test_a_view_is_shared_by_its_address(open_page, address):
         lambda view: view.locator("#at").input_value(),
         lambda view: view.locator("input[name=x]:checked").input_value(),
         lambda view: view.locator("input[name=y]:checked").input_value(),
-        lambda view: paths(view, "curves", "area"),
+        lambda view: paths(view, "curves-chart", "area"),
         lambda view: column(view, "final_losses", 1),
         lambda view: view.locator("#table-final_losses [aria-sort]").inner_text(),
     ):
@@ -182,7 +172,7 @@ def test_a_view_is_shared_by_its_address(open_page, address):
 
 @pytest.mark.parametrize("wrong", ["#x?y=9&x=z&at=1e9&task=q&cost=q&show=[&sort-final_losses=99", "#%00?%ff=&bands"])
 def test_a_damaged_address_still_opens(open_page, address, wrong):
-    assert paths(open_page(address + wrong), "finals", "symbol") > 0
+    assert paths(open_page(address + wrong), "finals-chart", "symbol") > 0
 
 
 def test_tables_sort_both_ways_and_filter(open_page, address):
@@ -205,7 +195,7 @@ def test_tables_sort_both_ways_and_filter(open_page, address):
 def test_csv_that_is_downloaded_is_the_one_beside_the_page(open_page, address, tmp_path):
     page = open_page(address)
     with page.expect_download() as download:
-        page.get_by_role("button", name="Download as CSV: Final losses").click()
+        page.get_by_role("button", name="Download as CSV: Final training losses").click()
     download.value.save_as(tmp_path / "it.csv")
     text = (tmp_path / "it.csv").read_text(encoding="utf-8")
     beside = Path(unquote(address.removeprefix("file://"))).parent / "tables" / "final_losses.csv"
@@ -250,14 +240,14 @@ def test_keyboard_alone_is_enough(open_page, address):
 def test_pointer_over_the_curves_reads_them(open_page, address):
     page = open_page(address)
     before = page.locator("#at-text").inner_text()
-    page.locator("#curves svg").hover(position={"x": 200, "y": 100})
+    page.locator("#curves-chart svg").hover(position={"x": 200, "y": 100})
     page.wait_for_function(f"document.getElementById('at-text').textContent !== '{before}'")
 
 
 def test_dark_mode_and_print_have_their_colours(open_page, address):
     page = open_page(address, color_scheme="dark")
     brightness = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).reduce((a, b) => +a + +b, 0)"
-    stroke = "getComputedStyle(document.querySelector('#curves .mark-line path')).stroke"
+    stroke = "getComputedStyle(document.querySelector('#curves-chart .mark-line path')).stroke"
     dark, dark_stroke = page.evaluate(brightness), page.evaluate(stroke)
     page.emulate_media(color_scheme="light")
     assert dark < 150 < 600 < page.evaluate(brightness)
@@ -274,12 +264,12 @@ def test_phone_scrolls_no_wider_than_it_is(open_page, address):
 
 def test_generalization_map_has_the_headline_ratios(open_page, address):
     page = open_page(address)
-    drawn = sorted(page.locator("#heat .mark-text.role-mark text").all_text_contents())
+    drawn = sorted(page.locator("#heat-chart .mark-text.role-mark text").all_text_contents())
     assert drawn == sorted(column(page, "headline", 3))
-    assert re.search("trained on bowl", page.locator("#heat svg").text_content())
+    assert re.search("trained on bowl", page.locator("#heat-chart svg").text_content())
 
 
-def test_runs_are_compared_and_what_cannot_be_says_why(open_page, tmp_path, cell, write_run, no_figures):
+def test_runs_are_compared_and_what_cannot_be_says_why(open_page, tmp_path, cell, write_run):
     first = write_run(tmp_path / "old", [cell("adam", [1.0, 2.0]), cell("sgd", [3.0, 4.0])])
     digits = {"digits": {"description": "other digits", "sha256": "cd34"}}
     second = write_run(
@@ -293,11 +283,11 @@ def test_runs_are_compared_and_what_cannot_be_says_why(open_page, tmp_path, cell
     text = page.locator("#table-side_by_side").inner_text()
     assert "task version 2, not 1" in text
     assert "data digits has SHA-256 cd34, not ab12" in text
-    assert paths(page, "curves", "line") == 5
+    assert paths(page, "curves-chart", "line") == 5
 
 
 @pytest.mark.slow
-def test_fifty_by_fifty_is_small_and_answers_at_once(open_page, tmp_path, cell, write_run, no_figures):
+def test_fifty_by_fifty_is_small_and_answers_at_once(open_page, tmp_path, cell, write_run):
     rng = np.random.default_rng(1)
     walk = np.linspace(0, -3, 101)
     cells = [
@@ -316,7 +306,7 @@ def test_fifty_by_fifty_is_small_and_answers_at_once(open_page, tmp_path, cell, 
     assert path.stat().st_size < 6e6
     page = open_page(path.as_uri())
     act(page, lambda: page.get_by_role("button", name="All", exact=True).click())
-    assert paths(page, "curves", "line") == 50
+    assert paths(page, "curves-chart", "line") == 50
     times = []
     for task in range(1, 8):
         act(page, lambda task=task: page.locator("#task").select_option(f"task-{task}"))

@@ -6,15 +6,19 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pandas as pd
 import pytest
 
 from l2obench.bench.store.run_folder import RunFolder, StoreError
-from l2obench.reports.figures import curves as plots
-from l2obench.reports.figures import profiles as profile_figure
-from l2obench.reports.page.build import ReportError, headline_text, write_report
-from l2obench.reports.reading import read_results
+from l2obench.reports.figures.canvas import FORMATS
+from l2obench.reports.numbers.analysis import Analysis
+from l2obench.reports.page import build
+from l2obench.reports.page.build import ReportError, write_report
+from l2obench.reports.page.terminal import headline_text
+from l2obench.reports.reading import Results, read_results
 
 INF = float("inf")
+FIGURES = ("curves", "seconds", "final", "landscape", "profile")
 HOSTILE = '=<script>alert("x")</script>|$\\frac$ _\n[b]'
 
 
@@ -54,7 +58,7 @@ def run_folder(tmp_path_factory, cell, write_run):
 
 @pytest.fixture(scope="module")
 def report(run_folder, tmp_path_factory):
-    return write_report([run_folder], tmp_path_factory.mktemp("reports") / "report")
+    return write_report([run_folder], tmp_path_factory.mktemp("reports") / "report", FORMATS)
 
 
 @pytest.fixture(scope="module")
@@ -67,27 +71,21 @@ def small_run(tmp_path, cell, write_run):
     return write_run(tmp_path / "small", [cell("adam", [1.0, 2.0])])
 
 
-@pytest.fixture
-def no_figures(monkeypatch):
-    """Figures take most of a report's time; tests of its place do without."""
-    monkeypatch.setattr(plots, "draw_all", lambda *_: [])
-    monkeypatch.setattr(profile_figure, "draw_profiles", lambda *_: [])
-
-
 class TestContent:
     def test_answer_is_a_plain_sentence(self, page):
         sentence = (
-            "lstm[checkpoint=toy] beats the best tuned baseline (adam) on bowl: "
-            "final loss ratio 0.5 (95 % interval 0.5–0.5, 3 seeds)."
+            "lstm[checkpoint=toy] reaches a lower loss than the best tuned baseline (adam) on bowl: "
+            "mean final loss, learned ÷ baseline, 0.5 (95 % interval 0.5–0.5, 3 seeds)."
         )
         assert sentence in page.text
 
-    def test_cost_is_told_in_adams(self, page):
-        assert "costs 7 times an Adam update on bowl, a whole step (gradient and update) 3 times" in page.text
+    def test_step_time_is_a_multiple_of_adams(self, page):
+        assert "an update of lstm[checkpoint=toy] takes 7 times as long as one of Adam." in page.text
+        assert "A whole step (gradient and update) takes 3 times as long." in page.text
 
-    def test_failures_and_unfinished_cells_are_told_at_the_top(self, page):
-        top = page.text.split("The answer")[0]
-        assert "4 of 15 rollouts failed." in " ".join(top.split())
+    def test_failures_and_unfinished_cells_stand_at_the_top(self, page):
+        top = page.text.split("Before you quote a number")[0]
+        assert "4 of 15 seeds failed." in " ".join(top.split())
         assert "1 planned cell is not finished." in " ".join(top.split())
         assert "rmsprop" in page.text
 
@@ -96,7 +94,7 @@ class TestContent:
             assert fact in page.text
 
     def test_every_table_is_written_in_all_formats(self, report):
-        names = {"headline", "final_losses", "time_to_target", "step_seconds", "tuning", "failures", "unfinished"}
+        names = {"headline", "final_losses", "time_to_target", "step_times", "tuning", "failures", "unfinished"}
         names |= {
             "against_adam",
             "profiles",
@@ -107,13 +105,14 @@ class TestContent:
             "amortization",
             "recipes",
             "wins",
+            "starts",
         }
         ends = ("md", "csv", "tex")
         assert {path.name for path in report.tables} == {f"{name}.{end}" for name in names for end in ends}
 
     def test_every_figure_is_in_all_formats(self, report):
         kinds = {(path.name.partition("--")[0], path.suffix) for path in report.figures}
-        assert kinds == {(kind, end) for kind in (*plots.KINDS, "profile") for end in (".svg", ".pdf", ".png")}
+        assert kinds == {(kind, f".{end}") for kind in FIGURES for end in FORMATS}
         for path in report.figures:
             if path.suffix == ".svg":
                 ElementTree.parse(path)
@@ -121,7 +120,7 @@ class TestContent:
                 assert path.read_bytes().startswith({".png": b"\x89PNG", ".pdf": b"%PDF"}[path.suffix])
 
     def test_headline_of_the_report_is_that_of_the_terminal(self, report, run_folder):
-        assert report.headline == headline_text(read_results([run_folder]).cells)
+        assert report.headline == headline_text(Analysis(read_results([run_folder])))
 
 
 class TestSafety:
@@ -172,14 +171,13 @@ class TestAccess:
 
 
 def test_same_results_give_the_same_bytes(run_folder, report, tmp_path):
-    again = write_report([run_folder], tmp_path / "again")
+    again = write_report([run_folder], tmp_path / "again", FORMATS)
     for old, new in zip([*report.tables, *report.figures], [*again.tables, *again.figures], strict=True):
         assert old.name == new.name
         assert old.read_bytes() == new.read_bytes()
     assert report.page.read_bytes() == again.page.read_bytes()
 
 
-@pytest.mark.usefixtures("no_figures")
 class TestPlace:
     def test_foreign_folder_is_refused_and_untouched(self, small_run, tmp_path):
         (tmp_path / "mine").mkdir()
@@ -209,7 +207,7 @@ class TestPlace:
         write_report([small_run], target)
         (target / "stale.txt").write_text("from an older version")
         write_report([small_run], target)
-        assert sorted(path.name for path in target.iterdir()) == [".l2obench-report", "figures", "index.html", "tables"]
+        assert sorted(path.name for path in target.iterdir()) == [".l2obench-report", "index.html", "tables"]
         assert [path.name for path in target.parent.iterdir()] == ["report"]
 
     def test_failure_half_way_keeps_the_earlier_report(self, small_run, tmp_path, monkeypatch):
@@ -219,7 +217,7 @@ class TestPlace:
         def fail(*_):
             raise RuntimeError("no more ink")
 
-        monkeypatch.setattr(plots, "draw_all", fail)
+        monkeypatch.setattr(build, "render", fail)
         with pytest.raises(RuntimeError, match="no more ink"):
             write_report([small_run], target)
         assert (target / "index.html").read_bytes() == before
@@ -251,8 +249,8 @@ class TestPlace:
         ]
         report = write_report(runs, tmp_path / "report")
         text = Page(report.page).text
-        assert "lstm (tuned) beats the best tuned baseline (adam) on bowl in toy:" in text
-        assert "lstm (tuned) loses to the best tuned baseline (adam) on bowl in toy (2):" in text
+        assert "lstm (tuned) reaches a lower loss than the best tuned baseline (adam) on bowl in toy:" in text
+        assert "lstm (tuned) reaches a higher loss than the best tuned baseline (adam) on bowl in toy (2):" in text
         assert "toy (2)" in report.headline
 
     def test_run_without_learned_optimizers_names_the_best(self, small_run, tmp_path):
@@ -280,7 +278,8 @@ def test_terminal_shows_names_literally_and_unfolded(cell, frame):
         cell("lstm[bold red]" + "x" * 200, [1.0, 1.0], learned=True, track="default"),
         cell("ad\x1b[31mam", [2.0, 2.0]),
     )
-    text = headline_text(cells)
+    nothing = pd.DataFrame({"task": [], "optimizer": []})
+    text = headline_text(Analysis(Results({}, cells, nothing, nothing, nothing, nothing)))
     assert "lstm[bold red]" + "x" * 200 in text
     assert "\x1b" not in text
     assert max(len(line.split()) for line in text.splitlines() if "x" * 200 in line) > 4

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from l2obench.reports.numbers.comparison import compare
 from l2obench.reports.numbers.counting import counted_losses
-from l2obench.reports.numbers.tables import compare
 
 COLUMNS = ["task", "optimizer", "track", "run", "against", "ratio", "low", "high", "seeds", "verdict"]
 COLUMNS += ["mean_final_loss", "mean_against"]
@@ -25,41 +24,40 @@ def side_by_side(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]
     The ratio is of mean final losses, this run over the other. Cells of other versions, horizons or data are not
     comparable, and the verdict says which; so it does of cells that only one run has.
     """
-    rows: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     if "run" in cells:
         for key, alike in cells.groupby(["task", "optimizer", "track"], sort=False, dropna=False):
-            sides = [part for _, part in alike.groupby("run", sort=False)]
+            parts = [part for _, part in alike.groupby("run", sort=False)]
             place = dict(zip(COLUMNS[:3], key, strict=True))
-            rows += [place | _against(side, sides[0], manifests) for side in sides[1:]]
-            if len(sides) == 1:
-                rows.append(place | {"run": sides[0]["run"].iloc[0], "verdict": "not comparable: in no other run"})
-    return pd.DataFrame(rows, columns=COLUMNS)
+            found += [place | _against(rows, parts[0], manifests) for rows in parts[1:]]
+            if len(parts) == 1:
+                found.append(place | {"run": parts[0]["run"].iloc[0], "verdict": "not comparable: in no other run"})
+    return pd.DataFrame(found, columns=COLUMNS)
 
 
-def _against(side: pd.DataFrame, first: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    runs = {"run": side["run"].iloc[0], "against": first["run"].iloc[0]}
-    means = {"mean_final_loss": counted_losses(side).mean(), "mean_against": counted_losses(first).mean()}
-    if reasons := _differences(side, first, manifests):
+def _against(rows: pd.DataFrame, first: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    runs = {"run": rows["run"].iloc[0], "against": first["run"].iloc[0]}
+    means = {"mean_final_loss": counted_losses(rows).mean(), "mean_against": counted_losses(first).mean()}
+    if reasons := _differences(rows, first, manifests):
         return runs | means | {"verdict": f"not comparable: {'; '.join(reasons)}"}
-    common = sorted({*side["seed"]} & {*first["seed"]})
-    losses, others = (counted_losses(frame.set_index("seed").loc[common]) for frame in (side, first))
-    ratio, verdict = compare(losses, others)
-    if np.array_equal(losses, others) and len(losses):
+    comparison = compare(rows, first)
+    ratio, verdict = comparison.ratio, comparison.verdict
+    if comparison.identical:
         verdict = "the same numbers"
-    elif (side["checkpoint_sha256"].iloc[0] or "") != (first["checkpoint_sha256"].iloc[0] or ""):
+    elif (rows["checkpoint_sha256"].iloc[0] or "") != (first["checkpoint_sha256"].iloc[0] or ""):
         verdict += ", another checkpoint"
-    numbers = {"ratio": ratio.estimate, "low": ratio.low, "high": ratio.high, "seeds": len(common)}
+    numbers = {"ratio": ratio.estimate, "low": ratio.low, "high": ratio.high, "seeds": comparison.seeds}
     return runs | means | numbers | {"verdict": verdict}
 
 
-def _differences(side: pd.DataFrame, first: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _differences(rows: pd.DataFrame, first: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
     found = []
     for column, name in SAME.items():
-        here, there = side[column].iloc[0], first[column].iloc[0]
+        here, there = rows[column].iloc[0], first[column].iloc[0]
         if here != there:
             found.append(f"{name} {here}, not {there}")
-    task = side["task"].iloc[0]
-    here, there = (_data(manifests[frame["run"].iloc[0]], task) for frame in (side, first))
+    task = rows["task"].iloc[0]
+    here, there = (_data(manifests[frame["run"].iloc[0]], task) for frame in (rows, first))
     for source in sorted({*here} | {*there}):
         if here.get(source) != there.get(source):
             digests = [str(digests.get(source, "absent"))[:12] for digests in (here, there)]

@@ -1,9 +1,6 @@
-"""What the page's script draws, packed small: the scenes' numbers thinned and rounded, and tables with their order."""
+"""The numbers of the interactive charts, which the page's script draws: thinned and rounded, ready for JSON."""
 
-import base64
-import json
 import math
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +11,7 @@ from numpy.typing import NDArray
 
 from l2obench.reports import formats
 from l2obench.reports.figures.curves import BASELINE_COLOURS, LEARNED_COLOURS
-from l2obench.reports.numbers.curves import Curve, Scene
+from l2obench.reports.numbers.curves import Curve, TaskPlots
 from l2obench.reports.numbers.profiles import Profile
 
 DIGITS = 5
@@ -33,15 +30,9 @@ class Detail:
     seed_points: int
 
 
-def packed(value: Any) -> str:
-    """JSON, deflated, as base64: no sign of it can end an element of a page."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return base64.b64encode(zlib.compress(text.encode("utf-8"), 9)).decode()
-
-
-def detail(scenes: Sequence[Scene]) -> Detail:
+def detail(plots: Sequence[TaskPlots]) -> Detail:
     """As fine as a page has room for."""
-    curves = [curve for scene in scenes for curve in scene.curves]
+    curves = [curve for task in plots for curve in task.curves]
     seeds = sum(min(len(curve.seeds), MOST_SEEDS) for curve in curves)
     return Detail(
         points=max(LEAST_POINTS, CURVE_NUMBERS // max(3 * len(curves), 1)),
@@ -49,9 +40,9 @@ def detail(scenes: Sequence[Scene]) -> Detail:
     )
 
 
-def looks(scenes: Sequence[Scene]) -> dict[str, dict[str, Any]]:
+def style_numbers(plots: Sequence[TaskPlots]) -> dict[str, dict[str, Any]]:
     """Colour and dashes of every optimizer, as numbers of the page's colours; the same order as the figures'."""
-    learned = {curve.optimizer: curve.learned for scene in scenes for curve in scene.curves}
+    learned = {curve.optimizer: curve.learned for task in plots for curve in task.curves}
     found, count = {}, {True: 0, False: 0}
     for name in sorted(learned):
         kind = learned[name]
@@ -61,24 +52,30 @@ def looks(scenes: Sequence[Scene]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def task_view(scenes: Sequence[Scene], fine: Detail, profiles: Sequence[Profile] = ()) -> dict[str, Any]:
-    """The scenes of one task, a run each, as the script reads them."""
+def task_view(plots: Sequence[TaskPlots], fine: Detail, profiles: Sequence[Profile] = ()) -> dict[str, Any]:
+    """One task, in every run that has it, as the script reads it.
+
+    Args:
+        plots: of one task, one a run.
+        fine: points of every curve.
+        profiles: of all tasks.
+    """
     return {
-        "task": formats.one_line(scenes[0].task),
-        "window": scenes[0].window,
-        "profiles": profile_views(profiles, scenes[0].task),
-        "curves": [_curve(scene, curve, fine) for scene in scenes for curve in scene.curves],
+        "task": formats.one_line(plots[0].task),
+        "window": plots[0].window,
+        "profiles": profile_views(profiles, plots[0].task),
+        "curves": [_curve(task, curve, fine) for task in plots for curve in task.curves],
         "landscapes": [
             {
-                "run": formats.one_line(scene.run),
+                "run": formats.one_line(task.run),
                 "optimizer": landscape.optimizer,
                 "rates": _rounded(landscape.rates),
                 "means": _rounded(landscape.means),
                 "chosen": _rounded([landscape.chosen])[0],
                 "edge": landscape.at_edge,
             }
-            for scene in scenes
-            for landscape in scene.landscapes
+            for task in plots
+            for landscape in task.landscapes
         ],
     }
 
@@ -100,40 +97,17 @@ def profile_views(found: Sequence[Profile], task: str) -> list[dict[str, Any]]:
     ]
 
 
-def table_view(table: pd.DataFrame, caption: str) -> dict[str, Any]:
-    """A table as people read it, the rank of every cell in its column, and its CSV file."""
-    visible = table.drop(columns="learned", errors="ignore")
-    columns = formats.readable(visible)
-    learned = table["learned"].eq(True) if "learned" in table else [False] * len(table)
-    return {
-        "caption": caption,
-        "columns": [{"title": column.title, "numeric": column.numeric, "name": column.name} for column in columns],
-        "cells": [column.cells for column in columns],
-        "ranks": [_ranks(visible[column.name]) for column in columns],
-        "learned": [int(flag) for flag in learned],
-        "csv": formats.to_csv(table),
-    }
-
-
-def heat_view(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The generalization table for its map: ratios as numbers and as text."""
-    return [
-        {str(name): _plain(value) for name, value in row.items()} | {"shown": formats.number(float(row["ratio"]))}
-        for row in table.to_dict("records")
-    ]
-
-
-def _curve(scene: Scene, curve: Curve, fine: Detail) -> dict[str, Any]:
-    spread = next(spread for spread in scene.spreads if spread.optimizer == curve.optimizer)
+def _curve(task: TaskPlots, curve: Curve, fine: Detail) -> dict[str, Any]:
+    spread = next(spread for spread in task.spreads if spread.optimizer == curve.optimizer)
     points, seed_points = (_thinned(len(curve.steps), count) for count in (fine.points, fine.seed_points))
     drawn = curve.seeds[:MOST_SEEDS]
     single: dict[str, Any] = {"seedSteps": _rounded(curve.steps[seed_points]), "seeds": []} if len(drawn) else {}
     if single:
         single["seeds"] = [_rounded(losses[seed_points], 4) for losses in drawn]
     return {
-        "run": formats.one_line(scene.run),
+        "run": formats.one_line(task.run),
         "optimizer": curve.optimizer,
-        "label": formats.one_line(curve.label + (f" · {scene.run}" if scene.run else "")),
+        "label": formats.one_line(curve.label + (f" · {task.run}" if task.run else "")),
         "learned": curve.learned,
         "steps": _rounded(curve.steps[points]),
         "middle": _rounded(curve.middle[points]),
@@ -153,7 +127,7 @@ def _curve(scene: Scene, curve: Curve, fine: Detail) -> dict[str, Any]:
             "mean": _rounded([spread.mean])[0],
             "low": _rounded([spread.low])[0],
             "high": _rounded([spread.high])[0],
-            "shown": formats.number(spread.mean),
+            "shown": formats.format_number(spread.mean),
             "dots": _rounded(spread.losses[:MOST_DOTS], 4),
         },
     }
@@ -166,10 +140,11 @@ def _thinned(length: int, count: int) -> NDArray[np.int64]:
 
 def _rounded(values: Any, digits: int = DIGITS) -> list[Any]:
     """Numbers of a few significant digits; null for a missing one, and words for what JSON cannot write."""
-    return [_plain(float(f"{value:.{digits}g}")) for value in np.asarray(values, dtype=np.float64).tolist()]
+    return [plain(float(f"{value:.{digits}g}")) for value in np.asarray(values, dtype=np.float64).tolist()]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON can write it: null for a missing one, words for an infinite one."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
@@ -185,18 +160,9 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _ranks(values: "pd.Series[Any]") -> list[int]:
-    """The place of each cell if the column were sorted, equal cells alike, missing ones last."""
-    if not pd.api.types.is_numeric_dtype(values.dtype):
-        values = values.map(lambda value: None if value is None or value != value else str(value).casefold())
-        order = {text: place for place, text in enumerate(sorted(set(values.dropna())))}
-        values = values.map(order)
-    return [int(rank) for rank in values.astype("float64").rank(method="dense", na_option="bottom").tolist()]
-
-
-def by_task(scenes: Sequence[Scene]) -> Mapping[str, list[Scene]]:
-    """Scenes of the same task together, in the order in which tasks first appear."""
-    found: dict[str, list[Scene]] = {}
-    for scene in scenes:
-        found.setdefault(scene.task, []).append(scene)
+def by_task(plots: Sequence[TaskPlots]) -> Mapping[str, list[TaskPlots]]:
+    """The plots of one task together, in the order in which tasks first appear."""
+    found: dict[str, list[TaskPlots]] = {}
+    for task in plots:
+        found.setdefault(task.task, []).append(task)
     return found

@@ -1,0 +1,62 @@
+"""The results of a report, and the numbers that several of its sections use, each computed once."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from l2obench.reports.numbers.curves import TaskPlots, task_plots
+from l2obench.reports.numbers.final_losses import final_losses
+from l2obench.reports.numbers.headline import headline
+from l2obench.reports.numbers.profiles import Profile, profiles
+from l2obench.reports.numbers.step_times import step_times
+from l2obench.reports.numbers.time_to_target import time_to_target
+from l2obench.reports.reading import Results
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What every section of a report is made from."""
+
+    results: Results
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """One row a trajectory."""
+        return self.results.cells
+
+    @property
+    def manifests(self) -> dict[str, dict[str, Any]]:
+        """Manifests by the label of their run."""
+        return self.results.manifests
+
+    @cached_property
+    def headline(self) -> pd.DataFrame:
+        """Every learned optimizer against the best tuned baseline of its task."""
+        return headline(self.cells)
+
+    @cached_property
+    def final_losses(self) -> pd.DataFrame:
+        """Final losses of every optimizer in every track."""
+        return final_losses(self.cells)
+
+    @cached_property
+    def time_to_target(self) -> pd.DataFrame:
+        """Steps and seconds to the target loss of every task."""
+        return time_to_target(self.cells)
+
+    @cached_property
+    def step_times(self) -> pd.DataFrame:
+        """Time of one step of every optimizer."""
+        return step_times(self.results.timing, self.cells)
+
+    @cached_property
+    def plots(self) -> list[TaskPlots]:
+        """Learning curves, final losses and learning-rate landscapes of every task."""
+        return task_plots(self.cells, self.results.tuning)
+
+    @cached_property
+    def profiles(self) -> list[Profile]:
+        """Performance profiles of every task and over all of them."""
+        return profiles(self.cells)

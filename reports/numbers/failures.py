@@ -1,0 +1,29 @@
+"""Every failure: how many seeds of a cell, why, and at which steps."""
+
+from typing import Any
+
+import pandas as pd
+
+from l2obench.reports.numbers.counting import groups, table_of
+
+
+def failures(cells: pd.DataFrame) -> pd.DataFrame:
+    """Everything that failed: how many of a cell's seeds, why, and between which steps."""
+    columns = ["task", "optimizer", "track", "status", "reason", "failures", "seeds"]
+    columns += ["first_failed_step", "last_failed_step"]
+    seeds = {tuple(key.values()): len(rows) for key, rows in groups(cells, "task", "optimizer", "track")}
+    lost = cells[cells["status"] != "ok"]
+    lost = lost.assign(reason=[_reason(*pair) for pair in zip(lost["reason"], lost["failed_step"], strict=True)])
+    rows: list[dict[str, Any]] = []
+    for key, alike in groups(lost, "task", "optimizer", "track", "status", "reason"):
+        steps = alike["failed_step"].astype(float)
+        count = {"failures": len(alike), "seeds": seeds[tuple(key.values())[:-2]]}
+        rows.append(key | count | {"first_failed_step": steps.min(), "last_failed_step": steps.max()})
+    return table_of(cells, columns, rows)
+
+
+def _reason(reason: Any, step: float) -> str:
+    """A reason without the step that it names, so that seeds that failed alike are counted together."""
+    if not isinstance(reason, str):
+        return "no reason recorded"
+    return reason if pd.isna(step) else reason.removesuffix(f" at step {step:.0f}").rstrip(",")

@@ -1,0 +1,34 @@
+"""Time of one step of one replica: gradient and update apart, from the serial timing pass."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from l2obench.reports.numbers.counting import groups, seconds, step_seconds, table_of
+
+
+def step_times(timing: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Microseconds of a gradient and of an update, in the serial pass: medians with quartiles, and ratios to Adam's.
+
+    `state_bytes` is the memory of the optimizer's state for one replica. An optimizer that could not be timed has its
+    reason and no times.
+    """
+    halves = ["grad", "update"]
+    quantiles = [f"{half}_{{}}seconds{quantile}" for half in halves for quantile in ("", "_q25", "_q75")]
+    columns = ["task", "optimizer", *(name.format("micro") for name in quantiles)]
+    columns += ["update_ratio_to_adam", "step_ratio_to_adam", "state_bytes", "threads", "device", "reason"]
+    memory = {tuple(key.values()): rows["state_bytes"].max() for key, rows in groups(cells, "task", "optimizer")}
+    rows: list[dict[str, Any]] = []
+    for _, task in groups(timing, "task"):
+        adam = step_seconds(task[task["optimizer"] == "adam"])
+        for key, measured in groups(task, "task", "optimizer"):
+            update, step = step_seconds(measured)
+            rows.append(
+                key
+                | {name.format("micro"): 1e6 * seconds(measured, name.format("")) for name in quantiles}
+                | {"update_ratio_to_adam": update / adam[0], "step_ratio_to_adam": step / adam[1]}
+                | {"state_bytes": memory.get(tuple(key.values()), np.nan)}
+                | {name: measured[name].iloc[0] for name in ("threads", "device", "reason")}
+            )
+    return table_of(timing, columns, rows)

@@ -1,0 +1,35 @@
+"""Steps and seconds that every optimizer needs to reach a fixed target loss of the task."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from l2obench.bench.stats import median
+from l2obench.reports.numbers.counting import counted_steps, failed, groups, is_learned, step_seconds, table_of
+from l2obench.reports.numbers.reference import target_loss
+
+
+def time_to_target(cells: pd.DataFrame) -> pd.DataFrame:
+    """Steps and seconds to the task's fixed target: the MEDIAN final loss of its best tuned baseline.
+
+    `target_from`: `stored` with the task's version, or `this run` where it is not.
+    `steps`: the step by which half of the seeds are there, infinite if fewer ever are; a loss is averaged over the
+    task's final window, as the final loss is. `seconds`: those steps at the pace of the serial timing pass. The fewest
+    steps of a task come first.
+    """
+    columns = ["task", "optimizer", "track", "learned", "target", "seeds", "failures", "reached", "steps", "seconds"]
+    columns += ["target_from"]
+    rows: list[dict[str, Any]] = []
+    for _, task in groups(cells, "task"):
+        target = target_loss(task)
+        about = {"target": target.loss, "target_from": target.source}
+        here: list[dict[str, Any]] = []
+        for key, seeds in groups(task, "task", "optimizer", "track"):
+            steps = counted_steps(seeds, target.loss)
+            half = median(steps).estimate
+            counts = {"learned": is_learned(seeds), "seeds": len(seeds), "failures": failed(seeds)}
+            reached = {"reached": float(np.isfinite(steps).mean()), "steps": half}
+            here.append(key | about | counts | reached | {"seconds": half * step_seconds(seeds)[1]})
+        rows += sorted(here, key=lambda row: (row["steps"], -row["reached"], row["optimizer"], row["track"]))
+    return table_of(cells, columns, rows)

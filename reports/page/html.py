@@ -1,0 +1,42 @@
+"""Tables as HTML, and the templates of the page. Names are data: whatever they hold, they stay text."""
+
+import functools
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from l2obench.reports import formats
+
+
+def to_html(table: pd.DataFrame, caption: str, name: str = "", rows: int | None = None) -> Markup:
+    """A table in its own scrolling region, every name escaped; `learned` marks rows, it is no column.
+
+    Where `table` is the start of a longer one, `rows` says how many that has. A `name` lets the page's script find it.
+    """
+    columns = formats.readable(table.drop(columns="learned", errors="ignore"))
+    learned = table["learned"] if "learned" in table else [False] * len(table)
+    html = (
+        environment()
+        .get_template("table.html.j2")
+        .render(
+            caption=caption,
+            name=name,
+            missing=0 if rows is None else rows - len(table),
+            columns=columns,
+            rows=list(zip(learned, zip(*(column.cells for column in columns), strict=True), strict=True)),
+        )
+    )
+    return Markup(html)
+
+
+@functools.cache
+def environment() -> jinja2.Environment:
+    """The templates of the page and of sections, escaping everything that is not marked as HTML."""
+    return jinja2.Environment(
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(f"l2obench.reports.{room}") for room in ("page", "sections")]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

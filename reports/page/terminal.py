@@ -1,0 +1,34 @@
+"""The headline as plain text for a terminal."""
+
+import io
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from l2obench.reports.formats import readable
+from l2obench.reports.numbers.analysis import Analysis
+
+HEADLINE = ["task", "optimizer", "baseline", "ratio", "low", "high", "seeds", "update_time_ratio", "verdict"]
+LOSSES = ["task", "optimizer", "track", "seeds", "failures", "mean_final_loss", "low", "high"]
+
+
+def headline_text(analysis: Analysis) -> str:
+    """The headline as a table of text; final losses where there is no learned optimizer to compare."""
+    table, columns = analysis.headline, HEADLINE
+    title = "Mean final loss, learned ÷ best tuned baseline (lower is better)"
+    if table.empty:
+        table, columns = analysis.final_losses, LOSSES
+        title = "Final losses (no learned optimizer ran)"
+    grid = Table(title=title, title_justify="left", title_style="none", header_style="none", box=box.SIMPLE_HEAD)
+    visible = readable(table[[*(["run"] if "run" in table else []), *columns]])
+    for column in visible:
+        grid.add_column(column.title, justify="right" if column.numeric else "left", no_wrap=True)
+    for row in zip(*(column.cells for column in visible), strict=True):
+        grid.add_row(*map(Text, row))
+    # Wider than any table: what a line holds must not depend on the terminal, or a pipe would get it folded.
+    console = Console(file=io.StringIO(), width=10_000, color_system=None)
+    with console.capture() as captured:
+        console.print(grid)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines()).strip("\n")

@@ -1,0 +1,87 @@
+"""What a reader must know before quoting a number of the report."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from l2obench.reports.formats import one_line
+from l2obench.reports.numbers.analysis import Analysis
+from l2obench.reports.numbers.counting import fact
+from l2obench.reports.numbers.tuning import tuning
+from l2obench.reports.sections.section import Section
+from l2obench.reports.sections.words import beside_baseline, place, records, short
+
+
+def load_warnings(manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A warning for every run that was timed while other work had the processors."""
+    found = []
+    for label, manifest in manifests.items():
+        for start in manifest.get("starts") or [manifest]:
+            environment = start.get("environment") or {}
+            load, processors = fact(environment, "load"), fact(environment, "processors")
+            if load >= processors:
+                where = f"{label}: the" if len(manifests) > 1 else "The"
+                found.append(
+                    f"{where} machine was busy: {short(load)} processes for {processors:.0f} processors. Do not quote "
+                    "seconds, or ratios of seconds, from this run."
+                )
+                break
+    return [one_line(sentence) for sentence in found]
+
+
+def held_out_sentences(headline: pd.DataFrame, final_losses: pd.DataFrame) -> list[str]:
+    """Held-out loss and accuracy of each learned optimizer, beside the best baseline's."""
+    compared = beside_baseline(headline, final_losses, ["heldout_loss", "heldout_accuracy"])
+    return [_held_out(row) for row in records(compared[compared["heldout_loss"].notna()])]
+
+
+def caveats(tried: pd.DataFrame) -> list[str]:
+    """What holds for the numbers of every report.
+
+    Args:
+        tried: as `l2obench.reports.numbers.tuning.tuning` gives it.
+    """
+    found = ["Seconds are of one replica, timed alone on the machine of the run. On another machine the ratios differ."]
+    if not tried.empty:
+        passes = tried["passes"]
+        span = f"{passes.min():,}" if passes.min() == passes.max() else f"{passes.min():,} to {passes.max():,}"
+        found.append(
+            f"Tuning the learning rate of one baseline took {span} forward and backward passes a task, on seeds of its "
+            "own. No curve includes them."
+        )
+    found += [
+        "No loss, curve or time includes the cost of meta-training.",
+        "The best baseline is chosen on the evaluation seeds, which favours the baseline.",
+        "Each interval holds at 95 % by itself. The p-values are corrected for the number of comparisons (Holm).",
+        "A seed that failed counts as an infinite loss in every mean, ratio and time.",
+    ]
+    if tried["at_edge"].any():
+        found.append("A tuned learning rate lies at the edge of its grid, so a better rate may lie beyond. See Tuning.")
+    return found
+
+
+def _sentences(_: pd.DataFrame, analysis: Analysis) -> list[str]:
+    return [
+        *load_warnings(analysis.manifests),
+        *held_out_sentences(analysis.headline, analysis.final_losses),
+        *caveats(tuning(analysis.results.tuning)),
+    ]
+
+
+def _held_out(row: dict[str, Any]) -> str:
+    ends = [
+        f"{name} has loss {short(row[f'{prefix}heldout_loss'])}"
+        + ("" if pd.isna(accuracy := row[f"{prefix}heldout_accuracy"]) else f" and accuracy {100 * accuracy:.1f} %")
+        for name, prefix in ((row["optimizer"], ""), (row["baseline"], "baseline_"))
+    ]
+    return one_line(f"On held-out data of {place(row)}, {ends[0]}; {ends[1]}.")
+
+
+SECTION = Section(
+    name="caveats",
+    title="Before you quote a number",
+    below=True,
+    half=True,
+    sentences=_sentences,
+)

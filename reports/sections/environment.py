@@ -1,0 +1,63 @@
+"""Where and how the runs were made: environment, data sources, and the commands that make them again."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from l2obench.reports.formats import one_line
+from l2obench.reports.numbers.analysis import Analysis
+from l2obench.reports.sections.section import Body, Section
+
+
+def about(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page says of a run, as text: its description, its environment, its commands and its data sources.
+
+    Args:
+        manifest: of the run; it may hold anything.
+    """
+    environment: Mapping[str, Any] = manifest.get("environment") or {}
+    commit, dirty = environment.get("commit"), environment.get("dirty")
+    state = "" if dirty is None else ", with uncommitted changes" if dirty else ", clean"
+    facts = {
+        "suite": manifest.get("suite"),
+        "started": manifest.get("started"),
+        "commit": f"{commit}{state}" if commit else "unknown: not run from a checkout",
+        "device": f"{environment.get('device_name', '—')} ({environment.get('device', 'device not recorded')})",
+        "processor": environment.get("processor"),
+        "threads": environment.get("threads"),
+        "load at the start": environment.get("load"),
+        "system": environment.get("system"),
+        "python": environment.get("python"),
+        **(environment.get("versions") or {}),
+    }
+    return {
+        "description": _one(manifest.get("description") or ""),
+        "facts": {_one(name): _one("—" if value is None else value) for name, value in facts.items()},
+        "commands": _commands(manifest),
+        "sources": {
+            _one(name): (_one(source.get("description", "—")), _one(source.get("sha256", "—")))
+            for name, source in (manifest.get("sources") or {}).items()
+        },
+    }
+
+
+def _one(value: object) -> str:
+    return one_line(str(value))
+
+
+def _commands(manifest: Mapping[str, Any]) -> list[str]:
+    """Every command that wrote into the run, in order; a start that only went on with an earlier one is given once."""
+    starts = manifest.get("starts") or [manifest]
+    return list(dict.fromkeys(_one(start["command"]) for start in starts if start.get("command")))
+
+
+def _values(_: pd.DataFrame, analysis: Analysis) -> Mapping[str, Any]:
+    return {"runs": [(one_line(label), about(manifest)) for label, manifest in analysis.manifests.items()]}
+
+
+SECTION = Section(
+    name="environment",
+    title="Environment",
+    body=Body("environment.html.j2", _values),
+)

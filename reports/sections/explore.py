@@ -1,0 +1,32 @@
+"""The interactive charts of one task: learning curves, final losses, cost against loss, learning-rate landscape."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from l2obench.reports.figures.curves import curve_drawings
+from l2obench.reports.figures.interactive import by_task, detail, style_numbers, task_view
+from l2obench.reports.formats import one_line
+from l2obench.reports.numbers.analysis import Analysis
+from l2obench.reports.sections.section import Body, Section
+
+
+def _script_data(_: pd.DataFrame, analysis: Analysis) -> Mapping[str, Any]:
+    """An index of all tasks, and a part for each, which the script unpacks when the task is chosen."""
+    fine, tasks = detail(analysis.plots), list(by_task(analysis.plots).values())
+    index = {
+        "tasks": [one_line(parts[0].task) for parts in tasks],
+        "runs": list(analysis.manifests),
+        "styles": style_numbers(analysis.plots),
+    }
+    views = {f"task-{k}": task_view(parts, fine, analysis.profiles) for k, parts in enumerate(tasks)}
+    return {"index": index, **views}
+
+
+SECTION = Section(
+    name="explore",
+    title="Explore",
+    drawings=lambda _, analysis: curve_drawings(analysis.plots),
+    body=Body("explore.html.j2", lambda _, analysis: {"tasks": len(analysis.plots)}, _script_data),
+)

@@ -1,0 +1,15 @@
+"""The headline table: every learned optimizer against the best tuned baseline of each task."""
+
+from l2obench.reports.sections.section import Section
+
+SECTION = Section(
+    name="headline",
+    title="In numbers",
+    below=True,
+    numbers=lambda analysis: analysis.headline,
+    caption="Mean final loss, learned ÷ best tuned baseline (lower is better)",
+    introduction=(
+        "Each ratio divides the mean final loss of the learned optimizer by that of the best tuned baseline, on the "
+        "same seeds. Below 1 the learned optimizer is better. The time columns divide its time by the baseline's."
+    ),
+)

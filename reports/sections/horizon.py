@@ -1,0 +1,45 @@
+"""What a learned optimizer does beyond the number of steps that it was trained for."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from l2obench.reports.formats import format_number, one_line
+from l2obench.reports.numbers.horizon import past_the_horizon
+from l2obench.reports.sections.section import Section
+from l2obench.reports.sections.words import place, records
+
+
+def sentences(table: pd.DataFrame) -> list[str]:
+    """What the table says, one entry a row."""
+    return [_sentence(row) for row in records(table)]
+
+
+def _sentence(row: dict[str, Any]) -> str:
+    start = (
+        f"{row['optimizer']} was trained for {row['trained_steps']:,} steps and ran {row['steps']:,} on {place(row)}."
+    )
+    if not row["seeds"]:
+        return one_line(f"{start} It shares no seed with {row['baseline']}.")
+    lowest = (
+        "Its mean loss is lowest at the end"
+        if row["lowest_step"] == row["steps"]
+        else f"Its mean loss is lowest at step {row['lowest_step']:,.0f} ({format_number(row['lowest_loss'])}) and "
+        f"{format_number(row['final_loss'])} at the end"
+    )
+    baseline = f"{row['baseline']} ({format_number(row['baseline_final_loss'])} at the end)"
+    if np.isnan(row["overtaken_step"]):
+        return one_line(f"{start} {lowest}, lower than that of {baseline}.")
+    return one_line(f"{start} {lowest}. From step {row['overtaken_step']:,.0f} on, {baseline} is lower.")
+
+
+SECTION = Section(
+    name="past_the_horizon",
+    title="Beyond the training horizon",
+    below=True,
+    numbers=lambda analysis: past_the_horizon(analysis.cells, analysis.manifests),
+    caption="Learned optimizers on tasks with more steps than they were trained for",
+    introduction="Losses are means over the seeds that both the learned optimizer and the best tuned baseline ran.",
+    sentences=lambda table, _: sentences(table),
+)

@@ -1,0 +1,42 @@
+"""All sections of the report, in the order of the page."""
+
+from importlib import import_module
+
+from l2obench.reports.sections.section import Section
+
+NAMES = (
+    "answer",
+    "cost_summary",
+    "caveats",
+    "headline",
+    "explore",
+    "pictures",
+    "final_losses",
+    "generalization",
+    "wins",
+    "horizon",
+    "starts",
+    "recipes",
+    "side_by_side",
+    "time_to_target",
+    "against_adam",
+    "profiles",
+    "step_times",
+    "costs",
+    "amortization",
+    "tuning",
+    "failures",
+    "unfinished",
+    "environment",
+)
+"""Modules of this package. To add a section, add its module here."""
+
+
+def load_sections(names: tuple[str, ...] = NAMES) -> tuple[Section, ...]:
+    """The sections of these modules.
+
+    Example:
+        >>> [section.title for section in load_sections(("tuning", "failures"))]
+        ['Tuning', 'Failures']
+    """
+    return tuple(import_module(f"l2obench.reports.sections.{name}").SECTION for name in names)

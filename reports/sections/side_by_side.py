@@ -1,0 +1,15 @@
+"""Several runs side by side."""
+
+from l2obench.reports.numbers.side_by_side import side_by_side
+from l2obench.reports.sections.section import Section
+
+SECTION = Section(
+    name="side_by_side",
+    title="Runs side by side",
+    numbers=lambda analysis: side_by_side(analysis.cells, analysis.manifests),
+    caption="Mean final loss, this run ÷ the first run that has the same cell, on common seeds",
+    introduction=(
+        "Only cells with the same task version, optimizer version, horizon and data are compared. For the others, the "
+        "verdict says what differs."
+    ),
+)

@@ -1,0 +1,19 @@
+"""Learned optimizers against learned initialisations: final losses from every start of a task."""
+
+from l2obench.reports.figures.starts import start_drawings
+from l2obench.reports.numbers.starts import starts
+from l2obench.reports.sections.section import Section
+
+SECTION = Section(
+    name="starts",
+    title="Starts",
+    below=True,
+    numbers=lambda analysis: starts(analysis.cells, analysis.final_losses),
+    caption="Mean final loss of every optimizer from every start of a task",
+    introduction=(
+        "Some tasks start from a learned initialisation instead of a random one. A point is a mean final loss with "
+        "its 95 % interval. A triangle at the upper edge marks an optimizer that diverged on some seed."
+    ),
+    drawings=lambda table, _: start_drawings(table),
+    in_page=True,
+)
