@@ -30,7 +30,7 @@ class ScaledProblems(Problems):
     ) -> None:
         """The same functions as `Problems`; `coordinates` and `loss` are L of c and of s."""
         super().__init__(task, seeds, device, dtype)
-        randoms = [generator(derive_seed("meta-training", "scales", seed)) for seed in seeds]
+        randoms = [generator(derive_seed("meta-randomness", "scales", seed)) for seed in seeds]
         shapes = {name: value.shape[1:] for name, value in self.start.items()}
         self._scales = self._stack(
             [{name: _log_uniform(shape, coordinates, random) for name, shape in shapes.items()} for random in randoms]

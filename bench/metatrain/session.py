@@ -25,6 +25,7 @@ from l2obench.bench.metatrain import loss_scales
 from l2obench.bench.metatrain.ranks import Ranks
 from l2obench.bench.metatrain.trainer import ALONE, Progress, Trainer, train
 from l2obench.bench.metatrain.validation import ONE, SEVERAL
+from l2obench.bench.rollout.seeds import SEEDS_VERSION
 from l2obench.bench.store.environment import commit, versions
 from l2obench.bench.store.files import write_atomically
 from l2obench.bench.store.run_folder import StoreError
@@ -94,6 +95,7 @@ class Session:
             "recipe": self.recipe.model_dump(),
             "task_version": self.trainer.task.version,
             "family_versions": self._family_versions(),
+            "seeds_version": SEEDS_VERSION,
             "best_validation": None if math.isinf(progress.best_validation) else progress.best_validation,
             "trajectory": progress.trajectory,
             "meta_steps": progress.meta_steps,
@@ -121,6 +123,7 @@ class Session:
             "mixture": [family.identity for family in self.trainer.families] if self.recipe.mixture else None,
             "task_version": self.trainer.task.version,
             "optimizer_version": rule.version,
+            "seeds_version": SEEDS_VERSION,
             "validation_loss": progress.best_validation,
             "validation_criterion": ONE if len(self.trainer.validated) == 1 else SEVERAL,
             "trajectories_done": progress.trajectory,
@@ -170,15 +173,19 @@ class Session:
             raise StoreError(f"{path} is damaged ({describe_message(error)}); --force begins anew") from error
         families = self._family_versions()
         now = {**self.recipe.model_dump(), "task_version": self.trainer.task.version, "family_versions": families}
+        now["seeds_version"] = SEEDS_VERSION
         known = families if saved.family_versions is None else saved.family_versions
         then = {**recipe.model_dump(), "task_version": saved.task_version, "family_versions": known}
+        then["seeds_version"] = saved.seeds_version
         if now != then:
             different = sorted(key for key in {*now, *then} if now.get(key) != then.get(key))
             changes = ", ".join(f"{key} was {then.get(key)!r}, now {now.get(key)!r}" for key in different)
             raise StoreError(f"{self.folder} holds another training ({changes}); choose another --out, or --force")
         device = self.trainer.device
         here: dict[str, Any] = {part: {name: value.to(device) for name, value in parts[part].items()} for part in parts}
-        counters = saved.model_dump(exclude={"recipe", "task_version", "family_versions", "best_validation"})
+        counters = saved.model_dump(
+            exclude={"recipe", "task_version", "family_versions", "seeds_version", "best_validation"}
+        )
         best = math.inf if saved.best_validation is None else saved.best_validation
         return Progress(**here, **counters, best_validation=best)
 
@@ -192,6 +199,7 @@ class _Saved(BaseModel):
     task_version: int
     family_versions: dict[str, int] | None = None
     """None where an earlier version wrote it."""
+    seeds_version: int = 1
     best_validation: float | None
     trajectory: int = Field(ge=0)
     meta_steps: int = Field(ge=0)

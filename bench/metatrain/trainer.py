@@ -106,7 +106,7 @@ class Trainer:
 
     def begin(self) -> Progress:
         """The rule's own meta-parameters, if it has a checkpoint, or random ones, from the recipe's seed."""
-        random = generator(derive_seed("meta-training", f"{self.family}/initial", self.recipe.seed))
+        random = generator(derive_seed("meta-randomness", f"{self.family}/initial", self.recipe.seed))
         phi = {name: value.to(self.device) for name, value in initial(self.recipe, self.rule, random).items()}
         zeros = {name: torch.zeros_like(tensor) for name, tensor in phi.items()}
         scales = loss_scales.equal(self.device) if self.recipe.weighting == "learned" else {}
@@ -253,7 +253,7 @@ class Trainer:
 
     def _random(self, what: str, trajectory: int) -> torch.Generator:
         """The randomness of one thing in a trajectory."""
-        return generator(derive_seed("meta-training", f"{self.family}/{what}", self._unit(trajectory, 1)))
+        return generator(derive_seed("meta-randomness", f"{self.family}/{what}", self._unit(trajectory, 1)))
 
     def _unit(self, number: int, count: int) -> int:
         """Where the seeds of a trajectory begin; recipes with another seed use other functions."""

@@ -151,7 +151,7 @@ class _Learner:
     @classmethod
     def begun(cls, recipe: StartRecipe, task: Task) -> "_Learner":
         """Where learning begins: where the task's functions do, be that random or learned, and at equal rates."""
-        random = generator(derive_seed("meta-training", f"{function_family(task)}/start", recipe.seed))
+        random = generator(derive_seed("meta-randomness", f"{function_family(task)}/start", recipe.seed))
         start = task.sample(random).params
         rates = start if recipe.method == "meta-sgd" else {}
         phi = _joined(start, {name: torch.full_like(value, recipe.inner_lr) for name, value in rates.items()})
