@@ -22,39 +22,68 @@ REFERENCE = Path("results/reference")
 def check(
     sides: Annotated[
         list[Path] | None,
-        typer.Argument(help="[BASE] HEAD: runs, folders of runs or Parquet files; BASE is the reference results."),
+        typer.Argument(
+            metavar="RESULTS",
+            help="[BASE] HEAD: results folders, folders of them, or Parquet files. BASE defaults to the reference.",
+        ),
     ] = None,
-    checkpoint: Annotated[str | None, typer.Option(help="Instead of HEAD: a checkpoint, run here.")] = None,
-    against: Annotated[str | None, typer.Option(help="Instead of BASE: the checkpoint it is held against.")] = None,
-    suite: Annotated[str, typer.Option(help="What checkpoints run on: its tasks of their family.")] = "gate",
+    checkpoint: Annotated[str | None, typer.Option(help="Checkpoint to run in place of HEAD. Needs --against.")] = None,
+    against: Annotated[str | None, typer.Option(help="Checkpoint to run in place of BASE.")] = None,
+    suite: Annotated[str, typer.Option(help="Suite whose tasks the checkpoints run on.")] = "gate",
     task: Tasks = None,
     optimizer: Annotated[
-        str | None, typer.Option("-o", "--optimizer", help="What reads the checkpoints, as in mypkg.opt:MyOptimizer.")
+        str | None,
+        typer.Option(
+            "-o",
+            "--optimizer",
+            metavar="<optimizer>",
+            help="Optimizer that reads the checkpoints, such as mypkg.opt:MyOptimizer.",
+        ),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds on every task, for checkpoints.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Keep the run of the checkpoints here.")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of seeds for each task, for checkpoints. Unless given, the suite's."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to keep the runs of the checkpoints in.")] = None,
     tolerance: Annotated[
-        float | None, typer.Option(min=0.0, help="Growth of the final loss that passes, instead of the tasks' own.")
+        float | None,
+        typer.Option(
+            min=0.0, help="Relative growth of the final loss that passes, such as 0.05. Unless given, each task's own."
+        ),
     ] = None,
-    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Cells that HEAD lacks do not fail.")] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Do not fail where HEAD lacks a cell.")
+    ] = False,
     time_limit: Annotated[
-        float | None, typer.Option(min=0.0, help="Fail where a step takes this many times as long; else advisory.")
+        float | None,
+        typer.Option(
+            min=0.0, help="Fail where a step takes this many times as long. Unless given, step times are only shown."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write a summary in Markdown.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="File to write JUnit XML to.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="File to write a summary in Markdown to.")] = None,
     device: Device = "cpu",
     data_dir: DataDir = None,
 ) -> None:
-    """Say whether HEAD got worse than BASE.
+    """Check whether a run or a checkpoint got worse than another.
 
-    Exit codes: 0 fine, 1 a regression, 2 usage, 4 nothing comparable.
+    Give two results, or two checkpoints with --checkpoint and --against, which are then run here. Both sides must have
+    used the same seeds. The command prints one row for each task and a verdict.
+
+    Exit codes: 0 no regression, 1 a regression, 2 wrong usage, 4 nothing comparable.
+
+    Examples:
+        l2obench check results/main results/branch
+        l2obench check --checkpoint new.safetensors --against old.safetensors --markdown summary.md
     """
     from l2obench.bench.gate import output
     from l2obench.bench.gate.verdict import Settings, compare
 
     if (checkpoint is None) != (against is None) or (checkpoint is None) == (not sides):
-        raise TyperException("give [BASE] HEAD, or both --checkpoint NEW and --against OLD")
+        raise TyperException(
+            "[BASE] HEAD is required, or both --checkpoint NEW and --against OLD. Try: l2obench check results/quick"
+        )
     if checkpoint is not None and against is not None:
         set_up(device, data_dir)
         base, head = _run(checkpoint, against, suite, task, optimizer, seeds, out, device, quiet=as_json)
@@ -76,7 +105,7 @@ def _read(sides: list[Path]) -> "tuple[list[Recorded], list[Recorded]]":
     from l2obench.bench.gate.side import read_side
 
     if len(sides) > 2:
-        raise TyperException(f"{len(sides)} sides were given; expected [BASE] HEAD")
+        raise TyperException(f"at most BASE and HEAD can be compared, got {len(sides)} results")
     base, head = [_reference(), *sides][-2:]
     return read_side(base), read_side(head)
 

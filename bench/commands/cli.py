@@ -1,8 +1,7 @@
-"""The command line: `l2obench run | report | check | train | train-suite | train-start | updates | list | info | …`.
+"""The command line: the table of all commands, and how errors end it.
 
 Exit codes: 0 fine, 1 a regression or a plugin that breaks its contract, 2 usage, 3 a run failed unexpectedly, 4 nothing
-comparable, 130 interrupted, 143 terminated. Heavy modules are imported by the commands that need them, so that help and
-lists come at once.
+comparable, 130 interrupted, 143 terminated. A command's module is imported when the command is called.
 """
 
 import os
@@ -12,24 +11,54 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from l2obench.bench.commands.check import check
-from l2obench.bench.commands.import_weights import import_weights
-from l2obench.bench.commands.info import info
-from l2obench.bench.commands.list import list_
+from l2obench.bench.commands.command_help import CONTEXT_SETTINGS
+from l2obench.bench.commands.lazy_group import CommandEntry, LazyGroup
 from l2obench.bench.commands.options import show_version
-from l2obench.bench.commands.prepare import prepare
 from l2obench.bench.commands.process import EXIT_USAGE, Terminated, complain, heed_signals
-from l2obench.bench.commands.report import report
-from l2obench.bench.commands.run import run
-from l2obench.bench.commands.targets import targets
-from l2obench.bench.commands.test_plugin import check_plugin
-from l2obench.bench.commands.train import train
-from l2obench.bench.commands.train_start import train_start
-from l2obench.bench.commands.train_suite import train_suite
-from l2obench.bench.commands.updates import updates
+
+COMMANDS = {
+    "Benchmark": {
+        "run": CommandEntry("run:run", "Run optimizers on tasks and write the results."),
+        "report": CommandEntry("report:report", "Write tables, figures and one HTML page from results."),
+        "check": CommandEntry("check:check", "Check whether a run or a checkpoint got worse than another."),
+        "targets": CommandEntry("targets:targets", "Make fixed target losses from a run."),
+        "updates": CommandEntry("updates:updates", "Plot the updates that optimizers propose for the same gradients."),
+    },
+    "Meta-training": {
+        "train": CommandEntry("train:train", "Meta-train a learned optimizer and keep the best checkpoint."),
+        "train-suite": CommandEntry(
+            "train_suite:train_suite", "Meta-train all learned optimizers that a suite compares."
+        ),
+        "train-start": CommandEntry(
+            "train_start:train_start", "Learn an initialization for the functions of a task family."
+        ),
+        "import-weights": CommandEntry(
+            "import_weights:import_weights",
+            "Convert published weights of VeLO, Celo, Celo-Adam or Celo2 to a checkpoint.",
+        ),
+    },
+    "Tasks, optimizers and data": {
+        "list": CommandEntry("list:list_", "List tasks, optimizers, suites, checkpoints, starts and recipes."),
+        "info": CommandEntry("info:info", "Describe a task, an optimizer or this machine."),
+        "prepare": CommandEntry("prepare:prepare", "Download data sets and check them."),
+        "test-plugin": CommandEntry(
+            "test_plugin:check_plugin", "Check that a task or an optimizer works with l2obench."
+        ),
+    },
+}
+"""Section of the help → command → its function in a module of this folder, and the first line of its help."""
+
+
+class AllCommands(LazyGroup):
+    """The commands of the table."""
+
+    sections = COMMANDS
+
 
 app = typer.Typer(
     name="l2obench",
+    cls=AllCommands,
+    context_settings=CONTEXT_SETTINGS,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # brackets are part of identities
@@ -42,22 +71,17 @@ def options(
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Does a learned optimizer beat a well-tuned hand-designed one: where, by how much, at what cost?"""
+    """Benchmark learned optimizers against well-tuned hand-designed ones.
 
+    Each command explains itself: l2obench COMMAND --help
 
-app.command()(run)
-app.command()(report)
-app.command()(train)
-app.command("train-suite")(train_suite)
-app.command("train-start")(train_start)
-app.command()(check)
-app.command()(updates)
-app.command()(targets)
-app.command("list")(list_)
-app.command()(info)
-app.command()(prepare)
-app.command("import-weights")(import_weights)
-app.command("test-plugin")(check_plugin)
+    First steps:
+        l2obench run quick             # a few minutes; writes results/quick
+        l2obench report results/quick  # writes results/quick/report/index.html
+
+    Exit codes: 0 success, 1 a regression or a failed plugin check, 2 wrong usage, 3 a run failed,
+    4 nothing comparable, 130 interrupted, 143 terminated.
+    """
 
 
 def main() -> None:
@@ -65,7 +89,7 @@ def main() -> None:
     heed_signals()
     sys.path.append(os.getcwd())  # where a dotted path such as `-o mine.MyRule` is looked for last
     try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False, prog_name="l2obench")
     except TyperException as error:
         complain(error.format_message())
         code = EXIT_USAGE

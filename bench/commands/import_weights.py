@@ -11,16 +11,20 @@ def import_weights(
     source: Annotated[
         Path,
         typer.Argument(
-            help="The published file: VeLO's or Celo's theta.state (or params), or Celo2's weights as .safetensors."
+            help="Published file: VeLO's or Celo's theta.state (or params), or Celo2's weights as .safetensors."
         ),
     ],
-    out: Annotated[Path, typer.Argument(help="The checkpoint to write, a .safetensors file.")],
+    out: Annotated[Path, typer.Argument(help="Checkpoint to write, a .safetensors file.")],
 ) -> None:
     """Convert published weights of VeLO, Celo, Celo-Adam or Celo2 to a checkpoint.
 
     The file itself tells whose weights it holds. The checkpoint keeps the file's name, hash, source and licence.
 
-    Example: l2obench import-weights theta.state celo.safetensors; then -o 'celo[checkpoint=celo.safetensors]' runs it.
+    Exit codes: 0 finished, 2 wrong usage or a file that holds no such weights.
+
+    Examples:
+        l2obench import-weights theta.state celo.safetensors
+        l2obench run -t quadratic -o 'celo[checkpoint=celo.safetensors]'
     """
     from l2obench.bench.store.files import write_atomically
     from l2obench.foundation.tensor_metadata import TENSOR_FILE_SUFFIX

@@ -1,4 +1,4 @@
-"""`l2obench info`: what a task, an optimizer or this machine is."""
+"""`l2obench info`: a description of a task, an optimizer or this machine."""
 
 import json
 from typing import Annotated
@@ -7,12 +7,21 @@ import typer
 
 
 def info(
-    identity: Annotated[str | None, typer.Argument(help="A task, an optimizer, or nothing for this machine.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    identity: Annotated[
+        str | None, typer.Argument(help="Task, optimizer or checkpoint. Unless given, this machine.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Describe a task, an optimizer or this machine.
 
-    Parameters with their meaning and, for a trained optimizer, its recipe.
+    It prints each parameter with its value and meaning. For a checkpoint it also prints the recipe of its training.
+
+    Exit codes: 0 finished, 2 wrong usage.
+
+    Examples:
+        l2obench info mnist-mlp
+        l2obench info 'lstm[checkpoint=mnist]'
+        l2obench info
     """
     from l2obench.bench.commands.description import describe, describe_machine, show
 

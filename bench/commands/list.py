@@ -1,4 +1,4 @@
-"""`l2obench list`: what there is to run."""
+"""`l2obench list`: the names that other commands take."""
 
 import json
 from typing import Annotated
@@ -11,11 +11,20 @@ from l2obench.foundation.names import explain_unknown
 
 def list_(
     what: Annotated[
-        str | None, typer.Argument(help="tasks, optimizers, suites, checkpoints, starts or recipes; all unless given.")
+        str | None, typer.Argument(help="tasks, optimizers, suites, checkpoints, starts or recipes. Unless given, all.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List what there is to run."""
+    """List tasks, optimizers, suites, checkpoints, starts and recipes.
+
+    Installed plugins are listed too.
+
+    Exit codes: 0 finished, 2 wrong usage.
+
+    Examples:
+        l2obench list
+        l2obench list optimizers --json
+    """
     from l2obench import optimizers, tasks
     from l2obench.bench.config.recipe import recipe_names
     from l2obench.bench.config.registry import optimizer_registry, task_registry
@@ -26,13 +35,13 @@ def list_(
         "optimizers": {name: entry.summary for name, entry in optimizer_registry().entries.items()},
         "suites": {name: load_suite(name).description for name in suite_names()},
         "checkpoints": {
-            name: f"as in {optimizers.rule_of_checkpoint(name)}[checkpoint={name}]"
+            name: f"{optimizers.rule_of_checkpoint(name)}[checkpoint={name}]"
             for name in optimizers.shipped_checkpoints()
         },
         "starts": {
-            name: f"as in {family}[start={name}]" for family in tasks.FAMILIES for name in tasks.shipped_starts(family)
+            name: f"{family}[start={name}]" for family in tasks.FAMILIES for name in tasks.shipped_starts(family)
         },
-        "recipes": dict.fromkeys(recipe_names(), "as in l2obench train RULE -t TASK --recipe NAME"),
+        "recipes": dict.fromkeys(recipe_names(), "l2obench train RULE -t TASK --recipe NAME"),
     }
     if what is not None and what not in found:
         raise TyperException(explain_unknown("list", what, found))

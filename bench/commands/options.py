@@ -5,31 +5,37 @@ from typing import Annotated
 
 import typer
 
-LONGEST_TIMEOUT = 1e6  # a dozen days; a pipe cannot be waited on for much longer
+# A dozen days. A pipe cannot be waited on for much longer: `select` takes milliseconds as a C int.
+LONGEST_TIMEOUT = 1e6
 
 Tasks = Annotated[
     list[str] | None,
-    typer.Option("-t", "--task", help="A task, as in 'mnist-mlp[activation=relu,units=40]'. Repeatable."),
+    typer.Option("-t", "--task", metavar="<task>", help="Task, such as 'mnist-mlp[units=40]'. Repeatable."),
 ]
 Optimizers = Annotated[
     list[str] | None,
     typer.Option(
-        "-o", "--optimizer", help="An optimizer, as in adam, 'lstm[checkpoint=mnist]', torch.optim.Rprop. Repeatable."
+        "-o",
+        "--optimizer",
+        metavar="<optimizer>",
+        help="Optimizer, such as adam, 'lstm[checkpoint=mnist]' or torch.optim.Rprop. Repeatable.",
     ),
 ]
-Device = Annotated[str, typer.Option(help="The torch device: cpu, cuda, cuda:1.")]
-DataDir = Annotated[Path | None, typer.Option(help="Folder of downloaded data (or set L2OBENCH_DATA).")]
-Force = Annotated[bool, typer.Option("--force", help="Compute again what is finished, replacing it.")]
+Device = Annotated[str, typer.Option(help="Torch device, such as cpu, cuda or cuda:1.")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder of downloaded data. Unless given, the environment variable L2OBENCH_DATA.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Compute finished cells again and replace them.")]
 
 
 def check_timeout(seconds: float | None) -> float | None:
-    """A number of seconds that a process can be waited for.
+    """Return the seconds unchanged if a process can be waited for that long.
 
     Raises:
-        typer.BadParameter: it is none.
+        typer.BadParameter: it cannot.
     """
     if seconds is not None and not 0 < seconds <= LONGEST_TIMEOUT:
-        raise typer.BadParameter(f"{seconds} is not a number of seconds above 0 and up to {LONGEST_TIMEOUT:,.0f}")
+        raise typer.BadParameter(f"must be a number of seconds above 0 and up to {LONGEST_TIMEOUT:,.0f}, got {seconds}")
     return seconds
 
 

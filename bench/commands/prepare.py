@@ -1,4 +1,4 @@
-"""`l2obench prepare`: data, fetched and checked."""
+"""`l2obench prepare`: data sets, downloaded and checked."""
 
 from typing import Annotated
 
@@ -15,13 +15,24 @@ DATA_SETS = ("mnist5k", "photos10", "mnist1d", "mnist", "cifar10", "vgg16")
 def prepare(
     data: Annotated[
         list[str] | None,
-        typer.Argument(help="mnist5k, photos10, mnist1d (in wheels; the default); mnist, cifar10, vgg16 (downloads)."),
+        typer.Argument(
+            metavar="DATA",
+            help="Without download: mnist5k, photos10, mnist1d (the default). Downloads: mnist, cifar10, vgg16.",
+        ),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Fetch data and check them.
+    """Download data sets and check them.
 
-    What is slow to parse is parsed once, so that runs start at once.
+    Checksums are compared. Data that are slow to parse are parsed once, so that later runs start quickly.
+
+    Files: below --data-dir, else below the folder in L2OBENCH_DATA, else below ~/.cache/l2obench.
+
+    Exit codes: 0 finished, 2 wrong usage, a failed download or a wrong checksum.
+
+    Examples:
+        l2obench prepare
+        l2obench prepare mnist cifar10 --data-dir /data
     """
     from l2obench.tasks.data.cifar10 import fetch_cifar10, read_cifar10
     from l2obench.tasks.data.digits import digits

@@ -1,27 +1,44 @@
 """`l2obench report`: tables, figures and a page from results."""
 
 import os
+import shlex
 import time
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from l2obench.bench.commands.progress import ProgressDisplay
-
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Results folders.")],
-    to: Annotated[Path | None, typer.Option(help="Folder of the report. Default: RUN/report.")] = None,
+    runs: Annotated[
+        list[Path], typer.Argument(help="Results folders of l2obench run. Several are put into one report.")
+    ],
+    to: Annotated[
+        Path | None, typer.Option(help="Folder of the report.  [default: report in the first results folder]")
+    ] = None,
     figures: Annotated[
-        str, typer.Option(help="Also write figures as files, in these formats: pdf, png, svg, separated by commas.")
+        str, typer.Option(help="Also write figures as files in these formats, separated by commas: pdf, png, svg.")
     ] = "",
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the web browser.")] = False,
 ) -> None:
-    """Make tables and a page from results, and figures on request.
+    """Write tables, figures and one HTML page from results.
 
-    The page is one file that loads nothing from the network. The headline is printed.
+    The page is one file and loads nothing from the network. The command prints its headline.
+
+    Files in the report folder:
+        index.html   the page, with its figures
+        tables/      every table as Markdown, CSV and LaTeX
+        figures/     with --figures, every figure
+
+    Exit codes: 0 finished, 2 wrong usage.
+
+    Examples:
+        l2obench report results/quick --open
+        l2obench report results/monday results/tuesday --to results/both --figures pdf
     """
     began = time.perf_counter()
+    from l2obench.bench.commands.progress import ProgressDisplay
     from l2obench.reports.page.build import write_report
 
     target = to or runs[0] / "report"
@@ -29,5 +46,7 @@ def report(
     with ProgressDisplay("report") as progress:
         written = write_report(runs, target, formats, processes=os.cpu_count() or 1, on_step=progress.count)
     print(written.headline)
-    seconds = time.perf_counter() - began
-    print(f"Report written to {written.page} ({seconds:.0f} s).")
+    hint = "" if open_page else f" Open it with: l2obench report {shlex.join(map(str, runs))} --open"
+    print(f"Report written to {written.page} ({time.perf_counter() - began:.0f} s).{hint}")
+    if open_page:
+        webbrowser.open(written.page.resolve().as_uri())

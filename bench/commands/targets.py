@@ -7,14 +7,21 @@ import typer
 
 
 def targets(
-    run: Annotated[Path, typer.Argument(help="A results folder with tuned baselines.")],
+    run: Annotated[Path, typer.Argument(help="Results folder with tuned baselines.")],
     to: Annotated[
-        Path | None, typer.Option(help="A file of targets to bring up to date; printed unless given.")
+        Path | None, typer.Option(help="TOML file of targets to update. Unless given, they are printed.")
     ] = None,
 ) -> None:
-    """Make fixed targets from a run: each task's best tuned baseline's median final loss.
+    """Make fixed target losses from a run.
 
-    In a file, entries of the same task and version are replaced, and all others stay.
+    The target of a task is the median final loss of its best tuned baseline. In a file, targets of the same task and
+    version are replaced, and all others stay.
+
+    Exit codes: 0 finished, 2 wrong usage or no target.
+
+    Examples:
+        l2obench targets results/quick
+        l2obench targets results/quick --to targets.toml
     """
     from l2obench.bench.stats.targets import TargetError, format_targets, make_targets, parse_targets
     from l2obench.bench.store.files import write_atomically
@@ -25,7 +32,9 @@ def targets(
     commit = str(environment.get("commit") or "unknown") + ("+" if environment.get("dirty") else "")
     made = make_targets(results.read("cells"), commit)
     if not made:
-        raise TargetError(f"{run} gives no target: no tuned baseline has a finite median final loss")
+        raise TargetError(
+            f"{run} must hold a tuned baseline with a finite median final loss, got none. Try: a suite that tunes"
+        )
     if to is None:
         print(format_targets(made), end="")
         return
@@ -36,4 +45,4 @@ def targets(
         write_atomically(to.resolve(), (heading + "\n" * bool(heading) + format_targets(kept.values())).encode())
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"{to} cannot be read or written: {error}") from error
-    print(f"{to}: {len(made)} of {len(kept)} targets are of {run}")
+    print(f"Targets written to {to}: {len(made)} of {len(kept)} come from {run}.")

@@ -1,4 +1,4 @@
-"""`l2obench test-plugin`: the contract test."""
+"""`l2obench test-plugin`: checks of a task or an optimizer that is not part of the package."""
 
 import json
 from dataclasses import asdict
@@ -13,14 +13,23 @@ EXIT_BROKEN = 1
 
 def check_plugin(
     identity: Annotated[
-        str, typer.Argument(metavar="NAME", help="A task or an optimizer: by name, identity or dotted path.")
+        str,
+        typer.Argument(
+            metavar="NAME", help="Task or optimizer: name, identity or dotted path such as mypackage.tasks:MyTask."
+        ),
     ],
     timeout: Annotated[float, typer.Option(callback=check_timeout, help="Seconds that one check may take.")] = 60.0,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check a task or an optimizer against the contract.
+    """Check that a task or an optimizer works with l2obench.
 
-    Ends with 0 if it is kept, with 1 if a check failed.
+    Each check runs in a process of its own and is printed with its result. Nothing is written.
+
+    Exit codes: 0 all checks passed, 1 a check failed, 2 wrong usage.
+
+    Examples:
+        l2obench test-plugin mypackage.optimizers:MyOptimizer
+        l2obench test-plugin torch.optim.Rprop
     """
     from l2obench.bench.run.plugin_test import find_subject, findings
 
@@ -39,6 +48,6 @@ def check_plugin(
         facts = {"kind": subject.kind, "identity": subject.identity, "kept": not failed}
         print(json.dumps(facts | {"checks": [asdict(item) for item in found]}, indent=2, ensure_ascii=False))
     else:
-        print(f"{failed} of {len(found)} checks failed" if failed else "the contract is kept")
+        print(f"{failed} of {len(found)} checks failed" if failed else f"All {len(found)} checks passed")
     if failed:
         raise typer.Exit(EXIT_BROKEN)

@@ -1,69 +1,70 @@
-"""`l2obench train-start`: learning an initialisation."""
+"""`l2obench train-start`: learning an initialization."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from l2obench.bench.commands.model_options import select_given, with_options_of
 from l2obench.bench.commands.options import DataDir
 from l2obench.bench.commands.process import set_up
+from l2obench.bench.config.start_recipe import MethodName, StartRecipe, make_start_recipe
 
-EVERY = 20  # lines in all
+PROGRESS_LINES = 20
+GROUPS = {
+    "Training": ["trajectories", "functions", "inner_lr", "lr", "final_lr", "clip", "validation_functions", "seed"],
+}
 
 
+@with_options_of(StartRecipe, GROUPS)
 def train_start(
-    method: Annotated[str, typer.Argument(help="maml, fomaml, reptile or meta-sgd.")],
+    method: Annotated[MethodName, typer.Argument(metavar="METHOD", help="maml, fomaml, reptile or meta-sgd.")],
     task: Annotated[
         str,
         typer.Option(
-            "-t", "--task", help="The family, as in 'sinusoid[horizon=5]'; a start is judged after its horizon."
+            "-t", "--task", help="Task family, such as 'sinusoid[horizon=5]'. A start is judged at its horizon."
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of start.safetensors; results/starts/METHOD-TASK unless given.")
+        Path | None, typer.Option(help="Folder for the files. [default: results/starts/METHOD-TASK]")
     ] = None,
-    trajectories: Annotated[int | None, typer.Option(help="Outer steps.")] = None,
-    functions: Annotated[int | None, typer.Option(help="Functions in a meta-batch.")] = None,
-    inner_lr: Annotated[float | None, typer.Option(help="Rate of the gradient descent from the start.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Adam's learning rate on the start, or Reptile's ε.")] = None,
-    clip: Annotated[float | None, typer.Option(help="Bound on the norm of an outer step's direction.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Another seed trains on other functions.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a start that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the start in the folder.")] = False,
     data_dir: DataDir = None,
+    **values: Any,
 ) -> None:
-    """Learn where the functions of a family begin; for meta-sgd, the rates of its rule as well.
+    """Learn an initialization for the functions of a task family.
 
-    Minutes on one core; one that is stopped begins anew. Use the file as in 'sinusoid[start=PATH]', and the rates as
-    in 'meta-sgd[checkpoint=PATH]'.
+    meta-sgd also learns a rate for each parameter. Training takes minutes on one core and cannot be resumed.
+
+    Files:
+        start.safetensors        the initialization: 'sinusoid[start=FILE]'
+        checkpoint.safetensors   only from meta-sgd, the learned rates: 'meta-sgd[checkpoint=FILE]'
+
+    Exit codes: 0 finished, 2 wrong usage, 3 the training diverged, 130 interrupted, 143 terminated.
+
+    Examples:
+        l2obench train-start maml -t 'sinusoid[horizon=5]' --out results/starts/maml
+        l2obench run -t 'sinusoid[horizon=5,start=results/starts/maml/start.safetensors]' -o sgd
     """
     from l2obench.bench.commands.progress import ProgressDisplay
-    from l2obench.bench.metatrain.starts.training import learn_start, make_start_recipe, require_free, write_start
+    from l2obench.bench.metatrain.starts.training import learn_start, require_free, write_start
     from l2obench.bench.store.run_folder import cell_name
 
     set_up("cpu", data_dir)
-    given = {
-        "trajectories": trajectories,
-        "functions": functions,
-        "inner_lr": inner_lr,
-        "lr": lr,
-        "clip": clip,
-        "seed": seed,
-    }
-    values = {key: value for key, value in given.items() if value is not None}
-    recipe = make_start_recipe({"method": method, "task": task, **values})
+    recipe = make_start_recipe({"method": method, "task": task, **select_given(values)})
     folder = out or Path("results/starts") / cell_name(method, task)
     require_free(folder, force)
     losses: list[float] = []
-    with ProgressDisplay("learning", total=recipe.trajectories) as lines:
+    with ProgressDisplay("learning", total=recipe.trajectories) as display:
 
-        def tell(step: int, loss: float) -> None:
+        def show_progress(step: int, loss: float) -> None:
             losses.append(loss)
             line = None
-            if step % max(1, recipe.trajectories // EVERY) == 0:
+            if step % max(1, recipe.trajectories // PROGRESS_LINES) == 0:
                 line = f"step {step} of {recipe.trajectories}: mean loss since the last {sum(losses) / len(losses):.4g}"
                 losses.clear()
-            lines.advance(step, line)
+            display.advance(step, line)
 
-        learned = learn_start(recipe, tell)
+        learned = learn_start(recipe, show_progress)
     written = write_start(folder, recipe, learned, force)
-    print(f"validation loss {learned.validation_loss:.5g}: {', '.join(map(str, written))}")
+    print(f"Validation loss {learned.validation_loss:.5g}. Written to {', '.join(map(str, written))}")

@@ -1,4 +1,4 @@
-"""`l2obench train-suite`: the trainings that a suite compares."""
+"""`l2obench train-suite`: the meta-trainings that a suite compares."""
 
 from fnmatch import fnmatch
 from pathlib import Path
@@ -13,19 +13,26 @@ from l2obench.bench.commands.training import finish
 
 
 def train_suite(
-    suite: Annotated[str, typer.Argument(help="A suite by name, or the path of a .toml file.")],
-    only: Annotated[
-        str, typer.Option(help="Of the trainings only those with such names, as in '*-u20-*'; for several at a time.")
-    ] = "*",
+    suite: Annotated[str, typer.Argument(help="Suite by name, or the path of a .toml file. See: l2obench list suites")],
+    only: Annotated[str, typer.Option(help="Pattern of names: train only those, for example '*-u20-*'.")] = "*",
     out: Annotated[
-        Path | None, typer.Option(help="Folder, with one for each training; results/training/SUITE unless given.")
+        Path | None, typer.Option(help="Folder, with one training folder for each.  [default: results/training/SUITE]")
     ] = None,
     device: Device = "cpu",
     data_dir: DataDir = None,
 ) -> None:
-    """Meta-train what a suite compares: its [[trainings]], one after the other.
+    """Meta-train all learned optimizers that a suite compares.
 
-    The same command goes on where it was stopped. 'l2obench run SUITE --trained FOLDER' then runs what came out.
+    It trains the [[trainings]] of the suite, one after the other. The same command resumes where it was stopped. To
+    train several at a time, start it in several shells with different --only.
+
+    Files: one training folder for each training, as l2obench train writes it.
+
+    Exit codes: 0 finished, 2 wrong usage, 3 a training diverged, 130 interrupted, 143 terminated.
+
+    Examples:
+        l2obench train-suite truncation
+        l2obench run truncation --trained results/training/truncation
     """
     from l2obench.bench.config.suite import load_suite, training_folder
     from l2obench.bench.metatrain.session import Session
@@ -33,10 +40,10 @@ def train_suite(
     set_up(device, data_dir)
     plan = load_suite(suite)
     recipes = dict(recipe for trainings in plan.trainings for recipe in trainings.recipes())
-    if not (chosen := {name: recipe for name, recipe in recipes.items() if fnmatch(name, only)}):
+    if not (selected := {name: recipe for name, recipe in recipes.items() if fnmatch(name, only)}):
         known = f"it has {len(recipes)}, such as {next(iter(recipes))}" if recipes else "it trains nothing"
-        raise TyperException(f"suite {suite} has no training called {only}: {known}")
-    for name, recipe in chosen.items():
+        raise TyperException(f"--only must match a training of suite {suite}, got {only}: {known}")
+    for name, recipe in selected.items():
         session = Session((out or training_folder(suite)) / name, recipe, device)
         finish(session, name)
         print(f"{name}: best validation loss {session.progress.best_validation:.5g}")

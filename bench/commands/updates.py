@@ -1,4 +1,4 @@
-"""`l2obench updates`: what optimizers propose, given one history of gradients."""
+"""`l2obench updates`: plots of the updates that optimizers propose for the same gradients."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,23 +10,39 @@ from l2obench.bench.commands.process import set_up
 
 
 def updates(
-    task: Annotated[str, typer.Option("-t", "--task", help="The family; one function of it is followed.")],
+    task: Annotated[
+        str, typer.Option("-t", "--task", metavar="<task>", help="Task family. One of its functions is used.")
+    ],
     optimizer: Annotated[
-        list[str], typer.Option("-o", "--optimizer", help="Optimizers; the first makes the trajectory. Repeatable.")
+        list[str],
+        typer.Option(
+            "-o", "--optimizer", metavar="<optimizer>", help="Optimizer. The first makes the trajectory. Repeatable."
+        ),
     ],
     step: Annotated[
-        list[int] | None, typer.Option(min=2, help="Steps at which the last gradient is varied. Repeatable.")
+        list[int] | None,
+        typer.Option(metavar="<int>", min=2, help="Step at which the last gradient is varied. Repeatable."),
     ] = None,
     coordinate: Annotated[
-        int | None, typer.Option(min=0, help="The coordinate; that of the largest gradients unless given.")
+        int | None, typer.Option(min=0, help="Coordinate to plot. Unless given, the one with the largest gradients.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Index of the evaluation seed whose function is followed.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder of the figure and its numbers.")] = Path("results/updates"),
+    seed: Annotated[int, typer.Option(min=0, help="Index of the evaluation seed that draws the function.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("results/updates"),
     data_dir: DataDir = None,
 ) -> None:
-    """Draw proposed updates of one coordinate.
+    """Plot the updates that optimizers propose for the same gradients.
 
-    Along the trajectory of the first optimizer, and as a function of the last gradient.
+    The figure shows one coordinate: its updates along the trajectory of the first optimizer, and its update as a
+    function of the last gradient.
+
+    Files:
+        updates.png, updates.svg, updates.pdf   the figure
+        history.parquet, responses.parquet      its numbers
+
+    Exit codes: 0 finished, 2 wrong usage.
+
+    Examples:
+        l2obench updates -t quadratic -o adam -o 'lstm[checkpoint=quadratic]' --step 10 --step 50
     """
     set_up("cpu", data_dir)
 
@@ -48,4 +64,4 @@ def updates(
         draw_updates(title, found.history, found.responses, out / "updates")
     except OSError as error:
         raise StoreError(f"{out} cannot be written: {error.strerror}; choose another --out") from error
-    print(f"coordinate {found.coordinate}, {found.place}: {out / 'updates.png'}")
+    print(f"Figure of coordinate {found.coordinate} ({found.place}) written to {out / 'updates.png'}")

@@ -26,81 +26,87 @@ class RecipeError(ValueError):
 
 
 class Recipe(BaseModel):
-    """How a learned optimizer is trained. Defaults follow the paper where it states a value (section 3)."""
+    """How a learned optimizer is meta-trained. Defaults follow Andrychowicz et al. 2016, section 3.
+
+    The text below a field is also the help of its option in `l2obench train`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
+    # The fields keep their order: `model_dump` writes it into checkpoints.
     task: str
-    """Identity of the family to train on; its horizon is the length of a trajectory."""
+    """Task family to train on. Its horizon is the length of a trajectory."""
     mixture: tuple[str, ...] | None = None
-    """Families to train on, `task` among them; each trajectory is on one of them, drawn at random. A parameter with
-    bars, as in `mnist-mlp[units=10|20]`, stands for a family with each of the values. None: `task` alone."""
+    """Task families to train on, `task` among them; each trajectory uses one of them, drawn at random. A parameter with
+    bars, as in `mnist-mlp[units=10|20]`, stands for one family with each value. None: only `task`."""
     validation: tuple[str, ...] | None = None
-    """Families to validate on, such as ones held out from training; None: those that are trained on."""
+    """Task family to validate on, such as one that is held out from training. Repeatable. Unless given, the families
+    that are trained on."""
     optimizer: str = "lstm"
-    """Identity of the learned optimizer. With a checkpoint, training begins with its meta-parameters."""
+    """Learned optimizer to train. With a checkpoint, training begins with its meta-parameters."""
     trajectories: int = Field(default=1000, ge=1)
-    """Trajectories in all; each is horizon / unroll meta-steps."""
+    """Number of training trajectories. Each takes horizon / unroll meta-steps."""
     functions: int = Field(default=8, ge=1)
-    """Functions whose meta-gradients are averaged in a meta-step."""
+    """Functions in a meta-batch. A meta-step averages their meta-gradients."""
     unroll: int = Field(default=20, ge=1)
-    """Steps of a truncation; `full` has none."""
+    """Steps of one truncation: a meta-step follows each. The estimator `full` does not truncate."""
     estimator: EstimatorName = "tbptt"
-    """How the meta-gradient is estimated: by truncated backpropagation, backpropagation through the whole
-    trajectory, or evolution strategies: on truncations, persistent, or with noise reused."""
+    """Meta-gradient estimator: truncated backpropagation, backpropagation through the full trajectory, or evolution
+    strategies: on truncations (es), persistent (pes), or with noise reuse (nres)."""
     sigma: float = Field(default=0.01, gt=0)
-    """Standard deviation of the perturbations of φ; for es, pes and nres."""
+    """Standard deviation of the perturbations of the meta-parameters. Only for es, pes and nres."""
     pairs: int = Field(default=4, ge=1)
-    """Antithetic pairs of perturbations; for es, pes and nres."""
+    """Antithetic pairs of perturbations. Only for es, pes and nres."""
     teacher: str | None = None
-    """A hand-designed optimizer with its hyperparameters, such as `adam[lr=0.003]`, to imitate first; none: nobody."""
+    """Hand-designed optimizer to imitate in the first trajectories, such as `adam[lr=0.003]`. Needs imitation."""
     imitation: int = Field(default=0, ge=0)
-    """The first so many trajectories bring the rule's updates near the teacher's, before the meta-objective counts."""
+    """Number of first trajectories that imitate the teacher. The meta-objective counts after them."""
     first_horizon: int | None = Field(default=None, ge=1)
-    """Steps of the first trajectory; they grow geometrically, and reach the task's horizon after half of the
-    trajectories. None: all trajectories are as long as the task says."""
+    """Steps of the first trajectory. The length then grows geometrically and reaches the task's horizon after half of
+    the trajectories. Unless given, all trajectories have the task's horizon."""
     random_offset: bool = False
-    """The first truncation of a trajectory has a random length from 1 to the unroll, so that boundaries fall on other
-    steps each time."""
+    """Give the first truncation of each trajectory a random length from 1 to the unroll, so that truncations end on
+    other steps each time."""
     coordinate_scaling: float | None = Field(default=None, gt=0, le=10)
-    """Every coordinate of a function is scaled by exp(U[−L, L]) with this L (Lv et al. 2017); none: as it is."""
+    """L: scale each coordinate of a function by exp(U[-L, L]) (Lv et al. 2017). Unless given, no scaling."""
     loss_scaling: float | None = Field(default=None, gt=0, le=10)
-    """Every function is scaled by exp(U[−L, L]) with this L; none: as it is."""
+    """L: scale each function by exp(U[-L, L]). Unless given, no scaling."""
     weighting: Weighting = "uniform"
-    """w_t of the meta-objective Σ w_t f(θ_t): all equal, growing linearly or exponentially with t, the final step only,
-    learned as the inverse of the loss's scale at each step, or numbers: points spread evenly over the trajectory, with
-    straight lines between them."""
+    """Weights of the losses along a trajectory: uniform, linear, exponential, final, learned (from the scale of the
+    loss at each step), or numbers such as 0,0,1: points spread evenly over the trajectory, joined by straight lines."""
     objective: Term = "loss"
-    """What is weighted: the loss, its logarithm over that at the start, or the best loss so far."""
+    """Quantity that is weighted and summed: the loss, the logarithm of its ratio to the loss at the start, or the best
+    loss so far."""
     lr: float = Field(default=3e-3, gt=0)
-    """Adam's learning rate on φ at the start."""
+    """Initial learning rate of the meta-optimizer, Adam."""
     final_lr: float = Field(default=0.02, gt=0, le=1)
-    """Fraction of `lr` reached at the end, by cosine decay; 1 for a constant rate."""
+    """Fraction of lr at the end of the cosine decay. 1 keeps the rate constant."""
     average: float | None = Field(default=None, gt=0, lt=1)
-    """Decay of a moving average of φ over meta-steps (Polyak & Juditsky 1992), which is what is validated and kept;
-    none: φ itself."""
+    """Decay of a moving average of the meta-parameters over meta-steps (Polyak & Juditsky 1992). The average is what
+    is validated and kept. Unless given, there is no average."""
     clip: float = Field(default=1.0, gt=0)
-    """Bound on the norm of the meta-gradient."""
+    """Maximum norm of the meta-gradient."""
     coordinates: int | None = Field(default=None, ge=1)
-    """Coordinates of each parameter tensor and function that carry a graph, drawn at random; none: all. For
-    backpropagation and imitation: es, pes and nres have no graph."""
+    """Coordinates of each parameter tensor and function that are backpropagated through, sampled at random. Unless
+    given, or with 0 on the command line, all. Only for tbptt, full and imitation."""
     second_order: bool = False
-    """Keep ∂∇f/∂φ, which the paper drops: backpropagation then gives the exact meta-gradient of each truncation, for
-    small functions. Evolution strategies drop nothing."""
+    """Keep the second derivatives, which the paper drops. Backpropagation then gives the exact meta-gradient of each
+    truncation, for small functions."""
     init_std: float | None = Field(default=None, gt=0)
-    """Standard deviation of the initial weights with zero biases; none: the rule's own initialisation."""
+    """Standard deviation of the initial weights, with zero biases. Unless given, the rule's own initialization."""
     memory: int | None = Field(default=None, ge=3)
-    """T: LSTM cells begin with memories of up to T steps, by their forget and input biases (after Tallec & Ollivier
-    2018, *Can recurrent neural networks warp time?*, equation 16). None: the rule's own biases."""
+    """T: initialize the gate biases of LSTM cells for memories of up to T steps (after Tallec & Ollivier 2018,
+    equation 16). Only for a rule without a checkpoint. Unless given, the rule's own biases."""
     boundary_losses: Literal["once", "twice"] = "once"
-    """DeepMind's release sums unroll + 1 losses, so those at a truncation count twice in its meta-loss. The gradient
-    is the same (the first loss of a truncation does not depend on φ there): only the logged meta-loss differs."""
+    """How often the logged meta-loss counts the loss between two truncations. DeepMind's release counts it twice. The
+    meta-gradient is the same."""
     validate_every: int = Field(default=20, ge=1)
-    """Trajectories between validations."""
+    """Trajectories between two validations."""
     validation_functions: int = Field(default=32, ge=1)
-    """Functions of a validation, of each family, the same each time, in no other pool of seeds. The checkpoint with the
-    lowest mean final loss on them is kept; with several families, the lowest ratio to the loss at the start."""
+    """Functions of a validation, for each family, the same each time. The checkpoint with the lowest mean final loss
+    on them is kept; with several families, the lowest ratio to the loss at the start."""
     seed: int = Field(default=0, ge=0)
+    """Seed of the initial meta-parameters and of the training functions."""
 
     @field_validator("mixture", "validation", mode="before")
     @classmethod
@@ -110,7 +116,7 @@ class Recipe(BaseModel):
             return None
         identities = [value] if isinstance(value, str) else list(value)
         if not identities:
-            raise ValueError("it is empty; expected one family at least, such as 'quadratic', or leave it out")
+            raise ValueError("must name at least one family, got none. Try: quadratic, or leave it out")
         return tuple(family for identity in identities for family in alternatives(identity))
 
     @model_validator(mode="after")
@@ -118,25 +124,24 @@ class Recipe(BaseModel):
         known = [canonical(*parse_identity(identity)) for identity in self.mixture or ()]
         if self.mixture and canonical(*parse_identity(self.task)) not in known:
             raise ValueError(
-                f"task {self.task} is not in the mixture ({', '.join(known)}); train on one that is, or add it"
+                f"task must be one of the mixture ({', '.join(known)}), got {self.task}. Try: add it to the mixture"
             )
         return self
 
     @model_validator(mode="after")
-    def _teacher_with_lessons(self) -> "Recipe":
+    def _teacher_with_imitation(self) -> "Recipe":
         if (self.teacher is None) != (self.imitation == 0):
             raise ValueError(
-                f"teacher={self.teacher}, imitation={self.imitation}: expected whom to imitate, and for how many "
-                "trajectories, such as teacher=adam[lr=0.003], imitation=20"
+                "teacher and imitation must be given together, "
+                f"got teacher={self.teacher}, imitation={self.imitation}. Try: teacher=adam[lr=0.003], imitation=20"
             )
         return self
 
     @model_validator(mode="after")
-    def _losses_have_scales(self) -> "Recipe":
+    def _learned_weights_need_losses(self) -> "Recipe":
         if self.weighting == "learned" and self.objective != "loss":
             raise ValueError(
-                f"weighting=learned learns the scales of losses, and objective={self.objective} is another thing; "
-                "leave one of them out"
+                f"objective must be loss with weighting=learned, got {self.objective}. Try: leave one of them out"
             )
         return self
 
@@ -151,9 +156,9 @@ class Recipe(BaseModel):
         except (TypeError, ValueError):
             points = ()
         if not points:
-            raise ValueError(f"{value!r} is none of {', '.join(WEIGHTINGS)}, and no numbers such as 0,0.5,1")
+            raise ValueError(f"must be {', '.join(WEIGHTINGS)} or numbers such as 0,0.5,1, got {value!r}")
         if not all(0 <= point < math.inf for point in points) or not any(points):
-            raise ValueError(f"{value!r} must be zero or more at every point, and sum to more than zero")
+            raise ValueError(f"must be zero or more at every point and above zero at one, got {value!r}")
         return points
 
 
@@ -180,7 +185,7 @@ def named_recipe(name: str, families: Sequence[str] = ()) -> dict[str, Any]:
         mixture = list(families) if len(families) > 1 else None
         values |= {"task": families[0], "mixture": mixture, "validation": None}
     if "task" not in values:
-        raise RecipeError(f"recipe {name} names no task to train on; give one, as in -t quadratic")
+        raise RecipeError(f"a task is required: recipe {name} names none. Try: -t quadratic")
     return {**values, **by_task.get(values["task"].partition("[")[0], {})}
 
 

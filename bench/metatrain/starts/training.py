@@ -1,19 +1,19 @@
-"""The training of an initialisation: its recipe, the outer loop, and what it writes.
+"""The training of an initialization: the outer loop, and the files that it writes.
 
-It is short, so there is no going on with one that was stopped, and what it ends with is kept.
+It takes minutes, so it saves no state: one that is stopped begins anew.
 """
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from l2obench.bench.config.recipe import RecipeError
 from l2obench.bench.config.registry import function_family, identity_of, task_registry
+from l2obench.bench.config.start_recipe import MethodName, StartRecipe
 from l2obench.bench.config.trainings import CHECKPOINT
 from l2obench.bench.metatrain.meta_optimizer import adam, clipped, decayed
 from l2obench.bench.metatrain.starts.methods import Direction, Method, adapted, fomaml, maml, reptile
@@ -23,7 +23,6 @@ from l2obench.bench.rollout.seeds import Purpose, derive_seed, generator
 from l2obench.bench.store.environment import commit, versions
 from l2obench.bench.store.files import write_atomically
 from l2obench.bench.store.run_folder import StoreError
-from l2obench.foundation.errors import describe_findings
 from l2obench.optimizers.base import Optimizer, Tensors
 from l2obench.optimizers.designed.sgd import SGD
 from l2obench.optimizers.learned.checkpoint import encode_checkpoint
@@ -31,42 +30,7 @@ from l2obench.optimizers.learned.meta_sgd import MetaSGD
 from l2obench.tasks.base import Task
 from l2obench.tasks.start import encode_start
 
-MethodName = Literal["maml", "fomaml", "reptile", "meta-sgd"]
 METHODS: dict[MethodName, Method] = {"maml": maml, "fomaml": fomaml, "reptile": reptile, "meta-sgd": maml}
-DEFAULTS: dict[MethodName, dict[str, Any]] = {
-    "reptile": {"lr": 1.0, "inner_lr": 0.02},  # θ₀ goes a fraction `lr` of the way, by no Adam
-    "meta-sgd": {"lr": 3e-4, "clip": 1.0},  # learned rates go to the edge of stability, and now and then beyond it
-}
-"""What differs from the recipe's own defaults."""
-
-
-class StartRecipe(BaseModel):
-    """How an initialisation is learned.
-
-    Inner rate and meta-batch are those of Finn et al. 2017 for sinusoids (section 5.1, appendix A.1), who take 70,000
-    outer steps at 1e-3: fewer at a higher rate that decays are ours.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
-    method: MethodName
-    task: str
-    """Identity of the family to learn it on; its horizon is the number of steps k after which a start is judged."""
-    inner_lr: float = Field(default=0.01, gt=0)
-    """Rate of the gradient descent from the start; with meta-sgd, the one that all learned rates begin at."""
-    trajectories: int = Field(default=2000, ge=1)
-    """Outer steps; each takes a trajectory of k steps on every function of a meta-batch."""
-    functions: int = Field(default=25, ge=1)
-    """Functions of a meta-batch."""
-    lr: float = Field(default=3e-3, gt=0)
-    """Adam's learning rate on θ₀, or Reptile's ε; it decays by a cosine."""
-    final_lr: float = Field(default=0.02, gt=0, le=1)
-    """Fraction of `lr` reached at the end; 1 for a constant rate."""
-    clip: float | None = Field(default=None, gt=0)
-    """Bound on the norm of the direction; none: as it is."""
-    validation_functions: int = Field(default=512, ge=1)
-    """Functions on which the start is judged in the end, in no other pool of seeds."""
-    seed: int = Field(default=0, ge=0)
 
 
 @dataclass(frozen=True)
@@ -81,18 +45,6 @@ class Learned:
     seconds: float
     origin: Mapping[str, Any]
     """Versions and commit that the training began with."""
-
-
-def make_start_recipe(values: dict[str, Any]) -> StartRecipe:
-    """A checked recipe; what is not given is as its method has it.
-
-    Raises:
-        RecipeError: a value is unknown or out of range.
-    """
-    try:
-        return StartRecipe(**(DEFAULTS.get(values["method"], {}) | values))
-    except ValidationError as error:
-        raise RecipeError(f"recipe: {describe_findings(error, StartRecipe)}") from error
 
 
 def startable(identity: str) -> Task:

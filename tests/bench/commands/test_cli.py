@@ -62,7 +62,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(tmp_path: Path) -> 
     finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "killed" / "cells").glob("*.parquet")}
     assert 2 <= len(finished) < 8
     output = l2obench(*RUN, "--out", "killed", folder=tmp_path)
-    assert "found finished" in output
+    assert "already computed" in output
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     expected, found = losses(tmp_path / "undisturbed"), losses(tmp_path / "killed")
     assert expected.keys() == found.keys()
@@ -76,7 +76,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(tmp_path: Path
     wait_until((tmp_path / "killed" / "checkpoint.safetensors").exists)
     process.kill()
     process.wait()
-    assert "going on at trajectory" in l2obench(*TRAIN, "--out", "killed", folder=tmp_path)
+    assert "resuming at trajectory" in l2obench(*TRAIN, "--out", "killed", folder=tmp_path)
     first, second = (
         json.loads(l2obench("info", f"lstm[checkpoint={name}/checkpoint.safetensors]", "--json", folder=tmp_path))
         for name in ("undisturbed", "killed")
@@ -119,7 +119,7 @@ def test_run_and_report(tmp_path: Path) -> None:
     assert RunFolder(tmp_path / "results" / "custom").manifest["suite"] == "custom"
     output = l2obench("report", "results/custom", folder=tmp_path)
     assert "lstm[checkpoint=quadratic]" in output
-    assert "index.html" in output.splitlines()[-1]
+    assert output.splitlines()[-1].startswith("Report written to results/custom/report/index.html (")
     assert (tmp_path / "results" / "custom" / "report" / "index.html").stat().st_size > 10_000
 
 
@@ -152,7 +152,7 @@ def test_prepare_digits(tmp_path: Path) -> None:
 
 MISTAKES = [
     (["run", "quik"], "Did you mean quick"),
-    (["run"], "name a suite"),
+    (["run"], "a suite is required"),
     (["run", "-t", "quadratic", "-o", "adma"], "Did you mean adam"),
     (["run", "-t", "quadratic[dim=1.5]", "-o", "adam"], "dim=1.5"),
     (["run", "-t", "quadratic[", "-o", "adam"], "not an identity"),
@@ -170,21 +170,21 @@ MISTAKES = [
     (["run", "thesis.tex.toml"], "cannot be read"),
     (["report", "nowhere"], "is no run"),
     (["train", "adam", "-t", "quadratic"], "not a learned optimizer"),
-    (["train", "lstm"], "recipe paper names no task to train on; give one, as in -t quadratic"),
+    (["train", "lstm"], "recipe paper names none. Try: -t quadratic"),
     (["train", "lstm", "-t", "quadratic", "--recipe", "papr"], "Did you mean paper"),
     (["train", "lstm", "-t", "quadratic", "--weighting", "best"], "weighting"),
     (["train", "lstm", "-t", "quadratic", "--unroll", "101"], "longer than the horizon"),
     (["train-suite", "quick"], "it trains nothing"),
     (["train-suite", "weightings", "--only", "loss"], "it has 28, such as loss-uniform-u20-s0"),
-    (["run", "quick", "--trained", "nowhere"], "has no trainings"),
+    (["run", "quick", "--trained", "nowhere"], "needs a suite with [[trainings]]"),
     (["info", "adamm"], "Did you mean adam"),
     (["list", "task"], "Did you mean tasks"),
     (["prepare", "cifar"], "Known: cifar10, mnist, mnist1d, mnist5k, photos10"),
     (["walk"], "walk"),
     (["test-plugin", "adamm"], "Did you mean adam"),
     (["test-plugin", "pathlib.Path"], "is no optimizer"),
-    (["run", "quick", "--timeout", "nan"], "not a number of seconds"),
-    (["run", "quick", "--timeout", "0"], "not a number of seconds"),
+    (["run", "quick", "--timeout", "nan"], "must be a number of seconds"),
+    (["run", "quick", "--timeout", "0"], "must be a number of seconds"),
     (["run", "quick", "--workers", "2"], "--workers needs --executor"),
     (["run", "quick", "--executor", "slurm"], "slurm"),
     (["run", "quick", "--executor", "dask", "--resources", "GPU"], "'GPU' is not NAME=AMOUNT"),

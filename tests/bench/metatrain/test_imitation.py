@@ -162,7 +162,7 @@ def test_a_training_that_was_stopped_in_its_lessons_goes_on_exactly() -> None:
 
 @pytest.mark.parametrize("values", [{"teacher": None}, {"imitation": 0}])
 def test_a_teacher_without_lessons_is_refused(values: dict[str, Any]) -> None:
-    with pytest.raises(RecipeError, match="expected whom to imitate, and for how many trajectories"):
+    with pytest.raises(RecipeError, match="teacher and imitation must be given together"):
         make_recipe(VALUES | values)
 
 

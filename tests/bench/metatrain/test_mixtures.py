@@ -107,11 +107,11 @@ def test_families_of_any_scale_count_alike() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"mixture": []}, "^recipe: mixture: it is empty; expected one family at least"),
-        ({"validation": []}, "^recipe: validation: it is empty; expected one family at least"),
+        ({"mixture": []}, "^recipe: mixture: must name at least one family"),
+        ({"validation": []}, "^recipe: validation: must name at least one family"),
         (
             {"mixture": ["quadratic[dim=3]"]},
-            r"task quadratic\[dim=2,horizon=12\] is not in the mixture \(quadratic\[dim=3",
+            r"task must be one of the mixture \(quadratic\[dim=3",
         ),
         ({"mixture": ["quadratic[dim=2|,horizon=12]"]}, "dim must be .*integer"),
         (

@@ -66,7 +66,7 @@ def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
     for processes in (1, 2):
         (tmp_path / str(processes)).mkdir()
         output = train(tmp_path / str(processes), processes, 4)
-        assert output.count("best validation loss") == 1
+        assert output.count("Best validation loss") == 1
         assert sorted(path.name for path in (tmp_path / str(processes) / "it").iterdir()) == [
             "checkpoint.safetensors",
             "log.csv",

@@ -10,8 +10,9 @@ from torch import Tensor
 from l2obench.bench.commands import cli
 from l2obench.bench.config.recipe import RecipeError
 from l2obench.bench.config.registry import optimizer_registry, task_registry
+from l2obench.bench.config.start_recipe import StartRecipe, make_start_recipe
 from l2obench.bench.metatrain.starts.methods import fomaml, maml, reptile
-from l2obench.bench.metatrain.starts.training import StartRecipe, learn_start, make_start_recipe
+from l2obench.bench.metatrain.starts.training import learn_start
 from l2obench.bench.metatrain.trainer import MetaTrainingDiverged
 from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.problems import Problems
@@ -186,7 +187,7 @@ def test_the_command_writes_a_start_and_rates_that_run_together(
     arguments += ["--out", str(tmp_path / "it")]
     code, said = l2obench(*arguments)
     assert code == 0, said
-    assert "validation loss" in said
+    assert "Validation loss" in said
     task = task_registry().create(f"{SMALL[:-1]},start={tmp_path / 'it' / 'start.safetensors'}]")
     rule = optimizer_registry().create(f"meta-sgd[checkpoint={tmp_path / 'it' / 'checkpoint.safetensors'}]")
     assert rollout(task, rule, [1, 2]).losses.shape == (2, 1, 3)
