@@ -25,7 +25,7 @@ FLOORS = {
         *["failures", "process", "store", "stats", "config", "rollout", "measure", "contract"],
         *["metatrain", "run", "gate", "studies", "commands"],
     ],
-    "optimizers": ["base", "designed", "bridged", "learned"],
+    "optimizers": ["base", "designed", "bridged", "learned", "published"],
     "reports": ["formats", "reading", "numbers", "figures", "sections", "page"],
 }
 LINKS = ROOT / "src" / "l2obench"
