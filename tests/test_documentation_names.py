@@ -1,4 +1,4 @@
-"""What the documentation names exists: pages, anchors, files, modules, commands, options, checkpoints; and it reads well."""
+"""What the documentation names exists: pages, anchors, files, modules, commands, checkpoints; its sentences are short."""
 
 import importlib
 import re
@@ -110,7 +110,8 @@ def test_modules_and_what_is_in_them_exist(page: Path) -> None:
 
 def test_a_page_that_breaks_a_rule_is_found() -> None:
     """The pages are read by code that could miss everything: here it is shown what it must find."""
-    assert not exists("l2obench.nothing") and not exists("l2obench.tasks.base.Nothing")
+    assert not exists("l2obench.nothing")
+    assert not exists("l2obench.tasks.base.Nothing")
     assert exists("l2obench.tasks.base.Task")
     assert PATH.findall("see `bench/run/cell.py` and (tests/faults/)") == ["bench/run/cell.py", "tests/faults/"]
     assert sum(token.type == "inline" for token in parsed(ROOT / "README.md")) > 10
