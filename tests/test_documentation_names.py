@@ -1,4 +1,4 @@
-"""What the documentation names exists: pages, anchors, files, modules, commands, checkpoints; its sentences are short."""
+"""What the documentation names exists: pages, anchors, files, modules and commands. Its sentences are short."""
 
 import importlib
 import re
