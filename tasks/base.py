@@ -5,7 +5,7 @@ Shapes. A *replica* is one optimizee: one function under one setting of the opti
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -26,6 +26,8 @@ class Problem:
 
     params: Tensors
     data: Tensors = field(default_factory=dict)
+    buffers: Tensors = field(default_factory=dict)
+    """What an evaluation of the loss changes and no optimizer sees, such as the running statistics of batch norm."""
 
 
 class HeldOut(ValueError):
@@ -39,7 +41,8 @@ class Task(BaseModel, ABC):
 
     A subclass gives `sample` and `loss`. All else has a default: override `draw` and `minibatch` for minibatches,
     `loss_and_grad` where a hand-batched gradient is faster than `torch.func` (and test it against this one), and
-    `evaluate` where there is held-out data.
+    `evaluate` where there is held-out data. Where functions carry buffers, override `loss_and_buffers` and
+    `evaluate_with_buffers`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
@@ -82,12 +85,48 @@ class Task(BaseModel, ABC):
         """What `loss` sees at one step, `[seeds, ...]` each, from `Problem.data` and one step of `draw`."""
         return {**data, **draw}
 
+    def stream(self, generator: torch.Generator) -> Iterator[Tensors] | None:
+        """The minibatches of one function one after the other, without end, in place of `draw` and `minibatch`.
+
+        For sources that cannot be indexed, such as a `DataLoader`. A minibatch has no dimension for seeds; all
+        randomness comes from `generator`, which nothing else uses from then on. None: `draw` and `minibatch` it is.
+        """
+        return None
+
+    def loss_and_buffers(self, params: Tensors, buffers: Tensors, batch: Tensors) -> tuple[Tensor, Tensors]:
+        """The scalar loss of ONE replica, and its buffers after this evaluation, in new tensors where they change."""
+        return self.loss(params, batch), buffers
+
     def loss_and_grad(self, params: Tensors, batch: Tensors) -> tuple[Tensor, Tensors]:
         """Losses `[seeds, settings]` and gradients like `params` (`[seeds, settings, ...]`), without a graph."""
         per_replica = grad_and_value(self.loss)
         per_setting = torch.vmap(per_replica, in_dims=(0, None))
         grads, losses = torch.vmap(per_setting)(params, batch)
         return losses, grads
+
+    def loss_grad_and_buffers(
+        self, params: Tensors, buffers: Tensors, batch: Tensors
+    ) -> tuple[Tensor, Tensors, Tensors]:
+        """`loss_and_grad` of functions that carry buffers: losses, gradients, and the buffers after this evaluation.
+
+        This is what the engine calls once a step. Buffers are stacked as the parameters are.
+        """
+        if buffers:
+            return self.differentiable_loss_grad_and_buffers(params, buffers, batch)
+        return *self.loss_and_grad(params, batch), buffers
+
+    def differentiable_loss_grad_and_buffers(
+        self, params: Tensors, buffers: Tensors, batch: Tensors
+    ) -> tuple[Tensor, Tensors, Tensors]:
+        """The same by `torch.func`, so that autograd can pass through the gradient; one by hand may work in place."""
+        per_replica = grad_and_value(self.loss_and_buffers, has_aux=True)
+        per_setting = torch.vmap(per_replica, in_dims=(0, 0, None))
+        grads, (losses, buffers) = torch.vmap(per_setting)(params, buffers, batch)
+        return losses, grads, buffers
+
+    def runs_one_by_one(self) -> str | None:
+        """Why replicas can only be evaluated one after the other; None: they can be together."""
+        return None
 
     def compiled_loss_and_grad(self) -> Gradient | None:
         """For `--compile`: `loss_and_grad` as a program of the family's own making.
@@ -104,8 +143,15 @@ class Task(BaseModel, ABC):
         return 0.0
 
     def evaluate(self, params: Tensors) -> Tensors:
-        """Held-out `loss` and `accuracy`, `[seeds, settings]` each; empty where the family has no test split."""
+        """Held-out metrics by name, `[seeds, settings]` each; empty where the family has no test split.
+
+        `loss` and `accuracy` stand in the tables; any others in a table of their own.
+        """
         return {}
+
+    def evaluate_with_buffers(self, params: Tensors, buffers: Tensors) -> Tensors:
+        """The same of functions that carry buffers, with each replica's own."""
+        return self.evaluate(params)
 
     def picture(self, params: Tensors) -> Tensor:
         """What the parameters look like, `[seeds, settings, 3, height, width]` uint8."""

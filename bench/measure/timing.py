@@ -42,7 +42,7 @@ class _Clocked:
         params, state = updated(self.optimizer, self.carry)
         synchronise()
         halfway = time.perf_counter()
-        carry = evaluated(self.problems, params, state, self.carry.step + 1)
+        carry = evaluated(self.problems, params, state, self.carry.buffers, self.carry.step + 1)
         synchronise()
         ended = time.perf_counter()
         self.carry = observe(self.problems, self.optimizer, carry)
@@ -58,7 +58,7 @@ class _Clocked:
             with operations:
                 updates, state = self.optimizer.update(self.carry.grads, self.carry.state, params)
             params = {name: value + updates[name] for name, value in params.items()}
-            carry = evaluated(self.problems, params, state, self.carry.step + 1)
+            carry = evaluated(self.problems, params, state, self.carry.buffers, self.carry.step + 1)
             self.carry = observe(self.problems, self.optimizer, carry)
         averages = self.optimizer.evaluation_point(self.carry.params, self.carry.state) is not None
         flops = operations.flops

@@ -38,19 +38,21 @@ class ScaledProblems(Problems):
         self._factors = self._stack([{"s": _log_uniform((1,), loss, random)} for random in randoms])["s"]
         self.start = {name: value / self._scales[name] for name, value in self.start.items()}
 
-    def loss_and_grad(self, params: Tensors, losses_at: Tensors | None = None) -> tuple[Tensor, Tensors]:
+    def loss_grad_and_buffers(
+        self, params: Tensors, buffers: Tensors, losses_at: Tensors | None = None
+    ) -> tuple[Tensor, Tensors, Tensors]:
         scales = {name: scale.unsqueeze(1) for name, scale in self._scales.items()}
 
         def unscaled(values: Tensors) -> Tensors:
             return {name: value * scales[name] for name, value in values.items()}
 
         point = None if losses_at is None else unscaled(losses_at)
-        losses, grads = super().loss_and_grad(unscaled(params), point)
+        losses, grads, buffers = super().loss_grad_and_buffers(unscaled(params), buffers, point)
         scaled = {}
         for name, grad in grads.items():
             factor = self._factors.view(-1, *[1] * (grad.ndim - 1))
             scaled[name] = factor * scales[name] * grad
-        return self._factors * losses, scaled
+        return self._factors * losses, scaled, buffers
 
 
 def _log_uniform(shape: Sequence[int], half_width: float, random: torch.Generator) -> Tensor:

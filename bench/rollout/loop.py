@@ -31,18 +31,25 @@ class Carry:
     losses: Tensor
     grads: Tensors
     step: int
+    buffers: Tensors = field(default_factory=dict)
+    """What evaluations of the loss change and no optimizer sees, `[seeds, settings, ...]`; empty for most tasks."""
 
 
 def start(problems: Problems, optimizer: Optimizer, settings: int = 1) -> Carry:
     """θ₀ for every seed × setting, `[seeds, settings, ...]`, with its loss and gradient."""
     params = {name: _fan_out(value, settings) for name, value in problems.start.items()}
-    return evaluated(problems, params, optimizer.init(params), 0, optimizer)
+    return evaluated(problems, params, optimizer.init(params), first_buffers(problems, settings), 0, optimizer)
+
+
+def first_buffers(problems: Problems, settings: int = 1) -> Tensors:
+    """The buffers before any evaluation, for every seed × setting."""
+    return {name: _fan_out(value, settings) for name, value in problems.buffers.items()}
 
 
 def advance(problems: Problems, optimizer: Optimizer, carry: Carry) -> Carry:
     """One step: update with the gradient at θ_t, then evaluate loss and gradient at θ_{t+1} on the next minibatch."""
     params, state = updated(optimizer, carry)
-    return evaluated(problems, params, state, carry.step + 1, optimizer)
+    return evaluated(problems, params, state, carry.buffers, carry.step + 1, optimizer)
 
 
 def updated(optimizer: Optimizer, carry: Carry) -> tuple[Tensors, State]:
@@ -67,10 +74,11 @@ def checked_advance(problems: Problems, optimizer: Optimizer, carry: Carry) -> C
     if carry.step < 2:  # θ₁ is an update: one that is kept comes back on the second step
         require_own("update", updates, [*carry.params.values(), *tensors_of(state)])
     params = {name: _sum(value, updates[name]) for name, value in carry.params.items()}
-    inputs = Unchanged({"params": params}, thorough=first)
-    following = evaluated(problems, params, state, carry.step + 1, optimizer)
+    inputs = Unchanged({"params": params, "buffers": carry.buffers}, thorough=first)
+    following = evaluated(problems, params, state, carry.buffers, carry.step + 1, optimizer)
     inputs.check("loss_and_grad")
     require_evaluation(following)
+    require_like("loss_and_buffers", following.buffers, carry.buffers)
     return following
 
 
@@ -93,16 +101,21 @@ def require_evaluation(carry: Carry) -> None:
 
 
 def evaluated(
-    problems: Problems, params: Tensors, state: State, step: int, optimizer: Optimizer | None = None
+    problems: Problems,
+    params: Tensors,
+    state: State,
+    buffers: Tensors,
+    step: int,
+    optimizer: Optimizer | None = None,
 ) -> Carry:
-    """The second half of a step: loss and gradient at θ on the next minibatch.
+    """The second half of a step: loss and gradient at θ on the next minibatch, and the buffers after it.
 
     Given the optimizer, it observes the loss, which is then that at its `evaluation_point`. The record pays for that
     evaluation; the clock does not.
     """
     point = None if optimizer is None else optimizer.evaluation_point(params, state)
-    losses, grads = problems.loss_and_grad(params) if point is None else problems.loss_and_grad(params, point)
-    carry = Carry(params, state, losses, grads, step)
+    losses, grads, buffers = problems.loss_grad_and_buffers(params, buffers, point)
+    carry = Carry(params, state, losses, grads, step, buffers)
     return carry if optimizer is None else observe(problems, optimizer, carry)
 
 
@@ -194,7 +207,7 @@ def _rollout(
     losses = carry.losses.new_empty(*carry.losses.shape, task.horizon + 1)
     losses[..., 0] = carry.losses
     pictures = _pictures(task, optimizer, carry, snapshots)
-    program = _program(task, optimizer, carry) if compile else None
+    program = _program(task, optimizer, carry) if compile and not carry.buffers else None
     stops = {*(task.snapshot_steps if snapshots else ()), task.horizon}
     while carry.step < task.horizon:
         if program is None or min(stop for stop in stops if stop > carry.step) < carry.step + program.steps:
@@ -207,7 +220,7 @@ def _rollout(
         if on_step is not None:
             on_step()
     trajectories, diverged_at = mark_divergence(losses)
-    heldout = task.evaluate(evaluation_point(optimizer, carry)) if evaluate else {}
+    heldout = task.evaluate_with_buffers(evaluation_point(optimizer, carry), carry.buffers) if evaluate else {}
     return Trajectories(
         losses=trajectories.cpu(),
         diverged_at=diverged_at.cpu(),

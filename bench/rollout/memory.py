@@ -14,6 +14,7 @@ from l2obench.optimizers.base import Optimizer, tensors_bytes
 from l2obench.tasks.base import Task
 
 COPIES = 8  # of the parameters: θ_t, θ_{t+1}, gradient, update, and room for what makes them
+BUFFER_COPIES = 3  # before and after an evaluation, and one under way
 SHARE = 0.5  # of the memory that is free, where no budget is stated
 GIB = 2**30
 
@@ -33,15 +34,20 @@ def seed_bytes(task: Task, optimizer: Optimizer, settings: int) -> float:
     """What one seed takes: its data, draws and minibatch, and for each setting parameters, activations and state."""
     random = generator(0)
     problem = task.sample(random)
-    draws = task.draw(random, DRAW_STEPS)
-    step = {name: draw[:1] for name, draw in draws.items()}
-    minibatch = task.minibatch({name: value.unsqueeze(0) for name, value in problem.data.items()}, step)
+    draws: dict[str, Tensor] = {}
+    if (stream := task.stream(random)) is not None:
+        minibatch = next(stream)
+    else:
+        draws = task.draw(random, DRAW_STEPS)
+        step = {name: draw[:1] for name, draw in draws.items()}
+        minibatch = task.minibatch({name: value.unsqueeze(0) for name, value in problem.data.items()}, step)
     params: dict[str, Tensor] = {  # all settings, since a stacked optimizer fits no other number of them
         name: value.expand(1, settings, *value.shape) for name, value in problem.params.items()
     }
     state = optimizer.state_bytes(optimizer.init(params))
     shared = tensors_bytes(problem.data) + tensors_bytes(draws) + 2 * tensors_bytes(minibatch)
-    return shared + COPIES * tensors_bytes(params) + settings * task.activation_bytes() + state
+    own = task.activation_bytes() + BUFFER_COPIES * tensors_bytes(problem.buffers)
+    return shared + COPIES * tensors_bytes(params) + settings * own + state
 
 
 def default_budget(device: str) -> float:

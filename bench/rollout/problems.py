@@ -7,12 +7,12 @@ replicas beside it nor the horizon change what it sees.
 import copy
 import itertools
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Self
 
 import torch
 from torch import Tensor
 
+from l2obench.bench.failures import ContractBroken
 from l2obench.bench.rollout.seeds import DRAW_STEPS, generator
 from l2obench.tasks.base import Task, Tensors
 
@@ -29,9 +29,10 @@ class Problems:
         self._generators = [generator(seed) for seed in seeds]
         problems = [task.sample(random) for random in self._generators]
         self.start = self._stack([problem.params for problem in problems])
+        self.buffers = self._stack([problem.buffers for problem in problems])
         self._data = self._stack([problem.data for problem in problems])
         self._upcoming = self._batches()
-        self._loss_and_grad = task.loss_and_grad
+        self._evaluation = task.loss_grad_and_buffers
 
     def minibatch(self) -> Tensors:
         """The next step's minibatch, `[seeds, ...]` each."""
@@ -45,40 +46,63 @@ class Problems:
             return {name: value.expand(steps, *value.shape) for name, value in first.items()}
         return {name: torch.stack([batch[name] for batch in batches]) for name in first}
 
-    def loss_and_grad(self, params: Tensors, losses_at: Tensors | None = None) -> tuple[Tensor, Tensors]:
-        """Losses `[seeds, settings]` and gradients like `params` on the next minibatch.
+    def loss_grad_and_buffers(
+        self, params: Tensors, buffers: Tensors, losses_at: Tensors | None = None
+    ) -> tuple[Tensor, Tensors, Tensors]:
+        """Losses `[seeds, settings]`, gradients like `params`, and buffers after the next minibatch.
 
-        With `losses_at`, the losses are those at that point, on the same minibatch.
+        With `losses_at`, losses and buffers are those at that point, on the same minibatch: whoever evaluates a model
+        there needs the statistics of batch norm from there (Defazio et al. 2024, *The road less scheduled*).
         """
         minibatch = self.minibatch()
-        losses, grads = self._loss_and_grad(params, minibatch)
+        losses, grads, following = self._evaluation(params, buffers, minibatch)
         if losses_at is not None:
-            losses, _ = self._loss_and_grad(losses_at, minibatch)
-        return losses, grads
+            losses, _, following = self._evaluation(losses_at, buffers, minibatch)
+        return losses, grads, following
 
     def differentiable(self) -> Self:
-        """These functions and their stream of minibatches, with a gradient that autograd can pass through.
-
-        It is that of `torch.func`: one written by hand for speed may work in place.
-        """
+        """These functions and their stream of minibatches, with a gradient that autograd can pass through."""
         same = copy.copy(self)
-        same._loss_and_grad = partial(Task.loss_and_grad, self.task)
+        same._evaluation = self.task.differentiable_loss_grad_and_buffers
         return same
 
     def _minibatch(self, draw: Tensors) -> Tensors:
         batch = self.task.minibatch(self._data, draw)
         return {name: tensor.to(self.dtype) if tensor.is_floating_point() else tensor for name, tensor in batch.items()}
 
+    def _streamed(self, streams: list[Iterator[Tensors]]) -> Iterator[Tensors]:
+        """The next minibatch of every stream, without end, with the data of every function."""
+        while True:
+            yield {**self._data, **self._stack([next(stream) for stream in streams])}
+
     def _batches(self) -> Iterator[Tensors]:
         """Minibatches without end; where nothing is drawn, one for all steps."""
+        streams = [stream for random in self._generators if (stream := self.task.stream(random)) is not None]
+        if streams:
+            yield from self._streamed(streams)
         while draws := self._stack([self.task.draw(random, DRAW_STEPS) for random in self._generators]):
             for step in range(DRAW_STEPS):
                 yield self._minibatch({name: draw[:, step] for name, draw in draws.items()})
         yield from itertools.repeat(self._minibatch({}))
 
     def _stack(self, items: list[Tensors]) -> Tensors:
-        stacked = {name: torch.stack([item[name] for item in items]) for name in items[0]}
+        stacked = {name: _stack_of_seeds(name, [item[name] for item in items]) for name in items[0]}
         return {
             name: tensor.to(self.device, self.dtype if tensor.is_floating_point() else None)
             for name, tensor in stacked.items()
         }
+
+
+def _stack_of_seeds(name: str, tensors: list[Tensor]) -> Tensor:
+    """The tensors of all seeds, `[seeds, ...]`.
+
+    Raises:
+        ContractBroken: their shapes differ, as those of minibatches do that are padded to their longest example.
+    """
+    shapes = {tuple(tensor.shape) for tensor in tensors}
+    if len(shapes) > 1:
+        listed = " and ".join(map(str, sorted(shapes)[:2]))
+        raise ContractBroken(
+            f"{name!r} must have one shape for all seeds, got {listed}. Try: pad every minibatch to one length"
+        )
+    return torch.stack(tensors)

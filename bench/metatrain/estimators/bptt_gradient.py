@@ -78,7 +78,7 @@ def truncated_bptt(
             else:
                 updates = {name: unrolled[name].update(grad) for name, grad in carry.grads.items()}
                 params = {name: value + updates[name] for name, value in carry.params.items()}
-                carry = evaluated(problems, params, carry.state, carry.step + 1)
+                carry = evaluated(problems, params, carry.state, carry.buffers, carry.step + 1)
             tape.record(carry)
             losses.append(carry.losses)
     if unrolled is not None:

@@ -64,7 +64,7 @@ class Imitation(Estimator):
             targets.append(tape.targets({name: slope / len(weights) for name, slope in slopes.items()}))
             applied = updates if learner_leads else wanted
             params = {name: value + applied[name] for name, value in carry.params.items()}
-            carry = evaluated(problems, params, state, carry.step + 1, rule)
+            carry = evaluated(problems, params, state, carry.buffers, carry.step + 1, rule)
             teacher = self.teacher.observe(teacher, carry.losses, problems.task.horizon)
             tape.record(carry)
             met.append(carry.losses)

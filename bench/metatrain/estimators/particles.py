@@ -50,13 +50,14 @@ def spread(carry: Carry, particles: int) -> Carry:
 
     state = {str(k): copied(carry.state) for k in range(particles)}
     losses = carry.losses.repeat_interleave(particles, dim=1)
-    return Carry(each(carry.params), state, losses, each(carry.grads), carry.step)
+    return Carry(each(carry.params), state, losses, each(carry.grads), carry.step, each(carry.buffers))
 
 
 def alone(carry: Carry, particle: int) -> Carry:
     """One of the particles, as an ordinary rollout with one setting."""
     state = carry.state[str(particle)]
-    return Carry(_of(carry.params, particle), state, _losses(carry, particle), _of(carry.grads, particle), carry.step)
+    params, grads, buffers = (_of(values, particle) for values in (carry.params, carry.grads, carry.buffers))
+    return Carry(params, state, _losses(carry, particle), grads, carry.step, buffers)
 
 
 def roll(problems: Problems, rules: Sequence[LearnedOptimizer], carry: Carry, steps: int) -> tuple[Carry, Tensor]:
@@ -68,7 +69,7 @@ def roll(problems: Problems, rules: Sequence[LearnedOptimizer], carry: Carry, st
             updates, state[str(k)] = rule.update(_of(carry.grads, k), carry.state[str(k)], _of(carry.params, k))
             moves.append(updates)
         params = {name: value + torch.cat([move[name] for move in moves], 1) for name, value in carry.params.items()}
-        carry = _told(problems, rules, evaluated(problems, params, state, carry.step + 1))
+        carry = _told(problems, rules, evaluated(problems, params, state, carry.buffers, carry.step + 1))
         losses.append(carry.losses)
     return carry, torch.stack(losses, dim=-1)
 

@@ -61,4 +61,5 @@ def _detached(carry: Carry) -> Carry:
         carry.losses.detach(),
         without_graph(carry.grads),
         carry.step,
+        without_graph(carry.buffers),
     )

@@ -94,7 +94,7 @@ def test_the_gradient_is_autograds_through_the_rules_own_steps(
             total = total + distance.mean() / (steps * len(wanted))
         applied = updates if learner_leads else wanted
         params = {name: value + applied[name].detach() for name, value in params.items()}
-        _, grads = problems.loss_and_grad(params)
+        _, grads, _ = problems.loss_grad_and_buffers(params, {})
     expected = dict(zip(phi, torch.autograd.grad(total, list(phi.values())), strict=True))
 
     estimator = Imitation(teacher=teacher, coordinates=coordinates)
@@ -113,7 +113,7 @@ def test_both_lead_now_and_then_and_the_teacher_sees_the_gradients_met() -> None
         walk, losses, _ = lesson(Imitation(teacher=teacher), seed)
         params = torch.ones(3, 1, 1, dtype=DOUBLE)
         problems = Problems(Bowl(), [1, 2, 3], dtype=DOUBLE)
-        _, grads = problems.loss_and_grad({"theta": params})
+        _, grads, _ = problems.loss_grad_and_buffers({"theta": params}, {})
         by: dict[str, list[Tensor]] = {"teacher": [], "learner": []}
         for who, met in by.items():
             theta, grad, state = {"theta": params}, grads, teacher.init({"theta": params})
@@ -121,7 +121,7 @@ def test_both_lead_now_and_then_and_the_teacher_sees_the_gradients_met() -> None
                 wanted, state = teacher.update(grad, state, theta)
                 step = wanted["theta"] if who == "teacher" else -math.exp(LOG_RATE) * grad["theta"]
                 theta = {"theta": theta["theta"] + step}
-                loss, grad = problems.loss_and_grad(theta)
+                loss, grad, _ = problems.loss_grad_and_buffers(theta, {})
                 met.append(loss)
         who = min(by, key=lambda name: float((torch.stack(by[name], -1) - losses).abs().max()))
         torch.testing.assert_close(torch.stack(by[who], -1), losses)

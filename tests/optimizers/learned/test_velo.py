@@ -123,7 +123,7 @@ def test_the_engine_tells_it_every_loss_and_the_horizon() -> None:
     with torch.no_grad():
         state = rule.init(params)
         for step in range(6):
-            losses, grads = problems.loss_and_grad(params)
+            losses, grads, _ = problems.loss_grad_and_buffers(params, {})
             torch.testing.assert_close(losses, found.losses[..., step])
             updates, state = rule.update(grads, rule.observe(state, losses, 6), params)
             params = {name: value + updates[name] for name, value in params.items()}

@@ -1,0 +1,99 @@
+"""Whether replicas of a module run together: tried once, on two replicas of one step, then decided by a stated rule."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from l2obench.tasks.base import Tensors
+from l2obench.tasks.modules.batches import BadModule
+
+FEW = 8
+"""Replicas below which `torch.vmap` costs more than it saves: it takes as long as ten plain steps of a small model."""
+LARGE = 1e8
+"""Operations of one replica's gradient above which a processor is busy with one, and one after the other is faster."""
+LARGE_ON_GPU = 1e10
+"""The same on a GPU, which one replica fills much later."""
+RELATIVE, ABSOLUTE = 1e-3, 1e-4  # rounding of sums in another order
+
+Found = tuple[Tensor, Tensors, Tensors]
+"""Losses, gradients, buffers."""
+Evaluation = Callable[[Tensors, Tensors, Tensors], Found]
+
+
+@dataclass(frozen=True)
+class Batching:
+    """What a try says."""
+
+    refused: str | None
+    """Why replicas can't run together; None: they can."""
+    flops: int
+    """Multiplications and additions of one replica's loss and gradient."""
+    saved_bytes: int
+    """What one replica's graph keeps for the backward pass."""
+
+    def together(self, replicas: int, device: str) -> bool:
+        """Whether so many replicas run together: where they can, are not few, and none is large."""
+        large = LARGE_ON_GPU if device == "cuda" else LARGE
+        return self.refused is None and replicas >= FEW and self.flops <= large
+
+
+def try_batching(
+    one_by_one: Evaluation, together: Evaluation, params: Tensors, buffers: Tensors, batch: Tensors
+) -> Batching:
+    """Evaluate two replicas both ways, and compare.
+
+    Args:
+        one_by_one: what both ways are held against.
+        together: by `torch.vmap`.
+        params: `[1, 2, ...]`.
+        buffers: likewise.
+        batch: `[1, ...]`.
+    """
+    one = {name: value[:, :1].clone() for name, value in params.items()}
+    own = {name: value[:, :1].clone() for name, value in buffers.items()}
+    counter = FlopCounterMode(display=False)
+    saved: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with counter, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        one_by_one(one, own, batch)
+    before = {name: value.clone() for name, value in params.items()}
+    expected = one_by_one(params, buffers, batch)
+    for name, value in before.items():
+        if not torch.equal(value, params[name]):
+            raise BadModule(
+                f"the model must not write into its parameters, got a new {name!r} after an evaluation. "
+                "Try: compute the constrained value in forward"
+            )
+    refused = _refusal(lambda: together(params, buffers, batch), expected)
+    return Batching(refused, counter.get_total_flops(), sum(saved.values()))
+
+
+def _refusal(evaluate: Callable[[], Found], expected: Found) -> str | None:
+    # An operation without a batching rule runs replica by replica inside; on small models the rest still pays.
+    warnings.filterwarnings("ignore", message="There is a performance drop", category=UserWarning)
+    try:
+        losses, grads, buffers = evaluate()
+    except Exception as error:  # of a stranger's module, and of torch about it
+        first = (str(error).strip().splitlines() or [""])[0]
+        return f"torch.vmap cannot run the model ({type(error).__name__}: {first[:200]})"
+    found = {"the loss": losses, **grads, **buffers}
+    wanted = {"the loss": expected[0], **expected[1], **expected[2]}
+    for name, value in wanted.items():
+        if not _close(found[name], value):
+            return f"torch.vmap gives another value of {name}"
+    return None
+
+
+def _close(found: Tensor, wanted: Tensor) -> bool:
+    if found.shape != wanted.shape or not wanted.is_floating_point():
+        return found.shape == wanted.shape and bool((found == wanted).all())
+    gap, size = (found - wanted).abs(), wanted.abs()
+    return not bool((gap > RELATIVE * size + ABSOLUTE * (1 + size.max())).any()) if wanted.numel() else True

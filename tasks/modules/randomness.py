@@ -1,0 +1,175 @@
+"""Randomness that belongs to a seed: global generators set and put back, and masks that every path draws alike."""
+
+import contextlib
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+LARGEST_SEED = 2**63 - 1
+LARGEST_NUMPY_SEED = 2**32
+
+
+class OwnRandomness:
+    """The state of Python's, NumPy's and PyTorch's global generators that belongs to one seed.
+
+    Inside `active`, code that draws from the global generators draws from these; outside, they are as they were.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._state: tuple[Any, ...] | None = None
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[None]:
+        """Draw from this seed's state until the block ends."""
+        outside = _states()
+        try:
+            if self._state is None:
+                seed_everything(self._seed)
+            else:
+                _restore(self._state)
+            yield
+            self._state = _states()
+        finally:
+            _restore(outside)
+
+
+@contextlib.contextmanager
+def preserved(beyond_torch: bool = True) -> Iterator[None]:
+    """Put the global generators back where they were when the block ends."""
+    outside = _states() if beyond_torch else (None, None, torch.default_generator.get_state())
+    try:
+        yield
+    finally:
+        _restore(outside)
+
+
+def seed_everything(seed: int, beyond_torch: bool = True) -> None:
+    """Set the global generators of PyTorch, on every device that is in use, and those of Python and NumPy.
+
+    The latter two take longer than a step of a small model; a model that does not draw from them is spared that.
+    """
+    if beyond_torch:
+        random.seed(seed)
+        np.random.seed(seed % LARGEST_NUMPY_SEED)  # noqa: NPY002 (what a user's model draws from)
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(seed)
+
+
+def drawn_beyond_torch(seed: int) -> bool:
+    """Whether Python's or NumPy's generator was drawn from since `seed_everything(seed)`."""
+    python = random.Random(seed).getstate() != random.getstate()
+    numbers = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+    fresh = np.random.RandomState(seed % LARGEST_NUMPY_SEED).get_state(legacy=False)["state"]
+    return python or numbers["pos"] != fresh["pos"] or not np.array_equal(numbers["key"], fresh["key"])
+
+
+def next_seed(generator: torch.Generator) -> int:
+    """A seed drawn from a generator."""
+    return int(torch.randint(LARGEST_SEED, (), generator=generator))
+
+
+class DropoutBySeed(TorchFunctionMode):
+    """Inside it, the masks of dropout come from `seed` and from how many were drawn before.
+
+    PyTorch would draw them from the global generator, which `torch.vmap` can't give to each replica: one after another
+    and together, replicas would meet other masks.
+
+    Args:
+        seed: an int64 tensor with one element a replica; under `torch.vmap` each has its own.
+    """
+
+    def __init__(self, seed: Tensor) -> None:
+        super().__init__()
+        self._seed = seed
+        self.drawn = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        dropout = DROPOUTS.get(func)
+        if dropout is None:
+            return func(*args, **(kwargs or {}))
+        return dropout(self, *args, **(kwargs or {}))
+
+    def keep(self, shape: list[int], share: float, like: Tensor) -> Tensor:
+        """1 with probability `share`, else 0, of a shape."""
+        self.drawn += 1
+        kept: Tensor = _Keep.apply(self._seed + self.drawn, shape, share, like.dtype, like.device)
+        return kept
+
+
+class _Keep(torch.autograd.Function):
+    """A Bernoulli tensor from a seed; under `torch.vmap` one for each seed, and one for all where they share it."""
+
+    @staticmethod
+    def forward(seed: Tensor, shape: list[int], share: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+        generator = torch.Generator().manual_seed(int(seed) % LARGEST_SEED)  # on the CPU: the same on every device
+        return torch.empty(shape, dtype=dtype).bernoulli_(share, generator=generator).to(device)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        return None, None, None, None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, seed: Tensor, *about: Any) -> Any:
+        each = [_Keep.apply(one, *about) for one in seed.unbind(in_dims[0])]
+        return torch.stack(each), 0
+
+
+def _dropout(
+    mode: DropoutBySeed, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """Elements."""
+    if not training or p == 0.0:
+        return input
+    return _scaled(mode, input, list(input.shape), p, inplace)
+
+
+def _channel_dropout(dimensions: int) -> Callable[..., Tensor]:
+    """Whole channels; the one before the last `dimensions`."""
+
+    def dropout(
+        mode: DropoutBySeed, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+    ) -> Tensor:
+        if not training or p == 0.0:
+            return input
+        channels = input.ndim - dimensions
+        return _scaled(mode, input, [*input.shape[:channels], *[1] * dimensions], p, inplace)
+
+    return dropout
+
+
+def _scaled(mode: DropoutBySeed, input: Tensor, shape: list[int], p: float, inplace: bool) -> Tensor:
+    factor = mode.keep(shape, 1 - p, input)
+    factor = factor / (1 - p) if p < 1 else factor
+    return input.mul_(factor) if inplace else input * factor
+
+
+DROPOUTS: dict[Any, Callable[..., Tensor]] = {
+    functional.dropout: _dropout,
+    functional.dropout1d: _channel_dropout(1),
+    functional.dropout2d: _channel_dropout(2),
+    functional.dropout3d: _channel_dropout(3),
+}
+"""Other randomness of a model (a `torch.rand` in `forward`) stays with the global generator, replica by replica."""
+
+
+def _states() -> tuple[Any, ...]:
+    return random.getstate(), np.random.get_state(), torch.default_generator.get_state()  # noqa: NPY002
+
+
+def _restore(states: tuple[Any, ...]) -> None:
+    if states[0] is not None:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+    torch.default_generator.set_state(states[2])

@@ -1,0 +1,226 @@
+"""What is made once for all tasks of one class and parameters: data, a module for each device, and how replicas run."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.func import grad_and_value
+
+from l2obench.tasks.base import Problem, Tensors
+from l2obench.tasks.modules.batches import BadModule, Structure, examples
+from l2obench.tasks.modules.batching import Batching, try_batching
+from l2obench.tasks.modules.randomness import OwnRandomness
+from l2obench.tasks.modules.replicas import Replicas
+from l2obench.tasks.modules.sources import Columns, Source, Stream, make_source
+
+KEPT = 8  # workshops; each holds data
+
+_workshops: dict[tuple[type, str], "Workshop"] = {}
+
+
+class Described(Protocol):
+    """What a `ModuleTask` gives."""
+
+    batch: int
+    model_fields_set: set[str]
+
+    def make_model(self) -> nn.Module: ...
+    def training_data(self) -> Any: ...
+    def minibatches(self, generator: torch.Generator) -> Any: ...
+    def batch_loss(self, model: Any, batch: Any) -> Tensor: ...
+    def heldout_data(self) -> Any: ...
+    def heldout_metrics(self, model: Any, batch: Any) -> dict[str, Any]: ...
+
+
+class Workshop:
+    """Everything that a `ModuleTask` needs more than once.
+
+    Args:
+        task: gives model, data and loss.
+        own_minibatches: whether it gives minibatches by a function of its own.
+
+    Raises:
+        BadModule: the data are none.
+    """
+
+    def __init__(self, task: Described, own_minibatches: bool) -> None:
+        self._task = task
+        self._name = type(task).__name__
+        with OwnRandomness(0).active():  # a random split is the same in every process
+            self.training = self._training_source(own_minibatches)
+            heldout = task.heldout_data()
+        what = f"{self._name}.heldout_data"
+        self.heldout = None if heldout is None else make_source(heldout, what, task.batch, batch_given=False)
+        self._replicas: dict[tuple[torch.device, torch.dtype], Replicas] = {}
+        self._batching: Batching | None = None
+
+    def _training_source(self, own_minibatches: bool) -> Source:
+        task, given = self._task, "batch" in self._task.model_fields_set
+        if own_minibatches:
+            if given:
+                raise BadModule(f"{self._name}.minibatches has a batch size of its own, got batch={task.batch} as well")
+            return Stream(task.minibatches, f"{self._name}.minibatches")
+        return make_source(task.training_data(), f"{self._name}.training_data", task.batch, given)
+
+    def start(self, seed: int) -> Problem:
+        """The model as a seed initialises it."""
+        with OwnRandomness(seed).active():
+            replicas = Replicas(self._model(), self._task.batch_loss)
+        params = {name: value.detach().clone() for name, value in replicas.params.items()}
+        if not params:
+            raise BadModule(f"{self._name}.make_model must give a model with parameters to train, got none")
+        for name, value in params.items():
+            if value.dtype != torch.float32 or value.device.type != "cpu":
+                raise BadModule(
+                    f"{self._name}.make_model must give float32 parameters on the CPU, got {name!r} as {value.dtype} "
+                    f"on {value.device}. Try: .float().cpu()"
+                )
+        return Problem(params, buffers={name: value.detach().clone() for name, value in replicas.buffers.items()})
+
+    def _model(self) -> nn.Module:
+        model = self._task.make_model()
+        if not isinstance(model, nn.Module):
+            raise BadModule(
+                f"{self._name}.make_model must return an nn.Module, got {type(model).__name__}. "
+                "Try: return nn.Linear(2, 1)"
+            )
+        if any(isinstance(value, nn.parameter.UninitializedParameter) for value in model.parameters()):
+            raise BadModule(
+                f"{self._name}.make_model must not return lazy layers. Try: call the model once on an input"
+            )
+        return model
+
+    def loss_and_buffers(self, params: Tensors, buffers: Tensors, batch: Tensors) -> tuple[Tensor, Tensors]:
+        """Loss and buffers of ONE replica, pure."""
+        return self._replicas_like(params).loss_and_buffers(params, buffers, batch, self._structure())
+
+    def one_by_one(self, params: Tensors, buffers: Tensors, batch: Tensors) -> tuple[Tensor, Tensors, Tensors]:
+        """Losses, gradients and buffers of all replicas, one after the other."""
+        return self._replicas_like(params).one_by_one(params, buffers, batch, self._structure())
+
+    def differentiable_one_by_one(
+        self, params: Tensors, buffers: Tensors, batch: Tensors
+    ) -> tuple[Tensor, Tensors, Tensors]:
+        """The same with a graph of the gradients."""
+        return self._replicas_like(params).differentiable_one_by_one(params, buffers, batch, self._structure())
+
+    def buffers_like(self, params: Tensors) -> Tensors:
+        """The buffers of a new model for every replica of `params`."""
+        shape = next(iter(params.values())).shape[:2]
+        own = self._replicas_like(params).buffers
+        return {name: value.detach().expand(*shape, *value.shape).clone() for name, value in own.items()}
+
+    def batching(self) -> Batching:
+        """Whether replicas can run together: tried once, on one step of two replicas."""
+        if self._batching is None:
+            random = torch.Generator().manual_seed(0)
+            problem = self.start(0)
+            if (stream := self.training.stream(random)) is not None:
+                batch = {name: value.unsqueeze(0) for name, value in next(stream).items()}
+            else:
+                assert isinstance(self.training, Columns)
+                rows = self.training.draw(random, 1)["index"]
+                batch = {**self.training.gathered(rows), "noise": torch.zeros(1, dtype=torch.int64)}
+            batch = {name: value.float() if value.is_floating_point() else value for name, value in batch.items()}
+            params, buffers = (
+                {name: value.expand(1, 2, *value.shape).clone() for name, value in tensors.items()}
+                for tensors in (problem.params, problem.buffers)
+            )
+            with torch.no_grad():
+                self._batching = try_batching(self.one_by_one, self._together, params, buffers, batch)
+        return self._batching
+
+    def _together(self, params: Tensors, buffers: Tensors, batch: Tensors) -> tuple[Tensor, Tensors, Tensors]:
+        per_replica = grad_and_value(self.loss_and_buffers, has_aux=True)
+        per_setting = torch.vmap(per_replica, in_dims=(0, 0, None))
+        grads, (losses, after) = torch.vmap(per_setting)(params, buffers, batch)
+        return losses, grads, after
+
+    def evaluate(self, params: Tensors, buffers: Tensors) -> Tensors:
+        """The mean over held-out examples of every metric, `[seeds, settings]` each."""
+        if self.heldout is None:
+            return {}
+        first = next(iter(params.values()))
+        replicas, shape = self._replicas_like(params), first.shape[:2]
+        totals: dict[str, list[float]] = {}
+        count = 0
+        for tensors in self.heldout.once():
+            here = {
+                name: value.to(first.device, first.dtype if value.is_floating_point() else None)
+                for name, value in tensors.items()
+            }
+            assert self.heldout.structure is not None
+            found: list[dict[str, float]] = []
+            measure: Callable[[nn.Module], None] = partial(self._measure, self.heldout.structure.nested(here), found)
+            replicas.metrics(params, buffers, measure)
+            weight = examples(tensors)
+            count += weight
+            for name in found[0]:
+                sums = totals.setdefault(name, [0.0] * len(found))
+                totals[name] = [total + weight * one[name] for total, one in zip(sums, found, strict=True)]
+        if not count:
+            raise BadModule(f"{self._name}.heldout_data must hold examples, got none")
+        return {
+            name: torch.tensor(sums, dtype=torch.float64).div(count).view(shape).to(first.device, first.dtype)
+            for name, sums in totals.items()
+        }
+
+    def _measure(self, batch: Any, found: list[dict[str, float]], model: nn.Module) -> None:
+        metrics = self._task.heldout_metrics(model, batch)
+        if not isinstance(metrics, dict) or not metrics or not all(isinstance(name, str) for name in metrics):
+            raise BadModule(
+                f"{self._name}.heldout_metrics must return numbers by name, got {type(metrics).__name__}. "
+                'Try: return {"loss": self.batch_loss(model, batch)}'
+            )
+        if found and found[0].keys() != metrics.keys():
+            raise BadModule(
+                f"{self._name}.heldout_metrics must give the same names every time, got {', '.join(metrics)}"
+            )
+        found.append({name: self._number(name, value) for name, value in metrics.items()})
+
+    def _number(self, name: str, value: Any) -> float:
+        if isinstance(value, Tensor) and value.ndim:
+            raise BadModule(
+                f"{self._name}.heldout_metrics must give scalars, got {name!r} with shape {tuple(value.shape)}. "
+                "Try: .mean()"
+            )
+        try:
+            return float(value)
+        except (TypeError, ValueError) as error:
+            raise BadModule(
+                f"{self._name}.heldout_metrics must give numbers, got {name!r} as {type(value).__name__}"
+            ) from error
+
+    def facts(self) -> dict[str, Any]:
+        """What is known of the data, for the manifest."""
+        known = {"training data": self.training.facts()}
+        if self.heldout is not None:
+            known["held-out data"] = self.heldout.facts()
+        return {f"{self._name}, {what}": facts for what, facts in known.items() if facts}
+
+    def _structure(self) -> Structure:
+        assert self.training.structure is not None  # a minibatch was drawn before
+        return self.training.structure
+
+    def _replicas_like(self, params: Tensors) -> Replicas:
+        """The module whose tensors are of these parameters' device and kind of number."""
+        value = next(iter(params.values()))
+        key = value.device, value.dtype
+        if key not in self._replicas:
+            with OwnRandomness(0).active():
+                model = self._model()
+            self._replicas[key] = Replicas(model.to(value.device, value.dtype), self._task.batch_loss)
+        return self._replicas[key]
+
+
+def workshop(task: Any, own_minibatches: bool) -> Workshop:
+    """The workshop of a task; tasks that differ in nothing but the horizon share one."""
+    values = sorted((name, repr(getattr(task, name))) for name in type(task).model_fields if name != "horizon")
+    key = type(task), repr((values, "batch" in task.model_fields_set))
+    if key not in _workshops:
+        while len(_workshops) >= KEPT:
+            del _workshops[next(iter(_workshops))]
+        _workshops[key] = Workshop(task, own_minibatches)
+    return _workshops[key]
