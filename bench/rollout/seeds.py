@@ -65,7 +65,7 @@ def derive_seed(purpose: Purpose, family: str, index: int) -> int:
         return _list(family).seed(purpose, index)
     if purpose == "meta-randomness":
         bits = _hash(f"{purpose}/{family}/{index}") % 2**_REGION_BITS
-        return _REGIONS[purpose] << _REGION_BITS | bits
+        return int(_REGIONS[purpose] << _REGION_BITS | bits)
     stream, place = divmod(index, STREAM)
     return _in_region(purpose, family, stream, place)
 
@@ -82,7 +82,7 @@ def _in_region(purpose: Purpose, family: str, stream: int, place: int) -> int:
     listed seeds. Places are distinct, so their images are.
     """
     key = hashlib.sha256(f"l2obench/{purpose}/{family}/{stream}".encode()).digest()
-    first = _REGIONS[purpose] << _REGION_BITS
+    first: int = _REGIONS[purpose] << _REGION_BITS
     taken = _taken(family)
     seed = first | permuted(place, key)
     spare = STREAM + int(np.searchsorted(taken, seed))
