@@ -100,7 +100,7 @@ def permuted(value: int, key: bytes) -> int:
     for turn in range(_ROUNDS):
         digest = hashlib.blake2b(bytes([turn]) + right.to_bytes(2, "big"), key=key, digest_size=2).digest()
         left, right = right, left ^ (int.from_bytes(digest, "big") & (2**_HALF_BITS - 1))
-    return left << _HALF_BITS | right
+    return int(left << _HALF_BITS | right)
 
 
 class _List:
