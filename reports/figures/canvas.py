@@ -8,7 +8,6 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import seaborn
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
@@ -38,6 +37,8 @@ FORMATS = tuple(SAVED_WITH)
 @contextmanager
 def theme() -> Iterator[None]:
     """The settings under which figures are made and saved; the reader's own are left alone."""
+    import seaborn  # takes a second, which a report without figures saves
+
     own: dict[Any, Any] = {
         "svg.hashsalt": "l2obench",
         "figure.constrained_layout.w_pad": 0.08,

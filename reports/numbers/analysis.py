@@ -9,9 +9,10 @@ import pandas as pd
 from l2obench.reports.numbers.curves import TaskPlots, task_plots
 from l2obench.reports.numbers.final_losses import final_losses
 from l2obench.reports.numbers.headline import headline
-from l2obench.reports.numbers.profiles import Profile, profiles
+from l2obench.reports.numbers.profiles import CostRatios, Profile, all_cost_ratios, profiles
 from l2obench.reports.numbers.step_times import step_times
 from l2obench.reports.numbers.time_to_target import time_to_target
+from l2obench.reports.numbers.tuning import tuning
 from l2obench.reports.reading import Results
 
 
@@ -52,6 +53,11 @@ class Analysis:
         return step_times(self.results.timing, self.cells)
 
     @cached_property
+    def tuning(self) -> pd.DataFrame:
+        """The learning rates that tuning chose."""
+        return tuning(self.results.tuning)
+
+    @cached_property
     def plots(self) -> list[TaskPlots]:
         """Learning curves, final losses and learning-rate landscapes of every task."""
         return task_plots(self.cells, self.results.tuning)
@@ -59,4 +65,9 @@ class Analysis:
     @cached_property
     def profiles(self) -> list[Profile]:
         """Performance profiles of every task and over all of them."""
-        return profiles(self.cells)
+        return profiles(self.cost_ratios)
+
+    @cached_property
+    def cost_ratios(self) -> list[CostRatios]:
+        """Costs of every optimizer on every seed, divided by tuned Adam's."""
+        return all_cost_ratios(self.cells)

@@ -35,14 +35,14 @@ def compare(rows: pd.DataFrame, other: pd.DataFrame) -> Comparison:
         rows: cells of one optimizer on one task, in one track.
         other: cells of the optimizer that it is compared with; the ratio divides by its mean.
     """
-    own, others = paired(rows, other)
-    losses, reference = counted_losses(own), counted_losses(others)
-    ratio, verdict = compare_losses(losses, reference)
+    mine, others = common_seeds(rows, other)
+    losses, reference = counted_losses(rows)[mine], counted_losses(other)[others]
+    ratio, verdict = _ratio_and_verdict(losses, reference)
     p_value = paired_test(losses, reference) if losses.size else np.nan
-    return Comparison(len(own), ratio, verdict, p_value, bool(losses.size) and np.array_equal(losses, reference))
+    return Comparison(len(mine), ratio, verdict, p_value, bool(losses.size) and np.array_equal(losses, reference))
 
 
-def compare_losses(losses: NDArray[np.float64], reference: NDArray[np.float64]) -> tuple[Interval, str]:
+def _ratio_and_verdict(losses: NDArray[np.float64], reference: NDArray[np.float64]) -> tuple[Interval, str]:
     """The ratio of two mean losses over the same seeds, and what its interval says.
 
     Args:
@@ -60,5 +60,11 @@ def compare_losses(losses: NDArray[np.float64], reference: NDArray[np.float64]) 
 
 def paired(rows: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows of the seeds that both have, in the same order."""
-    common = sorted({*rows["seed"]} & {*other["seed"]})
-    return rows.set_index("seed").loc[common].reset_index(), other.set_index("seed").loc[common].reset_index()
+    mine, others = common_seeds(rows, other)
+    return rows.iloc[mine].reset_index(drop=True), other.iloc[others].reset_index(drop=True)
+
+
+def common_seeds(rows: pd.DataFrame, other: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Positions of the seeds that both have, in each of the two, by rising seed."""
+    _, mine, others = np.intersect1d(rows["seed"].to_numpy(), other["seed"].to_numpy(), return_indices=True)
+    return mine, others

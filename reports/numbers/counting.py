@@ -57,8 +57,9 @@ def failed(rows: pd.DataFrame) -> int:
 
 def counted_losses(rows: pd.DataFrame) -> NDArray[np.float64]:
     """Final losses `[seeds]`; infinite for a seed that failed."""
-    losses = rows["final_loss"].astype(float).fillna(np.inf).where(rows["status"] == "ok", np.inf)
-    return np.asarray(losses, dtype=np.float64)
+    losses = rows["final_loss"].to_numpy(dtype=np.float64, na_value=np.nan)
+    counted = (rows["status"] == "ok").to_numpy() & ~np.isnan(losses)
+    return np.where(counted, losses, np.inf)
 
 
 def counted_heldout(rows: pd.DataFrame, column: str, worst: float) -> float:

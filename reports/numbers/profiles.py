@@ -3,6 +3,7 @@
 Solved means that the task's fixed target is reached. Cost is in steps, or in seconds at the pace of the timing pass.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from l2obench.bench.stats import Proportions, mean_over_tasks, performance_profile
-from l2obench.reports.numbers.counting import groups, table_of
+from l2obench.reports.numbers.counting import groups
 from l2obench.reports.numbers.reference import cost_ratios, main_tracks, reference, target_loss
 
 ALL_TASKS = "all tasks"
@@ -37,48 +38,76 @@ class Profile:
     seeds: int
 
 
-def profiles(cells: pd.DataFrame, taus: Floats = TAUS) -> list[Profile]:
-    """Profiles of every optimizer on every task where tuned Adam ran, then over all those tasks, in both measures.
+@dataclass(frozen=True)
+class CostRatios:
+    """Costs of one optimizer on a task, divided by tuned Adam's, `[seeds]`; infinite for a seed that is not solved."""
 
-    An optimizer's profile depends on its own rows, tuned Adam's and the stored target alone. Where the timing pass did
-    not run, there is none in seconds.
+    run: str | None
+    task: str
+    optimizer: str
+    measure: str
+    ratios: Floats
+
+
+def all_cost_ratios(cells: pd.DataFrame) -> list[CostRatios]:
+    """Cost ratios of every optimizer on every task where tuned Adam ran, in both measures.
+
+    They depend on the optimizer's own rows, tuned Adam's and the stored target alone. Where the timing pass did not
+    run, there are none in seconds.
 
     Args:
         cells: rows of one run or several.
-        taus: where to evaluate, `[taus]`.
     """
-    return [item for measure in MEASURES for item in _of_measure(cells, measure, taus)]
-
-
-def profile_table(cells: pd.DataFrame) -> pd.DataFrame:
-    """Profiles at a few τ: the share of seeds solved at a quarter, half, once, twice and four times Adam's cost."""
-    columns = ["task", "optimizer", "measure", "seeds", *map(_column, SHOWN), "solved"]
-    rows = [
-        {"run": item.run, "task": item.task, "optimizer": item.optimizer, "measure": item.measure, "seeds": item.seeds}
-        | dict(zip(map(_column, SHOWN), item.shares.estimate.tolist(), strict=True))
-        | {"solved": item.solved}
-        for item in profiles(cells, np.array(SHOWN))
-    ]
-    return table_of(cells, columns, rows)
-
-
-def _column(tau: float) -> str:
-    return f"within_{tau:g}×"
-
-
-def _of_measure(cells: pd.DataFrame, measure: str, taus: Floats) -> list[Profile]:
-    found: list[Profile] = []
+    found = []
     for key, task in groups(cells, "task"):
         adam = reference(task)
         if adam is None or not np.isfinite(target := target_loss(task).loss):
             continue
         for rows in main_tracks(task):
-            ratios = cost_ratios(rows, adam, target, measure)
-            if ratios.size and not np.isnan(ratios).any():
-                shares, solved = performance_profile(ratios, taus), float(np.isfinite(ratios).mean())
-                name = str(rows["optimizer"].iloc[0])
-                found.append(Profile(key.get("run"), key["task"], name, measure, taus, shares, solved, len(ratios)))
-    return found + _over_tasks(found, measure, taus)
+            by_measure = zip(MEASURES, cost_ratios(rows, adam, target), strict=True)
+            name = str(rows["optimizer"].iloc[0])
+            found += [
+                CostRatios(key.get("run"), key["task"], name, measure, ratios)
+                for measure, ratios in by_measure
+                if ratios.size and not np.isnan(ratios).any()
+            ]
+    return found
+
+
+def profiles(costs: Sequence[CostRatios], taus: Floats = TAUS) -> list[Profile]:
+    """Profiles of every optimizer on every task, then over all those tasks, in both measures.
+
+    Args:
+        costs: as `all_cost_ratios` gives them.
+        taus: where to evaluate, `[taus]`.
+    """
+    found = []
+    for measure in MEASURES:
+        here = [_profile(item, taus) for item in costs if item.measure == measure]
+        found += here + _over_tasks(here, measure, taus)
+    return found
+
+
+def profile_table(costs: Sequence[CostRatios]) -> pd.DataFrame:
+    """Profiles at a few τ: the share of seeds solved at a quarter, half, once, twice and four times Adam's cost."""
+    rows = [
+        ({} if item.run is None else {"run": item.run})
+        | {"task": item.task, "optimizer": item.optimizer, "measure": item.measure, "seeds": item.seeds}
+        | dict(zip(map(_column, SHOWN), item.shares.estimate.tolist(), strict=True))
+        | {"solved": item.solved}
+        for item in profiles(costs, np.array(SHOWN))
+    ]
+    columns = ["task", "optimizer", "measure", "seeds", *map(_column, SHOWN), "solved"]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+
+
+def _profile(item: CostRatios, taus: Floats) -> Profile:
+    shares, solved = performance_profile(item.ratios, taus), float(np.isfinite(item.ratios).mean())
+    return Profile(item.run, item.task, item.optimizer, item.measure, taus, shares, solved, len(item.ratios))
+
+
+def _column(tau: float) -> str:
+    return f"within_{tau:g}×"
 
 
 def _over_tasks(found: list[Profile], measure: str, taus: Floats) -> list[Profile]:

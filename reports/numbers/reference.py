@@ -51,28 +51,28 @@ def main_tracks(task: pd.DataFrame) -> Iterator[pd.DataFrame]:
         yield rows[rows["track"] == ("tuned" if "tuned" in tracks else tracks[0])]
 
 
-def cost_ratios(rows: pd.DataFrame, adam: pd.DataFrame, target: float, measure: str) -> Floats:
-    """Time to the target over tuned Adam's on the same seeds, `[common seeds]`; infinite for a seed never there.
+def cost_ratios(rows: pd.DataFrame, adam: pd.DataFrame, target: float) -> tuple[Floats, Floats]:
+    """Time to the target divided by tuned Adam's on the same seeds, in steps and in seconds, each `[common seeds]`.
 
-    Where Adam does not arrive within its horizon, its horizon stands in: it takes longer, so the ratio is at most this.
+    A seed that does not reach the target is infinite. Where Adam does not reach it within its horizon, its horizon
+    stands in: it takes longer, so the ratio is at most this. Seconds are steps at the pace of the serial timing pass;
+    they are missing where it did not run.
 
     Args:
         rows: one optimizer's rows on a task.
         adam: tuned Adam's.
         target: the loss to reach.
-        measure: `steps`, or `seconds` at the pace of the serial timing pass; those are missing where it did not run.
     """
     own, other = paired(rows, adam)
     if own.empty:
-        return np.empty(0)
+        return np.empty(0), np.empty(0)
     steps = counted_steps(own, target)
     adam_steps = np.minimum(counted_steps(other, target), other["steps"].to_numpy(dtype=np.float64))
-    if measure == "steps":
-        return relative_cost(steps, adam_steps)
+    in_steps = relative_cost(steps, adam_steps)
     paces = [seconds(frame, "grad_seconds") + seconds(frame, "update_seconds") for frame in (own, other)]
     if not np.isfinite(paces).all():
-        return np.full(len(steps), np.nan)
-    return relative_cost(steps_to_seconds(steps, paces[0]), steps_to_seconds(adam_steps, paces[1]))
+        return in_steps, np.full(len(steps), np.nan)
+    return in_steps, relative_cost(steps_to_seconds(steps, paces[0]), steps_to_seconds(adam_steps, paces[1]))
 
 
 def speed_ups(rows: pd.DataFrame, adam: pd.DataFrame) -> Floats:

@@ -12,6 +12,7 @@ from l2obench.reports.figures.canvas import FORMATS
 from l2obench.reports.figures.drawing import write_figures
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.page import latex
+from l2obench.reports.page.charting import start_bundling
 from l2obench.reports.page.publish import publish
 from l2obench.reports.page.render import render
 from l2obench.reports.page.terminal import headline_text
@@ -57,7 +58,7 @@ def write_report(
             written.
         StoreError: a folder is no run, or is damaged.
     """
-    formats_of_figures = _checked(figures)
+    formats_of_figures, library = _checked(figures), start_bundling()
     analysis, target, sections = Analysis(read_results(run_folders)), Path(target), load_sections()
     total = len(sections) + 1
     frames: dict[str, pd.DataFrame] = {}
@@ -68,7 +69,7 @@ def write_report(
     def build(folder: Path) -> None:
         on_step(len(sections), total, "page")
         _write_tables(sections, frames, folder / "tables")
-        page = render(analysis, sections, frames, bool(formats_of_figures))
+        page = render(analysis, sections, frames, library.result(), bool(formats_of_figures))
         (folder / "index.html").write_text(page, encoding="utf-8")
 
     publish(target, build)

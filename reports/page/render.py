@@ -40,7 +40,11 @@ class Part:
 
 
 def render(
-    analysis: Analysis, sections: Sequence[Section], frames: Mapping[str, pd.DataFrame], with_figures: bool = False
+    analysis: Analysis,
+    sections: Sequence[Section],
+    frames: Mapping[str, pd.DataFrame],
+    library: str,
+    with_figures: bool,
 ) -> str:
     """The page: words and the first rows of tables as HTML, numbers packed for its script.
 
@@ -48,6 +52,7 @@ def render(
         analysis: of the runs.
         sections: in the order of the page.
         frames: the numbers of every section, by its name.
+        library: the script that draws the charts.
         with_figures: whether files of figures are beside the page.
     """
     parts = [part for part in (_part(section, frames[section.name], analysis) for section in sections) if part]
@@ -68,7 +73,7 @@ def render(
             parts=tree,
             figures=with_figures,
             packed={name: packed(data) for part in parts for name, data in part.script_data.items()},
-            library=Markup(charting.charting_library()),
+            library=Markup(library),
             library_versions=charting.versions(),
         )
     )

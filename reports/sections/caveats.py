@@ -8,7 +8,6 @@ import pandas as pd
 from l2obench.reports.formats import one_line
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.numbers.counting import fact
-from l2obench.reports.numbers.tuning import tuning
 from l2obench.reports.sections.section import Section
 from l2obench.reports.sections.words import beside_baseline, place, records, short
 
@@ -65,7 +64,7 @@ def _sentences(_: pd.DataFrame, analysis: Analysis) -> list[str]:
     return [
         *load_warnings(analysis.manifests),
         *held_out_sentences(analysis.headline, analysis.final_losses),
-        *caveats(tuning(analysis.results.tuning)),
+        *caveats(analysis.tuning),
     ]
 
 

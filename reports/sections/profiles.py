@@ -21,7 +21,7 @@ SECTION = Section(
     name="profiles",
     title="Performance profiles",
     below=True,
-    numbers=lambda analysis: profile_table(analysis.cells),
+    numbers=lambda analysis: profile_table(analysis.cost_ratios),
     caption="Share of functions that reach the target within a multiple of tuned Adam's cost",
     introduction=(
         "A profile shows the share of functions that an optimizer solves at no more than τ times tuned Adam's cost. "

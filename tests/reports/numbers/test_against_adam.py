@@ -18,7 +18,7 @@ from l2obench.reports.numbers import reference
 from l2obench.reports.numbers.against_adam import against_adam
 from l2obench.reports.numbers.costs import costs
 from l2obench.reports.numbers.curves import task_plots
-from l2obench.reports.numbers.profiles import ALL_TASKS, profile_table, profiles
+from l2obench.reports.numbers.profiles import ALL_TASKS, all_cost_ratios, profile_table, profiles
 from l2obench.reports.numbers.time_to_target import time_to_target
 
 INF = float("inf")
@@ -76,7 +76,7 @@ class TestAgainstAdam:
     def test_without_tuned_adam_there_is_nothing(self, cell, frame):
         cells = frame(cell("adam", [1.0], track="default"), cell("sgd", [1.0]))
         assert against_adam(cells).empty
-        assert profiles(cells) == []
+        assert profiles(all_cost_ratios(cells)) == []
 
     def test_no_common_seed_is_told_by_missing_numbers(self, cell, frame):
         row = only(against_adam(frame(cell("adam", [1.0]), cell("sgd", [1.0], first_seed=5))), optimizer="sgd")
@@ -92,7 +92,7 @@ class TestProfiles:
             cell("lstm", [0.0] * 3, loss=[*straight(-10.0)], learned=True, seconds=(2e-4, 4e-4)),
             cell("sgd", [9.0] * 3, loss=straight(9.0)),
         )
-        table = profile_table(cells)
+        table = profile_table(all_cost_ratios(cells))
         lstm = only(table, optimizer="lstm", measure="steps")
         # 5 is reached at step 5 instead of 10: half of Adam's steps; at twice its seconds a step, all of its seconds.
         assert lstm[["within_0.25×", "within_0.5×", "within_1×", "solved"]].tolist() == [0, 1, 1, 1]
@@ -103,13 +103,13 @@ class TestProfiles:
 
     def test_adam_that_never_arrives_is_charged_its_horizon(self, cell, frame):
         cells = frame(cell("adam", [9.0], loss=straight(9.0)), cell("lstm", [0.0], loss=straight(0.0), learned=True))
-        row = only(profile_table(cells), optimizer="lstm", measure="steps")
+        row = only(profile_table(all_cost_ratios(cells)), optimizer="lstm", measure="steps")
         assert row[["within_0.25×", "within_0.5×"]].tolist() == [0, 1]
-        assert only(profile_table(cells), optimizer="adam", measure="steps")["solved"] == 0
+        assert only(profile_table(all_cost_ratios(cells)), optimizer="adam", measure="steps")["solved"] == 0
 
     def test_untimed_optimizers_have_no_profile_in_seconds(self, cell, frame):
         cells = frame(cell("adam", [1.0]), cell("sgd", [1.0], seconds=(None, None)))
-        assert {item.measure for item in profiles(cells) if item.optimizer == "sgd"} == {"steps"}
+        assert {item.measure for item in profiles(all_cost_ratios(cells)) if item.optimizer == "sgd"} == {"steps"}
 
     def test_mean_over_tasks_is_of_those_that_ran_on_all(self, cell, frame):
         cells = frame(
@@ -117,7 +117,9 @@ class TestProfiles:
             cell("adam", [1.0], task="valley"),
             cell("sgd", [1.0] * 4),
         )
-        together = [item for item in profiles(cells) if item.task == ALL_TASKS and item.measure == "steps"]
+        together = [
+            item for item in profiles(all_cost_ratios(cells)) if item.task == ALL_TASKS and item.measure == "steps"
+        ]
         assert [(item.optimizer, item.seeds, item.solved) for item in together] == [("adam", 5, 1.0)]
 
     def test_figures_are_written_in_three_formats_twice_the_same(self, cell, frame, tmp_path):
@@ -125,7 +127,7 @@ class TestProfiles:
         styles = line_styles(task_plots(cells, pd.DataFrame({"task": [], "optimizer": []})))
         for folder in (tmp_path / "a", tmp_path / "b"):
             folder.mkdir()
-            drawings = profile_drawings(profiles(cells), styles)
+            drawings = profile_drawings(profiles(all_cost_ratios(cells)), styles)
             assert len(write_figures(drawings, folder, FORMATS)) == 2 * 3
             assert "bowl" in drawings[0].description
         files = sorted((tmp_path / "a").iterdir())
@@ -145,7 +147,12 @@ def test_adding_an_optimizer_changes_no_other_row(cell, frame, newcomer, learned
     ]
     added = cell("new", newcomer, learned=learned, seconds=(1e-5, 1e-6))
     before, after = frame(*others), frame(*([added, *others] if first else [*others, added]))
-    for table in (against_adam, profile_table, time_to_target, lambda cells: costs(cells, {})):
+    for table in (
+        against_adam,
+        lambda cells: profile_table(all_cost_ratios(cells)),
+        time_to_target,
+        lambda cells: costs(cells, {}),
+    ):
         known = [name for name in ("task", "optimizer", "measure") if name in table(before)]
         kept = table(after)[lambda rows: rows["optimizer"] != "new"]
         order = {"by": known, "ignore_index": True}
