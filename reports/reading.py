@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from l2obench.bench.store.run_folder import CELL_KEY, Kind, RunFolder
+from l2obench.bench.store.run_folder import RunFolder
+from l2obench.bench.store.schemas import CELL_KEY, Kind
 
 CLOCKS = ["grad_seconds", "update_seconds"]
 

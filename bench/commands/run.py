@@ -106,6 +106,7 @@ def run(
     set_up(device, data_dir)
 
     from l2obench.bench.commands.progress import ProgressDisplay
+    from l2obench.bench.config.run_options import RunOptions
     from l2obench.bench.rollout.memory import GIB
     from l2obench.bench.run.runner import Runner
     from l2obench.bench.store.run_folder import RunFolder
@@ -114,16 +115,19 @@ def run(
     lines = ProgressDisplay("running")
     cells = plan.cells()
     place = choice.executor(cells, timeout, lines.show)
-    runner = Runner(
-        RunFolder(folder),
-        cells,
+    options = RunOptions(
         device=device,
         force=force,
         seeds_at_once=seeds_at_once,
         timeout=timeout,
-        executor=place,
         memory=None if memory is None else memory * GIB,
         compile=compile,
+    )
+    runner = Runner(
+        RunFolder(folder),
+        cells,
+        options,
+        executor=place,
         report=lines.show,
         progress=lambda done, planned: lines.count(done, planned, place.places()),
     )
@@ -145,11 +149,11 @@ def run(
 
 def _summarize(outcome: "Outcome") -> str:
     """How many cells were computed, in what time, and how many were there before."""
-    total = outcome.computed + outcome.found
+    total = outcome.computed + outcome.already_computed
     if not outcome.computed:
-        return f"{outcome.found} of {total} cells already computed"
-    seconds = f"{outcome.cells_seconds:.0f} s (timing {outcome.clocks_seconds:.0f} s)"
-    before = f", {outcome.found} already computed" if outcome.found else ""
+        return f"{outcome.already_computed} of {total} cells already computed"
+    seconds = f"{outcome.cells_seconds:.0f} s (timing {outcome.timing_seconds:.0f} s)"
+    before = f", {outcome.already_computed} already computed" if outcome.already_computed else ""
     return f"{outcome.computed} of {total} cells computed in {seconds}{before}"
 
 

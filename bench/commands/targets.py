@@ -25,7 +25,8 @@ def targets(
     """
     from l2obench.bench.stats.targets import TargetError, format_targets, make_targets, parse_targets
     from l2obench.bench.store.files import write_atomically
-    from l2obench.bench.store.run_folder import RunFolder, StoreError
+    from l2obench.bench.store.results_file import StoreError
+    from l2obench.bench.store.run_folder import RunFolder
 
     results = RunFolder(run)
     environment = results.manifest.get("environment") or {}

@@ -74,7 +74,7 @@ def train(
     """
     from l2obench.bench.metatrain.ranks import joined
     from l2obench.bench.metatrain.session import Session
-    from l2obench.bench.store.run_folder import cell_name
+    from l2obench.bench.store.results_file import cell_name
 
     set_up(device, data_dir)
     families = [family for identity in tasks or () for family in alternatives(identity)]

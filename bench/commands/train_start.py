@@ -48,7 +48,7 @@ def train_start(
     """
     from l2obench.bench.commands.progress import ProgressDisplay
     from l2obench.bench.metatrain.starts.training import learn_start, require_free, write_start
-    from l2obench.bench.store.run_folder import cell_name
+    from l2obench.bench.store.results_file import cell_name
 
     set_up("cpu", data_dir)
     recipe = make_start_recipe({"method": method, "task": task, **select_given(values)})

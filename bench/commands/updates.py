@@ -49,7 +49,7 @@ def updates(
     from l2obench.bench.config.registry import identity_of, optimizer_registry, task_registry
     from l2obench.bench.measure.updates import proposals
     from l2obench.bench.store.files import write_atomically
-    from l2obench.bench.store.run_folder import StoreError
+    from l2obench.bench.store.results_file import StoreError
     from l2obench.reports.figures.updates import draw_updates
 
     family = task_registry().create(task)

@@ -1,6 +1,7 @@
-"""The contract of an optimizer, check by check: what the engine relies on, tried on small stacked parameters.
+"""What the engine relies on in an optimizer, requirement by requirement, tried on small stacked parameters.
 
-A check returns nothing where the contract holds, a sentence where it does not apply, and raises where it is broken.
+A requirement is a function of the rule. It returns None where it is met and a sentence where it does not apply, and
+raises where it is not met. `REQUIREMENTS` lists them.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,13 +17,14 @@ from l2obench.foundation.errors import describe_error
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors
 from l2obench.optimizers.learned.base import LearnedOptimizer
 
+# Steps enough for a rule that does something every few steps, and few enough for a test of seconds.
 SEEDS, SETTINGS, STEPS = 3, 2, 6
-MATRICES: dict[str, tuple[int, ...]] = {
-    "first": (4, 3),
-    "second": (2, 3),
-}  # every rule takes matrices; some, as Muon, take nothing else
+# Every rule takes matrices; some, as Muon, take nothing else.
+MATRICES: dict[str, tuple[int, ...]] = {"first": (4, 3), "second": (2, 3)}
+# Shapes that tasks have: a scalar, a bias, a matrix, a convolution.
 SHAPES: list[tuple[int, ...]] = [(), (3,), (4, 3), (2, 3, 2, 2)]
-RELATIVE, ABSOLUTE = 1e-3, 1e-5  # float32 rounding, grown over STEPS steps; parameters are of order 1
+# Replicas computed together and alone differ by float32 rounding, grown over STEPS steps; parameters are of order 1.
+RELATIVE, ABSOLUTE = 1e-3, 1e-5
 
 
 def identity_leads_back(rule: Optimizer) -> None:
@@ -31,7 +33,7 @@ def identity_leads_back(rule: Optimizer) -> None:
     if identity_of(again) != identity_of(rule) or type(again).__qualname__ != type(rule).__qualname__:
         raise ContractBroken(f"{identity_of(rule)} leads to {identity_of(again)}")
     if not isinstance(rule.version, int):
-        raise ContractBroken(f"version is {rule.version!r}, expected a whole number")
+        raise ContractBroken(f"version must be a whole number, got {rule.version!r}")
 
 
 def takes_every_shape(rule: Optimizer) -> None:
@@ -65,7 +67,7 @@ def inputs_stay_unchanged(rule: Optimizer) -> None:
     for grads in _grads():
         inputs = Unchanged({"grads": grads, "params": params}, thorough=True)
         updates, state = _update(rule, grads, state, params)
-        inputs.check("update")
+        inputs.require_unchanged("update")
         params = {name: value + updates[name] for name, value in params.items()}
 
 
@@ -127,7 +129,7 @@ def state_has_a_size(rule: Optimizer) -> None:
     _, state = _update(rule, next(_grads()), state, params)
     size = rule.state_bytes(state)
     if not isinstance(size, int) or size < 0:
-        raise ContractBroken(f"state_bytes is {size!r}, expected a whole number of bytes")
+        raise ContractBroken(f"state_bytes must give a whole number of bytes, got {size!r}")
 
 
 def coordinates_are_independent(rule: Optimizer) -> str | None:
@@ -141,9 +143,9 @@ def coordinates_are_independent(rule: Optimizer) -> str | None:
     return None
 
 
-CHECKS: dict[str, Callable[[Optimizer], str | None]] = {
-    check.__name__.replace("_", " "): check
-    for check in (
+REQUIREMENTS: dict[str, Callable[[Optimizer], str | None]] = {
+    requirement.__name__.replace("_", " "): requirement
+    for requirement in (
         identity_leads_back,
         updates_fit,
         updates_are_finite,
@@ -158,19 +160,27 @@ CHECKS: dict[str, Callable[[Optimizer], str | None]] = {
         takes_every_shape,
     )
 }
+"""Requirements by their names, in the order in which `l2obench test-plugin` asks for them."""
 
 
 @torch.no_grad()
-def check_optimizer(rule: Optimizer, name: str) -> str | None:
-    """One check on one rule; a learned rule without meta-parameters gets random ones.
+def require_of_optimizer(rule: Optimizer, name: str) -> str | None:
+    """Hold a rule to one requirement. A learned rule without meta-parameters gets random ones.
+
+    Args:
+        rule: the rule.
+        name: one of `REQUIREMENTS`.
+
+    Returns:
+        None where the requirement is met; why it does not apply, where it does not.
 
     Raises:
-        ContractBroken: what is wrong.
+        ContractBroken: it is not met.
         Exception: what the rule raised.
     """
     if isinstance(rule, LearnedOptimizer) and not rule.meta_parameters:
         rule = rule.initialised(generator(0))
-    return CHECKS[name](rule)
+    return REQUIREMENTS[name](rule)
 
 
 def _params(shapes: dict[str, tuple[int, ...]] = MATRICES) -> Tensors:
@@ -185,7 +195,7 @@ def _grads(shapes: dict[str, tuple[int, ...]] = MATRICES) -> Iterator[Tensors]:
 
 
 def _update(rule: Optimizer, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
-    """An update by a rule that has been told of its loss: what it would be in a bowl around zero."""
+    """An update by a rule that has observed a loss: what it would be in a bowl around zero."""
     losses = torch.stack([value.square().reshape(*value.shape[:2], -1).sum(-1) for value in params.values()]).sum(0)
     return rule.update(grads, rule.observe(state, losses, STEPS), params)
 

@@ -1,6 +1,7 @@
-"""The contract of a task, check by check: what the engine relies on, tried on a few functions.
+"""What the engine relies on in a task, requirement by requirement, tried on a few functions.
 
-A check returns nothing where the contract holds, a sentence where it does not apply, and raises where it is broken.
+A requirement is a function of the task. It returns None where it is met and a sentence where it does not apply, and
+raises where it is not met. `REQUIREMENTS` lists them.
 """
 
 import json
@@ -17,7 +18,8 @@ from l2obench.bench.rollout.seeds import generator
 from l2obench.tasks.base import Problem, Task, Tensors
 
 SEEDS, SETTINGS, STEPS = [11, 12, 13], 2, 4
-RELATIVE, ABSOLUTE = 1e-3, 1e-4  # float32 rounding of sums in another order, relative to the largest value
+# Sums in another order differ by float32 rounding; the absolute part is relative to the largest value of a tensor.
+RELATIVE, ABSOLUTE = 1e-3, 1e-4
 
 
 def identity_leads_back(task: Task) -> None:
@@ -25,13 +27,13 @@ def identity_leads_back(task: Task) -> None:
     if (again := identity_of(task_registry().create(identity_of(task)))) != identity_of(task):
         raise ContractBroken(f"{identity_of(task)} leads to {again}")
     if not isinstance(task.version, int):
-        raise ContractBroken(f"version is {task.version!r}, expected a whole number")
+        raise ContractBroken(f"version must be a whole number, got {task.version!r}")
 
 
 def sources_are_plain(task: Task) -> None:
     """What the manifest says of the data can be written as JSON."""
     if not isinstance(sources := task.sources(), dict):
-        raise ContractBroken(f"sources returned {type(sources).__name__}, expected a dict")
+        raise ContractBroken(f"sources must return a dict, got {type(sources).__name__}")
     json.dumps(sources)
 
 
@@ -96,7 +98,7 @@ def loss_is_a_pure_scalar(task: Task) -> None:
         torch.manual_seed(seed)
         inputs = Unchanged({"params": params, "batch": batch}, thorough=True)
         values.append(task.loss(params, batch))
-        inputs.check("loss")
+        inputs.require_unchanged("loss")
         require_tensor("loss returned its value", values[-1], (), torch.float32)
     if not same(*values):
         raise ContractBroken(f"loss gave {values[0].item():g}, then {values[1].item():g} for the same replica")
@@ -109,7 +111,7 @@ def gradients_fit(task: Task) -> None:
     params, batch = _stacked(task)
     inputs = Unchanged({"params": params, "batch": batch}, thorough=True)
     losses, grads = task.loss_and_grad(params, batch)
-    inputs.check("loss_and_grad")
+    inputs.require_unchanged("loss_and_grad")
     require_tensor("loss_and_grad returned the losses", losses, (len(SEEDS), SETTINGS), torch.float32)
     require_like("loss_and_grad", grads, params)
 
@@ -142,7 +144,7 @@ def evaluation_fits(task: Task) -> str | None:
     params, _ = _stacked(task)
     inputs = Unchanged({"params": params}, thorough=True)
     heldout = task.evaluate(params)
-    inputs.check("evaluate")
+    inputs.require_unchanged("evaluate")
     if not heldout:
         return "the family has no held-out data"
     if unknown := sorted(set(heldout) - {"loss", "accuracy"}):
@@ -171,9 +173,9 @@ def groups_name_parameters(task: Task) -> str | None:
     return None
 
 
-CHECKS: dict[str, Callable[[Task], str | None]] = {
-    check.__name__.replace("_", " "): check
-    for check in (
+REQUIREMENTS: dict[str, Callable[[Task], str | None]] = {
+    requirement.__name__.replace("_", " "): requirement
+    for requirement in (
         identity_leads_back,
         sources_are_plain,
         samples_fit,
@@ -190,23 +192,31 @@ CHECKS: dict[str, Callable[[Task], str | None]] = {
         groups_name_parameters,
     )
 }
+"""Requirements by their names, in the order in which `l2obench test-plugin` asks for them."""
 
 
 @torch.no_grad()
-def check_task(task: Task, name: str) -> str | None:
-    """One check on one task.
+def require_of_task(task: Task, name: str) -> str | None:
+    """Hold a task to one requirement.
+
+    Args:
+        task: the family.
+        name: one of `REQUIREMENTS`.
+
+    Returns:
+        None where the requirement is met; why it does not apply, where it does not.
 
     Raises:
-        ContractBroken: what is wrong.
+        ContractBroken: it is not met.
         Exception: what the task raised.
     """
-    return CHECKS[name](task)
+    return REQUIREMENTS[name](task)
 
 
 def _problem(task: Task, seed: int) -> Problem:
     problem = task.sample(generator(seed))
     if not isinstance(problem, Problem):
-        raise ContractBroken(f"sample returned {type(problem).__name__}, expected a Problem")
+        raise ContractBroken(f"sample must return a Problem, got {type(problem).__name__}")
     return problem
 
 

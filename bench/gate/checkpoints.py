@@ -54,6 +54,7 @@ def run_checkpoints(
         CheckpointMatchError: the checkpoints are of different rules or families, or the suite has no task for them.
         CheckpointError, StoreError, UnknownName: what is wrong, what was expected.
     """
+    from l2obench.bench.config.run_options import RunOptions
     from l2obench.bench.run.runner import Runner
     from l2obench.bench.store.run_folder import RunFolder
 
@@ -64,7 +65,9 @@ def run_checkpoints(
     cells = plan.narrowed(list(tasks) or None, [identity_of(base), identity_of(head)], seeds).cells()
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     about = {"suite": "gate", "description": suite.description, "command": f"check {new} against {old}"}
-    outcome = Runner(RunFolder(folder), cells, device=device, report=report).execute({**about, "started": started})
+    outcome = Runner(RunFolder(folder), cells, RunOptions(device=device), report=report).execute(
+        {**about, "started": started}
+    )
     for line in outcome.errors:
         report(line)
     wanted = {identity_of(at.task) for at in cells}

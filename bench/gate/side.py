@@ -7,7 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from l2obench.bench.store.run_folder import CELL_KEY, RunFolder, StoreError, read_file
+from l2obench.bench.store.results_file import StoreError, read_file
+from l2obench.bench.store.run_folder import RunFolder
+from l2obench.bench.store.schemas import CELL_KEY
 
 Key = tuple[str, str, str]
 

@@ -29,8 +29,15 @@ def to_record(task: Task, result: Trajectories, k: int, seed: int) -> list[dict[
     return [{"what": what, "step": step, "png": _encoded(picture)} for what, step, picture in [*originals, *shown]]
 
 
-def taken_from(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of the kind `pictures`, from the records under that key in the rows of a cell, which lose it."""
+def take_records(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Take the pictures out of the rows of a cell.
+
+    Args:
+        rows: rows of `cells`, each with the records of `to_record` under `pictures`; that key is removed.
+
+    Returns:
+        Rows of `pictures`, with PNG as bytes.
+    """
     return [
         {name: row[name] for name in ("task", "optimizer", "track", "seed")}
         | record

@@ -15,20 +15,26 @@ from typing import Any
 import torch
 
 from l2obench.bench.config.registry import function_family, identity_of
-from l2obench.bench.rollout.loop import rollout
+from l2obench.bench.config.run_options import RunOptions
+from l2obench.bench.rollout.loop import DEFAULT_OPTIONS, rollout
 from l2obench.bench.rollout.memory import default_budget, settings_that_fit
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.optimizers.base import Optimizer
 from l2obench.tasks.base import Task
 
+# A point of the grid is a whole number k, its rate 10^(k / 4): neighbours differ by a factor of 1.78.
 POINTS_PER_DECADE = 4
-FIRST, LAST = -4 * POINTS_PER_DECADE, 1 * POINTS_PER_DECADE  # 1e-4 … 10
-LIMIT = 8 * POINTS_PER_DECADE  # the grid never leaves 1e-8 … 1e8
+# The grid begins with 10⁻⁴ … 10.
+FIRST, LAST = -4 * POINTS_PER_DECADE, 1 * POINTS_PER_DECADE
+# The grid never leaves 10⁻⁸ … 10⁸. A rule that is better the larger its rate, up to any size, would extend it for ever.
+LIMIT = 8 * POINTS_PER_DECADE
+# These sentences are part of a cell's description: a cell computed by another protocol is a conflict.
 PROTOCOL = "lr grid, 4 a decade, 1e-4 to 10, extended at an edge, by mean final loss"
 HALVING_PROTOCOL = (
     f"{PROTOCOL}; successive halving over 1/9, 1/3 and all of the horizon, neighbours of the best in full"
 )
-KEPT = 3  # one in so many points survives a rung
+# One in so many points survives a rung of successive halving, and the next rung is so many times as long.
+SURVIVAL = 3
 
 
 @dataclass(frozen=True)
@@ -48,30 +54,43 @@ def tune(
     count: int,
     *,
     halving: bool = False,
-    device: str = "cpu",
-    compile: bool = False,
-    memory: float | None = None,
+    options: RunOptions = DEFAULT_OPTIONS,
     on_rollout: Callable[[str], Any] = lambda _: None,
     on_step: Callable[[], Any] | None = None,
 ) -> Tuning:
     """Choose the learning rate of `optimizer` on `count` tuning functions of `task.for_tuning()`.
 
-    A rate at which any function diverges has an infinite mean and is chosen only if all do; then the rate with the
-    fewest divergences, the smaller one of equals.
+    A rate at which any function diverges has an infinite mean. It is chosen only if all rates do; then the rate with
+    the fewest divergences is, and of equals the smaller one.
+
+    Args:
+        task: the family.
+        optimizer: the rule, whose `lr` is tuned.
+        count: tuning seeds, one function each.
+        halving: use successive halving over the horizon.
+        options: `device`, `compile` and `memory` are used.
+        on_rollout: called with a line before each rung or extension of the grid.
+        on_step: called after each step.
+
+    Returns:
+        The rate that was chosen, and every rate and seed that was tried.
+
+    Raises:
+        ContractBroken: the task or the optimizer changed shapes or inputs.
     """
     seeds = [derive_seed("tuning", function_family(task.for_tuning()), index) for index in range(count)]
     new = list(range(FIRST, LAST + 1))
     pruned: list[dict[str, Any]] = []
-    for share in (KEPT**2, KEPT) if halving else ():
+    for share in (SURVIVAL**2, SURVIVAL) if halving else ():
         short = task.model_copy(update={"horizon": max(1, task.horizon // share)})
         on_rollout(f"tuning over {len(new)} learning rates × {count} seeds, {short.horizon} steps")
-        tried = _try(short, optimizer, seeds, new, device, compile, memory, on_step)
+        tried = _run_rates(short, optimizer, seeds, new, options, on_step)
         pruned += [row for point in new for row in tried[point]]
-        new = sorted(sorted(new, key=lambda point: (*_score(tried[point]), point))[: math.ceil(len(new) / KEPT)])
+        new = sorted(sorted(new, key=lambda point: (*_score(tried[point]), point))[: math.ceil(len(new) / SURVIVAL)])
     tried = {}
     while new:
         on_rollout(f"tuning over {len(new)} learning rates × {count} seeds")
-        tried.update(_try(task, optimizer, seeds, new, device, compile, memory, on_step))
+        tried.update(_run_rates(task, optimizer, seeds, new, options, on_step))
         best = min(tried, key=lambda point: (*_score(tried[point]), point))
         new = _neighbours(best, tried) if halving else _beyond(best, min(tried), max(tried))
     at_edge = best in (min(tried), max(tried))
@@ -81,30 +100,28 @@ def tune(
     return Tuning(rows, _rate(best), at_edge, sum(row["steps"] for row in rows))
 
 
-def _try(
+def _run_rates(
     task: Task,
     optimizer: Optimizer,
     seeds: list[int],
     points: list[int],
-    device: str,
-    compile: bool,
-    memory: float | None,
+    options: RunOptions,
     on_step: Callable[[], Any] | None,
 ) -> dict[int, list[dict[str, Any]]]:
+    """Rows of each point of the grid, one for each seed; all rates that fit into memory run together."""
     rates = [_rate(point) for point in points]
     tuned_on = task.for_tuning()
-    at_once = settings_that_fit(tuned_on, optimizer, default_budget(device) if memory is None else memory)
+    budget = default_budget(options.device) if options.memory is None else options.memory
+    at_once = settings_that_fit(tuned_on, optimizer, budget)
     results = [
         rollout(
             tuned_on,
-            optimizer.stacked({"lr": torch.tensor([some], device=device)}),
+            optimizer.stacked({"lr": torch.tensor([some], device=options.device)}),
             seeds,
             len(some),
-            device=device,
+            options=options,
             evaluate=False,
             on_step=on_step,
-            compile=compile,
-            memory=memory,
         )
         for some in (rates[first : first + at_once] for first in range(0, len(rates), at_once))
     ]

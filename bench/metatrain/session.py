@@ -28,7 +28,7 @@ from l2obench.bench.metatrain.validation import ONE, SEVERAL
 from l2obench.bench.rollout.seeds import SEEDS_VERSION
 from l2obench.bench.store.environment import commit, versions
 from l2obench.bench.store.files import write_atomically
-from l2obench.bench.store.run_folder import StoreError
+from l2obench.bench.store.results_file import StoreError
 from l2obench.foundation.errors import describe_message
 from l2obench.foundation.regular_file import FileRefused, read_regular_file
 from l2obench.foundation.tensor_file import parse_tensor_file, require_tensors

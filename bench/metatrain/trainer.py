@@ -11,6 +11,7 @@ from torch import Tensor
 
 from l2obench.bench.config.recipe import Recipe, RecipeError
 from l2obench.bench.config.registry import function_family, optimizer_registry, task_registry
+from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.metatrain import loss_scales
 from l2obench.bench.metatrain.estimators import make_estimator, make_imitation
 from l2obench.bench.metatrain.estimators.base import Estimator
@@ -145,7 +146,7 @@ class Trainer:
         for family in self.validated:
             seeds = family.seeds("meta-validation", self._unit(0, count), count)[share.first : share.stop]
             rule = family.rule.with_meta_parameters(phi)
-            losses = rollout(family.task, rule, seeds, device=self.device, evaluate=False).losses
+            losses = rollout(family.task, rule, seeds, options=RunOptions(device=self.device), evaluate=False).losses
             finals.append(self.ranks.mean(family.task.final_loss(losses)))
             starts.append(self.ranks.mean(losses[..., 0]))
         return criterion(finals, starts)

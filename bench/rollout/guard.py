@@ -1,4 +1,4 @@
-"""Holds a stranger's task and optimizer to their contracts while they run, at the cost of a few comparisons a step.
+"""Holds a plugin's task and optimizer to their contracts while they run, at the cost of a few comparisons a step.
 
 Broadcasting would hide an update of another shape, a rule that writes into its gradients or parameters would change
 what its neighbours see, and one that keeps its updates would find parameters there. Each gives an error, not a number.
@@ -14,30 +14,35 @@ from l2obench.foundation.tensors import Tensors
 
 
 class Unchanged:
-    """Tensors that somebody else is given to read: remembered before, checked after.
+    """Tensors that a task or an optimizer is given to read: remembered before the call, compared after it.
 
-    Torch counts the writes to a tensor, which costs nothing to look at but misses those through `.data`: `thorough`
-    compares the values as well.
+    Args:
+        tensors: groups of tensors by what they are called in an error, such as `params`.
+        thorough: compare the values too. Torch counts the writes to a tensor, which costs nothing to read, but misses
+            those through `.data`.
     """
 
     def __init__(self, tensors: dict[str, Tensors], thorough: bool) -> None:
         self._groups = tensors
-        self._seen = {
+        self._remembered = {
             kind: {name: (value, value._version, value.clone() if thorough else None) for name, value in group.items()}
             for kind, group in tensors.items()
         }
 
-    def check(self, who: str) -> None:
-        """Raise if anything was written to or exchanged.
+    def require_unchanged(self, who: str) -> None:
+        """Refuse what was written to or exchanged.
+
+        Args:
+            who: the method that was called, for the error.
 
         Raises:
             ContractBroken: it was.
         """
-        for kind, seen in self._seen.items():
+        for kind, remembered in self._remembered.items():
             group = self._groups[kind]
-            if group.keys() != seen.keys():
+            if group.keys() != remembered.keys():
                 raise ContractBroken(f"{who} added or removed entries of {kind}, which it may only read")
-            for name, (tensor, version, value) in seen.items():
+            for name, (tensor, version, value) in remembered.items():
                 kept = group[name] is tensor and tensor._version == version
                 if not kept or (value is not None and not same(tensor, value)):
                     raise ContractBroken(f"{who} changed {kind}[{name!r}], which it may only read")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.rollout.guard import Unchanged, require_like, require_own, require_tensor
 from l2obench.bench.rollout.memory import default_budget, seeds_that_fit
 from l2obench.bench.rollout.problems import Problems
@@ -16,7 +17,10 @@ from l2obench.tasks.base import Task, Tensors
 if TYPE_CHECKING:
     from l2obench.bench.rollout.compiled import Program
 
+# Six orders of magnitude leave room for a large first step that recovers. A loss beyond them counts as diverged,
+# although it may still be finite.
 DIVERGED_FACTOR = 1e6
+DEFAULT_OPTIONS = RunOptions()
 
 
 @dataclass(frozen=True)
@@ -69,14 +73,14 @@ def checked_advance(problems: Problems, optimizer: Optimizer, carry: Carry) -> C
     first = carry.step == 0
     inputs = Unchanged({"grads": carry.grads, "params": carry.params}, thorough=first)
     updates, state = optimizer.update(carry.grads, carry.state, carry.params)
-    inputs.check("update")
+    inputs.require_unchanged("update")
     require_like("update", updates, carry.params)
     if carry.step < 2:  # θ₁ is an update: one that is kept comes back on the second step
         require_own("update", updates, [*carry.params.values(), *tensors_of(state)])
     params = {name: _sum(value, updates[name]) for name, value in carry.params.items()}
     inputs = Unchanged({"params": params, "buffers": carry.buffers}, thorough=first)
     following = evaluated(problems, params, state, carry.buffers, carry.step + 1, optimizer)
-    inputs.check("loss_and_grad")
+    inputs.require_unchanged("loss_and_grad")
     require_evaluation(following)
     require_like("loss_and_buffers", following.buffers, carry.buffers)
     return following
@@ -154,35 +158,55 @@ def rollout(
     seeds: Sequence[int],
     settings: int = 1,
     *,
-    device: str = "cpu",
+    options: RunOptions = DEFAULT_OPTIONS,
     dtype: torch.dtype = torch.float32,
     evaluate: bool = True,
     on_step: Callable[[], Any] | None = None,
     snapshots: int = 0,
-    compile: bool = False,
-    memory: float | None = None,
 ) -> Trajectories:
     """Run `task.horizon` steps on one function for each seed, times `settings` of a `stacked` optimizer.
 
-    A loss that is not finite, or 10⁶ times further from zero than at the start, marks its replica as diverged; the
-    other replicas go on as if it were not there. Pictures are kept of the first `snapshots` seeds. With `compile`,
-    steps run as one program (`bench/rollout/compiled.py`). Seeds that do not fit into `memory` together (bytes;
-    half of what is free unless given) are run after one another, which changes numbers by rounding at most.
+    A loss that is not finite, or 10⁶ times further from zero than at the start, marks its replica as diverged. The
+    other replicas go on as if it were not there. Seeds that do not fit into memory together run after one another,
+    which changes numbers by rounding at most.
+
+    Args:
+        task: the family of functions, and the horizon.
+        optimizer: the rule. With several settings, `optimizer.stacked` has given its hyperparameters `[1, settings]`.
+        seeds: one function is drawn from each (`derive_seed`).
+        settings: replicas of each function.
+        options: `device`, `compile` and `memory` are used here.
+        dtype: of parameters, data and losses.
+        evaluate: whether the held-out metrics are computed at the end.
+        on_step: called after each step, or after each program of several steps.
+        snapshots: pictures are kept of so many first seeds, where the task has pictures.
+
+    Returns:
+        The losses `[seeds, settings, steps + 1]` on the CPU, and what else there is to keep.
 
     Raises:
         ContractBroken: the task or the optimizer changed shapes or inputs.
+
+    Example:
+        >>> from l2obench.optimizers.designed.sgd import SGD
+        >>> from l2obench.tasks.quadratic import Quadratic
+        >>> result = rollout(Quadratic(horizon=5), SGD(lr=0.01), seeds=[1, 2, 3])
+        >>> tuple(result.losses.shape)
+        (3, 1, 6)
+        >>> bool((result.losses[..., -1] < result.losses[..., 0]).all())
+        True
     """
-    budget = default_budget(device) if memory is None else memory
+    budget = default_budget(options.device) if options.memory is None else options.memory
     at_once = seeds_that_fit(task, optimizer, settings, budget) if len(seeds) > 1 else 1
     parts = [
         _rollout(
-            Problems(task, seeds[first : first + at_once], device, dtype),
+            Problems(task, seeds[first : first + at_once], options.device, dtype),
             optimizer,
             settings,
             evaluate=evaluate,
             on_step=on_step,
             snapshots=max(0, min(at_once, snapshots - first)),
-            compile=compile,
+            compile=options.compile,
         )
         for first in range(0, len(seeds), at_once)
     ]

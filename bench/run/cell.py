@@ -1,19 +1,23 @@
 """The chain of a cell: its tuning, then its evaluation, as assignments that are given out one after the other.
 
-A chain is a generator. It yields an assignment, is sent its result or has its failure thrown in, and returns the rows
-of the cell. It runs where the run's folder is; the assignments are done wherever an executor does them.
+A chain is a generator. It yields an assignment, is sent the result or has the failure thrown in, and returns the rows
+of the cell. It runs where the run's folder is; an executor decides where its assignments are done.
 """
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
+from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell
 from l2obench.bench.failures import Failure
 from l2obench.bench.measure import tuning
 from l2obench.bench.run import jobs
 from l2obench.bench.run.work import Assignment, is_foreign
-from l2obench.bench.store.run_folder import FORMAT, RunFolder, cell_name
+from l2obench.bench.store.results_file import cell_name
+from l2obench.bench.store.run_folder import RunFolder
+from l2obench.bench.store.schemas import FORMAT
 from l2obench.optimizers.base import Optimizer
 from l2obench.optimizers.bridged.torch_optim import TorchOptimizer
 
@@ -21,12 +25,23 @@ Rows = list[dict[str, Any]]
 Chain = Generator[Assignment, Any, Rows]
 
 
-def describe(cell: Cell, device: str, compile: bool = False) -> dict[str, Any]:
-    """All that decides a cell's numbers, clocks excepted."""
-    description = {"format": FORMAT, **identified(cell), "seeds": cell.seeds, "device": device}
+def describe(cell: Cell, options: RunOptions) -> dict[str, Any]:
+    """Describe all that decides a cell's numbers, times excepted.
+
+    A file of results carries this description. Where it differs, the file holds other results and is a conflict.
+
+    Args:
+        cell: the cell.
+        options: `device` and `compile` are used.
+
+    Returns:
+        Values that JSON can hold. A key that holds for no earlier cell is left out where it says nothing, so that
+        cells of earlier versions are still found.
+    """
+    description = {"format": FORMAT, **_identify(cell), "seeds": cell.seeds, "device": options.device}
     if start := getattr(cell.task, "start_sha256", None):
         description |= {"start_sha256": start}
-    if _compiled(cell, compile):
+    if _is_compiled(cell, options):
         description |= {"compiled": True}
     if cell.track == "tuned":
         protocol = tuning.HALVING_PROTOCOL if cell.halving else tuning.PROTOCOL
@@ -34,8 +49,59 @@ def describe(cell: Cell, device: str, compile: bool = False) -> dict[str, Any]:
     return description
 
 
-def identified(cell: Cell) -> dict[str, Any]:
-    """What ran, as its rows and descriptions say it."""
+def make_chain(
+    cell: Cell,
+    folder: RunFolder,
+    step_time: Mapping[str, Any],
+    options: RunOptions,
+    unusable: Failure | None = None,
+) -> Chain:
+    """Make the chain of one cell. Where an assignment fails, the rows say so.
+
+    Args:
+        cell: what to compute.
+        folder: where its tuning is kept.
+        step_time: the optimizer's row of the task's timing pass; empty where there is none.
+        options: how to compute it.
+        unusable: why the cell cannot be run at all; its rows then say only that.
+
+    Raises:
+        StoreError: the folder is damaged or cannot be written; no row may claim that the cell was run.
+    """
+    common = {
+        **_identify(cell),
+        "learned": unusable is None and bool(cell.optimizer.meta_parameters),
+        "steps": cell.task.horizon,
+        "final_window": cell.task.final_window,
+        "grad_seconds": step_time.get("grad_seconds"),
+        "update_seconds": step_time.get("update_seconds"),
+        "hyperparameters": _hyperparameters(cell.optimizer),
+        "tuning_passes": 0,
+    }
+    rows: Rows = []
+    lr = None
+    own = asdict(replace(options, compile=_is_compiled(cell, options)))
+    try:
+        if unusable is not None:
+            raise unusable
+        if cell.track == "tuned":
+            chosen = yield from _tune(cell, folder, options, own)
+            lr = chosen.lr
+            rule = cell.optimizer.model_copy(update={"lr": lr})
+            common |= {"hyperparameters": _hyperparameters(rule), "tuning_passes": chosen.passes}
+        batch = options.seeds_at_once or cell.seeds
+        for first in range(0, cell.seeds, batch):
+            seeds = list(range(first, min(first + batch, cell.seeds)))
+            outcomes = yield _assign(cell, jobs.evaluate, seeds=seeds, lr=lr, options=own)
+            rows += [common | {"seed": seed} | outcome for seed, outcome in zip(seeds, outcomes, strict=True)]
+    except Failure as failure:
+        failed = {"status": failure.status, "reason": failure.reason}
+        rows += [common | failed | {"seed": index} for index in range(len(rows), cell.seeds)]
+    return rows
+
+
+def _identify(cell: Cell) -> dict[str, Any]:
+    """What ran, as rows and descriptions say it."""
     task, optimizer, track = cell.key
     return {
         "task": task,
@@ -47,94 +113,36 @@ def identified(cell: Cell) -> dict[str, Any]:
     }
 
 
-def chain(
-    cell: Cell,
-    run: RunFolder,
-    clock: dict[str, Any],
-    *,
-    device: str,
-    force: bool = False,
-    seeds_at_once: int | None = None,
-    memory: float | None = None,
-    compile: bool = False,
-    unusable: Failure | None = None,
-) -> Chain:
-    """The chain of one cell; where an assignment fails, the rows say so.
-
-    Args:
-        cell: what to compute.
-        run: where its tuning is kept.
-        clock: its row of the timing pass.
-        device: the torch device.
-        force: tune again, even if it was.
-        seeds_at_once: replicas in one rollout; none: all seeds together.
-        memory: bytes that replicas may take; those that do not fit run later. None: half of what is free.
-        compile: run whole steps of our own tasks and optimizers as one program.
-        unusable: why the cell cannot be run at all.
-
-    Raises:
-        StoreError: the folder's trouble, not the cell's: no row may claim that the cell was run.
-    """
-    common = {
-        **identified(cell),
-        "learned": unusable is None and bool(cell.optimizer.meta_parameters),
-        "steps": cell.task.horizon,
-        "final_window": cell.task.final_window,
-        "grad_seconds": clock.get("grad_seconds"),
-        "update_seconds": clock.get("update_seconds"),
-        "hyperparameters": hyperparameters(cell.optimizer),
-        "tuning_passes": 0,
-    }
-    rows: Rows = []
-    lr = None
-    options = {"device": device, "memory": memory, "compile": _compiled(cell, compile)}
-    try:
-        if unusable is not None:
-            raise unusable
-        if cell.track == "tuned":
-            chosen = yield from _tuned(cell, run, options, force)
-            lr = chosen.lr
-            rule = cell.optimizer.model_copy(update={"lr": lr})
-            common |= {"hyperparameters": hyperparameters(rule), "tuning_passes": chosen.passes}
-        batch = seeds_at_once or cell.seeds
-        for first in range(0, cell.seeds, batch):
-            seeds = list(range(first, min(first + batch, cell.seeds)))
-            outcomes = yield _assignment(cell, jobs.evaluate, seeds=seeds, lr=lr, **options)
-            rows += [common | {"seed": seed} | outcome for seed, outcome in zip(seeds, outcomes, strict=True)]
-    except Failure as failure:
-        failed = {"status": failure.status, "reason": failure.reason}
-        rows += [common | failed | {"seed": index} for index in range(len(rows), cell.seeds)]
-    return rows
-
-
-def _tuned(
-    cell: Cell, run: RunFolder, options: dict[str, Any], force: bool
+def _tune(
+    cell: Cell, folder: RunFolder, options: RunOptions, own: dict[str, Any]
 ) -> Generator[Assignment, Any, tuning.Tuning]:
-    """The tuning of a cell, from its file if it is finished."""
-    name, description = cell_name(*cell.key), describe(cell, options["device"], options["compile"])
+    """The tuning of a cell, read from its file if that is finished."""
+    name, description = cell_name(*cell.key), describe(cell, options)
+    # Tuning has seeds of its own: a cell with more evaluation seeds takes the same learning rate.
     del description["seeds"]
-    if force or not run.finished("tuning", name, description):
-        found = yield _assignment(cell, jobs.tune, count=cell.tuning_seeds, halving=cell.halving, **options)
+    if options.force or not folder.is_finished("tuning", name, description):
+        found = yield _assign(cell, jobs.tune, count=cell.tuning_seeds, halving=cell.halving, options=own)
         result = tuning.Tuning(**found)
-        optimizer = cell.key[1]  # a worker elsewhere may have read the checkpoint from another place
-        run.write("tuning", name, description, [row | {"optimizer": optimizer} for row in result.rows])
+        # A worker elsewhere may have read the checkpoint from another path, which is part of the identity.
+        optimizer = cell.key[1]
+        folder.write("tuning", name, description, [row | {"optimizer": optimizer} for row in result.rows])
         return result
-    frame = run.read_one("tuning", name)
+    frame = folder.read_one("tuning", name)
     chosen = frame[frame["chosen"]].iloc[0]
     return tuning.Tuning([], float(chosen["lr"]), bool(chosen["at_edge"]), int(frame["steps"].sum()))
 
 
-def _compiled(cell: Cell, wanted: bool) -> bool:
-    """Strangers' code runs as it stands, and so do torch optimizers."""
+def _is_compiled(cell: Cell, options: RunOptions) -> bool:
+    """Plugins and torch optimizers run as they stand: torch.compile may fail on them, or change what they do."""
     as_it_stands = is_foreign(cell.task) or is_foreign(cell.optimizer) or isinstance(cell.optimizer, TorchOptimizer)
-    return wanted and not as_it_stands
+    return options.compile and not as_it_stands
 
 
-def hyperparameters(rule: Optimizer) -> str:
+def _hyperparameters(rule: Optimizer) -> str:
     """All hyperparameters of a rule as JSON, sorted, without the checkpoint."""
     values = {name: getattr(rule, name) for name in type(rule).model_fields if name != "checkpoint"}
     return json.dumps(values, sort_keys=True, default=str)
 
 
-def _assignment(cell: Cell, job: jobs.Job, **arguments: Any) -> Assignment:
+def _assign(cell: Cell, job: jobs.Job, **arguments: Any) -> Assignment:
     return Assignment(job, cell.task, [cell.optimizer], arguments, cell.resources)

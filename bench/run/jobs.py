@@ -1,25 +1,28 @@
-"""The pieces of work that a run is made of: from a task and optimizers to rows of plain values.
+"""The jobs that a run is made of: each takes a task and optimizers, and returns plain values.
 
-A job is done in this process or, asked for by name, in a worker's (`bench/run/worker.py`); hence only what JSON can
-hold goes in and comes out. Each calls `alive` as it proceeds: with a name where a part begins, without one after a
+A job runs in this process or, asked for by name, in a worker's (`bench/run/worker.py`). So only what JSON can hold
+goes in and comes out. Each job calls `progress` as it proceeds: with a name where a part begins, without one after a
 step.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from l2obench.bench.config.registry import function_family
-from l2obench.bench.contract.optimizer_requirements import check_optimizer
-from l2obench.bench.contract.task_requirements import check_task
+from l2obench.bench.config.run_options import RunOptions
+from l2obench.bench.contract.optimizer_requirements import require_of_optimizer
+from l2obench.bench.contract.task_requirements import require_of_task
 from l2obench.bench.measure import pictures, timing, tuning
 from l2obench.bench.rollout.loop import Trajectories, rollout
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.optimizers.base import Optimizer
 from l2obench.tasks.base import Task
 
+DIVERGED = "the loss was not finite, or beyond 10⁶ times its start"
 
-class Alive(Protocol):
-    """How a job says that it proceeds."""
+
+class Progress(Protocol):
+    """How a job says that it proceeds, so that one that hangs can be told from one that is slow."""
 
     def __call__(self, part: str | None = None) -> object: ...
 
@@ -27,34 +30,54 @@ class Alive(Protocol):
 Job = Callable[..., Any]
 
 
-def time(task: Task, optimizers: Sequence[Optimizer], alive: Alive, *, device: str) -> list[dict[str, Any]]:
-    """Rows of the serial wall-clock pass."""
-    return timing.time_steps(task, optimizers, device, on_turn=alive)
+def time(
+    task: Task, optimizers: Sequence[Optimizer], progress: Progress, *, options: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Time a step of each optimizer on a task.
+
+    Args:
+        task: the family; one function of it is used.
+        optimizers: all that are compared on the task, since they take turns.
+        progress: told whose turn begins.
+        options: the fields of `RunOptions`.
+
+    Returns:
+        Rows of `timing`, one for each optimizer.
+    """
+    return timing.time_steps(task, optimizers, RunOptions(**options).device, on_turn=progress)
 
 
 def tune(
     task: Task,
     optimizers: Sequence[Optimizer],
-    alive: Alive,
+    progress: Progress,
     *,
     count: int,
     halving: bool,
-    device: str,
-    compile: bool = False,
-    memory: float | None = None,
+    options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The fields of the `Tuning` of one optimizer, over `count` seeds."""
+    """Tune the learning rate of one optimizer.
+
+    Args:
+        task: the family to tune on.
+        optimizers: one.
+        progress: told of each rung, and of each step.
+        count: tuning seeds.
+        halving: whether to use successive halving.
+        options: the fields of `RunOptions`.
+
+    Returns:
+        The fields of a `Tuning`.
+    """
     (optimizer,) = optimizers
     chosen = tuning.tune(
         task,
         optimizer,
         count,
         halving=halving,
-        device=device,
-        compile=compile,
-        memory=memory,
-        on_rollout=alive,
-        on_step=alive,
+        options=RunOptions(**options),
+        on_rollout=progress,
+        on_step=progress,
     )
     return dict(vars(chosen))
 
@@ -62,41 +85,60 @@ def tune(
 def evaluate(
     task: Task,
     optimizers: Sequence[Optimizer],
-    alive: Alive,
+    progress: Progress,
     *,
     seeds: list[int],
     lr: float | None,
-    device: str,
-    compile: bool = False,
-    memory: float | None = None,
+    options: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
-    """What each of the evaluation seeds adds to its row, for one optimizer; `lr` is the tuned one."""
+    """Run one optimizer on evaluation seeds.
+
+    Args:
+        task: the family.
+        optimizers: one.
+        progress: told of each step.
+        seeds: indices of evaluation seeds.
+        lr: the tuned learning rate; None: the optimizer's own.
+        options: the fields of `RunOptions`.
+
+    Returns:
+        What each seed adds to its row of `cells`, in the order of `seeds`.
+    """
     (optimizer,) = optimizers
     rule = optimizer if lr is None else optimizer.model_copy(update={"lr": lr})
     derived = [derive_seed("evaluation", function_family(task), index) for index in seeds]
     kept = sum(index < pictures.SEEDS for index in seeds)
-    result = rollout(task, rule, derived, device=device, on_step=alive, snapshots=kept, compile=compile, memory=memory)
-    return [_outcome(task, result, k, seed) for k, seed in enumerate(derived)]
+    result = rollout(task, rule, derived, options=RunOptions(**options), on_step=progress, snapshots=kept)
+    return [_make_outcome(task, result, k, seed) for k, seed in enumerate(derived)]
 
 
-def check(task: Task | None, optimizers: Sequence[Optimizer], alive: Alive, *, name: str) -> str | None:
-    """What a check of the contract says of a task or of one optimizer: nothing, or why it does not apply."""
-    return check_optimizer(optimizers[0], name) if task is None else check_task(task, name)
+def require(task: Task | None, optimizers: Sequence[Optimizer], progress: Progress, *, name: str) -> str | None:
+    """Hold a task, or one optimizer, to one requirement of the contract.
+
+    Returns:
+        None where it is met; why it does not apply, where it does not.
+
+    Raises:
+        ContractBroken: it is not met.
+    """
+    return require_of_optimizer(optimizers[0], name) if task is None else require_of_task(task, name)
 
 
-JOBS: dict[str, Job] = {job.__name__: job for job in (time, tune, evaluate, check)}
+JOBS: dict[str, Job] = {job.__name__: job for job in (time, tune, evaluate, require)}
+"""Jobs by the names under which another process is asked for them."""
 
 
-def _outcome(task: Task, result: Trajectories, k: int, seed: int) -> dict[str, Any]:
+def _make_outcome(task: Task, result: Trajectories, k: int, seed: int) -> dict[str, Any]:
     """What one seed's trajectory adds to its row. Every step costs one forward and one backward pass."""
     diverged = int(result.diverged_at[k, 0])
     losses = result.losses[k, 0]
     heldout = {name: float(value[k, 0]) for name, value in result.heldout.items()}
     return {
         "status": "ok" if diverged < 0 else "diverged",
-        "reason": None if diverged < 0 else "the loss was not finite, or beyond 10⁶ times its start",
+        "reason": None if diverged < 0 else DIVERGED,
         "failed_step": None if diverged < 0 else diverged,
         "loss": losses.tolist(),
+        # In float64: the mean of float32 losses would round differently with the order of summation.
         "final_loss": float(task.final_loss(losses.double())),
         "heldout_loss": heldout.get("loss"),
         "heldout_accuracy": heldout.get("accuracy"),

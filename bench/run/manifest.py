@@ -10,19 +10,23 @@ from l2obench.bench.store.run_folder import RunFolder
 from l2obench.optimizers.learned.base import LearnedOptimizer
 
 
-def manifest(
-    run: RunFolder, about: Mapping[str, Any], cells: Sequence[Cell], sources: Mapping[str, dict[str, Any]], device: str
+def make_manifest(
+    folder: RunFolder,
+    about: Mapping[str, Any],
+    cells: Sequence[Cell],
+    sources: Mapping[str, dict[str, Any]],
+    device: str,
 ) -> dict[str, Any]:
-    """What this start is, and what earlier ones in the folder were: their cells and sources stay in it.
+    """Make the manifest: this start, and the cells and sources of earlier ones in the folder.
 
     Args:
-        run: the folder, with the manifest of an earlier start or without.
+        folder: the folder, with the manifest of an earlier start or without.
         about: the suite and the command.
         cells: what is to run.
         sources: for each task, where its data come from.
         device: the torch device.
     """
-    earlier = run.manifest if run.exists() else {}
+    earlier = folder.manifest if folder.exists() else {}
     plan = {(item["task"], item["optimizer"], item["track"]): item for item in earlier.get("cells") or []}
     tasks, recipes = dict(earlier.get("tasks", {})), dict(earlier.get("recipes", {}))
     costs = {kind: dict(earlier.get("costs", {}).get(kind, {})) for kind in ("tasks", "optimizers")}

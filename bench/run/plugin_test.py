@@ -1,6 +1,7 @@
-"""`l2obench test-plugin`: whether a task or an optimizer keeps the contract that the engine relies on.
+"""`l2obench test-plugin`: whether a task or an optimizer meets the requirements that the engine relies on.
 
-Every check is done in a worker process (`bench/run/worker.py`), so that one that hangs or crashes is a finding.
+`bench/contract/` lists the requirements. Each is asked for in a worker process (`bench/run/worker.py`), so that a
+plugin that hangs or crashes is a finding.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from l2obench.bench.config.registry import (
     optimizer_registry,
     task_registry,
 )
+from l2obench.bench.contract import optimizer_requirements, task_requirements
 from l2obench.bench.failures import Failure
 from l2obench.bench.run.worker import Worker
 from l2obench.foundation.names import explain_unknown
@@ -25,17 +27,18 @@ Status = Literal["passed", "failed", "skipped"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found."""
+    """What came of one requirement."""
 
-    check: str
+    requirement: str
+    """Its name in `REQUIREMENTS`."""
     status: Status
     finding: str
-    """What is wrong, or why the check was skipped; empty where it passed."""
+    """What is wrong, or why the requirement was skipped; empty where it is met."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is tested."""
+    """The task or optimizer that is tested."""
 
     kind: Literal["task", "optimizer"]
     identity: str
@@ -43,7 +46,10 @@ class Subject:
 
 
 def find_subject(identity: str) -> Subject:
-    """The task or optimizer of an identity.
+    """Find the task or optimizer of an identity.
+
+    Args:
+        identity: a registered name or a dotted path, with parameters or without.
 
     Raises:
         IdentityError, UnknownName, BadParameters: there is none, or it is neither.
@@ -63,21 +69,28 @@ def find_subject(identity: str) -> Subject:
     return Subject("task" if is_task else "optimizer", identity_of(model), model)
 
 
-def findings(subject: Subject, timeout: float) -> Iterator[Finding]:
-    """What each check finds, in order; after one that hung, the others are skipped."""
-    from l2obench.bench.contract import optimizer_requirements as optimizer_checks
-    from l2obench.bench.contract import task_requirements as task_checks
+def examine(subject: Subject, timeout: float) -> Iterator[Finding]:
+    """Ask for each requirement in turn.
 
-    names = list(task_checks.CHECKS if subject.kind == "task" else optimizer_checks.CHECKS)
-    task, optimizers = (subject.identity, []) if subject.kind == "task" else (None, [subject.identity])
+    Args:
+        subject: what is tested.
+        timeout: seconds that one requirement may take.
+
+    Returns:
+        A finding for each requirement, in their order, as soon as it is there. After one that hung the others are
+        skipped: each would cost the timeout again.
+    """
+    is_task = subject.kind == "task"
+    names = list(task_requirements.REQUIREMENTS if is_task else optimizer_requirements.REQUIREMENTS)
+    task, optimizers = (subject.identity, []) if is_task else (None, [subject.identity])
     hung = False
     with Worker(timeout) as worker:
         for name in names:
             if hung:
-                yield Finding(name, "skipped", "an earlier check hung")
+                yield Finding(name, "skipped", "an earlier requirement hung")
                 continue
             try:
-                skipped = worker.do("check", task, optimizers, {"name": name})
+                skipped = worker.run_job("require", task, optimizers, {"name": name})
             except Failure as failure:
                 hung = failure.status == "timeout"
                 yield Finding(name, "failed", f"no answer within {timeout:g} s" if hung else failure.reason)

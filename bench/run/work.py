@@ -113,4 +113,4 @@ def is_foreign(model: Task | Optimizer) -> bool:
 def _apart(worker: Worker, assignment: Assignment, on_part: Callable[[str], Any]) -> Any:
     names = [identity_of(optimizer) for optimizer in assignment.optimizers]
     job, task, arguments = assignment.job.__name__, identity_of(assignment.task), dict(assignment.arguments)
-    return worker.do(job, task, names, arguments, on_part)
+    return worker.run_job(job, task, names, arguments, on_part)

@@ -41,7 +41,7 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def do(
+    def run_job(
         self,
         job: str,
         task: str | None,

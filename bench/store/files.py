@@ -10,22 +10,29 @@ from pathlib import Path
 from filelock import FileLock
 
 LOCK = ".lock"
+TEMPORARY = ".part"
 # What network file systems answer that know no locks, or whose lock service is down.
 NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """All of `content` under `path`, or nothing: written beside it, flushed to the disk, renamed.
+    """Write all of a file or nothing: beside its place, flushed to the disk, renamed.
+
+    Args:
+        path: the file; its folder exists.
+        content: what it is to hold.
 
     Raises:
         OSError: it could not be written; what was there before is untouched.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=TEMPORARY)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
+            # Without it, a crash of the machine after the rename could leave an empty file under the final name.
             os.fsync(file.fileno())
+        # mkstemp makes files that only their owner can read.
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:

@@ -1,4 +1,4 @@
-"""What a manifest must look like before anything in it is used: it may have been damaged, or written by anybody."""
+"""The shape of a manifest, which is tested before anything in it is used: anyone may have written or damaged it."""
 
 from typing import Any
 
@@ -52,11 +52,19 @@ class _Manifest(TypedDict, total=False):
 _SHAPE = TypeAdapter(_Manifest)
 
 
-def check_shape(manifest: Any) -> None:
-    """Raise unless a manifest holds what is looked up in one, where it holds it at all.
+def require_manifest(manifest: Any) -> None:
+    """Refuse a manifest in which what readers look up is of another shape. What it lacks is no fault.
+
+    Args:
+        manifest: what JSON gave.
 
     Raises:
-        ValueError: in one line, where it does not.
+        ValueError: what is wrong, in one line.
+
+    Example:
+        >>> require_manifest({"cells": 3})
+        Traceback (most recent call last):
+        ValueError: cells must be a valid list, got 3
     """
     try:
         _SHAPE.validate_python(manifest)

@@ -1,4 +1,4 @@
-"""Results on disk: one immutable Parquet file a cell, written by atomic rename; a manifest says what the run was.
+"""The folder of a run: one immutable file a cell, and a manifest that says what the run was.
 
     RUN/manifest.json       what was asked, on which machine, with which data
     RUN/cells/*.parquet     one row for each (task, optimizer, track, hyperparameters, seed)
@@ -10,118 +10,41 @@ Every file carries a description of what it holds. A file with the same descript
 another description under the same name is a conflict, and nothing is overwritten unless asked.
 """
 
-import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from l2obench.bench.store.files import LOCK, lock_folder, write_atomically
-from l2obench.bench.store.manifest_schema import check_shape
+from l2obench.bench.store.files import LOCK, TEMPORARY, lock_folder, write_atomically
+from l2obench.bench.store.manifest_schema import require_manifest
+from l2obench.bench.store.results_file import StoreError, encode_file, read_description, read_file, require_format
+from l2obench.bench.store.schemas import FORMAT, SCHEMAS, Kind
 from l2obench.foundation.errors import describe_message
 
-FORMAT = 1
+# A manifest of 100,000 cells has some 30 MB; one of gigabytes would fill the memory while it is parsed.
 MAX_MANIFEST_BYTES = 2**28
-MAX_VALUES = 2**28  # in one file: of a column of losses, a gigabyte
-DESCRIPTION_KEY = b"l2obench"
-CELL_KEY = ["task", "optimizer", "track"]
-"""Columns that together name a cell, in the order of its identity."""
-Kind = Literal["cells", "tuning", "timing", "pictures"]
-UNEXPECTED = ("error", "timeout")
-"""Statuses of rows without a result; the others are `ok` and `diverged`."""
-
-_TEXT, _FLOAT, _INT = pa.string(), pa.float64(), pa.int64()
-SCHEMAS: dict[Kind, pa.Schema] = {
-    "cells": pa.schema(
-        {
-            "task": _TEXT,
-            "task_version": _INT,
-            "optimizer": _TEXT,
-            "optimizer_version": _INT,
-            "checkpoint_sha256": _TEXT,
-            "learned": pa.bool_(),
-            "track": _TEXT,
-            "hyperparameters": _TEXT,
-            "seed": _INT,
-            "status": _TEXT,
-            "reason": _TEXT,
-            "failed_step": _INT,
-            "steps": _INT,
-            "final_window": _INT,
-            "loss": pa.list_(pa.float32()),
-            "final_loss": _FLOAT,
-            "heldout_loss": _FLOAT,
-            "heldout_accuracy": _FLOAT,
-            "grad_seconds": _FLOAT,
-            "update_seconds": _FLOAT,
-            "forward_passes": _INT,
-            "backward_passes": _INT,
-            "tuning_passes": _INT,
-            "state_bytes": _INT,
-        }
-    ),
-    "tuning": pa.schema(
-        {
-            "task": _TEXT,
-            "optimizer": _TEXT,
-            "lr": _FLOAT,
-            "seed": _INT,
-            "status": _TEXT,
-            "failed_step": _INT,
-            "steps": _INT,
-            "final_loss": _FLOAT,
-            "chosen": pa.bool_(),
-            "at_edge": pa.bool_(),
-        }
-    ),
-    "timing": pa.schema(
-        {
-            "task": _TEXT,
-            "optimizer": _TEXT,
-            "grad_seconds": _FLOAT,
-            "grad_seconds_q25": _FLOAT,
-            "grad_seconds_q75": _FLOAT,
-            "update_seconds": _FLOAT,
-            "update_seconds_q25": _FLOAT,
-            "update_seconds_q75": _FLOAT,
-            "timed_steps": _INT,
-            "threads": _INT,
-            "device": _TEXT,
-            "reason": _TEXT,
-            "update_flops": _FLOAT,
-            "update_bytes": _FLOAT,
-            "record_passes": _FLOAT,
-        }
-    ),
-    "pictures": pa.schema(
-        {
-            "task": _TEXT,
-            "optimizer": _TEXT,
-            "track": _TEXT,
-            "seed": _INT,
-            "what": _TEXT,
-            "step": _INT,
-            "png": pa.binary(),
-        }
-    ),
-}
-ADDED = ("update_flops", "update_bytes", "record_passes")
-"""Columns that files of this format may lack, being older: what they would say is missing."""
-
-
-class StoreError(ValueError):
-    """A results folder that is no run, is damaged, or holds something other than what is being written."""
-
-    exit_code = 2
 
 
 class RunFolder:
-    """A results folder, opened for reading, or, by `begin`, for writing."""
+    """A results folder, opened for reading, or, by `begin`, for writing.
+
+    Args:
+        folder: its path; nothing is read or made yet.
+
+    Example:
+        >>> run = RunFolder("results/demo")
+        >>> run.begin({"suite": "demo"})
+        >>> row = {"task": "quadratic", "optimizer": "adam", "lr": 0.1, "seed": 0, "final_loss": 0.5}
+        >>> run.write("tuning", "quadratic--adam", {"seeds": 1}, [row])
+        >>> run.is_finished("tuning", "quadratic--adam", {"seeds": 1})
+        True
+        >>> run.read("tuning")["final_loss"].tolist()
+        [0.5]
+        >>> run.manifest["suite"]
+        'demo'
+    """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -140,24 +63,24 @@ class RunFolder:
             manifest = json.loads(path.read_text(encoding="utf-8"))
             written_by = manifest["format"]
             if written_by == FORMAT:
-                check_shape(manifest)
+                require_manifest(manifest)
         except FileNotFoundError as error:
             raise StoreError(f"{self.folder} is no run: it has no manifest.json") from error
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise StoreError(f"{path} is damaged: {describe_message(error)}") from error
-        if written_by != FORMAT:
-            raise StoreError(f"{self.folder} holds results of format {written_by}; this version reads format {FORMAT}")
+        require_format(self.folder, written_by)
         return dict(manifest)
 
     def exists(self) -> bool:
-        """Whether the folder holds a run."""
+        """Say whether the folder holds a run."""
         return (self.folder / "manifest.json").is_file()
 
     def begin(self, manifest: Mapping[str, Any] | Callable[[], Mapping[str, Any]]) -> None:
-        """Make the folder, or go on in one whose run has the same format; write the manifest.
+        """Make the folder, or continue in one whose run has the same format, and write the manifest.
 
         Args:
-            manifest: what it says, or what makes it from the one that is there while no other process can change that.
+            manifest: its content, or a function that makes it from the present one. The function is called under the
+                folder's lock, so that two starts at once lose nothing of each other.
 
         Raises:
             StoreError: the folder holds something else, or cannot be written.
@@ -167,12 +90,13 @@ class RunFolder:
             with lock_folder(self.folder):
                 content = {"format": FORMAT, **(manifest() if callable(manifest) else manifest)}
                 write_atomically(self.folder / "manifest.json", json.dumps(content, indent=2).encode())
-            for kind in SCHEMAS:  # after the manifest: a folder that another process is beginning is empty, or a run
+            # After the manifest: a folder that another process is beginning is then either empty or a run.
+            for kind in SCHEMAS:
                 (self.folder / kind).mkdir(exist_ok=True)
         except OSError as error:
-            raise StoreError(f"{self.folder} cannot be written: {error.strerror}; choose another --out") from error
+            raise self._cannot_be_written(error) from error
 
-    def check(self) -> None:
+    def require_run_or_empty(self) -> None:
         """Refuse a folder that exists and is neither empty nor a run of this format.
 
         Raises:
@@ -180,48 +104,54 @@ class RunFolder:
         """
         # A process that is beginning this run has written its lock and a temporary file, and no manifest yet.
         entries = self.folder.iterdir() if self.folder.is_dir() else ()
-        found = [path for path in entries if path.suffix != ".part" and path.name != LOCK]
+        found = [path for path in entries if path.suffix != TEMPORARY and path.name != LOCK]
         if found or self.folder.is_file():
             _ = self.manifest
 
-    def finished(self, kind: Kind, name: str, description: Mapping[str, Any]) -> bool:
-        """Whether the file `name` is there and is what `description` says.
+    def is_finished(self, kind: Kind, name: str, description: Mapping[str, Any]) -> bool:
+        """Say whether a file is there and holds what a description says.
+
+        Args:
+            kind: of the file.
+            name: of the file, as `cell_name` makes it.
+            description: what it should have been written with.
 
         Raises:
-            StoreError: it is there, and is damaged or something else.
+            StoreError: it is there, and is damaged or holds other results.
         """
-        path = self._path(kind, name)
+        path = self._locate(kind, name)
         if not path.exists():
             return False
-        found = _description(path)
+        found = read_description(path)
+        # Through JSON, as the one in the file went: tuples are lists there.
         if (wanted := json.loads(json.dumps(description))) != found:
             different = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
             changes = ", ".join(f"{key} was {found.get(key)!r}, now {wanted.get(key)!r}" for key in different)
-            raise StoreError(
-                f"{path} holds other results ({changes}); choose another --out, or --force to replace them"
-            )
+            raise StoreError(f"{path} holds other results ({changes}). Try: another --out, or --force to replace them")
         return True
 
     def write(self, kind: Kind, name: str, description: Mapping[str, Any], rows: list[dict[str, Any]]) -> None:
-        """Write a file by atomic rename. Rows lack no column of the schema; None stands for what does not apply.
+        """Write a file by atomic rename.
+
+        Args:
+            kind: of the file.
+            name: of the file, as `cell_name` makes it.
+            description: what decides its rows.
+            rows: by column; None, or no entry, where a column does not apply.
 
         Raises:
             StoreError: the folder cannot be written.
         """
-        schema = SCHEMAS[kind]
-        table = pa.Table.from_pylist(rows, schema=schema)
-        table = table.replace_schema_metadata({DESCRIPTION_KEY: json.dumps(description, sort_keys=True).encode()})
-        sink = pa.BufferOutputStream()
-        # Losses hardly repeat, so dictionaries cost time and room; bytes of one place in a number do, side by side.
-        split = {f"{field.name}.list.element": "BYTE_STREAM_SPLIT" for field in schema if pa.types.is_list(field.type)}
-        pq.write_table(table, sink, compression="zstd", use_dictionary=False, column_encoding=split)
         try:
-            write_atomically(self._path(kind, name), sink.getvalue().to_pybytes())
+            write_atomically(self._locate(kind, name), encode_file(kind, description, rows))
         except OSError as error:
-            raise StoreError(f"{self.folder} cannot be written: {error.strerror}") from error
+            raise self._cannot_be_written(error) from error
 
     def read(self, kind: Kind) -> pd.DataFrame:
-        """All rows of a kind, in the order of the files' names; an empty frame with the columns where there are none.
+        """Read all rows of a kind.
+
+        Returns:
+            The rows in the order of the files' names; without files an empty frame with the columns.
 
         Raises:
             StoreError: a file is damaged or has other columns.
@@ -231,59 +161,15 @@ class RunFolder:
         return pd.concat(frames, ignore_index=True) if frames else SCHEMAS[kind].empty_table().to_pandas()
 
     def read_one(self, kind: Kind, name: str) -> pd.DataFrame:
-        """The rows of one finished file."""
-        return read_file(self._path(kind, name), kind)
+        """Read the rows of one finished file.
 
-    def _path(self, kind: Kind, name: str) -> Path:
+        Raises:
+            StoreError: it is damaged or has other columns.
+        """
+        return read_file(self._locate(kind, name), kind)
+
+    def _locate(self, kind: Kind, name: str) -> Path:
         return self.folder / kind / f"{name}.parquet"
 
-
-def read_file(path: Path, kind: Kind) -> pd.DataFrame:
-    """The rows of one Parquet file, inside a run or by itself.
-
-    Raises:
-        StoreError: it cannot be read, has other columns, or another version of l2obench wrote it.
-    """
-    try:
-        _require_modest(path)
-        table = pq.read_table(path, partitioning=None)
-        metadata = table.schema.metadata or {}
-        written_by = json.loads(metadata.get(DESCRIPTION_KEY, b"{}")).get("format", FORMAT)
-    except (OSError, ValueError, AttributeError, RecursionError, pa.ArrowException) as error:
-        raise StoreError(f"{path} is damaged: {describe_message(error)}") from error
-    if written_by != FORMAT:
-        raise StoreError(f"{path} holds results of format {written_by}; this version reads format {FORMAT}")
-    for field in SCHEMAS[kind]:
-        if field.name in ADDED and field.name not in table.column_names:
-            table = table.append_column(field, pa.nulls(len(table), field.type))
-    if not table.schema.remove_metadata().equals(SCHEMAS[kind]):
-        raise StoreError(f"{path} does not have the columns of a results file")
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
-
-
-def cell_name(*identities: str) -> str:
-    """A file name: readable, safe on every file system, unique by a hash of the identities."""
-    digest = hashlib.sha256("\n".join(identities).encode()).hexdigest()[:12]
-    readable = "--".join(re.sub(r"[^A-Za-z0-9._-]+", "-", identity).strip("-")[:48] for identity in identities)
-    return f"{readable}--{digest}"
-
-
-def _description(path: Path) -> dict[str, Any]:
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-        found = json.loads(metadata[DESCRIPTION_KEY])
-    except (OSError, ValueError, KeyError, RecursionError, pa.ArrowException) as error:
-        raise StoreError(
-            f"{path} is damaged: {describe_message(error)}; delete it, or --force to replace it"
-        ) from error
-    return dict(found)
-
-
-def _require_modest(path: Path) -> None:
-    """Refuse a file that would unfold to more than any cell: a few bytes can stand for any number of equal values."""
-    footer = pq.read_metadata(path)
-    groups = [footer.row_group(group) for group in range(footer.num_row_groups)]
-    values = sum(group.column(column).num_values for group in groups for column in range(footer.num_columns))
-    if max(values, footer.num_rows) > MAX_VALUES:
-        raise ValueError(f"it claims {max(values, footer.num_rows):,} values, more than {MAX_VALUES:,}")
+    def _cannot_be_written(self, error: OSError) -> StoreError:
+        return StoreError(f"{self.folder} cannot be written: {error.strerror}. Try: another --out")

@@ -15,14 +15,16 @@ from typing import Annotated
 
 import typer
 
+from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell, load_suite
 from l2obench.bench.process import set_up_process
-from l2obench.bench.run.cell import chain, describe
+from l2obench.bench.run.cell import describe, make_chain
 from l2obench.bench.run.executors.base import Executor, run_chains
 from l2obench.bench.run.executors.dask import DaskExecutor
 from l2obench.bench.run.executors.serial import SerialExecutor
 from l2obench.bench.run.work import Answer
-from l2obench.bench.store.run_folder import RunFolder, cell_name
+from l2obench.bench.store.results_file import cell_name
+from l2obench.bench.store.run_folder import RunFolder
 from l2obench.optimizers.designed.sgd import SGD
 from l2obench.tasks.quadratic import Quadratic
 
@@ -85,10 +87,10 @@ def _compute(cells: Sequence[Cell], executor: Executor) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder(Path(folder))
         run.begin({})
-        for cell, rows in run_chains(executor, ((cell, chain(cell, run, {}, device="cpu")) for cell in cells)):
+        for cell, rows in run_chains(executor, ((cell, make_chain(cell, run, {}, RunOptions())) for cell in cells)):
             for row in rows:
                 row.pop("pictures", None)
-            run.write("cells", cell_name(*cell.key), describe(cell, "cpu"), rows)
+            run.write("cells", cell_name(*cell.key), describe(cell, RunOptions()), rows)
 
 
 def main(

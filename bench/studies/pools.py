@@ -16,6 +16,7 @@ import torch
 from l2obench.bench.config.identity import canonical
 from l2obench.bench.config.recipe import Recipe, make_recipe
 from l2obench.bench.config.registry import identity_of, optimizer_registry
+from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell, load_suite
 from l2obench.bench.metatrain.session import Session
 from l2obench.bench.run.runner import Runner
@@ -87,7 +88,8 @@ def build(name: str, folder: Path, draws: int, most_seeds: int, report: Callable
     Runner(run, cells, report=report).execute(about)
     rounded = RunFolder(here / "rounded")
     again = [cell for cell in cells if identity_of(cell.optimizer) == shipped]
-    Runner(rounded, again, seeds_at_once=max(1, min(cell.seeds for cell in again) // 3), report=report).execute(about)
+    options = RunOptions(seeds_at_once=max(1, min(cell.seeds for cell in again) // 3))
+    Runner(rounded, again, options, report=report).execute(about)
     return Pool(run, rounded, shipped, mistakes)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from l2obench.bench.store.run_folder import cell_name
+from l2obench.bench.store.results_file import cell_name
 from l2obench.reports.figures.canvas import save, theme
 from l2obench.reports.formats import one_line
 

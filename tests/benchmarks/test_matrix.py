@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from l2obench.bench.config.registry import optimizer_registry
+from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.memory import default_budget
 from l2obench.optimizers.designed.adam import Adam
@@ -51,12 +52,13 @@ def race_matrix(
             peers[name] = jax_matrix(task, numbers, rates, jit=name == JAX)
         else:
             peers[name] = None
-    memory = default_budget("cpu")  # looked up once, as for a whole run
+    # Free memory is looked up once, as for a whole run.
+    options = RunOptions(compile=compile, memory=default_budget("cpu"))
     replica_steps = seeds * len(rates) * (task.horizon + 1)
     coordinates = sum(value.numel() for value in task.sample(torch.Generator()).params.values())
     results = race(
         f"{path}, {seeds * len(rates)} × {task.horizon} steps, {'compiled' if compile else 'eager'}",
-        lambda: rollout(task, stacked, numbers, len(rates), evaluate=False, compile=compile, memory=memory).losses,
+        lambda: rollout(task, stacked, numbers, len(rates), evaluate=False, options=options).losses,
         peers,
         bars,
         Work(flops=replica_steps * flops, bytes=replica_steps * coordinates * ADAM_BYTES),
@@ -108,7 +110,7 @@ def test_learned_rules_compiled(race: Callable[..., Any], full: bool, rule: str)
     learned, seeds = optimizer_registry().create(rule), list(range(20 if full else 2))
 
     def ours(compile: bool) -> torch.Tensor:
-        return rollout(task, learned, seeds, evaluate=False, compile=compile).losses
+        return rollout(task, learned, seeds, evaluate=False, options=RunOptions(compile=compile)).losses
 
     path = f"quadratics, {learned.name}, {len(seeds)} × {task.horizon} steps, compiled"
     results = race(path, lambda: ours(True), {"ours, eager": lambda: ours(False)})

@@ -21,9 +21,11 @@ from l2obench.bench.config.recipe import make_recipe
 from l2obench.bench.config.registry import optimizer_registry
 from l2obench.bench.config.suite import load_suite, make_suite
 from l2obench.bench.metatrain.session import Session
-from l2obench.bench.run.manifest import manifest
+from l2obench.bench.run.manifest import make_manifest
 from l2obench.bench.run.runner import Runner
-from l2obench.bench.store.run_folder import SCHEMAS, RunFolder, read_file
+from l2obench.bench.store.results_file import read_file
+from l2obench.bench.store.run_folder import RunFolder
+from l2obench.bench.store.schemas import SCHEMAS
 from l2obench.reports.reading import _plan
 from l2obench.reports.sections.environment import about
 from tests.faults.processes import command
@@ -129,7 +131,7 @@ def test_parquet(good: Path, tmp_path: Path) -> None:
     def check(changed: bytes) -> None:
         path = tmp_path / "cells" / "it.parquet"
         survives(path, changed, lambda: read_file(path, "cells"))
-        survives(path, changed, lambda: run.finished("cells", "it", {}))
+        survives(path, changed, lambda: run.is_finished("cells", "it", {}))
 
     check()
 
@@ -140,10 +142,10 @@ def test_manifest(good: Path, tmp_path: Path) -> None:
     cells = make_suite("test", {"seeds": 2, "optimizers": ["sgd"], "tasks": [{"task": "quadratic"}]}).cells()
 
     def use() -> None:
-        run.check()
+        run.require_run_or_empty()
         found = run.manifest
         about(found), _plan(found)
-        manifest(run, {}, cells, {}, "cpu")
+        make_manifest(run, {}, cells, {}, "cpu")
 
     @thorough
     @given(changed=damaged(content) | exchanged(json.loads(content)).map(lambda value: json.dumps(value).encode()))

@@ -13,6 +13,7 @@ from safetensors.torch import save
 from torch.nn.functional import linear
 
 from l2obench.bench.config.registry import BadParameters, function_family, identity_of, task_registry
+from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.run.cell import describe
@@ -95,7 +96,7 @@ def test_results_from_another_start_of_the_same_path_are_not_taken_for_finished(
     described = []
     for value in (1.0, 2.0, 2.0):
         path = written(tmp_path, encode_start({}, small_start(b0=torch.full((3,), value))))
-        described.append(describe(Cell(Sinusoid(**SMALL, start=path), SGD(), "default", 1, 1), "cpu"))
+        described.append(describe(Cell(Sinusoid(**SMALL, start=path), SGD(), "default", 1, 1), RunOptions()))
     assert described[0] != described[1]
     assert described[1] == described[2]
 

@@ -22,7 +22,7 @@ from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.seeds import Purpose, derive_seed, generator
 from l2obench.bench.store.environment import commit, versions
 from l2obench.bench.store.files import write_atomically
-from l2obench.bench.store.run_folder import StoreError
+from l2obench.bench.store.results_file import StoreError
 from l2obench.optimizers.base import Optimizer, Tensors
 from l2obench.optimizers.designed.sgd import SGD
 from l2obench.optimizers.learned.checkpoint import encode_checkpoint

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from l2obench.bench.config.registry import BadParameters, UnknownName
-from l2obench.bench.contract import optimizer_requirements as optimizer_checks
-from l2obench.bench.contract import task_requirements as task_checks
-from l2obench.bench.run.plugin_test import Finding, find_subject, findings
+from l2obench.bench.contract import optimizer_requirements, task_requirements
+from l2obench.bench.run.plugin_test import Finding, examine, find_subject
 
 RULES = '''
 import os, time
@@ -215,12 +214,12 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
-def outcome(identity: str, check: str) -> str:
-    """What one check says, done in this process: the empty string where the contract holds."""
+def outcome(identity: str, requirement: str) -> str:
+    """What is said of one requirement, asked for in this process: the empty string where it is met."""
     subject = find_subject(identity)
-    run = task_checks.check_task if subject.kind == "task" else optimizer_checks.check_optimizer
+    of_task, of_optimizer = task_requirements.require_of_task, optimizer_requirements.require_of_optimizer
     try:
-        return run(subject.model, check) or ""
+        return (of_task if subject.kind == "task" else of_optimizer)(subject.model, requirement) or ""
     except Exception as error:
         return str(error)
 
@@ -234,7 +233,7 @@ BROKEN = {
     "their_rules.Normalises": ("neighbours do not matter", "a replica alone differs"),
     "their_rules.OneNumber": ("hyperparameters stack", "lr stacked differs from lr="),
     "their_rules.Claims": ("coordinates are independent", "some coordinates alone differ"),
-    "their_rules.Weightless": ("state has a size", "state_bytes is None"),
+    "their_rules.Weightless": ("state has a size", "state_bytes must give a whole number of bytes, got None"),
     "their_rules.MatricesOnly": ("takes every shape", "parameters of shape (): ValueError: matrices only"),
     "their_tasks.Global": ("samples come from the generator", "another function"),
     "their_tasks.Doubles": ("samples fit", "torch.float64"),
@@ -255,9 +254,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("identity", BROKEN)
-def test_each_defect_is_found_by_its_check(identity: str) -> None:
-    check, finding = BROKEN[identity]
-    assert finding in outcome(identity, check)
+def test_each_defect_is_found_by_its_requirement(identity: str) -> None:
+    requirement, finding = BROKEN[identity]
+    assert finding in outcome(identity, requirement)
 
 
 @pytest.mark.parametrize(
@@ -266,28 +265,28 @@ def test_each_defect_is_found_by_its_check(identity: str) -> None:
 )
 def test_optimizers_that_keep_the_contract(identity: str) -> None:
     allowed = {"", "nothing is tunable", "the rule does not promise to be coordinatewise"}
-    assert {outcome(identity, check) for check in optimizer_checks.CHECKS} <= allowed
+    assert {outcome(identity, name) for name in optimizer_requirements.REQUIREMENTS} <= allowed
 
 
 @pytest.mark.parametrize("identity", ["quadratic[condition=10]", "mnist-mlp[units=3]", "their_tasks.Sound"])
 def test_tasks_that_keep_the_contract(identity: str) -> None:
-    said = {outcome(identity, check) for check in task_checks.CHECKS}
+    said = {outcome(identity, name) for name in task_requirements.REQUIREMENTS}
     assert all(line == "" or line.startswith(("the family has no", "loss_and_grad is the default")) for line in said)
 
 
-def test_a_crash_is_a_finding_and_the_checks_go_on() -> None:
-    found = {item.check: item for item in findings(find_subject("their_rules.Dies"), timeout=60)}
+def test_a_crash_is_a_finding_and_the_test_goes_on() -> None:
+    found = {item.requirement: item for item in examine(find_subject("their_rules.Dies"), timeout=60)}
     assert found["state has a size"].finding == "its process ended itself with exit code 3"
     assert {item.status for item in found.values()} == {"passed", "failed"}
-    assert list(found) == list(optimizer_checks.CHECKS)
+    assert list(found) == list(optimizer_requirements.REQUIREMENTS)
 
 
 def test_a_hang_is_a_finding_and_what_follows_is_skipped() -> None:
-    found = list(findings(find_subject("their_rules.Hangs"), timeout=5))
-    position = list(optimizer_checks.CHECKS).index("state has a size")
+    found = list(examine(find_subject("their_rules.Hangs"), timeout=5))
+    position = list(optimizer_requirements.REQUIREMENTS).index("state has a size")
     assert {item.status for item in found[:position]} == {"passed"}
     assert found[position] == Finding("state has a size", "failed", "no answer within 5 s")
-    assert {item.finding for item in found[position + 1 :]} == {"an earlier check hung"}
+    assert {item.finding for item in found[position + 1 :]} == {"an earlier requirement hung"}
 
 
 @pytest.mark.parametrize(
@@ -313,14 +312,14 @@ def l2obench(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_the_command(tmp_path: Path) -> None:
     kept = l2obench("their_tasks.Sound", folder=tmp_path)
     assert kept.returncode == 0
-    assert re.fullmatch(r"All \d+ checks passed", kept.stdout.splitlines()[-1])
+    assert re.fullmatch(r"All \d+ requirements met", kept.stdout.splitlines()[-1])
     broken = l2obench("their_rules.Mutates", "--json", folder=tmp_path)
     facts = json.loads(broken.stdout)
     assert broken.returncode == 1
-    assert not facts["kept"]
-    failed = {item["check"] for item in facts["checks"] if item["status"] == "failed"}
+    assert not facts["passed"]
+    failed = {item["requirement"] for item in facts["findings"] if item["status"] == "failed"}
     assert "inputs stay unchanged" in failed
-    assert all("\n" not in item["finding"] for item in facts["checks"])
+    assert all("\n" not in item["finding"] for item in facts["findings"])
     unknown = l2obench("their_rules.Missing", folder=tmp_path)
     assert unknown.returncode == 2
     assert unknown.stderr.count("\n") == 1

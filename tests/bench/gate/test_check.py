@@ -24,7 +24,9 @@ from l2obench.bench.gate.effect import effects
 from l2obench.bench.gate.side import Clock, Recorded, read_side
 from l2obench.bench.gate.task_facts import task_facts
 from l2obench.bench.gate.verdict import Check, Settings, compare
-from l2obench.bench.store.run_folder import FORMAT, SCHEMAS, RunFolder, StoreError
+from l2obench.bench.store.results_file import StoreError
+from l2obench.bench.store.run_folder import RunFolder
+from l2obench.bench.store.schemas import FORMAT, SCHEMAS
 from l2obench.bench.studies.mistakes import WithoutPreprocessing, perturbed, with_swapped_gates
 from l2obench.optimizers.learned.checkpoint import encode_checkpoint, read_checkpoint
 from l2obench.tasks.base import Task

@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell
-from l2obench.bench.measure.pictures import SEEDS, taken_from, to_record
+from l2obench.bench.measure.pictures import SEEDS, take_records, to_record
 from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.run.runner import Runner
 from l2obench.bench.store.run_folder import RunFolder
@@ -62,7 +63,7 @@ def test_what_diverged_has_no_picture_from_then_on() -> None:
 def test_a_run_keeps_the_pictures_of_its_first_seeds(tmp_path: Path) -> None:
     cell = Cell(Canvas(horizon=4), SGD(lr=0.25), "default", SEEDS + 2, 1)
     run = RunFolder(tmp_path / "run")
-    Runner(run, [cell], seeds_at_once=2).execute({})
+    Runner(run, [cell], RunOptions(seeds_at_once=2)).execute({})
     frame = run.read("pictures")
     assert sorted(set(frame["seed"])) == list(range(SEEDS))
     assert list(frame[frame["seed"] == 0]["what"]) == ["start", "picture", "picture"]
@@ -82,7 +83,7 @@ def test_a_task_without_pictures_leaves_no_file(tmp_path: Path) -> None:
 
 def test_rows_lose_their_records() -> None:
     rows = [{"task": "t", "optimizer": "o", "track": "default", "seed": 3, "pictures": []}]
-    assert taken_from(rows) == []
+    assert take_records(rows) == []
     assert "pictures" not in rows[0]
 
 

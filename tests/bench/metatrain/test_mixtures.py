@@ -21,7 +21,7 @@ from l2obench.bench.metatrain.validation import criterion
 from l2obench.bench.rollout.loop import rollout, start
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.seeds import derive_seed
-from l2obench.bench.store.run_folder import StoreError
+from l2obench.bench.store.results_file import StoreError
 from l2obench.optimizers.designed.sgd import SGD
 from l2obench.optimizers.learned.checkpoint import read_checkpoint
 from l2obench.tasks.quadratic import Quadratic

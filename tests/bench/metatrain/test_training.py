@@ -19,7 +19,7 @@ from l2obench.bench.metatrain.session import Session
 from l2obench.bench.metatrain.trainer import MetaTrainingDiverged, Trainer, train
 from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.seeds import derive_seed
-from l2obench.bench.store.run_folder import StoreError
+from l2obench.bench.store.results_file import StoreError
 from l2obench.optimizers.designed.sgd import SGD
 from l2obench.optimizers.learned.checkpoint import read_checkpoint
 from l2obench.optimizers.learned.lstm import LSTM

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from l2obench.bench.config.registry import optimizer_registry
+from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import make_suite
 from l2obench.bench.rollout.compiled import KEPT, Program
 from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.run.runner import Runner
-from l2obench.bench.store.run_folder import RunFolder, StoreError
+from l2obench.bench.store.results_file import StoreError
+from l2obench.bench.store.run_folder import RunFolder
 from l2obench.optimizers.base import Optimizer, power
 from l2obench.optimizers.bridged.torch_optim import bridge
 from l2obench.optimizers.designed.adam import Adam
@@ -66,7 +68,7 @@ def test_short_steps_of_a_rule_are_one_program(rule: str, monkeypatch: pytest.Mo
         raise AssertionError("steps were taken one by one")
 
     monkeypatch.setattr("l2obench.bench.rollout.compiled.compiled_step", lambda: alone)
-    rollout(Quadratic(horizon=20), optimizer_registry().create(rule), [3, 4], compile=True)
+    rollout(Quadratic(horizon=20), optimizer_registry().create(rule), [3, 4], options=RunOptions(compile=True))
 
 
 @slow
@@ -89,7 +91,8 @@ def test_losses_are_those_of_plain_steps(task: Task, rule: Optimizer) -> None:
     rates = torch.tensor([[0.001, 0.002, 0.003]]) if not rule.meta_parameters else torch.tensor([[1.0, 0.9, 0.8]])
     stacked = rule.stacked({"lr": rates})
     plain, compiled = (
-        rollout(task, stacked, seeds, settings=3, dtype=torch.float64, compile=compile) for compile in (False, True)
+        rollout(task, stacked, seeds, settings=3, dtype=torch.float64, options=RunOptions(compile=compile))
+        for compile in (False, True)
     )
     torch.testing.assert_close(compiled.losses, plain.losses)
     assert compiled.state_bytes == plain.state_bytes
@@ -101,7 +104,8 @@ def test_losses_are_those_of_plain_steps(task: Task, rule: Optimizer) -> None:
 def test_rules_that_torch_cannot_follow_run_step_by_step() -> None:
     rule = bridge("torch.optim.Rprop", torch.optim.Rprop)()
     plain, compiled = (
-        rollout(Quadratic(horizon=5), rule, [3, 4], dtype=torch.float64, compile=compile) for compile in (False, True)
+        rollout(Quadratic(horizon=5), rule, [3, 4], dtype=torch.float64, options=RunOptions(compile=compile))
+        for compile in (False, True)
     )
     torch.testing.assert_close(compiled.losses, plain.losses)
 
@@ -110,7 +114,7 @@ def test_rules_that_torch_cannot_follow_run_step_by_step() -> None:
 def test_compiled_cells_are_not_taken_for_plain_ones(tmp_path: Path) -> None:
     plan = make_suite("small", {"optimizers": ["sgd", "torch.optim.Rprop"], "tasks": [{"task": "quadratic"}]})
     cells = plan.narrowed(None, None, 2).cells()
-    assert not Runner(RunFolder(tmp_path), cells, compile=True).execute({}).errors
-    assert Runner(RunFolder(tmp_path), cells, compile=True).execute({}).computed == 0
+    assert not Runner(RunFolder(tmp_path), cells, RunOptions(compile=True)).execute({}).errors
+    assert Runner(RunFolder(tmp_path), cells, RunOptions(compile=True)).execute({}).computed == 0
     with pytest.raises(StoreError, match="compiled was True, now None"):
         Runner(RunFolder(tmp_path), cells).execute({})

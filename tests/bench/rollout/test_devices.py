@@ -13,6 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from l2obench.bench.config.recipe import Recipe
 from l2obench.bench.config.registry import optimizer_registry, task_registry
+from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.measure import timing
 from l2obench.bench.metatrain.trainer import Trainer
 from l2obench.bench.process import set_up_process
@@ -74,7 +75,7 @@ def test_tasks(name: str, elsewhere: FakeTensorMode, monkeypatch: pytest.MonkeyP
     text = {split: codes(split, torch.device("cpu")) for split in ("train", "test")}  # type: ignore[arg-type]
     monkeypatch.setattr(transformer, "codes", lambda split, device: text[split].to(device))
     with elsewhere:
-        rollout.rollout(task, adam, SEEDS, device=DEVICE)
+        rollout.rollout(task, adam, SEEDS, options=RunOptions(device=DEVICE))
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -85,7 +86,7 @@ def test_rules(name: str, task: str, elsewhere: FakeTensorMode) -> None:
     with elsewhere:
         if "lr" in rule.tunable:
             rule = rule.stacked({"lr": torch.full((1, 2), 0.1, device=DEVICE)})
-        rollout.rollout(functions, rule, SEEDS, 2, device=DEVICE)
+        rollout.rollout(functions, rule, SEEDS, 2, options=RunOptions(device=DEVICE))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -95,7 +96,7 @@ def test_a_gpu_gives_the_numbers_of_the_cpu(name: str, rule: str) -> None:
     set_up_process()
     task = task_registry().create(name).model_copy(update={"horizon": 3})
     here, there = (
-        rollout.rollout(task, optimizer_registry().create(rule), SEEDS, device=device).losses
+        rollout.rollout(task, optimizer_registry().create(rule), SEEDS, options=RunOptions(device=device)).losses
         for device in ("cpu", "cuda")
     )
     torch.testing.assert_close(there, here, rtol=1e-3, atol=1e-4)
@@ -107,14 +108,14 @@ def test_float32_is_not_rounded_on_a_gpu() -> None:
     assert torch.backends.cuda.matmul.fp32_precision != "tf32"
 
 
-def test_clocks(elsewhere: FakeTensorMode) -> None:
+def test_step_times(elsewhere: FakeTensorMode) -> None:
     rules = [optimizer_registry().create(name) for name in ("adam", "general", "l-bfgs")]
     with elsewhere:
         rows = timing.time_steps(task_registry().create("quadratic[horizon=5]"), rules, DEVICE)
     assert all("reason" not in row and "update_bytes" in row for row in rows), rows
 
 
-def test_the_clock_waits_for_the_device_that_it_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_timing_waits_for_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[torch.device] = []
     monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
     timing._synchronise(torch.device("cuda:1"))()

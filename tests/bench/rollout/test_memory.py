@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from l2obench.bench.config.registry import optimizer_registry
+from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.measure.tuning import tune
 from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.memory import COPIES, seed_bytes, seeds_that_fit, settings_that_fit
@@ -25,7 +26,9 @@ def test_no_number_depends_on_it(task: Task, rule: Optimizer) -> None:
     steps: list[None] = []
     budget = 3.5 * seed_bytes(task, rule, 1)
     whole = rollout(task, rule, seeds, dtype=torch.float64)
-    parts = rollout(task, rule, seeds, dtype=torch.float64, memory=budget, on_step=lambda: steps.append(None))
+    parts = rollout(
+        task, rule, seeds, dtype=torch.float64, options=RunOptions(memory=budget), on_step=lambda: steps.append(None)
+    )
     assert len(steps) == 3 * task.horizon  # 3, 3 and 1 seeds
     torch.testing.assert_close(parts.losses, whole.losses)
     assert torch.equal(parts.diverged_at, whole.diverged_at)
@@ -36,7 +39,7 @@ def test_no_number_depends_on_it(task: Task, rule: Optimizer) -> None:
 
 def test_tuning_chooses_the_same_with_one_replica_at_a_time() -> None:
     task = Quadratic(horizon=10)
-    whole, single = tune(task, Adam(), 3), tune(task, Adam(), 3, memory=1.0)
+    whole, single = tune(task, Adam(), 3), tune(task, Adam(), 3, options=RunOptions(memory=1.0))
     assert single.lr == whole.lr
     assert [row["final_loss"] for row in single.rows] == pytest.approx([row["final_loss"] for row in whole.rows], 1e-3)
 
@@ -45,7 +48,7 @@ def test_a_stacked_optimizer_of_any_class_is_counted() -> None:
     task, rates = Quadratic(horizon=3), torch.tensor([[0.1, 0.2, 0.3]])
     for name in ("adam", "torch.optim.Adam", "pytorch_optimizer.Lion"):
         stacked = optimizer_registry().create(name).stacked({"lr": rates})
-        assert rollout(task, stacked, [1, 2], 3, memory=1.0).losses.shape == (2, 3, 4)
+        assert rollout(task, stacked, [1, 2], 3, options=RunOptions(memory=1.0)).losses.shape == (2, 3, 4)
 
 
 def test_activations_count_where_a_family_states_them() -> None:

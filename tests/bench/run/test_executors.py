@@ -13,6 +13,7 @@ import distributed
 import pandas as pd
 import pytest
 
+from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import make_suite
 from l2obench.bench.run.executors import dask_worker
 from l2obench.bench.run.executors.base import Executor, ExecutorError
@@ -123,7 +124,9 @@ def execute(
         "tasks": [{"task": name} for name in tasks],
     }
     cells = make_suite("test", suite).cells()
-    return Runner(RunFolder(out), cells, executor=executor, report=report, timeout=timeout).execute({"suite": "test"})
+    return Runner(RunFolder(out), cells, RunOptions(timeout=timeout), executor=executor, report=report).execute(
+        {"suite": "test"}
+    )
 
 
 def table(out: str, kind: str = "cells") -> pd.DataFrame:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import make_suite
 from l2obench.bench.failures import Failure
 from l2obench.bench.run.runner import Outcome, Runner
@@ -234,7 +235,9 @@ def execute(
         "optimizers": optimizers,
         "tasks": [{"task": name} for name in tasks],
     }
-    outcome = Runner(RunFolder(folder), make_suite("test", suite).cells(), **options).execute({"suite": "test"})  # type: ignore[arg-type]
+    outcome = Runner(RunFolder(folder), make_suite("test", suite).cells(), RunOptions(**options)).execute(
+        {"suite": "test"}
+    )  # type: ignore[arg-type]
     return outcome, pd.read_parquet(folder / "cells")
 
 
@@ -333,30 +336,30 @@ def test_numbers_are_the_same_in_a_process_apart(tmp_path: Path) -> None:
     optimizers = ["adam", "lstm[checkpoint=quadratic]"]
     _, here = execute(tmp_path / "here", tasks, optimizers, ("default", "tuned"))
     _, apart = execute(tmp_path / "apart", tasks, optimizers, ("default", "tuned"), timeout=60.0)
-    clocks = ["grad_seconds", "update_seconds"]
-    pd.testing.assert_frame_equal(here.drop(columns=clocks), apart.drop(columns=clocks), check_exact=True)
+    times = ["grad_seconds", "update_seconds"]
+    pd.testing.assert_frame_equal(here.drop(columns=times), apart.drop(columns=times), check_exact=True)
     tuning = [pd.read_parquet(tmp_path / name / "tuning") for name in ("here", "apart")]
     pd.testing.assert_frame_equal(*tuning, check_exact=True)
 
 
 def test_ours_need_no_process_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Worker, "do", None)
+    monkeypatch.setattr(Worker, "run_job", None)
     _, frame = execute(tmp_path / "run", ["quadratic[horizon=3]"], ["sgd"])
     assert set(frame["status"]) == {"ok"}
 
 
 def test_a_worker_is_made_once_and_again_after_a_kill() -> None:
     with Worker(timeout=60.0) as worker:
-        arguments = {"seeds": [0], "lr": None, "device": "cpu"}
-        first = worker.do("evaluate", "quadratic[horizon=3]", ["sgd"], arguments)
+        arguments = {"seeds": [0], "lr": None, "options": {}}
+        first = worker.run_job("evaluate", "quadratic[horizon=3]", ["sgd"], arguments)
         process = worker._process
-        assert worker.do("evaluate", "quadratic[horizon=3]", ["sgd"], arguments) == first
+        assert worker.run_job("evaluate", "quadratic[horizon=3]", ["sgd"], arguments) == first
         assert worker._process is process
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         with pytest.raises(Failure, match="signal SIGKILL"):
-            worker.do("evaluate", "quadratic[horizon=3]", ["sgd"], arguments)
-        assert worker.do("evaluate", "quadratic[horizon=3]", ["sgd"], arguments) == first
+            worker.run_job("evaluate", "quadratic[horizon=3]", ["sgd"], arguments)
+        assert worker.run_job("evaluate", "quadratic[horizon=3]", ["sgd"], arguments) == first
     assert worker._process is None
 
 
@@ -369,10 +372,10 @@ def test_an_interrupted_job_is_not_taken_for_the_next() -> None:
 
     with Worker(timeout=60.0) as worker:
         with pytest.raises(Interrupted):
-            worker.do(
-                "tune", "quadratic[horizon=3]", ["sgd"], {"count": 1, "halving": False, "device": "cpu"}, interrupt
+            worker.run_job(
+                "tune", "quadratic[horizon=3]", ["sgd"], {"count": 1, "halving": False, "options": {}}, interrupt
             )
-        (row,) = worker.do("evaluate", "quadratic[horizon=3]", ["sgd"], {"seeds": [0], "lr": None, "device": "cpu"})
+        (row,) = worker.run_job("evaluate", "quadratic[horizon=3]", ["sgd"], {"seeds": [0], "lr": None, "options": {}})
         assert row["status"] == "ok"
 
 

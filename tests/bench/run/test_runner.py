@@ -1,6 +1,7 @@
 """The runner: every row that was promised, the same rows again, and strangers' failures as rows."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,17 +9,19 @@ import pandas as pd
 import pytest
 import torch
 
+from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell, make_suite
 from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.bench.run.runner import Outcome, Runner
-from l2obench.bench.store.run_folder import RunFolder, StoreError
+from l2obench.bench.store.results_file import StoreError
+from l2obench.bench.store.run_folder import RunFolder
 from l2obench.optimizers.base import State
 from l2obench.optimizers.designed.adam import Adam
 from l2obench.optimizers.designed.sgd import SGD
 from l2obench.tasks.quadratic import Quadratic
 
-CLOCKS = ["grad_seconds", "update_seconds"]
+TIMES = ["grad_seconds", "update_seconds"]
 SUITE = {
     "seeds": 5,
     "tuning_seeds": 3,
@@ -27,9 +30,14 @@ SUITE = {
 }
 
 
-def execute(folder: Path, cells: list[Cell] | None = None, **options: object) -> Outcome:
+def execute(
+    folder: Path,
+    cells: list[Cell] | None = None,
+    report: Callable[[str], object] = lambda _: None,
+    **options: object,
+) -> Outcome:
     cells = cells or make_suite("test", SUITE).cells()
-    return Runner(RunFolder(folder), cells, **options).execute({"suite": "test"})  # type: ignore[arg-type]
+    return Runner(RunFolder(folder), cells, RunOptions(**options), report=report).execute({"suite": "test"})  # type: ignore[arg-type]
 
 
 def rows(folder: Path) -> pd.DataFrame:
@@ -41,7 +49,7 @@ def rows(folder: Path) -> pd.DataFrame:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
     outcome = execute(folder)
-    assert outcome == Outcome(computed=10, found=0, errors=[])
+    assert outcome == Outcome(computed=10, already_computed=0, errors=[])
     return folder
 
 
@@ -90,7 +98,7 @@ def test_all_optimizers_meet_the_same_functions(finished: Path) -> None:
 
 def test_a_finished_run_computes_nothing_and_changes_nothing(finished: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*.*")}
-    assert execute(finished) == Outcome(computed=0, found=10, errors=[])
+    assert execute(finished) == Outcome(computed=0, already_computed=10, errors=[])
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*.*")} == before
 
 
@@ -100,7 +108,7 @@ def test_the_same_values_again_however_they_are_batched(
 ) -> None:
     execute(tmp_path / "again", seeds_at_once=seeds_at_once)
     first, second = rows(finished), rows(tmp_path / "again")
-    exact = [name for name in first if name not in [*CLOCKS, "loss", "final_loss", "heldout_loss", "heldout_accuracy"]]
+    exact = [name for name in first if name not in [*TIMES, "loss", "final_loss", "heldout_loss", "heldout_accuracy"]]
     pd.testing.assert_frame_equal(first[exact], second[exact])
     tolerance = 0 if seeds_at_once is None else 1e-3
     for one, other in zip(first["loss"], second["loss"], strict=True):
@@ -124,9 +132,9 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(finished: Path, tmp_path
     with pytest.raises(Killed):
         execute(folder, report=die)
     outcome = execute(folder)
-    assert outcome.found > 0
+    assert outcome.already_computed > 0
     assert outcome.computed > 0
-    assert outcome.found + outcome.computed == 10
+    assert outcome.already_computed + outcome.computed == 10
     first, second = rows(finished), rows(folder)
     for one, other in zip(first["loss"], second["loss"], strict=True):
         np.testing.assert_array_equal(one, other)

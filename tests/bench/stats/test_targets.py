@@ -11,7 +11,8 @@ from l2obench.bench.commands.cli import app
 from l2obench.bench.config.registry import task_registry
 from l2obench.bench.stats import TargetError, stored_targets
 from l2obench.bench.stats.targets import format_targets, make_targets, parse_targets
-from l2obench.bench.store.run_folder import SCHEMAS, RunFolder
+from l2obench.bench.store.run_folder import RunFolder
+from l2obench.bench.store.schemas import SCHEMAS
 
 
 def cell(optimizer: str, finals: list[float], **columns: object) -> list[dict[str, object]]:

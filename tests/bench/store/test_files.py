@@ -57,4 +57,4 @@ def test_the_lock_is_given_back_after_an_error(tmp_path: Path) -> None:
 def test_a_folder_in_which_another_process_begins_is_no_conflict(tmp_path: Path) -> None:
     (tmp_path / LOCK).touch()
     (tmp_path / ".manifest.part").touch()
-    RunFolder(tmp_path).check()
+    RunFolder(tmp_path).require_run_or_empty()

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2obench.bench.store.files import write_atomically
-from l2obench.bench.store.run_folder import ADDED, RunFolder, StoreError, cell_name
+from l2obench.bench.store.results_file import StoreError, cell_name
+from l2obench.bench.store.run_folder import RunFolder
+from l2obench.bench.store.schemas import ADDED
 
 
 def tuning_row(**changes: object) -> dict[str, object]:
@@ -50,18 +52,18 @@ def test_file_from_before_a_column_was_added_says_nothing_there(run: RunFolder) 
 
 
 def test_finished_is_what_has_the_same_description(run: RunFolder) -> None:
-    assert not run.finished("tuning", "a", {"seeds": 3})
+    assert not run.is_finished("tuning", "a", {"seeds": 3})
     run.write("tuning", "a", {"seeds": 3}, [tuning_row()])
-    assert run.finished("tuning", "a", {"seeds": 3})
-    with pytest.raises(StoreError, match=r"seeds was 3, now 4.*choose another --out"):
-        run.finished("tuning", "a", {"seeds": 4})
+    assert run.is_finished("tuning", "a", {"seeds": 3})
+    with pytest.raises(StoreError, match=r"seeds was 3, now 4.*Try: another --out"):
+        run.is_finished("tuning", "a", {"seeds": 4})
 
 
 def test_another_formats_folder_is_refused_untouched(tmp_path: Path) -> None:
     manifest = tmp_path / "manifest.json"
     manifest.write_text(json.dumps({"format": 99}))
-    with pytest.raises(StoreError, match="format 99"):
-        RunFolder(tmp_path).check()
+    with pytest.raises(StoreError, match="must be of format 1, got results of format 99"):
+        RunFolder(tmp_path).require_run_or_empty()
     assert json.loads(manifest.read_text()) == {"format": 99}
 
 
@@ -75,8 +77,8 @@ def test_damaged_manifests_are_named(tmp_path: Path, content: str) -> None:
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(StoreError, match="is no run"):
-        RunFolder(tmp_path).check()
-    RunFolder(tmp_path / "new").check()
+        RunFolder(tmp_path).require_run_or_empty()
+    RunFolder(tmp_path / "new").require_run_or_empty()
 
 
 @given(cut=st.integers(0, 2000))
@@ -87,7 +89,7 @@ def test_truncated_files_are_named(tmp_path_factory: pytest.TempPathFactory, cut
     path = run.folder / "tuning" / "a.parquet"
     path.write_bytes(path.read_bytes()[: min(cut, path.stat().st_size - 1)])
     with pytest.raises(StoreError, match=r"a\.parquet is damaged"):
-        run.finished("tuning", "a", {})
+        run.is_finished("tuning", "a", {})
     with pytest.raises(StoreError, match=r"a\.parquet is damaged"):
         run.read("tuning")
 
@@ -97,7 +99,7 @@ def test_a_foreign_parquet_file_is_refused(run: RunFolder) -> None:
     with pytest.raises(StoreError, match="columns"):
         run.read("cells")
     with pytest.raises(StoreError, match="damaged"):
-        run.finished("cells", "foreign", {})
+        run.is_finished("cells", "foreign", {})
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -110,7 +112,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 def test_a_file_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
     with pytest.raises(StoreError):
-        RunFolder(tmp_path / "run").check()
+        RunFolder(tmp_path / "run").require_run_or_empty()
     with pytest.raises(StoreError, match="cannot be written"):
         RunFolder(tmp_path / "run").begin({})
 

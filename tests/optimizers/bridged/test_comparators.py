@@ -12,7 +12,7 @@ import torch
 
 from l2obench.bench.config.registry import BadParameters, optimizer_registry
 from l2obench.bench.config.suite import make_suite
-from l2obench.bench.contract.optimizer_requirements import CHECKS, check_optimizer
+from l2obench.bench.contract.optimizer_requirements import REQUIREMENTS, require_of_optimizer
 from l2obench.bench.measure.timing import COUNTED_STEPS, TIMED_STEPS, WARM_UP_STEPS, time_steps
 from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.problems import Problems
@@ -93,10 +93,10 @@ def test_thirty_steps_are_the_librarys_own(identity: str) -> None:
     assert float(loss({name: value[0, 0] for name, value in ours.items()})) < float(loss(begin()))
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("requirement", REQUIREMENTS)
 @pytest.mark.parametrize("name", NAMES)
-def test_the_contract_is_kept(name: str, check: str) -> None:
-    check_optimizer(optimizer_registry().create(name), check)
+def test_the_contract_is_kept(name: str, requirement: str) -> None:
+    require_of_optimizer(optimizer_registry().create(name), requirement)
 
 
 def test_a_grid_of_rates_is_a_run_for_each() -> None:

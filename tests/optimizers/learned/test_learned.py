@@ -7,7 +7,7 @@ import torch
 
 from l2obench.bench.config.recipe import make_recipe
 from l2obench.bench.config.registry import optimizer_registry
-from l2obench.bench.contract.optimizer_requirements import CHECKS, check_optimizer
+from l2obench.bench.contract.optimizer_requirements import REQUIREMENTS, require_of_optimizer
 from l2obench.bench.metatrain.estimators import make_estimator
 from l2obench.bench.rollout.problems import Problems
 from l2obench.optimizers import RULES
@@ -21,10 +21,10 @@ LEARNED = [name for name in RULES if issubclass(optimizer_registry().resolve(nam
 NAMES = [name for name in LEARNED if name not in OF_ONE_ARCHITECTURE]
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("requirement", REQUIREMENTS)
 @pytest.mark.parametrize("name", NAMES)
-def test_the_contract_is_kept(name: str, check: str) -> None:
-    check_optimizer(optimizer_registry().create(name), check)
+def test_the_contract_is_kept(name: str, requirement: str) -> None:
+    require_of_optimizer(optimizer_registry().create(name), requirement)
 
 
 @pytest.mark.parametrize("name", NAMES)

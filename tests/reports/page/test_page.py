@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from l2obench.bench.store.run_folder import RunFolder, StoreError
+from l2obench.bench.store.results_file import StoreError
+from l2obench.bench.store.run_folder import RunFolder
 from l2obench.reports.figures.canvas import FORMATS
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.page import build

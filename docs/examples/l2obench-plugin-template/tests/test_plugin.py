@@ -20,7 +20,7 @@ def l2obench(*arguments: str, folder: Path) -> str:
 
 @pytest.mark.parametrize("name", ["rosenbrock", "signum"])
 def test_the_contract_is_kept(name: str, tmp_path: Path) -> None:
-    assert "checks passed" in l2obench("test-plugin", name, folder=tmp_path)
+    assert "requirements met" in l2obench("test-plugin", name, folder=tmp_path)
 
 
 def test_both_run_by_name(tmp_path: Path) -> None:

@@ -1,0 +1,130 @@
+"""One Parquet file of results: written with a description of what it holds, and read only where it is sound.
+
+The files may come from anyone. So their claimed size is checked before they are unfolded, and their columns before
+their rows are used.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from l2obench.bench.store.schemas import ADDED, FORMAT, SCHEMAS, Kind
+from l2obench.foundation.errors import describe_message
+
+# A few bytes of Parquet can stand for any number of equal values. So many of a column of losses are a gigabyte, a
+# hundred times the largest cell of a suite of ours.
+MAX_VALUES = 2**28
+DESCRIPTION_KEY = b"l2obench"
+
+
+class StoreError(ValueError):
+    """A results folder that is no run, is damaged, or holds something other than what is being written."""
+
+    exit_code = 2
+
+
+def encode_file(kind: Kind, description: Mapping[str, Any], rows: list[dict[str, Any]]) -> bytes:
+    """Encode rows as a Parquet file.
+
+    Args:
+        kind: which schema the rows follow.
+        description: what decides the rows; anything that JSON can hold.
+        rows: by column; None, or no entry, where a column does not apply.
+    """
+    schema = SCHEMAS[kind]
+    table = pa.Table.from_pylist(rows, schema=schema)
+    table = table.replace_schema_metadata({DESCRIPTION_KEY: json.dumps(description, sort_keys=True).encode()})
+    sink = pa.BufferOutputStream()
+    # Losses hardly repeat, so dictionaries cost time and room. Bytes of one place in a number do repeat, side by side.
+    split = {f"{field.name}.list.element": "BYTE_STREAM_SPLIT" for field in schema if pa.types.is_list(field.type)}
+    pq.write_table(table, sink, compression="zstd", use_dictionary=False, column_encoding=split)
+    encoded: bytes = sink.getvalue().to_pybytes()
+    return encoded
+
+
+def read_file(path: Path, kind: Kind) -> pd.DataFrame:
+    """Read the rows of one Parquet file, inside a run or by itself.
+
+    Args:
+        path: the file.
+        kind: what it should hold.
+
+    Returns:
+        One row for each row of the file, with the columns of `SCHEMAS[kind]`.
+
+    Raises:
+        StoreError: it cannot be read, has other columns, or another version of l2obench wrote it.
+    """
+    try:
+        _require_modest(path)
+        # Without `partitioning=None`, folders named like `a=b` on the way to the file would become columns.
+        table = pq.read_table(path, partitioning=None)
+        metadata = table.schema.metadata or {}
+        written_by = json.loads(metadata.get(DESCRIPTION_KEY, b"{}")).get("format", FORMAT)
+    except (OSError, ValueError, AttributeError, RecursionError, pa.ArrowException) as error:
+        raise StoreError(f"{path} is damaged: {describe_message(error)}") from error
+    require_format(path, written_by)
+    for field in SCHEMAS[kind]:
+        if field.name in ADDED and field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(len(table), field.type))
+    if not table.schema.remove_metadata().equals(SCHEMAS[kind]):
+        raise StoreError(f"{path} must have the columns of a results file of kind {kind}, and has others")
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Read the description that a file was written with.
+
+    Raises:
+        StoreError: the file is damaged, or has none.
+    """
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        found = json.loads(metadata[DESCRIPTION_KEY])
+    except (OSError, ValueError, KeyError, RecursionError, pa.ArrowException) as error:
+        raise StoreError(
+            f"{path} is damaged: {describe_message(error)}. Try: delete it, or --force to replace it"
+        ) from error
+    return dict(found)
+
+
+def require_format(path: Path, written_by: object) -> None:
+    """Refuse what another version wrote.
+
+    Raises:
+        StoreError: it did.
+    """
+    if written_by != FORMAT:
+        raise StoreError(
+            f"{path} must be of format {FORMAT}, got results of format {written_by}. Try: the version that wrote it"
+        )
+
+
+def cell_name(*identities: str) -> str:
+    """Make a file name: readable, safe on every file system, and unique by a hash of the identities.
+
+    Example:
+        >>> cell_name("quadratic", "adam[lr=0.1]", "default")
+        'quadratic--adam-lr-0.1--default--21fd4ca7f4f5'
+    """
+    digest = hashlib.sha256("\n".join(identities).encode()).hexdigest()[:12]
+    # Three parts of 48 characters and the digest stay below the 255 bytes that file systems allow.
+    readable = "--".join(re.sub(r"[^A-Za-z0-9._-]+", "-", identity).strip("-")[:48] for identity in identities)
+    return f"{readable}--{digest}"
+
+
+def _require_modest(path: Path) -> None:
+    """Refuse a file that would unfold to more than any cell."""
+    footer = pq.read_metadata(path)
+    groups = [footer.row_group(group) for group in range(footer.num_row_groups)]
+    values = sum(group.column(column).num_values for group in groups for column in range(footer.num_columns))
+    if max(values, footer.num_rows) > MAX_VALUES:
+        raise ValueError(f"it claims {max(values, footer.num_rows):,} values, more than {MAX_VALUES:,}")
