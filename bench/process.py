@@ -3,15 +3,21 @@
 import ctypes
 import sys
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
+# The numbers of two parameters of glibc's allocator, as malloc.h defines them; Python does not name them.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+# Bytes at the top of the heap that stay with the process.
+KEPT_BYTES = 2**30
+# Bytes from which an allocation gets pages of its own, which go back when it is freed. glibc allows no more.
+OWN_PAGES_BYTES = 2**25
 
 
 def set_up_process() -> None:
-    """One thread, since two on a busy machine collapse, and no return of memory between steps.
+    """Set this process up for reproducible and fast computing. Call it once, before the first computation.
 
-    glibc gives the top of the heap back whenever 128 KiB or more of it are free; a step of the rollout frees tens of
-    MB and allocates them again, and each page of that would be faulted in anew. On a GPU, convolutions would keep
-    10 bits of a float32's 23 unless told otherwise.
+    - One thread: results then do not depend on the number of cores, and processes beside each other do not compete.
+    - Freed memory is kept, with glibc. A step of the rollout frees tens of MB and allocates them again. glibc returns
+      the top of the heap whenever 128 KiB of it are free, and each page would be faulted in anew.
+    - On a GPU convolutions keep all 23 bits of a float32's fraction; cuDNN would round them to 10 (TF32).
     """
     import torch
 
@@ -19,6 +25,7 @@ def set_up_process() -> None:
     torch.backends.cudnn.allow_tf32 = False
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
+        # Other C libraries, such as musl, have no mallopt.
         if hasattr(libc, "mallopt"):
-            libc.mallopt(M_TRIM_THRESHOLD, 2**30)
-            libc.mallopt(M_MMAP_THRESHOLD, 2**25)
+            libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+            libc.mallopt(M_MMAP_THRESHOLD, OWN_PAGES_BYTES)

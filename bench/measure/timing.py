@@ -11,21 +11,24 @@ import torch
 
 from l2obench.bench.config.registry import function_family, identity_of
 from l2obench.bench.measure.operations import Operations
-from l2obench.bench.rollout.loop import evaluated, observe, start, updated
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.seeds import derive_seed
+from l2obench.bench.rollout.step import apply_update, evaluate_loss, observe, start
 from l2obench.foundation.errors import describe_error
 from l2obench.optimizers.base import Optimizer
 from l2obench.tasks.base import Task
 
-COUNTED_STEPS = 10  # some rules do more in some steps than in others, as SOAP every tenth
+# Operations are counted over so many steps, since some rules do more in some: SOAP decomposes in every tenth.
+COUNTED_STEPS = 10
+# First steps are slower: memory is allocated, and libraries choose their kernels.
 WARM_UP_STEPS = 5
 TIMED_STEPS = 50
+# Part of a timing's description: one taken by another protocol is taken again.
 PROTOCOL = f"one replica, {WARM_UP_STEPS} steps of warm-up, median of {TIMED_STEPS} interleaved steps"
 
 
-class _Clocked:
-    """One optimizer's own rollout of one replica, with a stopwatch on each half of a step."""
+class _TimedRollout:
+    """One optimizer's own rollout of one replica, with both halves of each step timed."""
 
     def __init__(self, task: Task, optimizer: Optimizer, device: str) -> None:
         self.optimizer = optimizer
@@ -36,29 +39,30 @@ class _Clocked:
         self.update_seconds: list[float] = []
 
     def step(self, record: bool) -> None:
-        synchronise = _synchronise(self.problems.device)
-        synchronise()
+        """Take one step; with `record`, keep the seconds of its halves."""
+        synchronize = _synchronizer(self.problems.device)
+        synchronize()
         began = time.perf_counter()
-        params, state = updated(self.optimizer, self.carry)
-        synchronise()
+        params, state = apply_update(self.optimizer, self.carry)
+        synchronize()
         halfway = time.perf_counter()
-        carry = evaluated(self.problems, params, state, self.carry.buffers, self.carry.step + 1)
-        synchronise()
+        carry = evaluate_loss(self.problems, params, state, self.carry.buffers, self.carry.step + 1)
+        synchronize()
         ended = time.perf_counter()
         self.carry = observe(self.problems, self.optimizer, carry)
         if record:
             self.update_seconds.append(halfway - began)
             self.grad_seconds.append(ended - halfway)
 
-    def counts(self) -> dict[str, float | None]:
-        """What an update does, from the mean of some more steps, as `Operations` counts; without θ + u."""
+    def count(self) -> dict[str, float | None]:
+        """Count what an update does, as the mean of some more steps; the sum θ + u is not counted."""
         operations = Operations()
         for _ in range(COUNTED_STEPS):
             params = self.carry.params
             with operations:
                 updates, state = self.optimizer.update(self.carry.grads, self.carry.state, params)
             params = {name: value + updates[name] for name, value in params.items()}
-            carry = evaluated(self.problems, params, state, self.carry.buffers, self.carry.step + 1)
+            carry = evaluate_loss(self.problems, params, state, self.carry.buffers, self.carry.step + 1)
             self.carry = observe(self.problems, self.optimizer, carry)
         averages = self.optimizer.evaluation_point(self.carry.params, self.carry.state) is not None
         flops = operations.flops
@@ -73,13 +77,22 @@ class _Clocked:
 def time_steps(
     task: Task, optimizers: Sequence[Optimizer], device: str = "cpu", on_turn: Callable[[str], Any] = lambda _: None
 ) -> list[dict[str, Any]]:
-    """Seconds a step of one replica, one row for each optimizer: medians and quartiles; then what an update does.
+    """Time a step of one replica, and count what an update does.
 
-    The optimizers take turns step by step, so that whatever else the machine does falls on all alike. One that raises
-    gets a row with the reason and no times. `on_turn` is told whose turn begins, off the clock.
+    The optimizers take turns step by step, so that whatever else the machine does falls on all alike.
+
+    Args:
+        task: the family; all optimizers get the same function.
+        optimizers: those that are compared.
+        device: the torch device, which is synchronized around each half of a step.
+        on_turn: called with the identity of the optimizer whose turn begins, outside the timed part.
+
+    Returns:
+        A row of `timing` for each optimizer: median and quartiles of the seconds of both halves, and counts. One that
+        raises gets a row with the reason and no times.
     """
     rows: dict[str, dict[str, Any]] = {}
-    clocked: dict[str, _Clocked] = {}
+    rollouts: dict[str, _TimedRollout] = {}
     for optimizer in optimizers:
         name = identity_of(optimizer)
         rows[name] = {
@@ -89,37 +102,37 @@ def time_steps(
             "device": device,
         }
         on_turn(name)
-        with _failure_noted(rows[name]):
-            clocked[name] = _Clocked(task, optimizer, device)
+        with _note_failure(rows[name]):
+            rollouts[name] = _TimedRollout(task, optimizer, device)
     for turn in range(WARM_UP_STEPS + TIMED_STEPS):
-        for name, clock in clocked.items():
+        for name, timed in rollouts.items():
             if "reason" not in rows[name]:
                 on_turn(name)
-                with _failure_noted(rows[name]):
-                    clock.step(record=turn >= WARM_UP_STEPS)
-    for name, clock in clocked.items():
+                with _note_failure(rows[name]):
+                    timed.step(record=turn >= WARM_UP_STEPS)
+    for name, timed in rollouts.items():
         if "reason" not in rows[name]:
-            rows[name] |= _summary("grad_seconds", clock.grad_seconds)
-            rows[name] |= _summary("update_seconds", clock.update_seconds)
+            rows[name] |= _summarize("grad_seconds", timed.grad_seconds)
+            rows[name] |= _summarize("update_seconds", timed.update_seconds)
             rows[name]["timed_steps"] = TIMED_STEPS
             on_turn(name)
             with contextlib.suppress(Exception):  # what cannot be counted has its time all the same
-                rows[name] |= clock.counts()
+                rows[name] |= timed.count()
     return list(rows.values())
 
 
 @contextlib.contextmanager
-def _failure_noted(row: dict[str, Any]) -> Iterator[None]:
+def _note_failure(row: dict[str, Any]) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # a stranger's optimizer may raise anything; its row says what
         row["reason"] = describe_error(error)
 
 
-def _summary(name: str, seconds: list[float]) -> dict[str, float]:
+def _summarize(name: str, seconds: list[float]) -> dict[str, float]:
     q25, median, q75 = statistics.quantiles(seconds, n=4, method="inclusive")
     return {name: median, f"{name}_q25": q25, f"{name}_q75": q75}
 
 
-def _synchronise(device: torch.device) -> Callable[[], None]:
+def _synchronizer(device: torch.device) -> Callable[[], None]:
     return partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None

@@ -1,7 +1,7 @@
 """What optimizers propose for one coordinate: along a trajectory, and as a function of its last gradient.
 
-An optimizer that keeps a state is a function of the whole history, so all are shown the same: the gradients that the
-first of them met (Andrychowicz et al. 2016, appendix on visualizations).
+An optimizer that keeps a state is a function of the whole history, so all are given the same: the gradients on the
+trajectory of the first (Andrychowicz et al. 2016, appendix on visualizations).
 """
 
 import copy
@@ -14,14 +14,16 @@ import torch
 from torch import Tensor
 
 from l2obench.bench.config.registry import function_family, identity_of
-from l2obench.bench.rollout.loop import advance, start
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.seeds import derive_seed
+from l2obench.bench.rollout.step import advance, start
 from l2obench.optimizers.base import Optimizer, State
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.tasks.base import Task, Tensors
 
+# Gradients at which a response is computed.
 POINTS = 61
+# Steps whose root mean square sets the range of those gradients.
 RECENT = 10
 AS_IT_WAS, SIGN_TURNED = "as it was", "sign turned"
 
@@ -48,8 +50,8 @@ class Proposals:
 
 
 @dataclass(frozen=True)
-class _Trail:
-    """What the first optimizer met, step by step, and the coordinate that is looked at."""
+class _Trajectory:
+    """The trajectory of the first optimizer, step by step, and the coordinate that is shown."""
 
     grads: list[Tensors]
     params: list[Tensors]
@@ -62,8 +64,8 @@ class _Trail:
 
     def update(self, optimizer: Optimizer, state: State, step: int, grads: Tensors) -> tuple[Tensors, State]:
         """An optimizer's update at a step, counted from 1, had the gradients been these."""
-        told = optimizer.observe(state, self.losses[step - 1], len(self.losses))
-        return optimizer.update(grads, told, self.params[step - 1])
+        observed = optimizer.observe(state, self.losses[step - 1], len(self.losses))
+        return optimizer.update(grads, observed, self.params[step - 1])
 
 
 @torch.no_grad()
@@ -74,50 +76,55 @@ def proposals(
     coordinate: int | None = None,
     index: int = 0,
 ) -> Proposals:
-    """Follow the first optimizer, ask all for their updates; at some steps, for all gradients that might have been.
+    """Compute the updates of all optimizers on the gradients that the first one meets.
+
+    At some steps, the last gradient is varied too: what would the update be, had it been another?
 
     Args:
         task: the family; the function is that of evaluation seed `index`.
-        optimizers: at least one, told of the task's groups where they need to be.
+        optimizers: at least one, each with the task's groups where it needs them (`for_groups`).
         steps: where responses are recorded, counted from 1, from 2 on; a twentieth of the horizon, a quarter and its
             end unless given.
         coordinate: by its number; the one with the largest mean square gradient unless given.
         index: of the evaluation seed.
+
+    Returns:
+        The updates along the trajectory, and the responses to other gradients.
 
     Raises:
         UpdatesError: a step or the coordinate is not there, or the trajectory is not finite.
     """
     steps = [max(2, task.horizon // 20), max(2, task.horizon // 4), task.horizon] if steps is None else steps
     if wrong := [step for step in steps if not 2 <= step <= task.horizon]:
-        raise UpdatesError(f"step {wrong[0]} is none of 2 to {task.horizon}, the horizon of {identity_of(task)}")
-    trail = _followed(task, optimizers[0], coordinate, index)
+        raise UpdatesError(f"step must be from 2 to {task.horizon}, the horizon of {identity_of(task)}, got {wrong[0]}")
+    trajectory = _follow(task, optimizers[0], coordinate, index)
     history, responses = [], []
     for optimizer in optimizers:
         name, learned = identity_of(optimizer), isinstance(optimizer, LearnedOptimizer)
         before: State = {}
-        state = optimizer.init(trail.params[0])
-        for step, grads in enumerate(trail.grads, 1):
+        state = optimizer.init(trajectory.params[0])
+        for step, grads in enumerate(trajectory.grads, 1):
             if step in steps:
-                rows = _responses(optimizer, before, trail, step)
+                rows = _compute_responses(optimizer, before, trajectory, step)
                 responses += [{"optimizer": name, "step": step, **row} for row in rows]
             before = copy.deepcopy(state) if step + 1 in steps else {}
-            updates, state = trail.update(optimizer, state, step, grads)
-            gradient, update = _entry(grads, trail.coordinate), _entry(updates, trail.coordinate)
+            updates, state = trajectory.update(optimizer, state, step, grads)
+            gradient, update = _entry(grads, trajectory.coordinate), _entry(updates, trajectory.coordinate)
             about = {"optimizer": name, "learned": learned, "step": step}
             history.append({**about, "gradient": gradient, "update": update})
-    place = _place(trail.params[0], trail.coordinate)
-    return Proposals(trail.coordinate, place, pd.DataFrame(history), pd.DataFrame(responses))
+    place = _place(trajectory.params[0], trajectory.coordinate)
+    return Proposals(trajectory.coordinate, place, pd.DataFrame(history), pd.DataFrame(responses))
 
 
-def _followed(task: Task, leader: Optimizer, coordinate: int | None, index: int) -> _Trail:
+def _follow(task: Task, leader: Optimizer, coordinate: int | None, index: int) -> _Trajectory:
     problems = Problems(task, [derive_seed("evaluation", function_family(task), index)])
     carry = start(problems, leader)
     grads, params, losses = [], [], []
     for _ in range(task.horizon):
         if not all(value.isfinite().all() for value in (*carry.grads.values(), *carry.params.values())):
             raise UpdatesError(
-                f"{identity_of(leader)}, the first optimizer, diverges on {identity_of(task)} by step {carry.step}; "
-                "lower its learning rate, or the horizon"
+                f"{identity_of(leader)}, the first optimizer, diverges on {identity_of(task)} by step {carry.step}. "
+                "Try: a lower learning rate, or a shorter horizon"
             )
         grads.append(carry.grads)
         params.append(carry.params)
@@ -127,23 +134,25 @@ def _followed(task: Task, leader: Optimizer, coordinate: int | None, index: int)
     if coordinate is None:
         coordinate = int(squares.argmax())
     elif not 0 <= coordinate < len(squares):
-        raise UpdatesError(f"coordinate {coordinate} is none of 0 to {len(squares) - 1} of {identity_of(task)}")
-    return _Trail(grads, params, losses, coordinate)
+        raise UpdatesError(f"coordinate of {identity_of(task)} must be from 0 to {len(squares) - 1}, got {coordinate}")
+    return _Trajectory(grads, params, losses, coordinate)
 
 
-def _responses(optimizer: Optimizer, before: State, trail: _Trail, step: int) -> Iterator[dict[str, float | str]]:
+def _compute_responses(
+    optimizer: Optimizer, before: State, trajectory: _Trajectory, step: int
+) -> Iterator[dict[str, float | str]]:
     """Updates at a step for gradients of up to three times the recent root mean square, after two pasts.
 
     `before` is the optimizer's state two gradients ago.
     """
-    gradients, at = trail.gradients, trail.coordinate
+    gradients, at = trajectory.gradients, trajectory.coordinate
     recent = float(np.sqrt(np.mean(np.square(gradients[max(0, step - RECENT) : step]))))
     for past, sign in ((AS_IT_WAS, 1), (SIGN_TURNED, -1)):
-        last = _with(trail.grads[step - 2], at, sign * gradients[step - 2])
-        _, state = trail.update(optimizer, copy.deepcopy(before), step - 1, last)
+        last = _with(trajectory.grads[step - 2], at, sign * gradients[step - 2])
+        _, state = trajectory.update(optimizer, copy.deepcopy(before), step - 1, last)
         for gradient in np.linspace(-3 * recent, 3 * recent, POINTS):
-            asked = _with(trail.grads[step - 1], at, float(gradient))
-            updates, _ = trail.update(optimizer, copy.deepcopy(state), step, asked)
+            asked = _with(trajectory.grads[step - 1], at, float(gradient))
+            updates, _ = trajectory.update(optimizer, copy.deepcopy(state), step, asked)
             yield {"before": past, "gradient": float(gradient), "update": _entry(updates, at)}
 
 

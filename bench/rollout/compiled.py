@@ -17,15 +17,20 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from l2obench.optimizers.base import Optimizer, State
 from l2obench.tasks.base import Gradient, Task, Tensors
 
-SHORT = 10_000  # coordinates, all replicas together, up to which a step is short
-PROGRAMS = 1000  # of one process; torch gives up at 8 unless told otherwise
-TOGETHER = 100  # steps of a program at most
-KEPT = 10  # the same where each step has a minibatch of its own, which is kept for it
-UNROLLED = 5  # steps in a turn of the loop
+# Coordinates of all replicas together up to which a step is short: calling the program then costs more than the step.
+SHORT = 10_000
+# Programs of one process. torch gives up compiling after 8 unless this limit is set.
+PROGRAMS = 1000
+# Steps of a program at most.
+MOST_STEPS = 100
+# The same where each step has a minibatch of its own: those of all steps of a program are in memory at once.
+MOST_STEPS_WITH_MINIBATCHES = 10
+# Steps in one turn of the compiled loop.
+UNROLLED = 5
 
 
 class Program:
-    """Update and gradient of `steps` steps.
+    """A program of `steps` steps, each an update and a gradient.
 
     Args:
         task: gives the gradient; its horizon should be a multiple of `steps`.
@@ -38,7 +43,11 @@ class Program:
         coordinates = sum(value.numel() for value in params.values())
         compiles = own is None and coordinates <= optimizer.compiled_up_to
         short = coordinates <= SHORT
-        self.steps = _that_leave_least(task.horizon, KEPT if _draws(task) else TOGETHER) if compiles and short else 1
+        self.steps = (
+            _choose_steps(task.horizon, MOST_STEPS_WITH_MINIBATCHES if _draws(task) else MOST_STEPS)
+            if compiles and short
+            else 1
+        )
         self._compiles, self._whole = compiles, self.steps > 1
         self._optimizer = optimizer
         self._horizon = task.horizon
@@ -50,11 +59,18 @@ class Program:
     def __call__(
         self, params: Tensors, state: State, grads: Tensors, batches: Tensors
     ) -> tuple[Tensors, State, Tensors, Tensor]:
-        """θ, state and gradient after a step on each of `batches [steps, ...]`, and the losses met.
+        """Take the steps. A rule that torch cannot follow from end to end is called step by step.
 
-        Losses are `[steps, seeds, settings]`. A rule that torch cannot follow from end to end is called step by step.
+        Args:
+            params: θ, `[seeds, settings, ...]` each.
+            state: the optimizer's state.
+            grads: ∇f(θ), like `params`.
+            batches: a minibatch for each step, `[steps, seeds, ...]` each.
+
+        Returns:
+            θ, state and gradient after the last step, and the losses of each step, `[steps, seeds, settings]`.
         """
-        after, met = _counts_as_tensors(state) if self._compiles else state, []
+        after, recorded = _counts_as_tensors(state) if self._compiles else state, []
         if self._whole and all(isinstance(value, Tensor) for value in tree_leaves(after)):
             try:
                 loop = compiled_loop()
@@ -69,8 +85,8 @@ class Program:
             params, after, grads, losses = self._step(
                 self._optimizer, self._gradient, self._horizon, params, after, grads, batch
             )
-            met.append(losses)
-        return params, _counts_as_numbers(after, state), grads, torch.stack(met)
+            recorded.append(losses)
+        return params, _counts_as_numbers(after, state), grads, torch.stack(recorded)
 
 
 def _step(
@@ -109,28 +125,28 @@ def _loop(
     def unfinished(k: Tensor, *_: Any) -> Tensor:
         return k < steps
 
-    def turn(k: Tensor, params: Tensors, state: State, grads: Tensors, met: Tensor) -> tuple[Any, ...]:
+    def turn(k: Tensor, params: Tensors, state: State, grads: Tensors, recorded: Tensor) -> tuple[Any, ...]:
         state = _own(state)  # a rule may write into it
         losses = []
         for ahead in range(unrolled):
             batch = {name: _at(value, k + ahead) for name, value in batches.items()}
-            params, state, grads, losses_met = _step(optimizer, gradient, horizon, params, state, grads, batch)
-            losses.append(losses_met)
-        met = torch.where(slots == k, torch.stack(losses), met)
-        return k + unrolled, *_own((params, state, grads)), met
+            params, state, grads, step_losses = _step(optimizer, gradient, horizon, params, state, grads, batch)
+            losses.append(step_losses)
+        recorded = torch.where(slots == k, torch.stack(losses), recorded)
+        return k + unrolled, *_own((params, state, grads)), recorded
 
     begin = (torch.zeros((), dtype=torch.int64, device=first.device), *_own((params, state, grads)))
-    _, *after, met = while_loop(  # type: ignore[no-untyped-call]
+    _, *after, recorded = while_loop(  # type: ignore[no-untyped-call]
         unfinished, turn, (*begin, first.new_zeros(steps // unrolled, unrolled, *first.shape[:2]))
     )
-    return (*after, met.flatten(0, 1))
+    return (*after, recorded.flatten(0, 1))
 
 
 def _draws(task: Task) -> bool:
     return bool(task.draw(torch.Generator(), 1))
 
 
-def _that_leave_least(horizon: int, most: int) -> int:
+def _choose_steps(horizon: int, most: int) -> int:
     """The number of steps, `most` or somewhat fewer, of which a multiple comes nearest to the horizon.
 
     Whole turns of the loop; one turn, where the horizon is less.
@@ -153,21 +169,21 @@ def _own(tree: Any) -> Any:
 
 @cache
 def compiled_step() -> Any:
-    """`_step`, of which torch makes a program for every rule, task and shape that it meets."""
+    """Give `_step` compiled: torch makes a program for every rule, task and shape that it is called with."""
     _allow_many_programs()
     return torch.compile(_step, dynamic=False)
 
 
 @cache
 def compiled_gradient() -> Any:
-    """A task's `loss_and_grad` likewise."""
+    """Give a task's `loss_and_grad` compiled."""
     _allow_many_programs()
     return torch.compile(_gradient, dynamic=False)
 
 
 @cache
 def compiled_loop() -> Any:
-    """`_loop` likewise; a wrapper in C++ around the programs keeps Python out of the loop."""
+    """Give `_loop` compiled; a wrapper in C++ around the programs keeps Python out of the loop."""
     _allow_many_programs()
     return torch.compile(_loop, dynamic=False, fullgraph=True, options={"cpp_wrapper": True})
 

@@ -18,8 +18,9 @@ import torch
 from l2obench.bench.config.registry import optimizer_registry
 from l2obench.bench.metatrain.estimators.bptt_gradient import truncated_bptt
 from l2obench.bench.process import set_up_process
-from l2obench.bench.rollout.loop import rollout, start
+from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.step import start
 from l2obench.bench.store.environment import environment
 from l2obench.optimizers.designed.adam import Adam
 from l2obench.optimizers.learned.base import LearnedOptimizer

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from l2obench.bench.metatrain.estimators.bptt_gradient import truncated_bptt
-from l2obench.bench.rollout.loop import Carry, start
 from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.step import Carry, start
 from l2obench.optimizers.learned.lstm import LSTM
 from l2obench.tasks.base import Task, Tensors
 from l2obench.tasks.mnist import MnistMlp

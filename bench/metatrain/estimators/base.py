@@ -17,8 +17,8 @@ from torch import Tensor
 
 from l2obench.bench.metatrain.estimators.objective import LossHistory, Objective
 from l2obench.bench.metatrain.ranks import Share
-from l2obench.bench.rollout.loop import Carry, start
 from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.step import Carry, start
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.tasks.base import Tensors
 

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from l2obench.bench.metatrain.estimators.tape import SegmentTape, choose, unroll
 from l2obench.bench.metatrain.ranks import Share
-from l2obench.bench.rollout.loop import Carry, advance, evaluated
 from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.step import Carry, advance, evaluate_loss
 from l2obench.optimizers.base import CoordinatewiseOptimizer
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.tasks.base import Tensors
@@ -78,7 +78,7 @@ def truncated_bptt(
             else:
                 updates = {name: unrolled[name].update(grad) for name, grad in carry.grads.items()}
                 params = {name: value + updates[name] for name, value in carry.params.items()}
-                carry = evaluated(problems, params, carry.state, carry.buffers, carry.step + 1)
+                carry = evaluate_loss(problems, params, carry.state, carry.buffers, carry.step + 1)
             tape.record(carry)
             losses.append(carry.losses)
     if unrolled is not None:

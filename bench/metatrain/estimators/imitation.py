@@ -7,8 +7,8 @@ from torch import Tensor
 
 from l2obench.bench.metatrain.estimators.base import Estimate, Estimator, UnrollState
 from l2obench.bench.metatrain.estimators.tape import SegmentTape, choose
-from l2obench.bench.rollout.loop import evaluated
 from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.step import evaluate_loss
 from l2obench.optimizers.base import Optimizer, State
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.tasks.base import Tensors
@@ -64,7 +64,7 @@ class Imitation(Estimator):
             targets.append(tape.targets({name: slope / len(weights) for name, slope in slopes.items()}))
             applied = updates if learner_leads else wanted
             params = {name: value + applied[name] for name, value in carry.params.items()}
-            carry = evaluated(problems, params, state, carry.buffers, carry.step + 1, rule)
+            carry = evaluate_loss(problems, params, state, carry.buffers, carry.step + 1, rule)
             teacher = self.teacher.observe(teacher, carry.losses, problems.task.horizon)
             tape.record(carry)
             met.append(carry.losses)

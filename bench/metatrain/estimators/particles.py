@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from l2obench.bench.metatrain.estimators.states import copied
-from l2obench.bench.rollout.loop import Carry, evaluated, start
 from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.step import Carry, evaluate_loss, start
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.tasks.base import Tensors
 
@@ -69,7 +69,7 @@ def roll(problems: Problems, rules: Sequence[LearnedOptimizer], carry: Carry, st
             updates, state[str(k)] = rule.update(_of(carry.grads, k), carry.state[str(k)], _of(carry.params, k))
             moves.append(updates)
         params = {name: value + torch.cat([move[name] for move in moves], 1) for name, value in carry.params.items()}
-        carry = _told(problems, rules, evaluated(problems, params, state, carry.buffers, carry.step + 1))
+        carry = _told(problems, rules, evaluate_loss(problems, params, state, carry.buffers, carry.step + 1))
         losses.append(carry.losses)
     return carry, torch.stack(losses, dim=-1)
 

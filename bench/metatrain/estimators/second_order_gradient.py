@@ -13,8 +13,8 @@ from torch import Tensor
 from l2obench.bench.metatrain.estimators.bptt_gradient import Segment
 from l2obench.bench.metatrain.estimators.states import without_graph
 from l2obench.bench.metatrain.estimators.tape import require_gradients
-from l2obench.bench.rollout.loop import Carry, advance
 from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.step import Carry, advance
 from l2obench.optimizers.learned.base import LearnedOptimizer
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from l2obench.bench.config.recipe import RecipeError
 from l2obench.bench.metatrain.estimators.states import copied
 from l2obench.bench.metatrain.ranks import Share
-from l2obench.bench.rollout.loop import Carry
+from l2obench.bench.rollout.step import Carry
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State
 from l2obench.optimizers.learned.base import LearnedOptimizer, Unrolled
 from l2obench.tasks.base import Tensors

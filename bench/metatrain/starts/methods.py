@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from l2obench.bench.rollout.loop import Carry, advance, evaluated, first_buffers
 from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.step import Carry, advance, evaluate_loss, make_buffers
 from l2obench.optimizers.base import Optimizer, Tensors
 from l2obench.optimizers.learned.meta_sgd import MetaSGD
 
@@ -41,7 +41,7 @@ def adapted(problems: Problems, rule: Optimizer, start: Tensors, steps: int) -> 
     """
     count = len(next(iter(problems.start.values())))
     params = {name: value.expand(count, 1, *value.shape).contiguous() for name, value in start.items()}
-    carry = evaluated(problems, params, rule.init(params), first_buffers(problems), 0)
+    carry = evaluate_loss(problems, params, rule.init(params), make_buffers(problems), 0)
     for _ in range(steps):
         carry = advance(problems, rule, carry)
     return carry

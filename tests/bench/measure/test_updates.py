@@ -9,9 +9,9 @@ import torch
 
 from l2obench.bench.commands.cli import app
 from l2obench.bench.measure.updates import Proposals, UpdatesError, proposals
-from l2obench.bench.rollout.loop import advance, start
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.seeds import derive_seed
+from l2obench.bench.rollout.step import advance, start
 from l2obench.optimizers.base import Optimizer
 from l2obench.optimizers.designed.adam import Adam
 from l2obench.optimizers.designed.momentum import Momentum
@@ -81,10 +81,10 @@ def test_the_largest_gradients_are_looked_at_and_named() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"steps": [13]}, r"step 13 is none of 2 to 12, the horizon of quadratic\[dim=4,horizon=12\]"),
-        ({"steps": [1]}, "step 1 is none of 2 to 12"),
-        ({"coordinate": 4}, "coordinate 4 is none of 0 to 3"),
-        ({"optimizers": [SGD(lr=1e20)]}, "the first optimizer, diverges .* lower its learning rate"),
+        ({"steps": [13]}, r"step must be from 2 to 12, the horizon of quadratic\[dim=4,horizon=12\], got 13"),
+        ({"steps": [1]}, "step must be from 2 to 12.* got 1$"),
+        ({"coordinate": 4}, r"coordinate of .* must be from 0 to 3, got 4"),
+        ({"optimizers": [SGD(lr=1e20)]}, "the first optimizer, diverges .* Try: a lower learning rate"),
     ],
 )
 def test_what_is_not_there(changes: dict[str, object], message: str) -> None:

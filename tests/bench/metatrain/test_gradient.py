@@ -5,8 +5,8 @@ import torch
 
 from l2obench.bench.metatrain.estimators.bptt_gradient import truncated_bptt
 from l2obench.bench.metatrain.weighting import step_weights
-from l2obench.bench.rollout.loop import start
 from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.step import start
 from l2obench.optimizers.base import State
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.optimizers.learned.gac import GAC

@@ -12,8 +12,8 @@ from l2obench.bench.config.registry import UnknownName
 from l2obench.bench.metatrain.estimators.base import UnrollState
 from l2obench.bench.metatrain.estimators.imitation import Imitation, relative_distance_slopes
 from l2obench.bench.metatrain.trainer import Trainer
-from l2obench.bench.rollout.loop import start
 from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.step import start
 from l2obench.bench.studies.known import Bowl, LearnedRate
 from l2obench.optimizers.designed.momentum import Momentum
 from l2obench.optimizers.designed.sgd import SGD

@@ -18,9 +18,10 @@ from l2obench.bench.metatrain.ranks import Share
 from l2obench.bench.metatrain.session import Session
 from l2obench.bench.metatrain.trainer import Trainer
 from l2obench.bench.metatrain.validation import criterion
-from l2obench.bench.rollout.loop import rollout, start
+from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.seeds import derive_seed
+from l2obench.bench.rollout.step import start
 from l2obench.bench.store.results_file import StoreError
 from l2obench.optimizers.designed.sgd import SGD
 from l2obench.optimizers.learned.checkpoint import read_checkpoint

@@ -12,9 +12,9 @@ from l2obench.bench.config.recipe import RecipeError, make_recipe
 from l2obench.bench.metatrain.estimators.bptt_gradient import truncated_bptt
 from l2obench.bench.metatrain.ranks import Ranks
 from l2obench.bench.metatrain.trainer import Trainer
-from l2obench.bench.rollout.loop import start
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.seeds import generator
+from l2obench.bench.rollout.step import start
 from l2obench.optimizers.base import Tensors
 
 RULE = "lstm[hidden=6,output_scale=1,preprocessing=none]"

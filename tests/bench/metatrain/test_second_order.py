@@ -10,8 +10,8 @@ from l2obench.bench.metatrain.estimators.bptt_gradient import truncated_bptt
 from l2obench.bench.metatrain.estimators.second_order_gradient import second_order_bptt
 from l2obench.bench.metatrain.session import Session
 from l2obench.bench.metatrain.trainer import Trainer
-from l2obench.bench.rollout.loop import Carry, advance, start
 from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.step import Carry, advance, start
 from l2obench.optimizers.learned.lstm import LSTM
 from l2obench.tasks.base import Task
 from l2obench.tasks.mnist import MnistMlp

@@ -17,7 +17,7 @@ from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.measure import timing
 from l2obench.bench.metatrain.trainer import Trainer
 from l2obench.bench.process import set_up_process
-from l2obench.bench.rollout import guard
+from l2obench.bench.rollout import guard, step
 from l2obench.bench.rollout import loop as rollout
 from l2obench.tasks import transformer
 from l2obench.tasks.data.unicode_names import codes
@@ -58,7 +58,7 @@ def elsewhere(mode: FakeTensorMode, monkeypatch: pytest.MonkeyPatch) -> FakeTens
     for name, fake in VALUES.items():
         value_of(name, fake)
     monkeypatch.setattr(guard, "same", lambda one, other: True)
-    monkeypatch.setattr(rollout, "require_own", lambda *_: None)  # there is no memory
+    monkeypatch.setattr(step, "require_own", lambda *_: None)  # there is no memory
     return mode
 
 
@@ -118,8 +118,8 @@ def test_step_times(elsewhere: FakeTensorMode) -> None:
 def test_timing_waits_for_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[torch.device] = []
     monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
-    timing._synchronise(torch.device("cuda:1"))()
-    timing._synchronise(torch.device("cpu"))()
+    timing._synchronizer(torch.device("cuda:1"))()
+    timing._synchronizer(torch.device("cpu"))()
     assert waited == [torch.device("cuda:1")]
 
 

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from l2obench.bench.rollout.loop import advance, mark_divergence, rollout, start
+from l2obench.bench.rollout.loop import mark_divergence, rollout
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.seeds import derive_seed
+from l2obench.bench.rollout.step import advance, start
 from l2obench.optimizers.designed.adam import Adam
 from l2obench.optimizers.designed.nag import NAG
 from l2obench.optimizers.designed.sgd import SGD

@@ -9,8 +9,9 @@ import torch
 
 from l2obench.api.loading import load
 from l2obench.bench.config.registry import BadParameters, optimizer_registry
-from l2obench.bench.rollout.loop import advance, rollout, start
+from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.step import advance, start
 from l2obench.optimizers import RULES
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer
 from l2obench.optimizers.bridged.torch_optim import DropIn, bridge

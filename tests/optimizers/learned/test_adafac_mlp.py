@@ -10,8 +10,9 @@ import torch
 
 from l2obench.bench.metatrain.estimators.bptt_gradient import truncated_bptt
 from l2obench.bench.metatrain.estimators.second_order_gradient import second_order_bptt
-from l2obench.bench.rollout.loop import rollout, start
+from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.step import start
 from l2obench.optimizers.learned.adafac_mlp import AdafacMLP
 from l2obench.optimizers.learned.star import STAR
 from l2obench.tasks.quadratic import Quadratic

@@ -9,8 +9,8 @@ import torch
 
 from l2obench.bench.metatrain.estimators.bptt_gradient import truncated_bptt
 from l2obench.bench.metatrain.estimators.second_order_gradient import second_order_bptt
-from l2obench.bench.rollout.loop import start
 from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.step import start
 from l2obench.optimizers.base import Tensors
 from l2obench.optimizers.learned.hierarchical import Hierarchical
 from l2obench.tasks.quadratic import Quadratic

@@ -16,8 +16,9 @@ from l2obench.bench.measure.updates import proposals
 from l2obench.bench.metatrain.estimators.bptt_gradient import truncated_bptt
 from l2obench.bench.metatrain.estimators.imitation import Imitation
 from l2obench.bench.metatrain.estimators.second_order_gradient import second_order_bptt
-from l2obench.bench.rollout.loop import rollout, start
+from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.step import start
 from l2obench.optimizers.base import State, Tensors
 from l2obench.optimizers.designed.adam import Adam
 from l2obench.optimizers.learned.velo import VeLO

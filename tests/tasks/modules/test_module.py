@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from l2obench.bench.rollout.loop import Trajectories, advance, rollout, start
+from l2obench.bench.rollout.loop import Trajectories, rollout
 from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.step import advance, start
 from l2obench.optimizers.designed.adam import Adam
 from l2obench.optimizers.designed.sgd import SGD
 from l2obench.tasks.module import ModuleTask, make_module_task
