@@ -16,7 +16,7 @@ from tests.markdown import ROOT, code_blocks, pages
 
 EXAMPLES = {"add-a-task.md": "ridge.py", "add-an-optimizer.md": "signum.py"}
 # The snippets of a page run in one process, each with names of its own.
-RUN_ALL = "import sys\nfor path in sys.argv[1:]: exec(compile(open(path, encoding='utf-8').read(), path, 'exec'), {})"
+RUN_ALL = "import sys\nfor path in sys.argv[1:]: exec(compile(open(path, encoding='utf-8').read(), path, 'exec'), {'__name__': '__main__'})"
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
