@@ -16,7 +16,10 @@ from tests.markdown import ROOT, code_blocks, pages
 
 EXAMPLES = {"add-a-task.md": "ridge.py", "add-an-optimizer.md": "signum.py"}
 # The snippets of a page run in one process, each with names of its own.
-RUN_ALL = "import sys\nfor path in sys.argv[1:]: exec(compile(open(path, encoding='utf-8').read(), path, 'exec'), {'__name__': '__main__'})"
+RUN_ALL = """import sys
+for path in sys.argv[1:]:
+    exec(compile(open(path, encoding="utf-8").read(), path, "exec"), {"__name__": "__main__"})
+"""
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
@@ -51,7 +54,11 @@ def test_the_examples_run_as_they_stand(tmp_path: Path, page: str, file: str) ->
         run_snippets(others, tmp_path)
 
 
-@pytest.mark.parametrize("page", [page for page in pages() if page.name not in EXAMPLES and blocks(page, "python")])
+@pytest.mark.parametrize(
+    "page",
+    [page for page in pages() if page.name not in EXAMPLES and blocks(page, "python")],
+    ids=lambda page: page.name,
+)
 def test_python_snippets_run_as_they_stand(tmp_path: Path, page: Path) -> None:
     """Beside the results of the checkout, which some of them read."""
     (tmp_path / "results").symlink_to(ROOT / "results")
