@@ -1,5 +1,8 @@
 """`l2obench check`: the regression gate."""
 
+import io
+import os
+import sys
 import tempfile
 from importlib import resources
 from pathlib import Path
@@ -9,11 +12,11 @@ import typer
 from typer.exceptions import TyperException
 
 from l2obench.bench.commands.options import DataDir, Device, Tasks
-from l2obench.bench.commands.process import set_up
+from l2obench.bench.commands.process import complain, set_up
 
 if TYPE_CHECKING:
+    from l2obench.bench.gate.cell_verdict import Check
     from l2obench.bench.gate.side import Recorded
-    from l2obench.bench.gate.verdict import Check
 
 REFERENCE = Path("results/reference")
 """In a checkout; an installed package brings a copy of its own."""
@@ -52,7 +55,7 @@ def check(
         ),
     ] = None,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Do not fail where HEAD lacks a cell.")
+        bool, typer.Option("--allow-missing", help="Do not fail where HEAD lacks a cell or seeds.")
     ] = False,
     time_limit: Annotated[
         float | None,
@@ -71,14 +74,16 @@ def check(
     Give two results, or two checkpoints with --checkpoint and --against, which are then run here. Both sides must have
     used the same seeds. The command prints one row for each task and a verdict.
 
-    Exit codes: 0 no regression, 1 a regression, 2 wrong usage, 4 nothing comparable.
+    Exit codes: 0 no regression, 1 a regression, 2 wrong usage, 4 nothing comparable,
+    5 inconclusive: no regression was shown, and more seeds would decide.
 
     Examples:
         l2obench check results/main results/branch
         l2obench check --checkpoint new.safetensors --against old.safetensors --markdown summary.md
     """
     from l2obench.bench.gate import output
-    from l2obench.bench.gate.verdict import Settings, compare
+    from l2obench.bench.gate.cell_verdict import Settings
+    from l2obench.bench.gate.verdict import compare
 
     if (checkpoint is None) != (against is None) or (checkpoint is None) == (not sides):
         raise TyperException(
@@ -95,9 +100,9 @@ def check(
     if markdown is not None:
         _write(markdown, _markdown(found))
     if as_json:
-        print(output.to_json(found))
+        _print(output.to_json(found))
     else:
-        _show(found)
+        _print(_table(found))
     raise typer.Exit(found.exit_code)
 
 
@@ -145,15 +150,15 @@ def _run(
         )
 
 
-def _show(found: "Check") -> None:
-    """The table for people, then the line that says it all. In a pipe the table is as wide as it needs to be."""
+def _table(found: "Check") -> str:
+    """The table for people, warnings, and the line that says it all. In a pipe it is as wide as it needs to be."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from l2obench.bench.gate import output
-    from l2obench.bench.gate.verdict import FAILING
+    from l2obench.bench.gate.cell_verdict import FAILING
     from l2obench.reports.formats import one_line
 
     rows = output.rows(found)
@@ -163,10 +168,26 @@ def _show(found: "Check") -> None:
     for row in rows:
         style = "red" if row["verdict"] in FAILING else ""
         table.add_row(*(Text(one_line(str(value)), style) for value in row.values()))
-    console = Console(highlight=False)
-    console = console if console.is_terminal else Console(highlight=False, width=400)
-    console.print(table)
-    print(output.summary(found))
+    # Not to stdout itself: the console would end the process with exit code 1, a regression's, where nobody reads on.
+    console = Console(file=io.StringIO(), highlight=False, width=400)
+    if sys.stdout.isatty():
+        console = Console(file=io.StringIO(), highlight=False, force_terminal=True)
+    with console.capture() as captured:
+        console.print(table)
+    lines = [one_line(line) for line in [*output.warnings(found), output.summary(found)]]
+    return captured.get() + "\n".join(lines)
+
+
+def _print(text: str) -> None:
+    """Print, whatever becomes of the reader: the exit code is the verdict's, also under `| head -1`."""
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        print(text.encode(encoding, "replace").decode(encoding), flush=True)
+    except OSError as error:
+        # What is left in the buffer goes nowhere, or Python would end with another exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            complain(f"standard output cannot be written: {error.strerror}. The exit code is the verdict's")
 
 
 def _markdown(found: "Check") -> str:
@@ -175,7 +196,10 @@ def _markdown(found: "Check") -> str:
     from l2obench.bench.gate import output
     from l2obench.reports.formats import to_markdown
 
-    return f"### l2obench check\n\n{output.summary(found)}\n\n{to_markdown(pd.DataFrame(output.rows(found)))}"
+    said = "".join(
+        f"\n\n{to_markdown(pd.DataFrame({'warnings': found}))}" for found in [output.warnings(found)] if found
+    )
+    return f"### l2obench check\n\n{output.summary(found)}\n\n{to_markdown(pd.DataFrame(output.rows(found)))}{said}"
 
 
 def _write(path: Path, text: str) -> None:

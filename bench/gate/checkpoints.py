@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from l2obench.bench.config.identity import canonical, parse_identity
 from l2obench.bench.config.registry import identity_of, optimizer_registry
 from l2obench.bench.config.suite import Suite
+from l2obench.bench.gate.differences import CHECKPOINT
 from l2obench.bench.gate.side import Recorded, read_side
 from l2obench.foundation.names import explain_unknown
 from l2obench.optimizers.learned.checkpoint import CheckpointError, read_checkpoint
@@ -114,12 +115,13 @@ def _family(checkpoint: str) -> str:
 
 
 def _named(cells: list[Recorded], identity: str, name: str) -> list[Recorded]:
-    """The cells of one optimizer under another name; its clock keeps what it measured, under that name."""
+    """The cells of one optimizer under another name, which its clock has too. That checkpoints differ is no warning."""
     named = []
     for cell in cells:
         task, optimizer, track = cell.key
         if optimizer == identity:
             seconds = cell.clock.step_seconds
             clock = replace(cell.clock, step_seconds={name: seconds[identity]} if identity in seconds else {})
-            named.append(replace(cell, key=(task, name, track), clock=clock))
+            facts = {fact: value for fact, value in cell.facts.items() if fact != CHECKPOINT}
+            named.append(replace(cell, key=(task, name, track), clock=clock, facts=facts))
     return named

@@ -3,10 +3,11 @@
 import json
 import math
 import xml.etree.ElementTree as ET
+from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
-from l2obench.bench.gate.verdict import FAILING, NOT_COMPARED, Check, Comparison
+from l2obench.bench.gate.cell_verdict import FAILING, NOT_COMPARED, CellComparison, Check
 
 
 def summary(check: Check) -> str:
@@ -15,8 +16,16 @@ def summary(check: Check) -> str:
     for item in check.comparisons:
         counts[item.verdict] = counts.get(item.verdict, 0) + 1
     named = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    outcome = {0: "no regression", 1: "REGRESSION", 4: "nothing comparable"}[check.exit_code]
+    outcomes = {0: "no regression", 1: "REGRESSION", 4: "nothing comparable", 5: "inconclusive"}
+    outcome = outcomes[check.exit_code]
     return f"{outcome}: {len(check.compared)} of {len(check.comparisons)} cells compared ({named or 'none'})"
+
+
+def warnings(check: Check) -> list[str]:
+    """What differs between the sides besides the losses, once each, with the number of cells that it concerns."""
+    counts = Counter(warning for item in check.comparisons for warning in item.warnings)
+    total = len(check.comparisons)
+    return [f"warning: {warning} ({count} of {total} cells)" for warning, count in sorted(counts.items())]
 
 
 def rows(check: Check) -> list[dict[str, Any]]:
@@ -40,12 +49,13 @@ def rows(check: Check) -> list[dict[str, Any]]:
 def to_json(check: Check) -> str:
     """Everything, for machines. What is not finite is null: JSON has no infinity."""
     found = [_finite(asdict(item)) for item in check.comparisons]
-    return json.dumps({"exit_code": check.exit_code, "summary": summary(check), "cells": found}, indent=2)
+    about = {"exit_code": check.exit_code, "summary": summary(check), "warnings": warnings(check)}
+    return json.dumps({**about, "cells": found}, indent=2)
 
 
 def to_junit(check: Check) -> str:
     """JUnit XML, a test case for each cell: regressions are failures, what was not compared is skipped."""
-    skipped = sum(item.verdict in NOT_COMPARED - FAILING for item in check.comparisons)
+    skipped = sum(item.verdict in (NOT_COMPARED | {"inconclusive"}) - FAILING for item in check.comparisons)
     counts = {"tests": len(check.comparisons), "failures": len(check.failing), "errors": 0, "skipped": skipped}
     attributes = {"name": "l2obench check", **{name: str(count) for name, count in counts.items()}}
     root = ET.Element("testsuites", attributes)
@@ -56,13 +66,15 @@ def to_junit(check: Check) -> str:
         if item.verdict in FAILING:
             failure = ET.SubElement(case, "failure", message=message, type=item.verdict)
             failure.text = _xml(json.dumps(_finite(asdict(item)), indent=2))
-        elif item.verdict in NOT_COMPARED:
+        elif item.verdict in NOT_COMPARED or item.verdict == "inconclusive":
             ET.SubElement(case, "skipped", message=message)
+    if found := warnings(check):
+        ET.SubElement(suite, "system-out").text = _xml("\n".join(found))
     ET.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _effect(item: Comparison, measure: str) -> str:
+def _effect(item: CellComparison, measure: str) -> str:
     texts = [f"× {e.ratio:.4g} [{e.low:.4g}, {e.high:.4g}]" for e in item.effects if e.measure == measure]
     return "".join(texts)
 

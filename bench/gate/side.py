@@ -1,12 +1,14 @@
 """Reads one side of a comparison: a run, a folder of several, or single Parquet files, as cells ready to be paired."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from l2obench.bench.gate.clocks import Clock, clocks
+from l2obench.bench.gate.differences import Facts, contradictions, facts
 from l2obench.bench.store.results_file import StoreError, read_file
 from l2obench.bench.store.run_folder import RunFolder
 from l2obench.bench.store.schemas import CELL_KEY
@@ -27,16 +29,11 @@ class Recorded:
     """`status`, `reason` and `final_loss`, one row a seed, indexed by `seed`."""
     sources: Mapping[str, str]
     """SHA-256 of the run's data sources, by their names."""
-    clock: "Clock"
-
-
-@dataclass(frozen=True)
-class Clock:
-    """A run's serial timing pass on one task: optimizers of one clock were measured in turns."""
-
-    run: str
-    step_seconds: Mapping[str, float]
-    """Median seconds of a step, gradient and update, by optimizer."""
+    clock: Clock
+    facts: Facts = field(default_factory=dict)
+    """What it was made with."""
+    contradictions: int = 0
+    """Seeds whose final loss is not the mean of their last losses."""
 
 
 def read_side(path: Path) -> list[Recorded]:
@@ -68,14 +65,16 @@ def _read_single(path: Path) -> list[Recorded]:
     frame, run = read_file(path, "cells"), RunFolder(path.resolve().parent.parent)
     if path.resolve().parent.name == "cells" and run.exists():
         return _cells(frame, run.manifest, str(run.folder), run.read("timing"))
-    return _cells(frame, {}, str(path), pd.DataFrame(columns=["task", "optimizer", "grad_seconds", "update_seconds"]))
+    return _cells(
+        frame, {}, str(path), pd.DataFrame(columns=["task", "optimizer", "grad_seconds", "update_seconds", "reason"])
+    )
 
 
 def _cells(frame: pd.DataFrame, manifest: Mapping[str, Any], origin: str, timing: pd.DataFrame) -> list[Recorded]:
     columns = [*CELL_KEY, "task_version", "seed", "status"]
     if bool(frame[columns].isna().to_numpy().any()):
         raise StoreError(f"{origin} is damaged: rows lack one of {', '.join(columns)}")
-    suite, clocks = manifest.get("suite"), _clocks(timing, origin)
+    suite, timed = manifest.get("suite"), clocks(timing, origin)
     cells = []
     for key, rows in frame.groupby(CELL_KEY, sort=False):
         if rows["seed"].duplicated().any() or rows["task_version"].nunique() != 1:
@@ -87,7 +86,9 @@ def _cells(frame: pd.DataFrame, manifest: Mapping[str, Any], origin: str, timing
                 task_version=int(rows["task_version"].iloc[0]),
                 rows=rows.set_index("seed")[["status", "reason", "final_loss"]].astype({"status": object}).sort_index(),
                 sources=_sources(manifest, origin),
-                clock=clocks.get(str(key[0]), Clock(origin, {})),
+                clock=timed.get(str(key[0]), Clock(origin, {})),
+                facts=facts(rows, manifest),
+                contradictions=contradictions(rows),
             )
         )
     return cells
@@ -98,15 +99,6 @@ def _sources(manifest: Mapping[str, Any], origin: str) -> dict[str, str]:
         return {str(name): str(source["sha256"]) for name, source in (manifest.get("sources") or {}).items()}
     except (AttributeError, KeyError, TypeError) as error:
         raise StoreError(f"{origin}/manifest.json is damaged: its sources lack a sha256") from error
-
-
-def _clocks(timing: pd.DataFrame, origin: str) -> dict[str, Clock]:
-    measured = timing.dropna(subset=["grad_seconds", "update_seconds"])
-    clocks = {}
-    for task, rows in measured.groupby("task"):
-        seconds = zip(rows["optimizer"], rows["grad_seconds"] + rows["update_seconds"], strict=True)
-        clocks[str(task)] = Clock(origin, {str(name): float(value) for name, value in seconds})
-    return clocks
 
 
 def paired(base: Sequence[Recorded], head: Sequence[Recorded]) -> list[tuple[Recorded | None, Recorded | None]]:

@@ -1,4 +1,4 @@
-"""What a task states about its results: the tolerance of a change, and which data it uses.
+"""What a task states about its results: the tolerance of a change, its floor, and which data it uses.
 
 Names in results are data. Only registered tasks, ours and installed plugins', are asked; a dotted path, which would
 import whatever a results file says, never is.
@@ -17,6 +17,7 @@ class TaskFacts:
     """What is known of a task."""
 
     tolerance: float
+    floor: float
     sources: frozenset[str] | None
     """Names of its data sources; none: not known, it may be any."""
     known: bool
@@ -25,17 +26,17 @@ class TaskFacts:
 @lru_cache(maxsize=1024)
 def task_facts(identity: str) -> TaskFacts:
     """What the task of this identity states; the defaults where it is not registered or cannot be made here."""
-    default = TaskFacts(Task.tolerance, None, known=False)
+    default = TaskFacts(Task.tolerance, Task.floor, None, known=False)
     try:
         if parse_identity(identity)[0] not in task_registry().entries:
             return default
         task = task_registry().create(identity)
     except IdentityError:
         return default
-    except Exception:  # a stranger's task may raise anything when it is imported or made
+    except Exception:  # a plugin's task may raise anything when it is imported or made
         return default
     try:
         sources = frozenset(task.sources())
     except Exception:  # its data may not be on this machine
-        return TaskFacts(float(task.tolerance), None, known=True)
-    return TaskFacts(float(task.tolerance), sources, known=True)
+        sources = None
+    return TaskFacts(float(task.tolerance), float(task.floor), sources, known=True)

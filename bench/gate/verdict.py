@@ -3,82 +3,27 @@
 A cell is worse when, by one of its two measures (`l2obench.bench.gate.effect`), all of these hold: the 95 % interval
 lies above no change, the change exceeds the task's tolerance, and the p-value, corrected by Holm's method for all
 measures of all cells of the comparison, is at most `FALSE_ALARMS`. The last holds the rate of false alarms for the run
-as a whole.
+as a whole. A cell is inconclusive when an interval reaches beyond the tolerance and nothing was shown: its seeds rule
+out neither a regression nor its absence.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from l2obench.bench.gate.cell_verdict import FAILING, VERDICTS, CellComparison, CellVerdict, Check, Settings
+from l2obench.bench.gate.differences import differences
 from l2obench.bench.gate.effect import Effect, effects, smallest_p_value
 from l2obench.bench.gate.side import Recorded, paired
 from l2obench.bench.gate.step_time import step_time_ratio
+from l2obench.bench.gate.tail import OWN_RISE, seeds_in_the_tail
 from l2obench.bench.gate.task_facts import TaskFacts, task_facts
 from l2obench.bench.stats import holm
 
 FALSE_ALARMS = 0.01
-Verdict = Literal["failed", "missing", "worse", "slower", "not comparable", "new", "better", "same"]
-VERDICTS: tuple[Verdict, ...] = ("failed", "missing", "worse", "slower", "not comparable", "new", "better", "same")
-"""In the order in which they are shown."""
-FAILING: frozenset[Verdict] = frozenset({"failed", "missing", "worse", "slower"})
-NOT_COMPARED: frozenset[Verdict] = frozenset({"missing", "not comparable", "new"})
-EXIT_FINE, EXIT_REGRESSION, EXIT_NOTHING_COMPARABLE = 0, 1, 4
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a check is asked for besides its two sides."""
-
-    tolerance: float | None = None
-    """Instead of what the tasks state."""
-    allow_missing: bool = False
-    """Cells that HEAD lacks do not fail."""
-    time_limit: float | None = None
-    """Step-time ratio above which a cell fails; none: step time is advisory."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What was found of one cell."""
-
-    task: str
-    optimizer: str
-    track: str
-    verdict: Verdict
-    reason: str
-    """Why, in words; empty where there is nothing to say."""
-    seeds: int = 0
-    """Seeds that both sides finished."""
-    tolerance: float | None = None
-    effects: tuple[Effect, ...] = ()
-    """With p-values corrected by Holm's method."""
-    step_time_ratio: float | None = None
-
-
-@dataclass(frozen=True)
-class Check:
-    """What was found of all cells."""
-
-    comparisons: list[Comparison]
-
-    @property
-    def failing(self) -> list[Comparison]:
-        return [item for item in self.comparisons if item.verdict in FAILING]
-
-    @property
-    def compared(self) -> list[Comparison]:
-        return [item for item in self.comparisons if item.verdict not in NOT_COMPARED]
-
-    @property
-    def exit_code(self) -> int:
-        """0 fine, 1 a regression, 4 nothing was comparable, whatever is missing."""
-        if not self.compared:
-            return EXIT_NOTHING_COMPARABLE
-        return EXIT_REGRESSION if self.failing else EXIT_FINE
 
 
 def compare(base: Sequence[Recorded], head: Sequence[Recorded], settings: Settings | None = None) -> Check:
@@ -90,14 +35,14 @@ def compare(base: Sequence[Recorded], head: Sequence[Recorded], settings: Settin
     return Check(sorted(decided, key=lambda item: VERDICTS.index(item.verdict)))
 
 
-def _measured(base: Recorded | None, head: Recorded | None, asked: Settings) -> Comparison:
+def _measured(base: Recorded | None, head: Recorded | None, asked: Settings) -> CellComparison:
     """A cell before anything is decided by its p-values: its effects, or why it has none."""
     if base is None or head is None:
         return _alone(base or head, missing=head is None, asked=asked)
     task, optimizer, track = head.key
     about = task_facts(task)
     tolerance = about.tolerance if asked.tolerance is None else asked.tolerance
-    cell = Comparison(task, optimizer, track, "same", "", tolerance=tolerance)
+    cell = CellComparison(task, optimizer, track, "same", "", tolerance=tolerance, warnings=_warnings(base, head))
     if reason := _changed(base, head, about):
         return replace(cell, verdict="not comparable", reason=reason)
     same = base.rows.index.equals(head.rows.index)
@@ -110,18 +55,31 @@ def _measured(base: Recorded | None, head: Recorded | None, asked: Settings) -> 
     cell = replace(cell, step_time_ratio=step_time_ratio(base, head), seeds=int(both.sum()))
     failed = np.flatnonzero(was & ~now)
     if failed.size:
-        first = after.iloc[failed[0]]
-        why = first["reason"] or f"status {first['status']}, final loss {first['final_loss']}"
-        return replace(
-            cell, verdict="failed", reason=f"{failed.size} of {len(seeds)} seeds failed that did not before: {why}"
-        )
+        why = f"{failed.size} of {len(seeds)} seeds failed that did not before: {_why(after.iloc[failed[0]])}"
+        return replace(cell, verdict="failed", reason=why)
+    lacking = len(base.rows.index) - len(seeds)
+    if lacking and not asked.allow_missing:
+        reason = f"HEAD lacks {lacking} of {len(base.rows.index)} seeds; --allow-missing compares the rest"
+        return replace(cell, verdict="missing", reason=reason)
     if not both.any() and now.any():
         return replace(cell, verdict="better", reason=f"{int(now.sum())} seeds finished, none did before")
     if not both.any():
-        return replace(cell, verdict="not comparable", reason="every seed failed on both sides")
+        reason = f"every seed failed on both sides: {_why(after.iloc[0])}"
+        return replace(cell, verdict="not comparable", reason=reason)
     losses = [rows["final_loss"].to_numpy(dtype=float)[both] for rows in (before, after)]
+    cell = replace(cell, effects=tuple(effects(*losses, about.floor)))
+    if (tail := seeds_in_the_tail(*losses, about.floor)).size:
+        return replace(cell, verdict="tail", reason=_tail(tail, *losses, seeds[both]))
     note = "" if about.known or asked.tolerance is not None else "the task is not registered here: default tolerance"
-    return replace(cell, effects=tuple(effects(*losses)), reason=note)
+    return replace(cell, reason=note)
+
+
+def _warnings(base: Recorded, head: Recorded) -> tuple[str, ...]:
+    found = differences(base.facts, head.facts)
+    for name, side in (("BASE", base), ("HEAD", head)):
+        if side.contradictions:
+            found.append(f"in {name}, {side.contradictions} seeds have a final loss that contradicts their losses")
+    return tuple(found)
 
 
 def _on(seeds: pd.Index, cell: Recorded) -> pd.DataFrame:
@@ -135,12 +93,28 @@ def _finished(rows: pd.DataFrame) -> NDArray[np.bool_]:
     return finished
 
 
-def _alone(cell: Recorded | None, missing: bool, asked: Settings) -> Comparison:
+def _why(row: pd.Series) -> str:
+    """The reason of a failed seed; where none was recorded, what was."""
+    if isinstance(row["reason"], str) and row["reason"]:
+        return row["reason"]
+    loss = row["final_loss"]
+    return f"no reason recorded, status {row['status']}" + ("" if pd.isna(loss) else f", final loss {loss:.4g}")
+
+
+def _tail(tail: NDArray[np.int_], base: NDArray[np.float64], head: NDArray[np.float64], seeds: pd.Index) -> str:
+    worst = tail[head[tail].argmax()]
+    return (
+        f"{tail.size} of {len(seeds)} seeds rose more than {OWN_RISE:.0f} times, beyond all of BASE: "
+        f"seed {seeds[worst]} from {base[worst]:.4g} to {head[worst]:.4g}"
+    )
+
+
+def _alone(cell: Recorded | None, missing: bool, asked: Settings) -> CellComparison:
     assert cell is not None
     if not missing:
-        return Comparison(*cell.key, "new", "BASE does not have it")
-    verdict: Verdict = "not comparable" if asked.allow_missing else "missing"
-    return Comparison(*cell.key, verdict, "BASE has it, HEAD does not")
+        return CellComparison(*cell.key, "new", "BASE does not have it")
+    verdict: CellVerdict = "not comparable" if asked.allow_missing else "missing"
+    return CellComparison(*cell.key, verdict, "BASE has it, HEAD does not")
 
 
 def _changed(base: Recorded, head: Recorded, about: TaskFacts) -> str:
@@ -154,8 +128,8 @@ def _changed(base: Recorded, head: Recorded, about: TaskFacts) -> str:
     return f"the data changed: {', '.join(changed)}" if changed else ""
 
 
-def _corrected(found: list[Comparison]) -> list[Comparison]:
-    """p-values corrected for the number of measures; cells whose seeds are too few for that are not comparable."""
+def _corrected(found: list[CellComparison]) -> list[CellComparison]:
+    """p-values corrected for the number of measures; cells whose seeds are too few for that are inconclusive."""
     total = sum(len(item.effects) for item in found)
     found = [_refused(item, total) if smallest_p_value(item.seeds) * total > FALSE_ALARMS else item for item in found]
     adjusted = iter(holm([effect.p_value for item in found for effect in item.effects]))
@@ -165,24 +139,33 @@ def _corrected(found: list[Comparison]) -> list[Comparison]:
     ]
 
 
-def _refused(item: Comparison, total: int) -> Comparison:
-    if not item.effects:
+def _refused(item: CellComparison, total: int) -> CellComparison:
+    if not item.effects or not any(effect.changed for effect in item.effects):
         return item
     needed = int(np.ceil(np.log2(total / FALSE_ALARMS)))
     reason = f"{item.seeds} common seeds cannot show a regression among {total} measures; {needed} can"
-    return replace(item, verdict="not comparable", reason=reason, effects=())
+    if item.verdict == "tail":
+        return replace(item, effects=())
+    return replace(item, verdict="inconclusive", reason=reason, effects=())
 
 
-def _decided(item: Comparison) -> Comparison:
+def _decided(item: CellComparison) -> CellComparison:
     assert item.tolerance is not None
     tolerance = item.tolerance
     worse = [effect for effect in item.effects if regressed(effect, tolerance)]
     if worse:
         what = " and ".join(f"{effect.measure} final loss × {effect.ratio:.4g}" for effect in worse)
         return replace(item, verdict="worse", reason=_joined(f"{what}, beyond {tolerance:.1%}", item.reason))
+    if item.verdict == "tail":
+        return item
     fell = any(effect.high < 1 and effect.ratio < 1 - tolerance for effect in item.effects)
     if fell and all(effect.ratio <= 1 for effect in item.effects):
         return replace(item, verdict="better")
+    unclear = [effect for effect in item.effects if effect.high > 1 + tolerance and effect.changed]
+    if unclear:
+        what = " and ".join(f"the {effect.measure} final loss up to × {effect.high:.4g}" for effect in unclear)
+        reason = f"the seeds allow {what}, beyond {tolerance:.1%}: more seeds would decide"
+        return replace(item, verdict="inconclusive", reason=_joined(reason, item.reason))
     return item
 
 
@@ -191,7 +174,7 @@ def regressed(effect: Effect, tolerance: float) -> bool:
     return effect.low > 1 and effect.ratio > 1 + tolerance and effect.p_value <= FALSE_ALARMS
 
 
-def _timed(item: Comparison, asked: Settings) -> Comparison:
+def _timed(item: CellComparison, asked: Settings) -> CellComparison:
     if asked.time_limit is None or item.verdict in FAILING:
         return item
     if item.step_time_ratio is None:

@@ -1,0 +1,45 @@
+"""Step times of a run's serial timing pass, refused where no clock can have shown them."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from l2obench.bench.store.results_file import StoreError
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A run's serial timing pass on one task: optimizers of one clock were measured in turns."""
+
+    run: str
+    step_seconds: Mapping[str, float]
+    """Median seconds of a step, gradient and update, by optimizer."""
+
+
+def clocks(timing: pd.DataFrame, origin: str) -> dict[str, Clock]:
+    """The clocks of a run by task. An optimizer that could not be timed, as its `reason` says, is left out.
+
+    Args:
+        timing: rows of the timing pass.
+        origin: what they were read from, for the message.
+
+    Raises:
+        StoreError: a time is zero, negative, infinite or missing without a reason.
+    """
+    found = {}
+    for task, rows in timing.groupby("task"):
+        seconds = {}
+        for row in rows.itertuples(index=False):
+            if row.reason is not None and not pd.isna(row.reason):
+                continue
+            for half, value in (("grad_seconds", row.grad_seconds), ("update_seconds", row.update_seconds)):
+                if not (math.isfinite(value) and value > 0):
+                    raise StoreError(
+                        f"{origin}: {half} of {row.optimizer} on {task} must be a positive number, got {value}. "
+                        "Try: run it again with --force"
+                    )
+            seconds[str(row.optimizer)] = float(row.grad_seconds + row.update_seconds)
+        found[str(task)] = Clock(origin, seconds)
+    return found
