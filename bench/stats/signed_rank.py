@@ -8,6 +8,7 @@ distribution with ties beyond 13 pairs, and no interval.
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -111,6 +112,8 @@ def _lower_end(values: Floats, tail: float) -> float:
         # The test rejects while the weight below the shift is at most this.
         rejected = walsh.weight / 2 - stats.norm.isf(tail) * np.sqrt(variance)
         return walsh.beyond(rejected)
+    if len(np.unique(values)) == count and not np.isinf(values[[0, -1]]).all():
+        return walsh.beyond(_most_rejected(count, tail))
     steps = walsh.distinct()
     if not steps.size:  # all are infinite: one shift is as good as another
         return -np.inf if p_greater(values) > tail else np.inf
@@ -128,6 +131,12 @@ def _lower_end(values: Floats, tail: float) -> float:
     if first == 0:
         return -np.inf
     return float(steps[first - 1]) if first <= len(steps) else np.inf
+
+
+@lru_cache(maxsize=1024)
+def _most_rejected(count: int, tail: float) -> int:
+    """The largest sum of the ranks below a shift at which "greater" is rejected, without ties; −1 if none is."""
+    return int(np.searchsorted(np.cumsum(_sums(2 * np.arange(1, count + 1))[::2]), tail, side="right")) - 1
 
 
 class _Walsh:

@@ -405,7 +405,7 @@ def test_junit_counts_what_it_lists() -> None:
     [
         (lambda path: path.write_bytes(path.read_bytes()[:100]), "is damaged"),
         (lambda path: path.write_bytes(b""), "is damaged"),
-        (lambda path: pd.DataFrame({"a": [1]}).to_parquet(path), "does not have the columns"),
+        (lambda path: pd.DataFrame({"a": [1]}).to_parquet(path), "must have the columns"),
         (lambda path: _rewrite(path, FORMAT + 1), f"format {FORMAT + 1}"),
         (lambda path: path.unlink() or path.parent.parent.joinpath("manifest.json").write_text("{"), "is damaged"),
         (lambda path: path.parent.parent.joinpath("manifest.json").unlink(), "is no run"),

@@ -1,0 +1,172 @@
+"""Measures how often the intervals of a verdict hold the truth: `python -m l2obench.bench.studies.coverage`.
+
+Final losses of many real trajectories stand for a population. Samples of n seeds are drawn from it with replacement.
+What the verdict core says of a sample is held against the population. The quadratics are the committed reference
+results; the other tasks are run here, and go on where they were stopped.
+"""
+
+import datetime
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import typer
+from numpy.typing import NDArray
+
+from l2obench.bench.config.registry import optimizer_registry, task_registry
+from l2obench.bench.config.suite import Cell
+from l2obench.bench.process import set_up_process
+from l2obench.bench.run.runner import Runner
+from l2obench.bench.stats.intervals import SEED
+from l2obench.bench.stats.mean_ratio import mean_ratio
+from l2obench.bench.stats.pairs import pair_losses
+from l2obench.bench.stats.signed_rank import hodges_lehmann, signed_ranks
+from l2obench.bench.stats.verdict import verdict
+from l2obench.bench.store.run_folder import RunFolder
+
+REFERENCE = Path("results/reference/paper-quadratic")
+SAMPLES = (10, 20, 100, 500)
+"""The numbers of seeds that the suites use."""
+FROM_REFERENCE = (
+    ("quadratic", "lstm[checkpoint=quadratic]", "momentum"),
+    ("quadratic[horizon=1000]", "lstm[checkpoint=quadratic]", "momentum"),
+    ("quadratic", "adam", "nag"),
+)
+# Learning rates are those that the reference results of paper-mnist and no-free-lunch tuned.
+RUN_HERE = (
+    ("mnist-mlp", "adam[lr=0.0316228]", "nag[lr=1.0]", 1000),
+    ("chained-rosenbrock[dim=10,horizon=100]", "adam[lr=0.562341]", "nag[lr=0.000316228]", 4000),
+)
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Population:
+    """Two optimizers' final losses on many seeds of a task."""
+
+    task: str
+    first: str
+    second: str
+    losses: Floats
+    """`[2, seeds]`."""
+
+
+def populations(folder: Path, report: Callable[[str], Any] = lambda _: None) -> list[Population]:
+    """All of them; what is missing of those that are run here is computed."""
+    cells = [
+        Cell(task_registry().create(task), optimizer_registry().create(rule), "default", seeds, 1)
+        for task, *rules, seeds in RUN_HERE
+        for rule in rules
+    ]
+    run = RunFolder(folder)
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    about = {"suite": "coverage", "description": "coverage of the intervals", "command": "", "started": started}
+    Runner(run, cells, report=report).execute(about)
+    here = run.read("cells")
+    return [
+        *reference_populations(),
+        *(_population(here, task, first, second) for task, first, second, _ in RUN_HERE),
+    ]
+
+
+def reference_populations() -> list[Population]:
+    """Those of the committed results."""
+    rows = RunFolder(REFERENCE).read("cells")
+    return [_population(rows, *names) for names in FROM_REFERENCE]
+
+
+def _population(rows: pd.DataFrame, task: str, first: str, second: str) -> Population:
+    sides = [rows[(rows["task"] == task) & (rows["optimizer"] == name)].set_index("seed") for name in (first, second)]
+    losses = pd.concat([side["final_loss"] for side in sides], axis=1, join="inner").to_numpy(dtype=float).T
+    return Population(task, first, second, losses)
+
+
+def covered(population: Population, count: int, draws: int) -> float:
+    """The share of samples of `count` seeds whose interval of the typical ratio holds the population's."""
+    truth = hodges_lehmann(pair_losses(*population.losses).contrasts)
+    found = [signed_ranks(pair_losses(*drawn).contrasts).typical for drawn in _samples(population, count, draws)]
+    return float(np.mean([interval.low <= truth <= interval.high for interval in found]))
+
+
+def means_covered(population: Population, count: int, draws: int) -> float:
+    """The same of the ratio of means; NaN where a mean is infinite."""
+    first, second = population.losses
+    truth = float(first.mean() / second.mean())
+    found = [mean_ratio(*drawn) for drawn in _samples(population, count, draws)]
+    held = float(np.mean([interval.low <= truth <= interval.high for interval in found]))
+    return held if np.isfinite(truth) else float("nan")
+
+
+def false_verdicts(population: Population, count: int, draws: int) -> float:
+    """The share of samples in which two copies of the first optimizer, on functions of their own, differ.
+
+    Every outcome but "no difference" counts.
+    """
+    random = np.random.default_rng(SEED)
+    losses = population.losses[0]
+    outcomes = [verdict(*losses[random.integers(losses.size, size=(2, count))]).outcome for _ in range(draws)]
+    return float(np.mean([outcome != "no difference" for outcome in outcomes]))
+
+
+def false_exchanged(population: Population, count: int, draws: int) -> float:
+    """The same where a coin exchanges the two optimizers on each seed: pairs as far apart as real ones."""
+    random = np.random.default_rng(SEED)
+    outcomes = []
+    for drawn in _samples(population, count, draws):
+        coin = random.random(count) < 0.5
+        outcomes.append(verdict(np.where(coin, *drawn), np.where(coin, *drawn[::-1])).outcome)
+    return float(np.mean([outcome != "no difference" for outcome in outcomes]))
+
+
+def _samples(population: Population, count: int, draws: int) -> Iterator[Floats]:
+    random = np.random.default_rng(SEED)
+    for _ in range(draws):
+        yield population.losses[:, random.integers(population.losses.shape[1], size=count)]
+
+
+def measure(found: Sequence[Population], draws: int, report: Callable[[str], Any]) -> pd.DataFrame:
+    """One row for each population and number of seeds; shares in [0, 1]."""
+    rows = []
+    for population in found:
+        for count in SAMPLES:
+            rows.append(
+                {
+                    "task": population.task,
+                    "compared": f"{population.first} ÷ {population.second}",
+                    "population": population.losses.shape[1],
+                    "seeds": count,
+                    "draws": draws,
+                    "typical_covers": covered(population, count, draws),
+                    "means_cover": means_covered(population, count, draws),
+                    "copies_differ": false_verdicts(population, count, draws),
+                    "exchanged_differ": false_exchanged(population, count, draws),
+                }
+            )
+            report(str(rows[-1]))
+    return pd.DataFrame(rows)
+
+
+def main(
+    folder: Annotated[Path, typer.Option(help="Where the trajectories are kept.")] = Path("results/coverage"),
+    draws: Annotated[int, typer.Option(min=1, help="Samples of each kind.")] = 400,
+    to: Annotated[Path | None, typer.Option(help="CSV file to write the rows to.")] = None,
+) -> None:
+    """Print how often the intervals hold the truth, and how often equal optimizers get a verdict."""
+    set_up_process()
+
+    def report(line: str) -> None:
+        typer.echo(line, err=True)
+
+    table = measure(populations(folder, report), draws, report)
+    if to is not None:
+        table.to_csv(to, index=False, float_format="%.4g")
+    typer.echo(f"| {' | '.join(table.columns)} |\n|{'---|' * len(table.columns)}")
+    for row in table.itertuples(index=False):
+        typer.echo(f"| {' | '.join(f'{value:.1%}' if isinstance(value, float) else str(value) for value in row)} |")
+
+
+if __name__ == "__main__":
+    typer.run(main)
