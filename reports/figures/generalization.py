@@ -1,5 +1,6 @@
 """The figure of the transfer matrix: every learned optimizer on every task, those that it was trained on framed."""
 
+import textwrap
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -34,10 +35,11 @@ FRAMES: dict[str, Style] = {
     KIN: {"edgecolor": "black", "linewidth": 1.8, "linestyle": (0, (3, 2))},
 }
 KEY = (
-    "Solid frame: the optimizer was trained on this task. Dashed frame: on the same family with other parameters.\n"
-    "Bold: the 95 % interval excludes 1. ∞: some seeds failed, and their number stands below. "
-    "Hatched: not run, or not comparable."
+    "Solid frame: the optimizer was trained on this task. Dashed frame: it was trained on the same family with other "
+    "parameters. Bold: the 95 % interval excludes 1. ∞: some seeds failed; their number stands below. Hatched: it did "
+    "not run, or cannot be compared."
 )
+KEY_SIGN_WIDTH, TITLE_SIGN_WIDTH = 0.063, 0.105  # in inches, of the type of each
 
 
 def transfer_drawings(table: pd.DataFrame) -> list[Drawing]:
@@ -78,7 +80,13 @@ def transfer_figure(title: str, rows: pd.DataFrame) -> Figure:
     axes.tick_params(labelsize=9, length=0)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    figure.supxlabel(KEY, fontsize=8.5, x=0.02, ha="left", color="#444444")
+    width = figure.get_figwidth()
+    key = textwrap.fill(KEY, int(width / KEY_SIGN_WIDTH))
+    figure.set_figheight(figure.get_figheight() + 0.14 * key.count("\n"))
+    figure.supxlabel(key, fontsize=8.5, x=0.02, ha="left", color="#444444")
+    # Over the whole figure: the axes of a small matrix are narrower than its title.
+    axes.set_title("")
+    figure.suptitle(literal(title, int(width / TITLE_SIGN_WIDTH)), x=0.02, ha="left", fontsize=12, fontweight="bold")
     bar = figure.colorbar(colours, ax=axes, fraction=0.04, pad=0.02, ticks=[1 / FURTHEST, 0.3, 1, 3, FURTHEST])
     bar.ax.set_yticklabels([f"≤ {1 / FURTHEST:g}", "0.3", "1", "3", f"≥ {FURTHEST:g}"], fontsize=9)
     bar.ax.minorticks_off()

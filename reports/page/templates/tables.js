@@ -9,7 +9,7 @@ function dressTable(name, place) {
   const head = place.querySelector("thead tr");
   const caption = place.querySelector("caption").textContent;
   const count = element("span", { class: "quiet", role: "status" });
-  const filter = element("input", { type: "search", placeholder: "words that a row must contain", id: `filter-${name}` });
+  const filter = element("input", { type: "search", placeholder: "words in a row", id: `filter-${name}` });
   const label = element("label", { for: `filter-${name}` }, "Filter ", element("span", { class: "hidden" }, caption));
   const csv = element("button", { type: "button" }, "Download CSV");
   csv.setAttribute("aria-label", `Download as CSV: ${caption}`);

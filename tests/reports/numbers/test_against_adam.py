@@ -216,8 +216,8 @@ def test_pages_of_runs_hold_every_table(cell, write_run, tmp_path: Path):
     report = write_report([run], tmp_path / "report")
     page = report.page.read_text(encoding="utf-8")
     assert "Performance profiles" in page
-    assert "speed-up over adam" in page
-    assert "FLOPs a coordinate" in page
+    assert "speed-up, steps of Adam ÷ own" in page
+    assert "FLOPs per parameter" in page
     assert (
         (tmp_path / "report" / "tables" / "against_adam.tex").read_text(encoding="utf-8").startswith("\\begin{table}")
     )
