@@ -56,6 +56,8 @@ def recipe_drawings(table: pd.DataFrame) -> list[Drawing]:
         key = list(map(str, names))
         about = f"{key[-1]} by its recipe" + (f" in {key[0]}" if len(key) > 1 else "")
         for task, here in rows.groupby("task", sort=False):
+            if len(here) < 2:
+                continue  # one recipe is nothing to compare
             words = f"Mean final loss divided by the best baseline's on {task}, {about}"
             found.append(drawing(KIND, [*key, str(task)], words, partial(rows_figure, str(task), here)))
         if panels := maps(rows):
