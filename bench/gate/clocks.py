@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -31,6 +32,7 @@ def clocks(timing: pd.DataFrame, origin: str) -> dict[str, Clock]:
     found = {}
     for task, rows in timing.groupby("task"):
         seconds = {}
+        row: Any  # of columns that pandas types as a union of all that a cell may hold
         for row in rows.itertuples(index=False):
             if row.reason is not None and not pd.isna(row.reason):
                 continue

@@ -44,6 +44,7 @@ def differences(base: Facts, head: Facts) -> list[str]:
 def contradictions(rows: pd.DataFrame) -> int:
     """How many finished seeds have a final loss that is not the mean of their last losses, within float32 rounding."""
     found = 0
+    row: Any  # of columns that pandas types as a union of all that a cell may hold
     for row in rows.itertuples(index=False):
         losses, window = row.loss, row.final_window
         if row.status != "ok" or losses is None or pd.isna(window) or not 1 <= window <= len(losses):
