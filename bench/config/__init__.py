@@ -1,1 +1,1 @@
-"""What is asked for: identities, the registry, suites, recipes, trainings. Read and checked before anything runs."""
+"""What users ask for: identities, the registry, suites, recipes, trainings, options. Read before anything runs."""

@@ -1,6 +1,6 @@
-"""Where names become tasks and optimizers: our tables, third parties' entry points, and dotted paths.
+"""The registry: names become tasks and optimizers, by our tables, plugins' entry points and dotted paths.
 
-A name that is not known answers with the nearest names. Modules are imported when a name is asked for, not before.
+An unknown name is answered with the nearest names. A module is imported when its name is asked for, not before.
 """
 
 import importlib
@@ -19,7 +19,7 @@ from l2obench.foundation.names import explain_unknown
 
 
 class UnknownName(ValueError):
-    """No task, optimizer or suite has this name."""
+    """No task, optimizer or suite has this name, or its module cannot be imported."""
 
     exit_code = 2
 
@@ -32,15 +32,32 @@ class BadParameters(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered family or rule: where its class is, and a line about it."""
+    """One registered family or rule."""
 
     path: str
+    """Where its class is, as `module:Class`."""
     summary: str
+    """A line about it."""
     distribution: str
+    """The package that brings it."""
 
 
 class Registry:
-    """Names of one kind (tasks or optimizers), ours and those of installed plugins."""
+    """Names of one kind, ours and those of installed plugins.
+
+    Args:
+        kind: `task` or `optimizer`.
+        builtin: our own: path of the class and summary, by name.
+        plugins: entry points of installed packages. A plugin that takes a name of ours, or another plugin's, is an
+            error only where that name is used: an installed package should not break all other names.
+
+    Example:
+        >>> optimizer_registry().create("adam[lr=0.1]").lr
+        0.1
+        >>> task_registry().create("quadratic[dimm=3]")
+        Traceback (most recent call last):
+        l2obench.bench.config.registry.BadParameters: task quadratic: no parameter of quadratic is called 'dimm'. ...
+    """
 
     def __init__(self, kind: str, builtin: Mapping[str, tuple[str, str]], plugins: Iterable[EntryPoint]) -> None:
         self.kind = kind
@@ -54,7 +71,10 @@ class Registry:
                 self.entries[plugin.name] = Entry(plugin.value, f"plugin of {origin}", origin)
 
     def resolve(self, name: str) -> type[Any]:
-        """The class behind a name or a dotted path.
+        """Import the class behind a name or a dotted path.
+
+        Args:
+            name: a registered name, `package.module.Class` or `package.module:Class`.
 
         Raises:
             UnknownName: there is none, its module cannot be imported, or two plugins claim the name.
@@ -62,7 +82,7 @@ class Registry:
         if name in self.conflicts:
             first, second = self.conflicts[name]
             raise UnknownName(
-                f"two {self.kind}s are called {name!r}, by {first} and by {second}; uninstall one of the two"
+                f"two {self.kind}s are called {name!r}, by {first} and by {second}. Try: uninstall one of them"
             )
         if name in self.entries:
             return _import(self.kind, name, self.entries[name].path)
@@ -72,7 +92,7 @@ class Registry:
         raise UnknownName(explain_unknown(self.kind, name, [*self.entries, *checkpoints]))
 
     def create(self, identity: str, more: Mapping[str, Any] | None = None) -> Any:
-        """The task or optimizer that an identity names; a shipped checkpoint's name stands for its rule with it.
+        """Make the task or optimizer that an identity names. A shipped checkpoint's name stands for its rule with it.
 
         Args:
             identity: `name` or `name[key=value,…]`.
@@ -95,18 +115,19 @@ class Registry:
             if not self.foreign(name) or hasattr(error, "exit_code"):
                 raise
             raise BadParameters(f"{self.kind} {name} cannot be made: {describe_error(error)}") from error
-        for number in ("version", "final_window"):  # they stand in every row
+        # They stand in every row: a value of another type would fail when the first file is written.
+        for number in ("version", "final_window"):
             if not isinstance(value := getattr(made, number, 1), int) or value < 1:
-                raise BadParameters(f"{self.kind} {name}: {number} is {value!r}, expected a whole number from 1 on")
+                raise BadParameters(f"{self.kind} {name}: {number} must be a whole number from 1 on, got {value!r}")
         return made
 
     def foreign(self, name: str) -> bool:
-        """Whether a name leads to code that is not ours: a plugin's, or a dotted path."""
+        """Say whether a name leads to code that is not ours: a plugin's, or a dotted path."""
         entry = self.entries.get(name)
         return entry.distribution != "l2obench" if entry else "." in name or ":" in name
 
     def _adapt(self, name: str, cls: type[Any]) -> type[BaseModel]:
-        """Any class of ours as it is; a `torch.optim.Optimizer` class through the bridge."""
+        """The class itself if it is a task or an optimizer; a `torch.optim.Optimizer` class through the bridge."""
         base: type[BaseModel]
         if self.kind == "optimizer":
             from l2obench.optimizers.base import Optimizer as base
@@ -118,31 +139,45 @@ class Registry:
             from l2obench.tasks.base import Task as base
         if not (isinstance(cls, type) and issubclass(cls, base)):
             also = " or a torch.optim.Optimizer class" if self.kind == "optimizer" else ""
-            raise UnknownName(
-                f"{name!r} is no {self.kind}: expected a subclass of {base.__module__}.{base.__name__}{also}"
-            )
-        if getattr(cls, "name", None) != name:  # the identity must lead back here
+            raise UnknownName(f"{self.kind} {name!r} must be a subclass of {base.__module__}.{base.__name__}{also}")
+        # Results name the identity, which must lead back to this class: a dotted path is then the class's name.
+        if getattr(cls, "name", None) != name:
             cls = type(cls.__name__, (cls,), {"name": name, "__module__": cls.__module__, "__doc__": cls.__doc__})
         return cls
 
 
 @lru_cache(maxsize=1)
 def task_registry() -> Registry:
+    """Give the registry of tasks."""
     return Registry("task", tasks.FAMILIES, entry_points(group="l2obench.tasks"))
 
 
 @lru_cache(maxsize=1)
 def optimizer_registry() -> Registry:
+    """Give the registry of optimizers."""
     return Registry("optimizer", optimizers.RULES, entry_points(group="l2obench.optimizers"))
 
 
 def identity_of(model: Any) -> str:
-    """The canonical identity of a task or an optimizer."""
+    """The canonical identity of a task or an optimizer.
+
+    Args:
+        model: one that the registry made, or any of ours.
+
+    Example:
+        >>> identity_of(task_registry().create("mnist-mlp[units=40,layers=1]"))
+        'mnist-mlp[units=40]'
+    """
     return canonical(model.name, changed_parameters(model))
 
 
 def function_family(task: Any) -> str:
-    """What a task's seeds derive from: its identity without what changes no function, as the horizon does not."""
+    """What a task's seeds derive from: its identity without parameters that change no function, such as the horizon.
+
+    Example:
+        >>> function_family(task_registry().create("mnist-mlp[units=40,horizon=7]"))
+        'mnist-mlp[units=40]'
+    """
     parameters = changed_parameters(task)
     return canonical(task.name, {key: parameters[key] for key in parameters.keys() - {*task.changes_no_function}})
 
@@ -151,6 +186,7 @@ def _import(kind: str, name: str, path: str) -> type[Any]:
     module, _, attribute = path.partition(":")
     try:
         found: type[Any] = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # a stranger's module may raise anything
+    # A plugin's module may raise anything while it is imported.
+    except Exception as error:
         raise UnknownName(f"{kind} {name!r} cannot be imported from {path}: {describe_error(error)}") from error
     return found

@@ -1,1 +1,1 @@
-"""What a run takes down besides losses: tuning, clocks, operations, costs, pictures, updates."""
+"""What a run measures besides losses: tuning, step times, operations, costs, pictures, updates."""

@@ -1,4 +1,4 @@
-"""What optimizers and tasks cost beyond what a row measures; a run's manifest keeps it."""
+"""What optimizers and tasks cost beyond what a row measures. The manifest of a run keeps it."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,10 @@ from l2obench.tasks.base import Task
 
 
 def optimizer_costs(optimizer: Optimizer) -> dict[str, Any]:
-    """FLOPs of an update for each coordinate, and what meta-training took; None where it is not known.
+    """Collect what an optimizer costs; None stands for what is not known.
+
+    Args:
+        optimizer: the rule, ours or a plugin's.
 
     Returns:
         `flops_per_coordinate`, and `meta_training`: `seconds` of wall-clock and gradient `evaluations`, those of the
@@ -21,16 +24,22 @@ def optimizer_costs(optimizer: Optimizer) -> dict[str, Any]:
     """
     try:
         flops = optimizer.flops_per_coordinate()
-    except Exception:  # a stranger's optimizer may raise anything: its count is not known, and that is all
+    # A plugin may raise anything: its count is then not known, and the run goes on.
+    except Exception:
         flops = None
     return {"flops_per_coordinate": _number(flops), "meta_training": _meta_training(optimizer)}
 
 
 def task_costs(task: Task) -> dict[str, Any]:
-    """`parameters`: how many an optimizee has; None if the family cannot be sampled (its rows will say why)."""
+    """Count the parameters of an optimizee.
+
+    Returns:
+        `parameters`; None if the family cannot be sampled, and its rows will say why.
+    """
     try:
         params = task.sample(generator(derive_seed("timing", task.name, 0))).params
-    except Exception:  # a stranger's task may raise anything
+    # A plugin may raise anything.
+    except Exception:
         return {"parameters": None}
     return {"parameters": sum(value.numel() for value in params.values())}
 

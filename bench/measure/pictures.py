@@ -12,13 +12,21 @@ from l2obench.bench.rollout.seeds import generator
 from l2obench.tasks.base import Task
 
 SEEDS = 3
-"""Pictures of this many seeds are kept: they are to be looked at, and take no part in a number."""
+"""Pictures of so many seeds are kept. They are illustrations, and no number depends on them."""
 
 
 def to_record(task: Task, result: Trajectories, k: int, seed: int) -> list[dict[str, Any]]:
-    """The pictures of the `k`-th replica of a rollout of one setting, and what its function was drawn from.
+    """Encode the pictures of one replica, and those that its function was drawn from.
 
-    There is none from the step of divergence on. Plain values, PNG in base64: a record may travel as JSON.
+    Args:
+        task: the family.
+        result: a rollout of one setting.
+        k: the seed's place in the rollout.
+        seed: the seed itself, from which the originals are drawn again.
+
+    Returns:
+        Records with `what`, `step` and `png` in base64, so that they can travel as JSON. There is none from the step
+        of divergence on.
     """
     if not result.pictures:
         return []

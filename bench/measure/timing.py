@@ -125,7 +125,8 @@ def time_steps(
 def _note_failure(row: dict[str, Any]) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # a stranger's optimizer may raise anything; its row says what
+    # An optimizer may raise anything; its row says what.
+    except Exception as error:
         row["reason"] = describe_error(error)
 
 

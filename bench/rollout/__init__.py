@@ -1,1 +1,1 @@
-"""One step, and many: problems, seeds, the loop, its programs and its memory."""
+"""One step, and many: seeds, problems, the step, the loop, compiled programs, memory, the guard."""

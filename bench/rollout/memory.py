@@ -1,4 +1,4 @@
-"""How many replicas fit into a budget of memory: seeds of a rollout that do not are run after one another.
+"""How many replicas fit into a budget of memory. Seeds of a rollout that do not fit together run one after another.
 
 What a replica takes is an estimate from the sizes of its tensors. Families whose activations outweigh everything else
 state what they take, or run replica by replica.
@@ -13,25 +13,41 @@ from l2obench.bench.rollout.seeds import DRAW_STEPS, generator
 from l2obench.optimizers.base import Optimizer, tensors_bytes
 from l2obench.tasks.base import Task
 
-COPIES = 8  # of the parameters: θ_t, θ_{t+1}, gradient, update, and room for what makes them
-BUFFER_COPIES = 3  # before and after an evaluation, and one under way
-SHARE = 0.5  # of the memory that is free, where no budget is stated
+# Copies of the parameters: θ_t, θ_{t+1}, gradient, update, and room for what makes them.
+COPIES = 8
+# Copies of the buffers: before and after an evaluation, and one under way.
+BUFFER_COPIES = 3
+# The share of the free memory that is used unless a budget is given. The rest is for other processes, and for what the
+# estimate leaves out.
+SHARE = 0.5
 GIB = 2**30
+# Where a system does not say how much memory it has, as Windows without further packages.
+UNKNOWN_MEMORY = 4 * GIB
 
 
 def seeds_that_fit(task: Task, optimizer: Optimizer, settings: int, budget: float) -> int:
-    """How many seeds, `settings` replicas each, take no more than `budget` bytes; one at least."""
+    """Count the seeds that fit into a budget.
+
+    Args:
+        task: the family.
+        optimizer: the rule, whose state counts.
+        settings: replicas of each seed.
+        budget: bytes.
+
+    Returns:
+        At least 1: one seed runs in whatever memory there is.
+    """
     return max(1, int(budget / seed_bytes(task, optimizer, settings)))
 
 
 def settings_that_fit(task: Task, optimizer: Optimizer, budget: float) -> int:
-    """How many settings of one seed take no more than `budget` bytes; one at least."""
+    """Count the settings of one seed that fit into a budget of bytes; at least 1."""
     one, two = (seed_bytes(task, optimizer, settings) for settings in (1, 2))
     return max(1, 1 + int((budget - one) / (two - one)))
 
 
 def seed_bytes(task: Task, optimizer: Optimizer, settings: int) -> float:
-    """What one seed takes: its data, draws and minibatch, and for each setting parameters, activations and state."""
+    """Estimate the bytes of one seed: data, draws and minibatch; for each setting parameters, activations, state."""
     random = generator(0)
     problem = task.sample(random)
     draws: dict[str, Tensor] = {}
@@ -41,7 +57,8 @@ def seed_bytes(task: Task, optimizer: Optimizer, settings: int) -> float:
         draws = task.draw(random, DRAW_STEPS)
         step = {name: draw[:1] for name, draw in draws.items()}
         minibatch = task.minibatch({name: value.unsqueeze(0) for name, value in problem.data.items()}, step)
-    params: dict[str, Tensor] = {  # all settings, since a stacked optimizer fits no other number of them
+    # All settings at once, since a stacked optimizer fits no other number of them.
+    params: dict[str, Tensor] = {
         name: value.expand(1, settings, *value.shape) for name, value in problem.params.items()
     }
     state = optimizer.state_bytes(optimizer.init(params))
@@ -51,12 +68,14 @@ def seed_bytes(task: Task, optimizer: Optimizer, settings: int) -> float:
 
 
 def default_budget(device: str) -> float:
-    """Half of the memory that is free now on the device, in bytes."""
+    """Give half of the memory that is free now on the device, in bytes."""
     if device.startswith("cuda"):
         return SHARE * torch.cuda.mem_get_info(device)[0]
     try:
-        with open("/proc/meminfo") as lines:  # a Path takes twice as long
+        # Not through a Path, which takes twice as long: tuning asks for each of its rollouts.
+        with open("/proc/meminfo") as lines:
             available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     except (OSError, ValueError, StopIteration):
-        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+        known = hasattr(os, "sysconf")
+        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2 if known else UNKNOWN_MEMORY
     return SHARE * available

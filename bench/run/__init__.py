@@ -1,1 +1,1 @@
-"""From a suite to files: jobs, workers, chains, executors, the runner."""
+"""From a suite to files: jobs, workers, chains of assignments, executors, the timing pass, the runner."""

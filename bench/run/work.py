@@ -1,4 +1,4 @@
-"""Where a job is done: here, or in a process that can be killed, as code that is not ours always is."""
+"""Where a job runs: in this process, or in one that can be killed. Plugins always run in the latter."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,36 +12,45 @@ from l2obench.bench.run.worker import Worker
 from l2obench.optimizers.base import Optimizer
 from l2obench.tasks.base import Task
 
-PLUGIN_TIMEOUT = 300.0  # seconds; a slow step of a whole grid of learning rates is no hang
-TRIES = 3  # for a job of ours whose process is ended from outside, as by the kernel where memory runs out
+# Seconds that a step of a plugin may take. All learning rates of a grid step together, so a slow step is no hang.
+PLUGIN_TIMEOUT = 300.0
+# For a job of ours whose process is ended from outside, as by the kernel where memory runs out.
+TRIES = 3
 
 
 @dataclass(frozen=True, eq=False)
 class Assignment:
-    """A job of `l2obench.bench.run.jobs`, what it is done on, and its arguments."""
+    """A job, and what it is given."""
 
     job: Job
+    """One of `l2obench.bench.run.jobs`."""
     task: Task
     optimizers: Sequence[Optimizer]
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    """The job's keyword arguments: values that JSON can hold."""
     resources: Mapping[str, float] = field(default_factory=dict)
     """What a worker of a cluster must offer, by Dask's names."""
 
     @property
     def foreign(self) -> bool:
-        """Whether code takes part that is not ours."""
+        """Whether a plugin takes part."""
         return is_foreign(self.task) or any(is_foreign(optimizer) for optimizer in self.optimizers)
 
 
 def announce(assignment: Assignment, report: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Reports each part of a job, with whose it is."""
+    """Make a callback that reports each part of a job, after the identities that it belongs to.
+
+    Args:
+        assignment: the job.
+        report: called with a line.
+    """
     names = " ".join([identity_of(assignment.task), *map(identity_of, assignment.optimizers)])
     return lambda part: report(f"{names}: {part}")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of an assignment: its result, or why there is none."""
+    """The result of an assignment, or why there is none."""
 
     assignment: Assignment
     result: Any = None
@@ -49,18 +58,19 @@ class Answer:
 
 
 class Work:
-    """Does jobs, those of plugins apart.
+    """Runs jobs: those with plugins in a separate process, others here unless asked otherwise.
 
     Args:
-        timeout: seconds that a step may take; given one, all jobs are done apart.
-        apart: do all jobs apart all the same.
-        stop: once its other end is closed, jobs done apart are given up.
+        timeout: seconds that a step may take. Given one, all jobs run in a separate process.
+        apart: run all jobs in a separate process, also without a timeout.
+        stop: once its other end is closed, jobs in a separate process are given up.
     """
 
     def __init__(self, timeout: float | None, *, apart: bool = False, stop: Connection | None = None) -> None:
         self._apart = apart or timeout is not None
-        self._ours = Worker(timeout, stop)
-        self._strangers = Worker(PLUGIN_TIMEOUT if timeout is None else timeout, stop)
+        # Two processes: a plugin may change torch's global settings, which must not reach our own tasks and optimizers.
+        self._own_worker = Worker(timeout, stop)
+        self._plugin_worker = Worker(PLUGIN_TIMEOUT if timeout is None else timeout, stop)
 
     def __enter__(self) -> Self:
         return self
@@ -70,34 +80,42 @@ class Work:
 
     def close(self) -> None:
         """End the processes, if there are any."""
-        self._ours.close()
-        self._strangers.close()
+        self._own_worker.close()
+        self._plugin_worker.close()
 
     def do(self, assignment: Assignment, on_part: Callable[[str], Any] = lambda _: None) -> Any:
-        """The result of a job; `on_part` is told what it begins.
+        """Run a job.
+
+        Args:
+            assignment: the job.
+            on_part: called with the name of each part that the job begins.
+
+        Returns:
+            What the job returns.
 
         Raises:
-            Failure: the job was done apart, and failed.
+            Failure: the job ran in a separate process, and failed.
             Exception: what the job raised here.
         """
         if assignment.foreign:
-            return _apart(self._strangers, assignment, on_part)
+            return _run_apart(self._plugin_worker, assignment, on_part)
         if self._apart:
-            return self._tried(assignment, on_part)
+            return self._try_apart(assignment, on_part)
         here = assignment
         return here.job(here.task, here.optimizers, lambda part=None: part and on_part(part), **here.arguments)
 
     def answer(self, assignment: Assignment, on_part: Callable[[str], Any] = lambda _: None) -> Answer:
-        """The same, with what was raised as a failure."""
+        """Run a job, and give its result or its failure as an answer."""
         try:
             return Answer(assignment, result=self.do(assignment, on_part))
-        except Exception as error:  # a stranger's task or optimizer may raise anything; its rows say what
+        # A task or an optimizer may raise anything; its rows say what.
+        except Exception as error:
             return Answer(assignment, failure=as_failure(error))
 
-    def _tried(self, assignment: Assignment, on_part: Callable[[str], Any]) -> Any:
+    def _try_apart(self, assignment: Assignment, on_part: Callable[[str], Any]) -> Any:
         for attempt in range(1, TRIES + 1):
             try:
-                return _apart(self._ours, assignment, on_part)
+                return _run_apart(self._own_worker, assignment, on_part)
             except ProcessLost as lost:
                 if attempt == TRIES:
                     raise Failure("error", f"{lost.reason}, {TRIES} times", lost.at) from lost
@@ -105,12 +123,12 @@ class Work:
 
 
 def is_foreign(model: Task | Optimizer) -> bool:
-    """Whether a task or an optimizer is not ours."""
+    """Say whether a task or an optimizer comes from a plugin or a dotted path."""
     registry = task_registry() if isinstance(model, Task) else optimizer_registry()
     return registry.foreign(model.name)
 
 
-def _apart(worker: Worker, assignment: Assignment, on_part: Callable[[str], Any]) -> Any:
+def _run_apart(worker: Worker, assignment: Assignment, on_part: Callable[[str], Any]) -> Any:
     names = [identity_of(optimizer) for optimizer in assignment.optimizers]
     job, task, arguments = assignment.job.__name__, identity_of(assignment.task), dict(assignment.arguments)
     return worker.run_job(job, task, names, arguments, on_part)

@@ -1,7 +1,7 @@
-"""A process of its own for code that may hang or crash: it is asked for jobs by name, and killed when it goes silent.
+"""A separate process for code that may hang or crash: it is asked for jobs by name, and killed when it goes silent.
 
 Requests and answers are JSON: names and plain values, no objects and no code. The process is made by 'spawn', once, and
-again after a kill; what it computes is what this process would have computed.
+again after a kill. It computes the numbers that this process would compute.
 """
 
 import json
@@ -17,15 +17,17 @@ from typing import Any, Self
 from l2obench.bench.failures import Failure, GivenUp, ProcessLost
 from l2obench.foundation.errors import describe_error
 
-START_SECONDS = 120.0  # for Python, torch and a plugin's imports, on a busy machine
-QUIET_SECONDS = 0.1  # signs of life need not come more often
+# Seconds for Python, torch and a plugin's imports on a busy machine; no step has begun until then.
+START_SECONDS = 120.0
+# Messages that a step is finished come no more often than this: short steps would spend their time on the pipe.
+QUIET_SECONDS = 0.1
 
 
 class Worker:
-    """Does jobs in another process.
+    """Runs jobs in another process.
 
     Args:
-        timeout: seconds that the process may go without finishing a step, before it is killed; none: for ever.
+        timeout: seconds that the process may go without finishing a step, before it is killed. None: for ever.
         stop: once its other end is closed, the job is given up and the process killed.
     """
 
@@ -49,11 +51,21 @@ class Worker:
         arguments: dict[str, Any],
         on_part: Callable[[str], Any] = lambda _: None,
     ) -> Any:
-        """The result of a job of `l2obench.bench.run.jobs` on a task and optimizers, by their identities.
+        """Run a job.
+
+        Args:
+            job: its name in `l2obench.bench.run.jobs.JOBS`.
+            task: the task's identity; None for a requirement of an optimizer.
+            optimizers: identities.
+            arguments: the job's keyword arguments: values that JSON can hold.
+            on_part: called with the name of each part that the job begins.
+
+        Returns:
+            What the job returns, after its way through JSON.
 
         Raises:
-            Failure: the job raised; or its process was silent for too long, or ended, and is no more.
-            GivenUp: it was given up.
+            Failure: the job raised, or its process was silent for too long, or ended. The next job gets a new one.
+            GivenUp: the job was given up, since the run ends.
         """
         request = {"job": job, "task": task, "optimizers": optimizers, "arguments": arguments}
         part: str | None = None
@@ -65,8 +77,9 @@ class Worker:
                 if answer["part"] is not None:
                     part = answer["part"]
                     on_part(answer["part"])
+        # The answer of a job that was not waited for must not be taken for the next one's.
         except BaseException:
-            self.close()  # the answer of a job that was not waited for must not be taken for the next one's
+            self.close()
             raise
         if "error" in answer:
             raise Failure("error", answer["error"], part)
@@ -111,7 +124,7 @@ class Worker:
         return self._connection
 
     def _end(self) -> str:
-        """How the process ended, or that it had to be made to."""
+        """Say how the process ended; one that is still there is killed."""
         self._process.join(timeout=1)
         code = self._process.exitcode
         self.close()
@@ -124,7 +137,8 @@ class Worker:
 
 def _serve(connection: Connection) -> None:
     """The process's side: one request after the other, until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other side decides when to end
+    # Ctrl-C reaches all processes of a terminal; the other side decides when this one ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from l2obench.bench.process import set_up_process
 
@@ -147,7 +161,7 @@ def _do(connection: Connection, request: dict[str, Any]) -> Any:
 
     last = -QUIET_SECONDS
 
-    def alive(part: str | None = None) -> None:
+    def progress(part: str | None = None) -> None:
         nonlocal last
         now = time.monotonic()
         if part is not None or now - last >= QUIET_SECONDS:
@@ -158,8 +172,8 @@ def _do(connection: Connection, request: dict[str, Any]) -> Any:
     optimizers = [optimizer_registry().create(name) for name in request["optimizers"]]
     if task is not None:
         optimizers = [optimizer.for_groups(task.groups) for optimizer in optimizers]
-    alive()
-    return JOBS[request["job"]](task, optimizers, alive, **request["arguments"])
+    progress()
+    return JOBS[request["job"]](task, optimizers, progress, **request["arguments"])
 
 
 def _end_with_parent() -> None:

@@ -1,4 +1,4 @@
-"""What a number was measured on: versions, machine, threads, commit. Goes into every manifest and checkpoint."""
+"""What a number was measured on: versions, machine, threads, commit. Every manifest and checkpoint has it."""
 
 import functools
 import importlib.metadata
@@ -8,14 +8,21 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-INITIAL = "(initial)"  # what git calls the commit of a checkout that has none yet
+# What git calls the commit of a checkout that has none yet.
+INITIAL = "(initial)"
+# Packages whose version can change a number.
 PACKAGES = ("l2obench", "torch", "numpy", "scipy", "pandas", "pyarrow", "safetensors", "pytorch-optimizer")
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Versions, processor, threads and commit, as they are now in this process.
+    """Describe this process and its machine as they are now.
 
-    `load`: how many processes wanted a processor in the last minute; clocks mean little where it is near `processors`.
+    Args:
+        device: the torch device that computes.
+
+    Returns:
+        Versions, system, processor, threads, device and commit. `load` is the number of processes that wanted a
+        processor in the last minute: step times mean little where it is near `processors`.
     """
     import torch
 
@@ -35,11 +42,12 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that decide the numbers."""
+    """Give the versions of the packages that decide the numbers, by package."""
     return {package: _version(package) for package in PACKAGES}
 
 
-@functools.cache  # what is imported stays what it is, and looking it up takes longer than asking git
+# What is imported stays what it is, and looking a version up takes longer than asking git.
+@functools.cache
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
@@ -48,26 +56,29 @@ def _version(package: str) -> str:
 
 
 def commit() -> dict[str, Any]:
-    """The commit of the checkout that this code runs from, and whether it has changes; null outside a checkout.
+    """Find the commit of the checkout that this code runs from.
 
-    Results are no changes: a run that writes among the committed ones, or follows one that did, runs the same code.
+    Returns:
+        `commit`, and whether tracked files differ from it (`dirty`); both null outside a checkout. Changed results do
+        not count: a run that writes among the committed ones runs the same code.
     """
     here = Path(__file__).resolve().parent
     status = ["git", "-C", str(here), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
     status += ["--", ":/", ":(top,exclude)results"]
     try:
-        said = subprocess.run(status, capture_output=True, text=True, timeout=10, check=True).stdout.splitlines()
+        lines = subprocess.run(status, capture_output=True, text=True, timeout=10, check=True).stdout.splitlines()
     except (OSError, subprocess.SubprocessError):
         return {"commit": None, "dirty": None}
-    about = dict(line.removeprefix("# ").split(" ", 1) for line in said if line.startswith("# "))
+    about = dict(line.removeprefix("# ").split(" ", 1) for line in lines if line.startswith("# "))
     commit = about.get("branch.oid", INITIAL)
-    return {"commit": None if commit == INITIAL else commit, "dirty": any(not line.startswith("# ") for line in said)}
+    return {"commit": None if commit == INITIAL else commit, "dirty": any(not line.startswith("# ") for line in lines)}
 
 
 def _load() -> float | None:
     try:
         return round(os.getloadavg()[0], 2)
-    except (OSError, AttributeError):  # a system that does not say
+    # Windows has no load average.
+    except (OSError, AttributeError):
         return None
 
 

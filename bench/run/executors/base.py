@@ -1,7 +1,7 @@
-"""The protocol of an executor, a place where assignments are done, and the loop that keeps one busy.
+"""The protocol of an executor, which runs assignments somewhere, and the loop that keeps one busy.
 
-Cells are independent and a chain's numbers do not depend on where it ran, so all that an executor decides is when. It
-neither reads nor writes the run's folder: answers come back through it, and the caller keeps them.
+Cells are independent, and a chain's numbers do not depend on where it ran. So an executor decides only when and where.
+It neither reads nor writes the run's folder: answers come back through it, and the caller keeps them.
 """
 
 from abc import ABC, abstractmethod
@@ -14,7 +14,7 @@ from l2obench.bench.run.work import Answer, Assignment
 
 
 class ExecutorError(RuntimeError):
-    """The place where assignments are done cannot be reached, is not fit for them, or is gone."""
+    """An executor cannot be reached, is not fit for the assignments, or is gone."""
 
     def __init__(self, message: str, exit_code: int = 2) -> None:
         super().__init__(message)
@@ -22,7 +22,7 @@ class ExecutorError(RuntimeError):
 
 
 class Executor(ABC):
-    """A place where assignments are done. Entered before the timing pass; it does nothing until one is submitted.
+    """Runs assignments somewhere. It is entered before the timing pass, and does nothing until one is submitted.
 
     Args:
         report: called with a line for each part of a job that begins, from any thread.
@@ -39,7 +39,7 @@ class Executor(ABC):
 
     @abstractmethod
     def submit(self, assignment: Assignment) -> None:
-        """Have an assignment done, now or later."""
+        """Take an assignment, to run it now or later."""
 
     @abstractmethod
     def finished(self) -> Answer:
@@ -51,14 +51,18 @@ class Executor(ABC):
 
     @abstractmethod
     def room(self, needed: Mapping[str, float]) -> int:
-        """How many assignments may be under way, if each needs these resources."""
+        """Count the assignments that may be under way.
+
+        Args:
+            needed: resources that each needs, by Dask's names.
+        """
 
     def processes_here(self) -> int:
-        """How many processes share this machine's memory while assignments are done."""
+        """Count the processes that share this machine's memory while assignments run."""
         return 1
 
     def places(self) -> str:
-        """Where assignments are done, for the line of progress."""
+        """Say where assignments run, for the line of progress."""
         return ""
 
     @abstractmethod
@@ -67,9 +71,17 @@ class Executor(ABC):
 
 
 def run_chains(executor: Executor, chains: Iterable[tuple[Cell, Chain]]) -> Iterator[tuple[Cell, Rows]]:
-    """Run chains to their ends on an executor, and give each cell with its rows as it is finished.
+    """Run chains to their ends on an executor.
 
-    A chain is begun only where there is room for it, so that finished cells, not begun ones, are what a run is rich in.
+    A chain is begun only where there is room for it. A run that is stopped then has many finished cells, and few that
+    were begun in vain.
+
+    Args:
+        executor: where the assignments run.
+        chains: each cell with its chain, in the order in which they are begun.
+
+    Returns:
+        Each cell with its rows, as soon as it is finished.
     """
     waiting = iter(chains)
     following = next(waiting, None)

@@ -27,15 +27,20 @@ from l2obench.bench.run.executors.local import cores
 from l2obench.bench.run.work import Answer, Assignment
 from l2obench.foundation.errors import describe_error
 
-AHEAD = 2  # assignments under way for each that can run: no worker waits for this process, and few go down with one
-LOOK_SECONDS = 1.0  # how often workers are counted
+# Assignments under way for each that can run. With two no worker waits for this process; more would be lost with a
+# worker that dies.
+AHEAD = 2
+# Workers are counted no more often: each count asks the scheduler.
+COUNT_SECONDS = 1.0
 CONNECT_SECONDS = 20
-PLACE_TRIES = 5  # in each of which a worker may die
-LOCAL_TRIES = 2  # deaths after which a job is given up, on workers that we start; other clusters have a setting
+# Tries to reach all workers at the start; in each of them one may die.
+PLACE_TRIES = 5
+# Deaths after which a job is given up, on workers that we start. Other clusters have a setting of their own.
+LOCAL_TRIES = 2
 
 
 class DaskExecutor(Executor):
-    """Does assignments on the workers of a Dask cluster.
+    """Runs assignments on the workers of a Dask cluster.
 
     Args:
         scheduler: its address, or the path of its scheduler file; none: workers are started on this machine.
@@ -69,7 +74,7 @@ class DaskExecutor(Executor):
         self._under_way: dict[str, Assignment] = {}
         self._suspects: list[Assignment] = []
         self._alone: Assignment | None = None
-        self._looked, self._workers = -math.inf, dict[str, Any]()
+        self._counted_at, self._workers = -math.inf, dict[str, Any]()
         self._warned = False
 
     def __enter__(self) -> Self:
@@ -99,7 +104,7 @@ class DaskExecutor(Executor):
 
     def room(self, needed: Mapping[str, float]) -> int:
         needed = {**self.resources, **needed}
-        places = sum(_places(worker, needed) for worker in self._look().values())
+        places = sum(_places(worker, needed) for worker in self._count_workers().values())
         if not places and not self._warned:
             self._warned = True
             lacking = " with " + ", ".join(f"{name}={value:g}" for name, value in needed.items()) if needed else ""
@@ -110,7 +115,7 @@ class DaskExecutor(Executor):
         return self.processes if self.scheduler is None else 1
 
     def places(self) -> str:
-        workers = self._look().values()
+        workers = self._count_workers().values()
         return f"{len(workers)} workers, {sum(worker['nthreads'] for worker in workers)} threads"
 
     def close(self) -> None:
@@ -142,8 +147,8 @@ class DaskExecutor(Executor):
                 self._client = distributed.Client(self._cluster or self.scheduler, timeout=CONNECT_SECONDS)
         except (OSError, ValueError, TypeError) as error:
             raise ExecutorError(
-                f"--scheduler {self.scheduler} cannot be reached: {describe_error(error)}; "
-                "expected an address such as tcp://host:8786, or a scheduler file"
+                f"--scheduler {self.scheduler} cannot be reached: {describe_error(error)}. "
+                "Try: an address such as tcp://host:8786, or the path of a scheduler file"
             ) from error
         self._completed = distributed.as_completed(loop=self._client.loop, with_results=True, raise_errors=False)
         self._client.subscribe_topic(self._place.name, lambda event: self.report(event[1]))
@@ -171,15 +176,15 @@ class DaskExecutor(Executor):
         what = "what is finished is kept, and the same command goes on from there"
         return ExecutorError(f"{self._where()} went away; {what}", exit_code=3)
 
-    def _look(self) -> dict[str, Any]:
+    def _count_workers(self) -> dict[str, Any]:
         """The workers as they were at most a second ago."""
         if self._client is None:
             return {str(number): {"nthreads": 1, "resources": {}} for number in range(self.processes)}
         now = time.monotonic()
-        if now - self._looked > LOOK_SECONDS:
+        if now - self._counted_at > COUNT_SECONDS:
             with contextlib.suppress(OSError):  # a scheduler that is gone shows in what is under way
                 self._workers = dict(self._client.scheduler_info()["workers"])
-            self._looked = now
+            self._counted_at = now
         return self._workers
 
     def _answer(self, future: Any, result: Any) -> Answer | None:

@@ -51,7 +51,7 @@ def do_request(place: str, request: bytes) -> bytes:
 
 
 class Place(distributed.WorkerPlugin):
-    """What a run has on a worker: its checkpoints, and the processes in which strangers' code is done.
+    """What a run has on a worker: its checkpoints, and the processes in which plugins run.
 
     Args:
         name: what tells it from the places of other runs, and under which it reports.
@@ -125,7 +125,7 @@ class Place(distributed.WorkerPlugin):
         return task, optimizers
 
     def _require_data(self, task: Task) -> None:
-        """Once a task, since data may be large and are hashed. A stranger's defect shows in its rows."""
+        """Once for each task, since data may be large and are hashed. A plugin's error shows in its rows."""
         name = identity_of(task)
         if name not in self._read:
             try:

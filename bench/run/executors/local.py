@@ -1,4 +1,4 @@
-"""The executor that is this machine: as many processes as it has cores, with one thread each."""
+"""The executor on this machine: as many processes as it has cores, with one thread each."""
 
 import multiprocessing
 import os
@@ -13,14 +13,14 @@ from l2obench.bench.run.work import Answer, Assignment, Work, announce
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class LocalExecutor(Executor):
-    """Does assignments in processes of their own. A thread of this one looks after each, and only waits.
+    """Runs assignments in separate processes. A thread of this process waits for each of them.
 
-    A job of ours whose process is ended from outside is tried again, a few times; its rows say so if that is in vain.
+    A job of ours whose process is ended from outside is tried again, a few times. If that fails too, its rows say so.
 
     Args:
         processes: how many; none: one for each core.

@@ -1,4 +1,4 @@
-"""The executor that is this process: one assignment after the other."""
+"""The executor in this process: one assignment after the other."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from l2obench.bench.run.work import Answer, Assignment, Work, announce
 
 
 class SerialExecutor(Executor):
-    """Does an assignment when its answer is asked for; plugins in a process apart.
+    """Runs an assignment when its answer is asked for; plugins run in a separate process.
 
     Args:
         timeout: seconds that a step may take; none: plugins have the default, ours as long as they need.

@@ -182,7 +182,7 @@ MISTAKES = [
     (["prepare", "cifar"], "Known: cifar10, mnist, mnist1d, mnist5k, photos10"),
     (["walk"], "walk"),
     (["test-plugin", "adamm"], "Did you mean adam"),
-    (["test-plugin", "pathlib.Path"], "is no optimizer"),
+    (["test-plugin", "pathlib.Path"], "must be a subclass of"),
     (["run", "quick", "--timeout", "nan"], "must be a number of seconds"),
     (["run", "quick", "--timeout", "0"], "must be a number of seconds"),
     (["run", "quick", "--workers", "2"], "--workers needs --executor"),

@@ -73,7 +73,7 @@ def test_dotted_paths() -> None:
         optimizer_registry().create("torch.optim.Nothing")
     with pytest.raises(UnknownName, match="cannot be imported"):
         task_registry().create("no.such.module.Task")
-    with pytest.raises(UnknownName, match=r"expected a subclass of l2obench\.tasks\.base\.Task"):
+    with pytest.raises(UnknownName, match=r"must be a subclass of l2obench\.tasks\.base\.Task"):
         task_registry().create("torch.optim.Adam")
 
 
