@@ -113,7 +113,7 @@ def cell_name(*identities: str) -> str:
 
     Example:
         >>> cell_name("quadratic", "adam[lr=0.1]", "default")
-        'quadratic--adam-lr-0.1--default--21fd4ca7f4f5'
+        'quadratic--adam-lr-0.1--default--72d24142f633'
     """
     digest = hashlib.sha256("\n".join(identities).encode()).hexdigest()[:12]
     # Three parts of 48 characters and the digest stay below the 255 bytes that file systems allow.
