@@ -47,7 +47,7 @@ def test_seeds_do_not_depend_on_the_horizon() -> None:
 
 
 def test_unknown_names_answer_with_the_nearest_and_the_list() -> None:
-    with pytest.raises(UnknownName, match=r"Did you mean adam.*Known: adafac-mlp, adafactor, adam, adamw, cosine, gac"):
+    with pytest.raises(UnknownName, match=r"Did you mean adam.*Known: adafac-mlp, adafactor, adam, adamw, .*cosine"):
         optimizer_registry().create("adamm")
     with pytest.raises(BadParameters, match=r"Did you mean activation"):
         task_registry().create("mnist-mlp[activaton=relu]")
