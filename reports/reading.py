@@ -10,7 +10,7 @@ import pandas as pd
 from l2obench.bench.store.run_folder import RunFolder
 from l2obench.bench.store.schemas import CELL_KEY, Kind
 
-CLOCKS = ["grad_seconds", "update_seconds"]
+STEP_TIMES = ["grad_seconds", "update_seconds"]
 
 
 class ReportError(ValueError):
@@ -69,10 +69,10 @@ def with_timing(cells: pd.DataFrame, timing: pd.DataFrame) -> pd.DataFrame:
     A cell keeps the seconds of the pass that was current when it was computed. A suite that grows is timed anew, all
     optimizers together: only seconds of one pass can be compared.
     """
-    measured = timing.dropna(subset=CLOCKS).drop_duplicates(["task", "optimizer"], keep="last")
-    found = cells[["task", "optimizer"]].merge(measured, on=["task", "optimizer"], how="left")[CLOCKS]
+    measured = timing.dropna(subset=STEP_TIMES).drop_duplicates(["task", "optimizer"], keep="last")
+    found = cells[["task", "optimizer"]].merge(measured, on=["task", "optimizer"], how="left")[STEP_TIMES]
     found.index = cells.index
-    return cells.assign(**{clock: found[clock].fillna(cells[clock].astype(float)) for clock in CLOCKS})
+    return cells.assign(**{column: found[column].fillna(cells[column].astype(float)) for column in STEP_TIMES})
 
 
 def _labelled(folders: Sequence[str | Path]) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""What all figures share: their look, literal names, legends below, and files with the same bytes every time."""
+"""What all figures share: their style, literal names, legends below, and files with the same bytes every time."""
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence

@@ -109,21 +109,21 @@ def _widest(labels: Sequence[str]) -> int:
 
 def _draw_cell(axes: Axes, x: int, y: int, cell: dict[Any, Any], colours: ScalarMappable) -> None:
     lines: list[str] = []
-    look: Style = {}
+    text_style: Style = {}
     if not np.isnan(cell["ratio"]):
         colour = colours.to_rgba(cell["ratio"])
         axes.add_patch(_box(x, y, facecolor=colour, edgecolor="white", linewidth=1))
         lines.append(two_digits(cell["ratio"]))
         clear = cell["high"] < 1 or cell["low"] > 1
-        look = {"color": ink(colour), "fontweight": "bold" if clear else "normal"}
+        text_style = {"color": ink(colour), "fontweight": "bold" if clear else "normal"}
     if cell["failures"]:
         lines.append(f"{cell['failures']} failed")
-    axes.text(x, y, "\n".join(lines), ha="center", va="center", fontsize=9, **look)
+    axes.text(x, y, "\n".join(lines), ha="center", va="center", fontsize=9, **text_style)
     if frame := FRAMES.get(cell["families"]):
         axes.add_patch(_box(x, y, 0.05, fill=False, zorder=3, **frame))
 
 
 def _box(x: int, y: int, inset: float = 0.0, **style: Any) -> Rectangle:
     """The square of a cell, or a smaller one inside it."""
-    side = 1 - 2 * inset
-    return Rectangle((x - 0.5 + inset, y - 0.5 + inset), side, side, **style)
+    length = 1 - 2 * inset
+    return Rectangle((x - 0.5 + inset, y - 0.5 + inset), length, length, **style)

@@ -1,4 +1,4 @@
-"""What optimizers painted, one below the other, step by step: a figure for each seed whose pictures were kept."""
+"""Pictures that optimizers made, one optimizer a row, one step a column: a figure for each seed with pictures."""
 
 import io
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Strip:
-    """What one optimizer painted: pictures and losses by step."""
+    """What one optimizer made: pictures and losses by step."""
 
     label: str
     pictures: dict[int, Pixels]
@@ -88,7 +88,7 @@ def grids(cells: pd.DataFrame, pictures: pd.DataFrame) -> list[Grid]:
 
 
 def grid_figure(grid: Grid) -> Figure:
-    """Optimizers in rows, steps in columns, the loss below each picture; on top, what was to be painted."""
+    """Optimizers in rows, steps in columns, the loss below each picture; on top, the target pictures."""
     columns, rows = len(grid.steps), len(grid.strips) + 1
     width, height = LABEL_WIDTH + columns * SIDE, HEADING + rows * (SIDE + 0.2)
     figure = Figure(figsize=(width, height))

@@ -40,7 +40,7 @@ def profile_figure(title: str, members: Sequence[Profile], styles: dict[str, Sty
     Args:
         title: what the profiles are of.
         members: profiles of one task in one measure, at least one.
-        styles: the look of each optimizer.
+        styles: the line style of each optimizer.
     """
     figure, axes = new_figure(title)
     axes.axvline(1, color="#999999", linewidth=1, zorder=1)

@@ -43,14 +43,14 @@ def updates_figure(title: str, history: pd.DataFrame, responses: pd.DataFrame) -
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(names), len(widths), sharex="col", squeeze=False, width_ratios=widths)
     for name, (along, *varied) in zip(names, grid, strict=True):
-        met = history[history["optimizer"] == name]
-        along.plot(met["step"], met["update"], color=colours[name], linewidth=1.2)
+        own = history[history["optimizer"] == name]
+        along.plot(own["step"], own["update"], color=colours[name], linewidth=1.2)
         along.set_title(literal(name, NAME_SIGNS), fontsize=10, color=colours[name])
         for axes, step in zip(varied, steps, strict=True):
             _draw_responses(
                 axes, responses[(responses["optimizer"] == name) & (responses["step"] == step)], colours[name]
             )
-            now = met[met["step"] == step]
+            now = own[own["step"] == step]
             axes.plot(now["gradient"], now["update"], "o", color=colours[name], markersize=6, markeredgecolor="white")
             axes.set_title(f"at step {step}", fontsize=10, fontweight="normal")
             axes.xaxis.set_major_locator(MaxNLocator(3, symmetric=True))

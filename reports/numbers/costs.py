@@ -33,7 +33,7 @@ def costs(
     counted in the timing pass. `bytes_per_coordinate` is what the update's operators read and write one after the
     other, `bytes_once_per_coordinate` what is left if gradient and state are read and update and state are written once
     each. `meta_training_trajectories` counts functions trained on, one trajectory each. What a run's manifest does not
-    tell, or nobody measured, is missing, not 0; a hand-designed rule has no meta-training, and there 0 is meant.
+    say, or nobody measured, is missing, not 0; a hand-designed rule has no meta-training, and there 0 is meant.
 
     Args:
         cells: rows of one run or several.

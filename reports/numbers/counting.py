@@ -111,7 +111,7 @@ def iqm(rows: pd.DataFrame) -> float:
 def best_baseline(task: pd.DataFrame) -> pd.DataFrame | None:
     """The rows of the tuned baseline with the lowest mean final loss on a task; none if no baseline ran.
 
-    Where no baseline was tuned, the best of the track `default` stands in; its rows say so. The choice is made on the
+    Where no baseline was tuned, the best of the track `default` is used; its rows say so. The choice is made on the
     evaluation seeds themselves, which favours the baseline.
     """
     baselines = task[~task["learned"].eq(True)]

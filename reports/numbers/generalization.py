@@ -63,8 +63,8 @@ def _difference(families: Sequence[str], tested: str, known: Mapping[str, Mappin
         return "none", "the task it was trained on"
     kin = [name for name in families if family_name(name) == family_name(tested)]
     if not kin:
-        seen = ", ".join(dict.fromkeys(map(family_name, families)))
-        return "family", f"another family: {family_name(tested)}, trained on {seen}"
+        trained_on = ", ".join(dict.fromkeys(map(family_name, families)))
+        return "family", f"another family: {family_name(tested)}, trained on {trained_on}"
     try:
         (family, here), (_, there) = parse_identity(kin[0]), parse_identity(tested)
     except IdentityError:

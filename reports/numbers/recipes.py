@@ -70,12 +70,12 @@ def deciding(recipes: Sequence[Settings]) -> list[str]:
     """Names of the settings in which recipes differ, less those that follow from the ones before them."""
     every = {name: None for recipe in recipes for name in recipe}
     names: list[str] = []
-    seen: list[str] = [""] * len(recipes)
+    so_far: list[str] = [""] * len(recipes)
     for name in dict.fromkeys([*(name for name in FIRST if name in every), *every]):
-        with_it = [before + json.dumps(recipe.get(name)) for before, recipe in zip(seen, recipes, strict=True)]
-        if len(set(with_it)) > len(set(seen)):
+        with_it = [before + json.dumps(recipe.get(name)) for before, recipe in zip(so_far, recipes, strict=True)]
+        if len(set(with_it)) > len(set(so_far)):
             names.append(name)
-            seen = with_it
+            so_far = with_it
     return names
 
 

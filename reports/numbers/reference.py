@@ -25,7 +25,7 @@ class TargetLoss:
 def target_loss(task: pd.DataFrame) -> TargetLoss:
     """The fixed target of a task.
 
-    Without a stored one, the median final loss of the best tuned baseline among these rows stands in: it holds within
+    Without a stored one, the median final loss of the best tuned baseline among these rows is used: it holds within
     this run, and moves if a better baseline is added.
 
     Args:
@@ -55,7 +55,7 @@ def cost_ratios(rows: pd.DataFrame, adam: pd.DataFrame, target: float) -> tuple[
     """Time to the target divided by tuned Adam's on the same seeds, in steps and in seconds, each `[common seeds]`.
 
     A seed that does not reach the target is infinite. Where Adam does not reach it within its horizon, its horizon
-    stands in: it takes longer, so the ratio is at most this. Seconds are steps at the pace of the serial timing pass;
+    is used: it takes longer, so the ratio is at most this. Seconds are steps at the pace of the serial timing pass;
     they are missing where it did not run.
 
     Args:

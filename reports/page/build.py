@@ -51,7 +51,7 @@ def write_report(
         target: a folder that does not exist, is empty, or holds an earlier report.
         figures: formats of figures: `svg`, `pdf`, `png`. Without any, no figure is written.
         processes: how many draw figures side by side; more than one needs a main module that can be imported again.
-        on_step: told how far the work is.
+        on_step: called before every step, and after every figure.
 
     Raises:
         ReportError: a run has no finished cells, a format is unknown, or `target` holds something else or cannot be

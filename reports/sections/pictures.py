@@ -1,4 +1,4 @@
-"""What optimizers painted, step by step, on tasks whose parameters are a picture."""
+"""Pictures that optimizers made, step by step, on tasks whose parameters are a picture."""
 
 from l2obench.reports.figures.pictures import picture_drawings
 from l2obench.reports.sections.section import Section

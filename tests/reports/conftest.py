@@ -116,13 +116,13 @@ def write_run() -> Callable[..., Path]:
             "cells": [_key(rows) | {"seeds": len(rows)} for rows in cells],
         }
         run.begin(about | manifest)
-        clocks: dict[str, dict[str, Rows]] = {}
+        timings: dict[str, dict[str, Rows]] = {}
         for number, rows in enumerate(cells):
             run.write("cells", f"{number:03}", {}, rows)
-            clocks.setdefault(rows[0]["task"], {})[rows[0]["optimizer"]] = [_clock(rows[0])]
+            timings.setdefault(rows[0]["task"], {})[rows[0]["optimizer"]] = [_timing(rows[0])]
             if rows[0]["track"] == "tuned":
                 run.write("tuning", f"{number:03}", {}, _tuning(rows[0]))
-        for number, by_optimizer in enumerate(clocks.values()):
+        for number, by_optimizer in enumerate(timings.values()):
             run.write("timing", f"{number:03}", {}, [row for rows in by_optimizer.values() for row in rows])
         return folder
 
@@ -133,7 +133,7 @@ def _key(rows: Rows) -> dict[str, Any]:
     return {name: rows[0][name] for name in ("task", "optimizer", "track")}
 
 
-def _clock(row: dict[str, Any]) -> dict[str, Any]:
+def _timing(row: dict[str, Any]) -> dict[str, Any]:
     seconds = {
         f"{name}{suffix}": row[name] and factor * row[name]
         for name in ("grad_seconds", "update_seconds")

@@ -129,9 +129,9 @@ function profilesSpec(curves, rows, title) {
 
 const HEAT = [0.5, 0.8, 0.95, 1.05, 1.25, 2];
 function heatSpec(cells) {
-  const side = (field, title, extra) => ({ field, type: "nominal", sort: null, title, axis: { grid: false, domain: false, ticks: false, labelLimit: 330, ...extra } });
-  const x = side("task", "tested on", { orient: "top", labelAngle: -25, labelOverlap: false });
-  const y = side("row", null, { labelOverlap: false });
+  const categories = (field, title, extra) => ({ field, type: "nominal", sort: null, title, axis: { grid: false, domain: false, ticks: false, labelLimit: 330, ...extra } });
+  const x = categories("task", "tested on", { orient: "top", labelAngle: -25, labelOverlap: false });
+  const y = categories("row", null, { labelOverlap: false });
   return {
     data: { values: cells }, padding: { left: 5, top: 5, bottom: 5, right: 70 }, height: 46 * new Set(cells.map((cell) => cell.row)).size,
     layer: [
