@@ -110,6 +110,14 @@ def test_modules_and_what_is_in_them_exist(page: Path) -> None:
         assert name in ENTRY_POINTS or exists(name), f"{page.name}: {name} does not exist"
 
 
+@pytest.mark.parametrize("room", ["bench", "optimizers", "reports", "tasks", "src/l2obench/api"])
+def test_sections_that_docstrings_name_exist(room: str) -> None:
+    """As in `(docs/protocol.md, "Seeds")`."""
+    for module in (ROOT / room).rglob("*.py"):
+        for page, heading in re.findall(r'(docs/[\w-]+\.md), "([^"]+)"', module.read_text(encoding="utf-8")):
+            assert heading.lower().replace(" ", "-") in anchors(ROOT / page), f"{module}: {page} has no {heading}"
+
+
 def test_a_page_that_breaks_a_rule_is_found() -> None:
     """The pages are read by code that could miss everything: here it is shown what it must find."""
     assert not exists("l2obench.nothing")
