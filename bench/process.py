@@ -1,7 +1,12 @@
 """How a process that computes is set up: one thread, freed memory kept for the next step, and no rounding to TF32."""
 
+import contextlib
 import ctypes
 import sys
+import threading
+from collections.abc import Iterator
+from multiprocessing import spawn
+from typing import Any
 
 # The numbers of two parameters of glibc's allocator, as malloc.h defines them; Python does not name them.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -29,3 +34,50 @@ def set_up_process() -> None:
         if hasattr(libc, "mallopt"):
             libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
             libc.mallopt(M_MMAP_THRESHOLD, OWN_PAGES_BYTES)
+
+
+class _MainModule:
+    """How many runs of this process keep the main module out of the processes that they start."""
+
+    lock = threading.Lock()
+    runs = 0
+    prepare: Any = staticmethod(spawn.get_preparation_data)
+
+
+def _prepare_without_main(name: str) -> dict[str, Any]:
+    prepared: dict[str, Any] = _MainModule.prepare(name)
+    return {key: value for key, value in prepared.items() if not key.startswith("init_main_from_")}
+
+
+@contextlib.contextmanager
+def main_module_kept_out() -> Iterator[None]:
+    """Processes that start meanwhile do not run the user's script again.
+
+    A process of `spawn` first imports the main module of the one that starts it. A script without
+    `if __name__ == "__main__"` would there start its run again. Our processes need nothing of that module: they import
+    classes by their names. The function that is replaced is the one place where `multiprocessing` names the module.
+    """
+    with _MainModule.lock:
+        _MainModule.runs += 1
+        spawn.get_preparation_data = _prepare_without_main
+    try:
+        yield
+    finally:
+        with _MainModule.lock:
+            _MainModule.runs -= 1
+            if _MainModule.runs == 0:
+                spawn.get_preparation_data = _MainModule.prepare
+
+
+@contextlib.contextmanager
+def process_set_up() -> Iterator[None]:
+    """This process as `set_up_process` has it, and as it was afterwards, but for how freed memory is kept."""
+    import torch
+
+    threads, rounds = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
+    set_up_process()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.allow_tf32 = rounds

@@ -131,7 +131,7 @@ def _run(
     device: str,
     quiet: bool,
 ) -> "tuple[list[Recorded], list[Recorded]]":
-    from l2obench.bench.commands.progress import ProgressDisplay
+    from l2obench.api.progress import ProgressDisplay
     from l2obench.bench.config.suite import load_suite
     from l2obench.bench.gate.checkpoints import run_checkpoints
 

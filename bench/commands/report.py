@@ -38,7 +38,7 @@ def report(
         l2obench report results/monday results/tuesday --to results/both --figures pdf
     """
     began = time.perf_counter()
-    from l2obench.bench.commands.progress import ProgressDisplay
+    from l2obench.api.progress import ProgressDisplay
     from l2obench.reports.page.build import write_report
 
     target = to or runs[0] / "report"

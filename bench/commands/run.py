@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
-from l2obench.bench.commands.executors import ExecutorName, chosen
+from l2obench.bench.run.executors.choice import ExecutorName, chosen
 from l2obench.bench.commands.options import DataDir, Device, Force, Optimizers, Tasks, check_timeout
 from l2obench.bench.commands.process import EXIT_FAILED, complain, set_up
 
@@ -105,7 +105,7 @@ def run(
     choice = chosen(executor, workers, scheduler, resources)
     set_up(device, data_dir)
 
-    from l2obench.bench.commands.progress import ProgressDisplay
+    from l2obench.api.progress import ProgressDisplay
     from l2obench.bench.config.run_options import RunOptions
     from l2obench.bench.rollout.memory import GIB
     from l2obench.bench.run.runner import Runner

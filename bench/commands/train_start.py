@@ -46,7 +46,7 @@ def train_start(
         l2obench train-start maml -t 'sinusoid[horizon=5]' --out results/starts/maml
         l2obench run -t 'sinusoid[horizon=5,start=results/starts/maml/start.safetensors]' -o sgd
     """
-    from l2obench.bench.commands.progress import ProgressDisplay
+    from l2obench.api.progress import ProgressDisplay
     from l2obench.bench.metatrain.starts.training import learn_start, require_free, write_start
     from l2obench.bench.store.results_file import cell_name
 

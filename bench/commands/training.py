@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def finish(session: "Session", name: str) -> None:
     """Train to the end, with progress under that name; what there is when it is interrupted is kept."""
-    from l2obench.bench.commands.progress import ProgressDisplay, training_line
+    from l2obench.api.progress import ProgressDisplay, training_line
     from l2obench.bench.metatrain.ranks import RankLost
 
     total = session.recipe.trajectories

@@ -4,6 +4,7 @@ An unknown name is answered with the nearest names. A module is imported when it
 """
 
 import importlib
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -63,6 +64,8 @@ class Registry:
         self.kind = kind
         self.entries = {name: Entry(path, summary, "l2obench") for name, (path, summary) in builtin.items()}
         self.conflicts: dict[str, tuple[str, str]] = {}
+        self.own_classes: dict[str, type[Any]] = {}
+        """Classes that no import leads to, by their names: of a notebook, a script or a function of this process."""
         for plugin in plugins:
             origin = plugin.dist.name if plugin.dist else plugin.value
             if (known := self.entries.get(plugin.name)) is not None and known.path != plugin.value:
@@ -84,6 +87,8 @@ class Registry:
             raise UnknownName(
                 f"two {self.kind}s are called {name!r}, by {first} and by {second}. Try: uninstall one of them"
             )
+        if name in self.own_classes:
+            return self.own_classes[name]
         if name in self.entries:
             return _import(self.kind, name, self.entries[name].path)
         if "." in name or ":" in name:
@@ -120,6 +125,30 @@ class Registry:
             if not isinstance(value := getattr(made, number, 1), int) or value < 1:
                 raise BadParameters(f"{self.kind} {name}: {number} must be a whole number from 1 on, got {value!r}")
         return made
+
+    def name_class(self, cls: type[Any]) -> str:
+        """The name by which `create` finds a class; one that no import leads to is kept for this process.
+
+        Args:
+            cls: a task, an optimizer, or a class of torch optimizers.
+
+        Returns:
+            A registered name where there is one; else a dotted path, `module:Class`.
+        """
+        path = f"{cls.__module__}:{cls.__qualname__}"
+        for name, entry in self.entries.items():
+            if entry.path == path:
+                return name
+        # torch.optim.Adam is documented there and defined in torch.optim.adam.
+        package = cls.__module__.rpartition(".")[0]
+        if package == "torch.optim" and getattr(sys.modules[package], cls.__name__, None) is cls:
+            return f"{package}.{cls.__name__}"
+        found = getattr(sys.modules.get(cls.__module__), cls.__qualname__, None)
+        if cls.__module__ != "__main__" and found is cls:
+            return path
+        name = path.replace("<locals>", "locals").replace("<lambda>", "lambda")
+        self.own_classes[name] = cls
+        return name
 
     def foreign(self, name: str) -> bool:
         """Say whether a name leads to code that is not ours: a plugin's, or a dotted path."""

@@ -36,6 +36,11 @@ class Assignment:
         """Whether a plugin takes part."""
         return is_foreign(self.task) or any(is_foreign(optimizer) for optimizer in self.optimizers)
 
+    @property
+    def only_here(self) -> bool:
+        """Whether a class takes part that no other process can import."""
+        return is_only_here(self.task) or any(map(is_only_here, self.optimizers))
+
 
 def announce(assignment: Assignment, report: Callable[[str], Any]) -> Callable[[str], Any]:
     """Make a callback that reports each part of a job, after the identities that it belongs to.
@@ -97,9 +102,9 @@ class Work:
             Failure: the job ran in a separate process, and failed.
             Exception: what the job raised here.
         """
-        if assignment.foreign:
+        if assignment.foreign and not assignment.only_here:
             return _run_apart(self._plugin_worker, assignment, on_part)
-        if self._apart:
+        if self._apart and not assignment.only_here:
             return self._try_apart(assignment, on_part)
         here = assignment
         return here.job(here.task, here.optimizers, lambda part=None: part and on_part(part), **here.arguments)
@@ -126,6 +131,12 @@ def is_foreign(model: Task | Optimizer) -> bool:
     """Say whether a task or an optimizer comes from a plugin or a dotted path."""
     registry = task_registry() if isinstance(model, Task) else optimizer_registry()
     return registry.foreign(model.name)
+
+
+def is_only_here(model: Task | Optimizer) -> bool:
+    """Whether a task or an optimizer is of a class that no other process can import, as those of a notebook are."""
+    registry = task_registry() if isinstance(model, Task) else optimizer_registry()
+    return model.name in registry.own_classes
 
 
 def _run_apart(worker: Worker, assignment: Assignment, on_part: Callable[[str], Any]) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
@@ -77,6 +78,13 @@ def line_styles(plots: Sequence[TaskPlots]) -> dict[str, Style]:
 def curves_figure(title: str, curves: Sequence[Curve], styles: dict[str, Style], window: int) -> Figure:
     """Interquartile mean losses against steps, with 95 % bands."""
     figure, axes = new_figure(title)
+    draw_curves(axes, curves, styles, window)
+    legend(figure, [(curve.label, styles[curve.optimizer]) for curve in curves])
+    return figure
+
+
+def draw_curves(axes: Axes, curves: Sequence[Curve], styles: dict[str, Style], window: int) -> None:
+    """Draw the curves of one task with their bands on axes that are there."""
     for curve in curves:
         style = styles[curve.optimizer]
         axes.plot(curve.steps, curve.middle, **style)
@@ -84,8 +92,6 @@ def curves_figure(title: str, curves: Sequence[Curve], styles: dict[str, Style],
     scale(axes.set_yscale, [values for curve in curves for values in (curve.middle, curve.low)])
     axes.set(xlabel="step", ylabel=_loss_label(window))
     axes.margins(x=0.01)
-    legend(figure, [(curve.label, styles[curve.optimizer]) for curve in curves])
-    return figure
 
 
 def seconds_figure(title: str, curves: Sequence[Curve], styles: dict[str, Style], window: int) -> Figure:

@@ -6,11 +6,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from typer.exceptions import TyperException
-
 if TYPE_CHECKING:
     from l2obench.bench.config.suite import Cell
     from l2obench.bench.run.executors.base import Executor
+
+
+class ChoiceError(ValueError):
+    """Options of executors that do not go together, or an executor that is not installed."""
+
+    exit_code = 2
 
 
 class ExecutorName(StrEnum):
@@ -43,7 +47,7 @@ class Choice:
         try:
             from l2obench.bench.run.executors.dask import DaskExecutor
         except ImportError as error:
-            raise TyperException("--executor dask needs Dask: pip install 'l2obench[dask]'") from error
+            raise ChoiceError("--executor dask needs Dask: pip install 'l2obench[dask]'") from error
         files = _checkpoints(cells)
         return DaskExecutor(self.scheduler, self.workers, timeout, self.resources, files, report)
 
@@ -52,16 +56,16 @@ def chosen(name: ExecutorName, workers: int | None, scheduler: str | None, resou
     """The executor that the options name.
 
     Raises:
-        TyperException: they do not go together, or a resource is not written as NAME=AMOUNT.
+        ChoiceError: they do not go together, or a resource is not written as NAME=AMOUNT.
     """
     if scheduler is not None:
         name = ExecutorName.dask
         if workers is not None:
-            raise TyperException("--workers is for workers started here; those of --scheduler are there already")
+            raise ChoiceError("--workers is for workers started here; those of --scheduler are there already")
     if name is ExecutorName.serial and workers is not None:
-        raise TyperException("--workers needs --executor local or --executor dask")
+        raise ChoiceError("--workers needs --executor local or --executor dask")
     if name is not ExecutorName.dask and resources is not None:
-        raise TyperException("--resources needs --executor dask")
+        raise ChoiceError("--resources needs --executor dask")
     return Choice(name, workers, scheduler, _amounts(resources or ""))
 
 
@@ -74,7 +78,7 @@ def _amounts(text: str) -> dict[str, float]:
         except ValueError:
             amounts[name.strip()] = -1.0
         if not (name.strip() and 0 < amounts[name.strip()] < float("inf")):
-            raise TyperException(f"--resources {text}: {part!r} is not NAME=AMOUNT, as in GPU=1,MEMORY=8e9")
+            raise ChoiceError(f"--resources {text}: {part!r} is not NAME=AMOUNT, as in GPU=1,MEMORY=8e9")
     return amounts
 
 

@@ -1,0 +1,66 @@
+"""`l2obench.report`: one page from one run, or from several side by side."""
+
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+from l2obench.api.naming import BadArgument
+from l2obench.api.results import Results
+from l2obench.reports.page.build import write_report
+
+
+def report(
+    runs: "str | Path | Results | Sequence[str | Path | Results]",
+    to: str | Path | None = None,
+    figures: Sequence[str] = (),
+    open: bool = False,
+) -> Path:
+    """Write a report.
+
+    Args:
+        runs: results folders or `Results`, one or several; several are shown side by side.
+        to: the folder of the report; None: `report` in the folder of the first run.
+        figures: formats of figures that are also written as files: `"pdf"`, `"png"`, `"svg"`.
+        open: show the page in a browser.
+
+    Returns:
+        The page, `index.html`.
+
+    Raises:
+        BadArgument: no run was given.
+        ReportError: a run has no finished cells, or `to` holds something that is no report.
+        StoreError: a folder is no run, or is damaged.
+    """
+    folders = to_folders(runs)
+    page = write_report(folders, to or folders[0] / "report", figures).page
+    if open:
+        webbrowser.open(page.resolve().as_uri())
+    return page
+
+
+def to_folders(runs: "str | Path | Results | Sequence[str | Path | Results]") -> list[Path]:
+    """The folders of runs that were given by their paths or as `Results`.
+
+    Raises:
+        BadArgument: there is none, or something else was given.
+    """
+    several = [runs] if isinstance(runs, str | Path | Results) else list(runs)
+    if not several:
+        raise BadArgument("runs must name one results folder at least, got an empty list. Try: report('results/quick')")
+    return [to_folder("runs", item) for item in several]
+
+
+def to_folder(argument: str, run: object) -> Path:
+    """The folder of one run.
+
+    Raises:
+        BadArgument: it is neither a path nor `Results`.
+    """
+    if isinstance(run, Results):
+        return run.folder
+    if isinstance(run, str | Path):
+        return Path(run)
+    raise BadArgument(
+        f"{argument} must be a results folder or Results, got an object of {type(run).__module__}."
+        f"{type(run).__qualname__}. Try: 'results/quick'"
+    )

@@ -1,0 +1,175 @@
+"""What a run gives: its tables, its curves, its pictures and its report."""
+
+import tempfile
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from l2obench.api.naming import BadArgument, require_known
+from l2obench.foundation.names import explain_unknown
+from l2obench.reports.numbers.against_adam import against_adam
+from l2obench.reports.numbers.analysis import Analysis
+from l2obench.reports.page.build import write_report
+from l2obench.reports.reading import read_results
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+CURVES = ["task", "optimizer", "track", "learned", "step", "loss", "low", "high"]
+AXES_SIZE = (6.4, 4.0)  # inches
+
+
+class Results:
+    """The results of a run, from its folder.
+
+    Args:
+        folder: a results folder, of `l2obench.run` or of the command line.
+        errors: a line for each cell of the last start that failed unexpectedly.
+        temporary: a temporary folder that is deleted together with these results.
+
+    Raises:
+        ReportError: no cell is finished.
+        StoreError: the folder is no run, or is damaged.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        errors: Sequence[str] = (),
+        temporary: "tempfile.TemporaryDirectory[str] | None" = None,
+    ) -> None:
+        self.folder = Path(folder)
+        self.errors = list(errors)
+        self._temporary = temporary
+        self._analysis = Analysis(read_results([self.folder]))
+
+    def frame(self) -> pd.DataFrame:
+        """One row for each cell: a task, an optimizer and a track.
+
+        Returns:
+            Final losses with their 95 % intervals, seeds that failed, held-out metrics and the learning rate. The
+            lowest mean final loss of a task comes first.
+        """
+        return self._analysis.final_losses.copy()
+
+    def trajectories(self) -> pd.DataFrame:
+        """One row for each cell and seed, with its status, its loss at every step, and what it cost.
+
+        Returns:
+            The columns are those of a results folder. `loss` holds the losses f(θ_0) … f(θ_T).
+        """
+        return self._analysis.cells.copy()
+
+    def curves(self) -> pd.DataFrame:
+        """Learning curves, one row for each point: the interquartile mean over seeds, with its 95 % band.
+
+        Returns:
+            Columns `task`, `optimizer`, `track`, `learned`, `step`, `loss`, `low`, `high`. Each optimizer comes in its
+            tuned track, or in its default one where it has no other. Long curves are thinned to some 150 points.
+        """
+        rows = [
+            (plots.task, curve.optimizer, curve.track, curve.learned, *point)
+            for plots in self._analysis.plots
+            for curve in plots.curves
+            for point in zip(curve.steps, curve.middle, curve.low, curve.high, strict=True)
+        ]
+        return pd.DataFrame(rows, columns=CURVES).astype({"step": int})
+
+    def compare(self, against: str = "baseline") -> pd.DataFrame:
+        """The headline table: how much lower does each optimizer end?
+
+        Args:
+            against: `"baseline"` compares every learned optimizer with the best tuned baseline of its task. `"adam"`
+                compares every optimizer with tuned Adam.
+
+        Returns:
+            One row for each comparison, with its interval, its seeds and the cost of a step. It is empty where there is
+            nothing to compare: no learned optimizer ran, or no Adam.
+        """
+        require_known("against", against, ["baseline", "adam"])
+        return against_adam(self._analysis.cells) if against == "adam" else self._analysis.headline.copy()
+
+    def plot(self, task: str | None = None, axes: "Axes | None" = None) -> "list[Axes]":
+        """Plot the learning curves, one axes for each task.
+
+        Args:
+            task: the identity of the only task to plot; None: all tasks.
+            axes: where one task is drawn; None: in a new figure of pyplot for each task.
+
+        Returns:
+            The axes of matplotlib, in the order of the tasks.
+
+        Raises:
+            BadArgument: no such task ran, or several tasks are to share one axes.
+        """
+        from l2obench.reports.figures.canvas import theme
+        from l2obench.reports.figures.curves import draw_curves, line_styles
+
+        chosen = [plots for plots in self._analysis.plots if task in (None, plots.task)]
+        if not chosen:
+            raise BadArgument(explain_unknown("task of these results", str(task), self.tasks))
+        if axes is not None and len(chosen) > 1:
+            raise BadArgument(f"task must name one task where axes are given, got None. Try: task={chosen[0].task!r}")
+        styles, drawn = line_styles(self._analysis.plots), []
+        for plots in chosen:
+            with theme():
+                on = axes or _new_axes()
+                draw_curves(on, plots.curves, styles, plots.window)
+                on.set_title(plots.task, loc="left")
+                handles = [on.plot([], [], label=curve.label, **styles[curve.optimizer])[0] for curve in plots.curves]
+                on.legend(handles=handles, fontsize="small")
+                drawn.append(on)
+        return drawn
+
+    def report(self, to: str | Path | None = None, figures: Sequence[str] = ()) -> Path:
+        """Write the report: a page that loads nothing from the network, and its tables.
+
+        Args:
+            to: the folder of the report; None: `report` in the results folder.
+            figures: formats of figures that are also written as files: `"pdf"`, `"png"`, `"svg"`.
+
+        Returns:
+            The page, `index.html`.
+
+        Raises:
+            BadArgument: the results are temporary and `to` is not given.
+            ReportError: `to` holds something that is no report, or can't be written.
+        """
+        if to is None and self._temporary is not None:
+            raise BadArgument("to must be a folder, got None: these results are temporary. Try: report(to='report')")
+        return write_report([self.folder], to or self.folder / "report", figures).page
+
+    @property
+    def tasks(self) -> list[str]:
+        """The identities of the tasks that ran."""
+        return list(dict.fromkeys(self._analysis.cells["task"]))
+
+    @property
+    def optimizers(self) -> list[str]:
+        """The identities of the optimizers that ran."""
+        return list(dict.fromkeys(self._analysis.cells["optimizer"]))
+
+    @cached_property
+    def failures(self) -> int:
+        """Seeds of all cells that diverged, raised an error or took too long."""
+        return int(self._analysis.cells["status"].ne("ok").sum())
+
+    def __repr__(self) -> str:
+        return (
+            f"Results({str(self.folder)!r}): {len(self.tasks)} tasks, {len(self.optimizers)} optimizers, "
+            f"{len(self._analysis.cells)} trajectories, {self.failures} failed"
+        )
+
+    def _repr_html_(self) -> str:
+        """The headline as a notebook shows it; final losses where nothing learned ran."""
+        table = self.compare()
+        return str((self.frame() if table.empty else table).to_html(index=False))
+
+
+def _new_axes() -> "Axes":
+    from matplotlib import pyplot
+
+    return pyplot.subplots(figsize=AXES_SIZE, layout="constrained")[1]
