@@ -1,6 +1,5 @@
 """`l2obench run`: every optimizer of a suite on every task."""
 
-import datetime
 import shlex
 import sys
 from pathlib import Path
@@ -9,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
-from l2obench.bench.run.executors.choice import ExecutorName, chosen
 from l2obench.bench.commands.options import DataDir, Device, Force, Optimizers, Tasks, check_timeout
 from l2obench.bench.commands.process import EXIT_FAILED, complain, set_up
+from l2obench.bench.run.executors.choice import ExecutorName, chosen
 
 if TYPE_CHECKING:
     from l2obench.bench.config.suite import Suite
@@ -105,16 +104,11 @@ def run(
     choice = chosen(executor, workers, scheduler, resources)
     set_up(device, data_dir)
 
-    from l2obench.api.progress import ProgressDisplay
+    from l2obench.api.running import execute
     from l2obench.bench.config.run_options import RunOptions
     from l2obench.bench.rollout.memory import GIB
-    from l2obench.bench.run.runner import Runner
-    from l2obench.bench.store.run_folder import RunFolder
 
     folder = out or Path("results") / name
-    lines = ProgressDisplay("running")
-    cells = plan.cells()
-    place = choice.executor(cells, timeout, lines.show)
     options = RunOptions(
         device=device,
         force=force,
@@ -123,23 +117,7 @@ def run(
         memory=None if memory is None else memory * GIB,
         compile=compile,
     )
-    runner = Runner(
-        RunFolder(folder),
-        cells,
-        options,
-        executor=place,
-        report=lines.show,
-        progress=lambda done, planned: lines.count(done, planned, place.places()),
-    )
-    with lines:
-        outcome = runner.execute(
-            {
-                "suite": name,
-                "description": plan.description,
-                "command": shlex.join(["l2obench", *sys.argv[1:]]),
-                "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            }
-        )
+    outcome = execute(name, plan, folder, choice, options, shlex.join(["l2obench", *sys.argv[1:]]))
     print(f"{_summarize(outcome)}. Next: l2obench report {shlex.quote(str(folder))}")
     for line in outcome.errors:
         complain(line)

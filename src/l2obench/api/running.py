@@ -1,5 +1,6 @@
 """`l2obench.run`: every optimizer on every task, in one call."""
 
+import contextlib
 import datetime
 import shlex
 import sys
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from l2obench.api.naming import BadArgument, optimizer_identities, require_known, task_identities
 from l2obench.api.progress import ProgressDisplay
 from l2obench.api.results import Results
+from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Suite, load_suite, make_suite
 from l2obench.bench.process import main_module_kept_out, process_set_up
 from l2obench.bench.rollout.memory import GIB
-from l2obench.bench.run.executors.choice import ExecutorName, chosen
+from l2obench.bench.run.executors.choice import Choice, ExecutorName, chosen
 from l2obench.bench.run.runner import Outcome, Runner
 from l2obench.bench.run.work import is_only_here
 from l2obench.bench.store.run_folder import RunFolder
@@ -83,36 +85,59 @@ def run(
     name, plan = plan_run(suite, tasks, optimizers, seeds, tune)
     require_known("executor", executor, [item.value for item in ExecutorName])
     choice = chosen(ExecutorName(executor), workers, scheduler, None)
-    temporary = None if out is not None else tempfile.TemporaryDirectory(prefix="l2obench-")
-    folder = Path(temporary.name if temporary is not None else str(out))
-    cells = plan.cells()
-    for cell in cells:
-        for model in (cell.task, cell.optimizer):
-            if is_only_here(model) and (choice.name is not ExecutorName.serial or timeout is not None):
-                option = f"executor={choice.name.value!r}" if choice.name is not ExecutorName.serial else "timeout"
-                raise BadArgument(
-                    f"{option} needs classes that another process can import, got {model.name}. "
-                    "Try: define the class in a module of its own and import it"
-                )
-    display = ProgressDisplay("running")
-    show: Callable[[str], Any] = display.show if progress else lambda _: None
-    place = choice.executor(cells, timeout, show)
-    runner = Runner(
-        RunFolder(folder),
-        cells,
+    _require_importable(plan, choice, timeout)
+    options = RunOptions(
         device=device,
         force=force,
         timeout=timeout,
-        executor=place,
         memory=None if memory is None else memory * GIB,
         compile=compile,
+    )
+    temporary = None if out is not None else tempfile.TemporaryDirectory(prefix="l2obench-")
+    folder = Path(temporary.name if temporary is not None else str(out))
+    command = shlex.join(sys.argv) if sys.argv and sys.argv[0] else "python"
+    with process_set_up(), main_module_kept_out():
+        outcome = execute(name, plan, folder, choice, options, command, progress)
+    return Results(folder, errors=outcome.errors, temporary=temporary)
+
+
+def execute(
+    name: str, plan: Suite, folder: Path, choice: Choice, options: RunOptions, command: str, progress: bool = True
+) -> Outcome:
+    """Run what is planned into a folder, and show progress; the command line's part of `run` too.
+
+    Args:
+        name: of the suite, for the manifest.
+        plan: what runs.
+        folder: the results folder.
+        choice: the executor.
+        options: how cells are run.
+        command: how it was started, for the manifest.
+        progress: show what is done.
+
+    Raises:
+        StoreError, ExecutorError, FileNotFoundError: as `Runner.execute` says.
+    """
+    cells = plan.cells()
+    display = ProgressDisplay("running")
+    show: Callable[[str], Any] = display.show if progress else lambda _: None
+    place = choice.executor(cells, options.timeout, show)
+    about = {
+        "suite": name,
+        "description": plan.description,
+        "command": command,
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+    runner = Runner(
+        RunFolder(folder),
+        cells,
+        options,
+        executor=place,
         report=show,
         progress=lambda done, planned: display.count(done, planned, place.places()) if progress else None,
     )
-    about = describe_start(name, plan)
-    with display, process_set_up(), main_module_kept_out():
-        outcome: Outcome = runner.execute(about)
-    return Results(folder, errors=outcome.errors, temporary=temporary)
+    with display if progress else contextlib.nullcontext():
+        return runner.execute(about)
 
 
 def plan_run(
@@ -142,14 +167,22 @@ def plan_run(
     return "custom", make_suite("custom", values | tracks).narrowed(None, None, seeds)
 
 
-def describe_start(name: str, plan: Suite) -> dict[str, Any]:
-    """What the manifest says of a start: what ran, by which command, and when."""
-    return {
-        "suite": name,
-        "description": plan.description,
-        "command": shlex.join(sys.argv) if sys.argv and sys.argv[0] else "python",
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
+def _require_importable(plan: Suite, choice: Choice, timeout: float | None) -> None:
+    """Refuse a class that no other process can import where another process is to run it.
+
+    Raises:
+        BadArgument: there is one.
+    """
+    if choice.name is ExecutorName.serial and timeout is None:
+        return
+    option = "timeout" if choice.name is ExecutorName.serial else f"executor={choice.name.value!r}"
+    for cell in plan.cells():
+        for model in (cell.task, cell.optimizer):
+            if is_only_here(model):
+                raise BadArgument(
+                    f"{option} needs classes that another process can import, got {model.name}. "
+                    "Try: define the class in a module of its own and import it"
+                )
 
 
 def _with_tracks(plan: Suite, tracks: dict[str, Any]) -> Suite:

@@ -14,7 +14,7 @@ from l2obench.bench.config.recipe import Recipe, compose
 from l2obench.bench.config.trainings import CHECKPOINT
 from l2obench.bench.metatrain.session import Session
 from l2obench.bench.process import process_set_up
-from l2obench.bench.store.run_folder import cell_name
+from l2obench.bench.store.results_file import cell_name
 from l2obench.foundation.names import explain_unknown
 
 if TYPE_CHECKING:
