@@ -14,9 +14,10 @@ from l2obench.api.reporting import to_folder
 from l2obench.api.results import Results
 from l2obench.bench.config.suite import load_suite
 from l2obench.bench.gate import output
+from l2obench.bench.gate.cell_verdict import Check, Settings
 from l2obench.bench.gate.checkpoints import run_checkpoints
 from l2obench.bench.gate.side import Recorded, read_side
-from l2obench.bench.gate.verdict import Check, Settings, compare
+from l2obench.bench.gate.verdict import compare
 from l2obench.bench.process import main_module_kept_out, process_set_up
 
 REFERENCE = Path("results/reference")
