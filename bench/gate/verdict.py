@@ -66,10 +66,10 @@ def _measured(base: Recorded | None, head: Recorded | None, asked: Settings) -> 
     if not both.any():
         reason = f"every seed failed on both sides: {_why(after.iloc[0])}"
         return replace(cell, verdict="not comparable", reason=reason)
-    was, found = (rows["final_loss"].to_numpy(dtype=float)[both] for rows in (before, after))
-    cell = replace(cell, effects=tuple(effects(was, found, about.floor)))
-    if (tail := seeds_in_the_tail(was, found, about.floor)).size:
-        return replace(cell, verdict="tail", reason=_tail(tail, was, found, seeds[both]))
+    old, new = (rows["final_loss"].to_numpy(dtype=float)[both] for rows in (before, after))
+    cell = replace(cell, effects=tuple(effects(old, new, about.floor)))
+    if (tail := seeds_in_the_tail(old, new, about.floor)).size:
+        return replace(cell, verdict="tail", reason=_tail(tail, old, new, seeds[both]))
     note = "" if about.known or asked.tolerance is not None else "the task is not registered here: default tolerance"
     return replace(cell, reason=note)
 
