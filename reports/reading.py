@@ -14,7 +14,7 @@ STEP_TIMES = ["grad_seconds", "update_seconds"]
 
 
 class ReportError(ValueError):
-    """A report that cannot be made, or that would replace something which is no report."""
+    """A report that cannot be made, or would replace something that is not a report."""
 
     exit_code = 2
 
@@ -42,7 +42,7 @@ def read_results(folders: Sequence[str | Path]) -> Results:
         StoreError: a folder is no run, or is damaged.
     """
     if not folders:
-        raise ReportError("no run was named; give at least one results folder")
+        raise ReportError("a results folder is required, got none. Try: l2obench report results/quick")
     runs = {label: RunFolder(folder) for label, folder in _labelled(folders).items()}
     manifests = {label: run.manifest for label, run in runs.items()}
     frames: dict[Kind, list[pd.DataFrame]] = {"cells": [], "tuning": [], "timing": [], "pictures": []}
@@ -50,7 +50,9 @@ def read_results(folders: Sequence[str | Path]) -> Results:
     for label, run in runs.items():
         here = {kind: run.read(kind) for kind in frames}
         if here["cells"].empty:
-            raise ReportError(f"{run.folder} has no finished cells yet; go on with the same l2obench run, then report")
+            raise ReportError(
+                f"{run.folder} has no finished cells. Try: start the same l2obench run again, then report"
+            )
         plan = _plan(manifests[label])
         here = {kind: _in_order(frame, plan) for kind, frame in here.items()}
         here["cells"] = with_timing(here["cells"], here["timing"])

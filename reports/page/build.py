@@ -13,7 +13,7 @@ from l2obench.reports.figures.drawing import write_figures
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.page import latex
 from l2obench.reports.page.charting import start_bundling
-from l2obench.reports.page.publish import publish
+from l2obench.reports.page.publish import publish, require_replaceable
 from l2obench.reports.page.render import render
 from l2obench.reports.page.terminal import headline_text
 from l2obench.reports.reading import ReportError, read_results
@@ -58,8 +58,9 @@ def write_report(
             written.
         StoreError: a folder is no run, or is damaged.
     """
-    formats_of_figures, library = _checked(figures), start_bundling()
-    analysis, target, sections = Analysis(read_results(run_folders)), Path(target), load_sections()
+    formats_of_figures, target = _checked(figures), Path(target)
+    require_replaceable(target)  # here too: who gave a wrong folder need not wait for the numbers
+    analysis, sections, library = Analysis(read_results(run_folders)), load_sections(), start_bundling()
     total = len(sections) + 1
     frames: dict[str, pd.DataFrame] = {}
     for done, section in enumerate(sections):

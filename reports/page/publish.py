@@ -17,7 +17,7 @@ def publish(target: Path, build: Callable[[Path], None]) -> None:
         ReportError: `target` is something else than an earlier report, or its place cannot be written.
     """
     target = target.resolve()
-    _check(target)
+    require_replaceable(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         workshop = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
@@ -28,7 +28,7 @@ def publish(target: Path, build: Callable[[Path], None]) -> None:
         new.mkdir()
         build(new)
         (new / MARKER).write_text("l2obench report replaces this folder as a whole\n", encoding="utf-8")
-        _check(target)
+        require_replaceable(target)
         _swap(new, target, old)
     except OSError as error:
         raise _unwritable(target, error) from error
@@ -36,10 +36,15 @@ def publish(target: Path, build: Callable[[Path], None]) -> None:
         shutil.rmtree(workshop, ignore_errors=True)
 
 
-def _check(target: Path) -> None:
+def require_replaceable(target: Path) -> None:
+    """Check that a report may be written to a place.
+
+    Raises:
+        ReportError: something else than an earlier report or an empty folder is there.
+    """
     ours = target.is_dir() and ((target / MARKER).is_file() or not any(target.iterdir()))
     if not ours and target.exists():
-        raise ReportError(f"{target} exists and is no report of l2obench; choose another --to")
+        raise ReportError(f"{target} exists and is not a report of l2obench. Try: another folder with --to")
 
 
 def _swap(new: Path, target: Path, old: Path) -> None:
@@ -54,4 +59,6 @@ def _swap(new: Path, target: Path, old: Path) -> None:
 
 
 def _unwritable(target: Path, error: OSError) -> ReportError:
-    return ReportError(f"the report cannot be written to {target}: {error.strerror or error}; choose another --to")
+    return ReportError(
+        f"the report cannot be written to {target}: {error.strerror or error}. Try: another folder with --to"
+    )

@@ -183,18 +183,20 @@ class TestPlace:
     def test_foreign_folder_is_refused_and_untouched(self, small_run, tmp_path):
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "thesis.tex").write_text("years of work")
-        with pytest.raises(ReportError, match=r"exists and is no report of l2obench; choose another --to"):
+        with pytest.raises(
+            ReportError, match=r"exists and is not a report of l2obench\. Try: another folder with --to"
+        ):
             write_report([small_run], tmp_path / "mine")
         assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
     def test_run_itself_is_refused(self, small_run):
-        with pytest.raises(ReportError, match="is no report"):
+        with pytest.raises(ReportError, match="is not a report"):
             write_report([small_run], small_run)
         assert not RunFolder(small_run).read("cells").empty
 
     def test_file_is_refused(self, small_run, tmp_path):
         (tmp_path / "file").write_text("")
-        with pytest.raises(ReportError, match="is no report"):
+        with pytest.raises(ReportError, match="is not a report"):
             write_report([small_run], tmp_path / "file")
 
     def test_place_that_cannot_be_written_is_told(self, small_run, tmp_path):
@@ -234,7 +236,7 @@ class TestPlace:
 
     def test_run_without_cells_is_refused(self, tmp_path, write_run):
         empty = write_run(tmp_path / "empty", [])
-        with pytest.raises(ReportError, match="has no finished cells yet"):
+        with pytest.raises(ReportError, match="has no finished cells"):
             write_report([empty], tmp_path / "report")
         assert not (tmp_path / "report").exists()
 
