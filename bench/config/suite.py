@@ -1,4 +1,4 @@
-"""Suites: which optimizers run on which tasks, with how many seeds, as TOML that is checked before anything runs."""
+"""Suites: which optimizers run on which tasks, with how many seeds. They are TOML, and read before anything runs."""
 
 import itertools
 import tomllib
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from l2obench.optimizers.base import Optimizer
     from l2obench.tasks.base import Task
 
+# Far above any suite: a file of gigabytes would fill the memory while it is parsed.
 MAX_BYTES = 2**20
 Track = Literal["default", "tuned"]
 
@@ -53,29 +54,43 @@ class SuiteTask(BaseModel):
     """Parameters of the task with the values that each takes: one task for every combination."""
 
     def identities(self) -> list[str]:
-        """The task with every combination of the grid's values.
+        """List the task with every combination of the grid's values.
+
+        Example:
+            >>> SuiteTask(task="mnist-mlp", grid={"units": [10, 40]}).identities()
+            ['mnist-mlp[units=10]', 'mnist-mlp[units=40]']
 
         Raises:
             SuiteError: a parameter is given by the task's name as well.
         """
         name, parameters = parse_identity(self.task)
         if both := sorted(parameters.keys() & self.grid.keys()):
-            raise SuiteError(f"{self.task}: {', '.join(both)} is in the task's name and in its grid")
+            raise SuiteError(f"{self.task}: {', '.join(both)} is in the task's name and in its grid. Try: one of them")
         combinations = itertools.product(*self.grid.values())
         return [canonical(name, parameters | dict(zip(self.grid, values, strict=True))) for values in combinations]
 
 
 class Suite(BaseModel):
-    """A matrix of tasks and optimizers."""
+    """A matrix of tasks and optimizers.
+
+    Example:
+        >>> suite = make_suite("demo", {"optimizers": ["adam"], "tasks": [{"task": "quadratic"}], "seeds": 5})
+        >>> [cell.key for cell in suite.cells()]
+        [('quadratic', 'adam', 'default'), ('quadratic', 'adam', 'tuned')]
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     description: str = ""
+    """What the suite is for, in a line."""
     seeds: int = Field(default=20, ge=1, le=100_000)
+    """Evaluation seeds on each task."""
     tuning_seeds: int = Field(default=10, ge=1, le=10_000)
     """Functions on which the track `tuned` chooses its learning rate."""
     tracks: list[Track] = Field(default=["default", "tuned"], min_length=1)
+    """`default` runs an optimizer as it is named; `tuned` tunes its learning rate first, where it has one."""
     optimizers: list[str] = []
+    """Identities of the optimizers that run on every task."""
     trainings: list[Trainings] = []
     """Trainings whose checkpoints run on every task, besides `optimizers`; `l2obench train-suite` does them. What
     all of them have, a suite may say once, under `each_training`."""
@@ -83,6 +98,7 @@ class Suite(BaseModel):
     """Where the checkpoint of each training is: where `l2obench train-suite` writes it, unless given, or for a suite of
     the package among the shipped checkpoints."""
     tasks: list[SuiteTask] = []
+    """The tasks, each with what differs from the suite's own settings."""
     parts: list["Suite"] = []
     """Suites that run as parts of this one, each with its own settings: those that `include` names."""
 
@@ -101,7 +117,13 @@ class Suite(BaseModel):
         return self
 
     def narrowed(self, tasks: list[str] | None, optimizers: list[str] | None, seeds: int | None) -> "Suite":
-        """This suite with other tasks or optimizers in place of its own, or another number of seeds everywhere."""
+        """Narrow the suite as `l2obench run SUITE -t … -o … --seeds …` does.
+
+        Args:
+            tasks: identities in place of the suite's tasks; None: its own.
+            optimizers: identities in place of the suite's optimizers and trainings; None: its own.
+            seeds: evaluation seeds on every task; None: the suite's.
+        """
         kept = [SuiteTask(task=name) for name in tasks] if tasks else self.tasks
         parts = [] if tasks else [part.narrowed(None, optimizers, seeds) for part in self.parts]
         if optimizers:
@@ -113,11 +135,11 @@ class Suite(BaseModel):
         return self.model_copy(update=changes | others)
 
     def with_checkpoints(self, folder: Path) -> "Suite":
-        """This suite with the checkpoints of its trainings from a folder of `l2obench train-suite`."""
+        """Take the checkpoints of the suite's trainings from a folder of `l2obench train-suite`."""
         return self.model_copy(update={"checkpoints": str(folder / "{name}" / CHECKPOINT)})
 
     def trained(self) -> list[str]:
-        """Identities of the optimizers that the trainings give."""
+        """List the identities of the optimizers that the trainings give."""
         return [
             training.optimizer(self.checkpoints.replace("{name}", name))
             for training in self.trainings
@@ -125,7 +147,7 @@ class Suite(BaseModel):
         ]
 
     def cells(self) -> list["Cell"]:
-        """Every cell, in the order of the file; a task or optimizer named twice counts once.
+        """List every cell, in the order of the file. A task or optimizer that is named twice counts once.
 
         Raises:
             IdentityError, UnknownName, BadParameters: a name or parameter in the suite is wrong.
@@ -144,7 +166,7 @@ class Suite(BaseModel):
         task = task_registry().create(identity)
         names = [*everywhere, *item.optimizers]
         if not names:
-            raise SuiteError(f"task {identity} has no optimizers; name some in the suite or with -o")
+            raise SuiteError(f"task {identity} has no optimizers. Try: name some in the suite, or with -o")
         for name in names:
             optimizer = optimizer_registry().create(name)
             _refuse_untrained(optimizer)
@@ -166,8 +188,11 @@ class Cell:
     task: "Task"
     optimizer: "Optimizer"
     track: str
+    """`default` or `tuned`."""
     seeds: int
+    """Evaluation seeds."""
     tuning_seeds: int
+    """Tuning seeds; no others than these choose the learning rate."""
     halving: bool = False
     """Whether its learning rate is tuned by successive halving."""
     resources: Mapping[str, float] = field(default_factory=dict)
@@ -175,6 +200,7 @@ class Cell:
 
     @property
     def key(self) -> tuple[str, str, str]:
+        """Identity of the task, identity of the optimizer, and track."""
         return identity_of(self.task), identity_of(self.optimizer), self.track
 
 
@@ -215,12 +241,19 @@ def _refuse_seen(task: "Task", unseen: list[str], optimizer: "Optimizer") -> Non
 
 
 def suite_names() -> list[str]:
-    """Names of the suites that come with the package."""
+    """List the names of the suites that come with the package."""
     return sorted(path.name.removesuffix(".toml") for path in _folder().iterdir() if path.name.endswith(".toml"))
 
 
 def load_suite(name: str) -> Suite:
-    """A suite by its name, or by the path of a .toml file.
+    """Load a suite by its name, or by the path of a .toml file.
+
+    Args:
+        name: one of `suite_names`, or a path that ends in `.toml`.
+
+    Example:
+        >>> load_suite("quick").tracks
+        ['default', 'tuned']
 
     Raises:
         SuiteError: there is none, it is not TOML, or a key is missing, misspelt or of the wrong type.
@@ -228,7 +261,7 @@ def load_suite(name: str) -> Suite:
     if name.endswith(".toml"):
         try:
             if (size := Path(name).stat().st_size) > MAX_BYTES:
-                raise SuiteError(f"suite {name} has {size:,} bytes; a suite has at most {MAX_BYTES:,}")
+                raise SuiteError(f"suite {name} must have at most {MAX_BYTES:,} bytes, got {size:,}")
             text = Path(name).read_text(encoding="utf-8")
             trained = str(training_folder(name) / "{name}" / CHECKPOINT)
         except (OSError, UnicodeDecodeError) as error:
@@ -245,19 +278,23 @@ def load_suite(name: str) -> Suite:
 
 
 def training_folder(suite: str) -> Path:
-    """Where `l2obench train-suite` keeps the trainings of a suite, unless told otherwise: a folder for each."""
+    """The folder in which `l2obench train-suite` keeps a suite's trainings by default, each in its own folder."""
     return Path("results/training") / Path(suite).stem
 
 
 def make_suite(name: str, values: dict[str, Any]) -> Suite:
-    """A checked suite.
+    """Make a suite from the values of its file.
+
+    Args:
+        name: for errors.
+        values: by key, as TOML gives them.
 
     Raises:
         SuiteError: a key is missing, misspelt or of the wrong type.
     """
     included = values.get("include", [])
     if not (isinstance(included, list) and all(isinstance(item, str) for item in included)):
-        raise SuiteError(f"suite {name}: include: expected a list of suites' names")
+        raise SuiteError(f"suite {name}: include must be a list of suites' names, got {included!r}")
     parts = [load_suite(item) for item in included]
     try:
         return Suite(**{key: value for key, value in values.items() if key != "include"}, parts=parts)

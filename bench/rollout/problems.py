@@ -18,7 +18,17 @@ from l2obench.tasks.base import Task, Tensors
 
 
 class Problems:
-    """One function of a task for each seed, with its stream of minibatches: what all settings of a seed share."""
+    """One function of a task for each seed, with its stream of minibatches: what all settings of a seed share.
+
+    Args:
+        task: the family.
+        seeds: one for each function (`derive_seed`).
+        device: the torch device; draws are made on the CPU, so that they are the same on every device.
+        dtype: of parameters, data and losses.
+
+    Raises:
+        ContractBroken: the functions' tensors differ in shape.
+    """
 
     def __init__(
         self, task: Task, seeds: Sequence[int], device: str = "cpu", dtype: torch.dtype = torch.float32
@@ -35,11 +45,11 @@ class Problems:
         self._evaluation = task.loss_grad_and_buffers
 
     def minibatch(self) -> Tensors:
-        """The next step's minibatch, `[seeds, ...]` each."""
+        """Take the next step's minibatch, `[seeds, ...]` each."""
         return next(self._upcoming)
 
     def minibatches(self, steps: int) -> Tensors:
-        """Those of the next `steps` steps, `[steps, seeds, ...]` each; where nothing is drawn, one that is shared."""
+        """Take those of the next `steps` steps, `[steps, seeds, ...]` each; where nothing is drawn, a shared one."""
         batches = [self.minibatch() for _ in range(steps)]
         first = batches[0]
         if all(batch is first for batch in batches):

@@ -81,7 +81,7 @@ def make_targets(cells: pd.DataFrame, commit: str) -> list[Target]:
     """A target for every task of a run on which a tuned baseline has a finite median; the order is the run's.
 
     Args:
-        cells: rows of `l2obench.bench.store.run_folder`'s kind `cells`, of one run.
+        cells: rows of the kind `cells`, of one run.
         commit: what the run was computed with.
     """
     tuned = cells[(cells["track"] == "tuned") & ~cells["learned"].eq(True)]

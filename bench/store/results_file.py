@@ -18,8 +18,7 @@ import pyarrow.parquet as pq
 from l2obench.bench.store.schemas import ADDED, FORMAT, SCHEMAS, Kind
 from l2obench.foundation.errors import describe_message
 
-# A few bytes of Parquet can stand for any number of equal values. So many of a column of losses are a gigabyte, a
-# hundred times the largest cell of a suite of ours.
+# A few bytes of Parquet can stand for any number of equal values. So many values of a column of losses take a gigabyte.
 MAX_VALUES = 2**28
 DESCRIPTION_KEY = b"l2obench"
 

@@ -23,7 +23,7 @@ from l2obench.bench.store.results_file import StoreError, encode_file, read_desc
 from l2obench.bench.store.schemas import FORMAT, SCHEMAS, Kind
 from l2obench.foundation.errors import describe_message
 
-# A manifest of 100,000 cells has some 30 MB; one of gigabytes would fill the memory while it is parsed.
+# Far above any manifest of ours: a file of gigabytes would fill the memory while it is parsed.
 MAX_MANIFEST_BYTES = 2**28
 
 

@@ -14,7 +14,7 @@ import l2obench
 from l2obench.api.naming import BadArgument, optimizer_identities, task_identities
 from l2obench.bench.config.registry import BadParameters, UnknownName
 from l2obench.bench.config.suite import SuiteError
-from l2obench.bench.store.run_folder import StoreError
+from l2obench.bench.store.results_file import StoreError
 from l2obench.optimizers.base import Optimizer, State, Tensors, per_replica
 from l2obench.optimizers.designed.adam import Adam
 from l2obench.optimizers.learned.lstm import LSTM

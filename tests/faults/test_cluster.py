@@ -100,7 +100,7 @@ def test_a_scheduler_killed_in_the_middle_of_a_run(tmp_path: Path) -> None:
 
         killer = threading.Thread(target=kill)
         killer.start()
-        with pytest.raises(ExecutorError, match="went away; what is finished is kept") as gone:
+        with pytest.raises(ExecutorError, match="went away: finished cells are kept") as gone:
             Runner(run, planned, executor=DaskExecutor(address)).execute({"suite": "test"})
         killer.join()
     assert gone.value.exit_code == 3

@@ -173,8 +173,8 @@ class DaskExecutor(Executor):
         return self.scheduler or "the cluster on this machine"
 
     def _gone(self) -> ExecutorError:
-        what = "what is finished is kept, and the same command goes on from there"
-        return ExecutorError(f"{self._where()} went away; {what}", exit_code=3)
+        what = "finished cells are kept, and the same command continues from there"
+        return ExecutorError(f"{self._where()} went away: {what}", exit_code=3)
 
     def _count_workers(self) -> dict[str, Any]:
         """The workers as they were at most a second ago."""
@@ -182,16 +182,17 @@ class DaskExecutor(Executor):
             return {str(number): {"nthreads": 1, "resources": {}} for number in range(self.processes)}
         now = time.monotonic()
         if now - self._counted_at > COUNT_SECONDS:
-            with contextlib.suppress(OSError):  # a scheduler that is gone shows in what is under way
+            # A scheduler that is gone shows in what is under way.
+            with contextlib.suppress(OSError):
                 self._workers = dict(self._client.scheduler_info()["workers"])
             self._counted_at = now
         return self._workers
 
     def _answer(self, future: Any, result: Any) -> Answer | None:
-        """What a future came to; nothing if it is to be tried again.
+        """Turn a finished future into an answer; None if its job is to be tried again.
 
         Raises:
-            ExecutorError: it came to nothing, and not by its own fault.
+            ExecutorError: the cluster is gone, or a worker is not fit; the job is not to blame.
         """
         assignment = self._under_way.pop(future.key)
         if future.status == "finished":
@@ -203,10 +204,11 @@ class DaskExecutor(Executor):
         error = result[1]
         if not isinstance(error, distributed.KilledWorker):
             what = str(error) if isinstance(error, NotReady) else describe_error(error)
-            raise ExecutorError(f"a worker of {self._where()} cannot do its work: {what}")
+            raise ExecutorError(f"a worker of {self._where()} cannot run its job: {what}")
         if assignment is not self._alone:
             self._suspects.append(assignment)
             return None
+        # Once among others and once alone, each time on as many workers as Dask allows to die.
         deaths = 2 * (error.allowed_failures + 1)
         return Answer(assignment, failure=Failure("error", f"its worker's process ended, {deaths} times"))
 

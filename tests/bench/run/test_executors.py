@@ -205,7 +205,7 @@ def test_an_unfit_worker_ends_the_run_and_is_no_row(
     message: str,
 ) -> None:
     monkeypatch.setattr(dask_worker, "_versions", lambda: expected)
-    with pytest.raises(ExecutorError, match=f"cannot do its work: .*{message}") as raised:
+    with pytest.raises(ExecutorError, match=f"cannot run its job: .*{message}") as raised:
         execute("it", [task], ["sgd"], on(cluster))
     assert raised.value.exit_code == 2
     assert not list(Path("it/cells").iterdir())
