@@ -50,6 +50,14 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="Training folder. [default: results/training/RULE-TASK-RECIPE]")
     ] = None,
+    replicates: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Train the recipe with so many seeds, from --seed on, each in its own folder. A claim about a recipe "
+            "needs three or more.",
+        ),
+    ] = 1,
     force: Annotated[bool, typer.Option("--force", help="Begin anew and replace the training in the folder.")] = False,
     device: Device = "cpu",
     data_dir: DataDir = None,
@@ -64,11 +72,13 @@ def train(
         checkpoint.safetensors   best meta-parameters by validation, with the recipe
         log.csv, meta-loss.png   losses of each trajectory
         state.safetensors        what resuming needs
+        replicate-1, …           the same for each training, with --replicates
 
     Exit codes: 0 finished, 2 wrong usage, 3 the training diverged or lost a process, 130 interrupted, 143 terminated.
 
     Examples:
         l2obench train lstm -t quadratic --recipe shipped
+        l2obench train lstm -t quadratic --replicates 5 --out results/training/five
         l2obench train 'lstm[checkpoint=mnist]' -t mnist-mlp --trajectories 100 --out results/training/longer
         torchrun --nproc-per-node 2 -m l2obench train lstm -t mnist-mlp   # two processes, the same numbers
     """
@@ -81,12 +91,19 @@ def train(
     composed = compose(rule, families, recipe, select_given(values))
     folder = out or Path("results/training") / cell_name(rule, *([" + ".join(families)] if families else []), recipe)
     with joined() as ranks:
-        session = Session(folder, composed, device, force, ranks)
-        if not ranks.leads:
-            session.run()
-            return
-        if session.resumed:
-            print(f"resuming at trajectory {session.progress.trajectory} of {composed.trajectories}")
-        finish(session, "training")
-    best = session.progress.best_validation
-    print(f"Best validation loss {best:.5g}. Checkpoint written to {session.folder / CHECKPOINT}")
+        for replicate, place in enumerate(_folders(folder, replicates)):
+            seeded = composed.model_copy(update={"seed": composed.seed + replicate})
+            session = Session(place, seeded, device, force, ranks)
+            if not ranks.leads:
+                session.run()
+                continue
+            if session.resumed:
+                print(f"resuming at trajectory {session.progress.trajectory} of {composed.trajectories}")
+            finish(session, "training" if replicates == 1 else f"training {replicate + 1} of {replicates}")
+            best = session.progress.best_validation
+            print(f"Best validation loss {best:.5g}. Checkpoint written to {session.folder / CHECKPOINT}")
+
+
+def _folders(folder: Path, replicates: int) -> list[Path]:
+    """One for each training; of a single one, the folder itself."""
+    return [folder] if replicates == 1 else [folder / f"replicate-{number}" for number in range(1, replicates + 1)]
