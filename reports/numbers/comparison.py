@@ -16,16 +16,30 @@ UNKNOWN = Interval(np.nan, np.nan, np.nan)
 class Comparison:
     """What the losses of two optimizers on the same seeds say; a lower loss is better."""
 
-    seeds: int
-    """Seeds that both ran."""
+    losses: NDArray[np.float64]
+    """Final losses of the first on the seeds that both ran, `[seeds]`; infinite for a seed that failed."""
+    reference: NDArray[np.float64]
+    """Those of the second on the same seeds, `[seeds]`."""
     ratio: Interval
     """Mean final loss of the first ÷ mean final loss of the second, with its paired 95 % interval."""
     verdict: str
     """`better`, `worse`, `no clear difference`, or `not comparable: …` with the reason."""
-    p_value: float
-    """Wilcoxon's signed-rank test, not yet corrected for the number of comparisons; NaN without common seeds."""
-    identical: bool
-    """Every loss is the same."""
+
+    @property
+    def seeds(self) -> int:
+        """Seeds that both ran."""
+        return len(self.losses)
+
+    @property
+    def identical(self) -> bool:
+        """Whether every loss is the same."""
+        return self.seeds > 0 and np.array_equal(self.losses, self.reference)
+
+    # Not computed with the ratio: of thousands of comparisons, most tables show no p-value.
+    @property
+    def p_value(self) -> float:
+        """Wilcoxon's signed-rank test, not corrected for the number of comparisons; NaN without common seeds."""
+        return paired_test(self.losses, self.reference) if self.seeds else np.nan
 
 
 def compare(rows: pd.DataFrame, other: pd.DataFrame) -> Comparison:
@@ -37,9 +51,7 @@ def compare(rows: pd.DataFrame, other: pd.DataFrame) -> Comparison:
     """
     mine, others = common_seeds(rows, other)
     losses, reference = counted_losses(rows)[mine], counted_losses(other)[others]
-    ratio, verdict = _ratio_and_verdict(losses, reference)
-    p_value = paired_test(losses, reference) if losses.size else np.nan
-    return Comparison(len(mine), ratio, verdict, p_value, bool(losses.size) and np.array_equal(losses, reference))
+    return Comparison(losses, reference, *_ratio_and_verdict(losses, reference))
 
 
 def _ratio_and_verdict(losses: NDArray[np.float64], reference: NDArray[np.float64]) -> tuple[Interval, str]:
