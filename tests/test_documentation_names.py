@@ -11,7 +11,7 @@ import typer.main
 from typer.exceptions import Exit, TyperException
 
 from l2obench.bench.commands.cli import app
-from l2obench.bench.config.suite import suite_names
+from l2obench.bench.config.shipped import suite_names
 from l2obench.optimizers import shipped_checkpoints
 from tests.markdown import ROOT, anchors, code_blocks, inline_codes, links, pages, parsed, sentences, words
 

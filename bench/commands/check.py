@@ -12,14 +12,14 @@ import typer
 from typer.exceptions import TyperException
 
 from l2obench.bench.commands.options import DataDir, Device, Tasks
-from l2obench.bench.commands.process import complain, set_up
+from l2obench.bench.commands.process import prepare_process, print_error
 
 if TYPE_CHECKING:
     from l2obench.bench.gate.cell_verdict import Check
     from l2obench.bench.gate.side import Recorded
 
 REFERENCE = Path("results/reference")
-"""In a checkout; an installed package brings a copy of its own."""
+"""In a checkout; an installed package has a copy of its own."""
 
 
 def check(
@@ -90,37 +90,37 @@ def check(
             "[BASE] HEAD is required, or both --checkpoint NEW and --against OLD. Try: l2obench check results/quick"
         )
     if checkpoint is not None and against is not None:
-        set_up(device, data_dir)
-        base, head = _run(checkpoint, against, suite, task, optimizer, seeds, out, device, quiet=as_json)
+        prepare_process(device, data_dir)
+        base, head = _run_checkpoints(checkpoint, against, suite, task, optimizer, seeds, out, device, quiet=as_json)
     else:
-        base, head = _read(sides or [])
+        base, head = _read_sides(sides or [])
     found = compare(base, head, Settings(tolerance, allow_missing, time_limit))
     if junit is not None:
-        _write(junit, output.to_junit(found))
+        _write_file(junit, output.to_junit(found))
     if markdown is not None:
-        _write(markdown, _markdown(found))
+        _write_file(markdown, _to_markdown(found))
     if as_json:
         _print(output.to_json(found))
     else:
-        _print(_table(found))
+        _print(_format_comparison(found))
     raise typer.Exit(found.exit_code)
 
 
-def _read(sides: list[Path]) -> "tuple[list[Recorded], list[Recorded]]":
+def _read_sides(sides: list[Path]) -> "tuple[list[Recorded], list[Recorded]]":
     from l2obench.bench.gate.side import read_side
 
     if len(sides) > 2:
         raise TyperException(f"at most BASE and HEAD can be compared, got {len(sides)} results")
-    base, head = [_reference(), *sides][-2:]
+    base, head = [_reference_folder(), *sides][-2:]
     return read_side(base), read_side(head)
 
 
-def _reference() -> Path:
+def _reference_folder() -> Path:
     packaged = Path(str(resources.files("l2obench.bench") / "reference"))
     return packaged if packaged.is_dir() and not REFERENCE.is_dir() else REFERENCE
 
 
-def _run(
+def _run_checkpoints(
     checkpoint: str,
     against: str,
     suite: str,
@@ -135,8 +135,8 @@ def _run(
     from l2obench.bench.config.suite import load_suite
     from l2obench.bench.gate.checkpoints import run_checkpoints
 
-    lines = ProgressDisplay("running")
-    with tempfile.TemporaryDirectory() as temporary, lines:
+    display = ProgressDisplay("running")
+    with tempfile.TemporaryDirectory() as temporary, display:
         return run_checkpoints(
             checkpoint,
             against,
@@ -146,12 +146,12 @@ def _run(
             rule=rule,
             seeds=seeds,
             device=device,
-            report=(lambda _: None) if quiet else lines.show,
+            report=(lambda _: None) if quiet else display.print_line,
         )
 
 
-def _table(found: "Check") -> str:
-    """The table for people, warnings, and the line that says it all. In a pipe it is as wide as it needs to be."""
+def _format_comparison(found: "Check") -> str:
+    """The table, warnings and a summary. In a pipe the table is as wide as it needs to be, so that no cell is cut."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -187,10 +187,10 @@ def _print(text: str) -> None:
         # What is left in the buffer goes nowhere, or Python would end with another exit code.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
-            complain(f"standard output cannot be written: {error.strerror}. The exit code is the verdict's")
+            print_error(f"standard output cannot be written: {error.strerror}. The exit code is the verdict's")
 
 
-def _markdown(found: "Check") -> str:
+def _to_markdown(found: "Check") -> str:
     import pandas as pd
 
     from l2obench.bench.gate import output
@@ -202,7 +202,7 @@ def _markdown(found: "Check") -> str:
     return f"### l2obench check\n\n{output.summary(found)}\n\n{to_markdown(pd.DataFrame(output.rows(found)))}{said}"
 
 
-def _write(path: Path, text: str) -> None:
+def _write_file(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", errors="replace")

@@ -14,7 +14,7 @@ from typer.exceptions import TyperException
 from l2obench.bench.commands.command_help import CONTEXT_SETTINGS
 from l2obench.bench.commands.lazy_group import CommandEntry, LazyGroup
 from l2obench.bench.commands.options import show_version
-from l2obench.bench.commands.process import EXIT_USAGE, Terminated, complain, heed_signals
+from l2obench.bench.commands.process import EXIT_USAGE, Terminated, install_signal_handlers, print_error
 
 COMMANDS = {
     "Benchmark": {
@@ -42,7 +42,7 @@ COMMANDS = {
         "info": CommandEntry("info:info", "Describe a task, an optimizer or this machine."),
         "prepare": CommandEntry("prepare:prepare", "Download data sets and check them."),
         "test-plugin": CommandEntry(
-            "test_plugin:check_plugin", "Check that a task or an optimizer works with l2obench."
+            "test_plugin:check_plugin", "Test whether a task or an optimizer works with l2obench."
         ),
     },
 }
@@ -86,20 +86,20 @@ def options(
 
 def main() -> None:
     """Run the command line; every error that a user can cause ends in one line and an exit code."""
-    heed_signals()
+    install_signal_handlers()
     sys.path.append(os.getcwd())  # where a dotted path such as `-o mine.MyRule` is looked for last
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False, prog_name="l2obench")
     except TyperException as error:
-        complain(error.format_message())
+        print_error(error.format_message())
         code = EXIT_USAGE
     except Terminated as stopped:
-        complain(str(stopped))
+        print_error(str(stopped))
         code = stopped.exit_code
     except Exception as error:
         # Errors that a user can cause say with which code they end; any other is a defect, shown with its traceback.
         code = getattr(error, "exit_code", None)
         if code is None:
             raise
-        complain(str(error))
+        print_error(str(error))
     sys.exit(code or 0)

@@ -26,14 +26,13 @@ def list_(
         l2obench list optimizers --json
     """
     from l2obench import optimizers, tasks
-    from l2obench.bench.config.recipe import recipe_names
     from l2obench.bench.config.registry import optimizer_registry, task_registry
-    from l2obench.bench.config.suite import load_suite, suite_names
+    from l2obench.bench.config.shipped import recipe_names, suite_description, suite_names
 
     found: dict[str, dict[str, str]] = {
         "tasks": {name: entry.summary for name, entry in task_registry().entries.items()},
         "optimizers": {name: entry.summary for name, entry in optimizer_registry().entries.items()},
-        "suites": {name: load_suite(name).description for name in suite_names()},
+        "suites": {name: suite_description(name) for name in suite_names()},
         "checkpoints": {
             name: f"{optimizers.rule_of_checkpoint(name)}[checkpoint={name}]"
             for name in optimizers.shipped_checkpoints()

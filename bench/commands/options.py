@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-# A dozen days. A pipe cannot be waited on for much longer: `select` takes milliseconds as a C int.
+# A dozen days. A pipe cannot be waited on for much longer: `poll` takes milliseconds as a C int, 24 days at most.
 LONGEST_TIMEOUT = 1e6
 
 Tasks = Annotated[

@@ -1,4 +1,4 @@
-"""What commands do at their start and end: set the process up, complain in one line, exit codes."""
+"""The start and end of every command: threads and device, signals, one line for an error, exit codes."""
 
 import os
 import signal
@@ -8,42 +8,48 @@ from pathlib import Path
 from typer.exceptions import TyperException
 
 EXIT_USAGE, EXIT_FAILED = 2, 3
-WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+SIGNAL_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 class Terminated(BaseException):
-    """SIGINT or SIGTERM came: Ctrl-C, or a batch system's way to say that the time is over.
+    """SIGINT or SIGTERM came: from Ctrl-C, or from a batch system when the time is over.
 
-    Not Python's KeyboardInterrupt: where that meets code evaluated from a string, as in some imports, CPython ends by
-    the signal later, whatever exit code is asked for.
+    It is not Python's KeyboardInterrupt. Where that is raised in code evaluated from a string, as in some imports,
+    CPython later ends by the signal and ignores the exit code that we ask for.
     """
 
     def __init__(self, number: int) -> None:
         super().__init__(
-            f"{WORDS[signal.Signals(number)]}; what is finished is kept, and the same command goes on from there"
+            f"{SIGNAL_WORDS[signal.Signals(number)]}; finished work is kept. Try: the same command again to resume"
         )
         self.exit_code = 128 + number  # as a shell has it: 130, 143
 
 
-def stop(number: int, _: object) -> None:
-    """A handler of both."""
+def raise_terminated(number: int, _: object) -> None:
+    """The handler of both signals."""
     raise Terminated(number)
 
 
-def heed_signals() -> None:
-    """Both end a command by `Terminated`; SIGINT does not where it is ignored, as in the background of a shell."""
-    signal.signal(signal.SIGTERM, stop)
+def install_signal_handlers() -> None:
+    """Make SIGINT and SIGTERM raise `Terminated`."""
+    signal.signal(signal.SIGTERM, raise_terminated)
+    # A shell ignores SIGINT for its background jobs, and so do we: Ctrl-C is meant for the job in the foreground.
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGINT, raise_terminated)
 
 
-def complain(message: str) -> None:
-    """One line on stderr; of several processes that torchrun started, the first speaks for all."""
+def print_error(message: str) -> None:
+    """Print one line on stderr; of several processes that torchrun started, only rank 0 prints."""
     if os.environ.get("RANK", "0") == "0":
         print(f"l2obench: {' '.join(message.split())}", file=sys.stderr)
 
 
-def set_up(device: str, data_dir: Path | None) -> None:
+def prepare_process(device: str, data_dir: Path | None) -> None:
+    """Set threads and the data folder, and make sure that the device works.
+
+    Raises:
+        TyperException: the device does not exist, or cannot compute.
+    """
     import torch
 
     from l2obench.bench.process import set_up_process
@@ -52,12 +58,15 @@ def set_up(device: str, data_dir: Path | None) -> None:
     set_data_dir(data_dir)
     set_up_process()
     try:
-        torch.zeros((), device=device).item()  # which device meta has not
+        torch.zeros((), device=device).item()  # the device `meta` has no values to read
     except (RuntimeError, AssertionError) as error:
-        raise TyperException(f"--device {device} cannot be used here: {describe_message(error)}") from error
+        raise TyperException(
+            f"--device must be a device that works here, got {device}: {describe_message(error)}"
+        ) from error
 
 
 def set_data_dir(data_dir: Path | None) -> None:
+    """Set the folder of downloaded data for this process and those that it starts; None leaves it as it is."""
     from l2obench.tasks.data.folder import DATA_DIR_VARIABLE
 
     if data_dir is not None:

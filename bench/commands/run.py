@@ -9,8 +9,8 @@ import typer
 from typer.exceptions import TyperException
 
 from l2obench.bench.commands.options import DataDir, Device, Force, Optimizers, Tasks, check_timeout
-from l2obench.bench.commands.process import EXIT_FAILED, complain, set_up
-from l2obench.bench.run.executors.choice import ExecutorName, chosen
+from l2obench.bench.commands.process import EXIT_FAILED, prepare_process, print_error
+from l2obench.bench.run.executors.choice import ExecutorName, choose_executor
 
 if TYPE_CHECKING:
     from l2obench.bench.config.suite import Suite
@@ -101,8 +101,8 @@ def run(
         if not plan.trainings:
             raise TyperException(f"--trained needs a suite with [[trainings]], got {name}. Try: leave --trained out")
         plan = plan.with_checkpoints(trained)
-    choice = chosen(executor, workers, scheduler, resources)
-    set_up(device, data_dir)
+    choice = choose_executor(executor, workers, scheduler, resources)
+    prepare_process(device, data_dir)
 
     from l2obench.api.running import execute
     from l2obench.bench.config.run_options import RunOptions
@@ -120,7 +120,7 @@ def run(
     outcome = execute(name, plan, folder, choice, options, shlex.join(["l2obench", *sys.argv[1:]]))
     print(f"{_summarize(outcome)}. Next: l2obench report {shlex.quote(str(folder))}")
     for line in outcome.errors:
-        complain(line)
+        print_error(line)
     if outcome.errors:
         raise typer.Exit(EXIT_FAILED)
 

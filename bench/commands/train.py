@@ -7,8 +7,8 @@ import typer
 
 from l2obench.bench.commands.model_options import select_given, with_options_of
 from l2obench.bench.commands.options import DataDir, Device
-from l2obench.bench.commands.process import set_up
-from l2obench.bench.commands.training import finish
+from l2obench.bench.commands.process import prepare_process
+from l2obench.bench.commands.training import train_to_end
 from l2obench.bench.config.identity import alternatives
 from l2obench.bench.config.recipe import Recipe, compose
 from l2obench.bench.config.trainings import CHECKPOINT
@@ -82,28 +82,28 @@ def train(
         l2obench train 'lstm[checkpoint=mnist]' -t mnist-mlp --trajectories 100 --out results/training/longer
         torchrun --nproc-per-node 2 -m l2obench train lstm -t mnist-mlp   # two processes, the same numbers
     """
-    from l2obench.bench.metatrain.ranks import joined
+    from l2obench.bench.metatrain.process_group import init_process_group
     from l2obench.bench.metatrain.session import Session
     from l2obench.bench.store.results_file import cell_name
 
-    set_up(device, data_dir)
+    prepare_process(device, data_dir)
     families = [family for identity in tasks or () for family in alternatives(identity)]
     composed = compose(rule, families, recipe, select_given(values))
     folder = out or Path("results/training") / cell_name(rule, *([" + ".join(families)] if families else []), recipe)
-    with joined() as ranks:
-        for replicate, place in enumerate(_folders(folder, replicates)):
+    with init_process_group() as group:
+        for replicate, place in enumerate(_replicate_folders(folder, replicates)):
             seeded = composed.model_copy(update={"seed": composed.seed + replicate})
-            session = Session(place, seeded, device, force, ranks)
-            if not ranks.leads:
+            session = Session(place, seeded, device, force, group)
+            if not group.is_main:
                 session.run()
                 continue
             if session.resumed:
                 print(f"resuming at trajectory {session.progress.trajectory} of {composed.trajectories}")
-            finish(session, "training" if replicates == 1 else f"training {replicate + 1} of {replicates}")
+            train_to_end(session, "training" if replicates == 1 else f"training {replicate + 1} of {replicates}")
             best = session.progress.best_validation
             print(f"Best validation loss {best:.5g}. Checkpoint written to {session.folder / CHECKPOINT}")
 
 
-def _folders(folder: Path, replicates: int) -> list[Path]:
-    """One for each training; of a single one, the folder itself."""
+def _replicate_folders(folder: Path, replicates: int) -> list[Path]:
+    """The folder of each training; of a single one, the folder itself."""
     return [folder] if replicates == 1 else [folder / f"replicate-{number}" for number in range(1, replicates + 1)]

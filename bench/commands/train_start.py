@@ -7,7 +7,7 @@ import typer
 
 from l2obench.bench.commands.model_options import select_given, with_options_of
 from l2obench.bench.commands.options import DataDir
-from l2obench.bench.commands.process import set_up
+from l2obench.bench.commands.process import prepare_process
 from l2obench.bench.config.start_recipe import MethodName, StartRecipe, make_start_recipe
 
 PROGRESS_LINES = 20
@@ -50,7 +50,7 @@ def train_start(
     from l2obench.bench.metatrain.starts.training import learn_start, require_free, write_start
     from l2obench.bench.store.results_file import cell_name
 
-    set_up("cpu", data_dir)
+    prepare_process("cpu", data_dir)
     recipe = make_start_recipe({"method": method, "task": task, **select_given(values)})
     folder = out or Path("results/starts") / cell_name(method, task)
     require_free(folder, force)

@@ -8,8 +8,8 @@ import typer
 from typer.exceptions import TyperException
 
 from l2obench.bench.commands.options import DataDir, Device
-from l2obench.bench.commands.process import set_up
-from l2obench.bench.commands.training import finish
+from l2obench.bench.commands.process import prepare_process
+from l2obench.bench.commands.training import train_to_end
 
 
 def train_suite(
@@ -37,7 +37,7 @@ def train_suite(
     from l2obench.bench.config.suite import load_suite, training_folder
     from l2obench.bench.metatrain.session import Session
 
-    set_up(device, data_dir)
+    prepare_process(device, data_dir)
     plan = load_suite(suite)
     recipes = dict(recipe for trainings in plan.trainings for recipe in trainings.recipes())
     if not (selected := {name: recipe for name, recipe in recipes.items() if fnmatch(name, only)}):
@@ -45,5 +45,5 @@ def train_suite(
         raise TyperException(f"--only must match a training of suite {suite}, got {only}: {known}")
     for name, recipe in selected.items():
         session = Session((out or training_folder(suite)) / name, recipe, device)
-        finish(session, name)
+        train_to_end(session, name)
         print(f"{name}: best validation loss {session.progress.best_validation:.5g}")

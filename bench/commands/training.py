@@ -1,4 +1,4 @@
-"""What the commands that meta-train share."""
+"""Meta-training with a progress display, as `train` and `train-suite` run it."""
 
 from typing import TYPE_CHECKING
 
@@ -8,16 +8,16 @@ if TYPE_CHECKING:
     from l2obench.bench.metatrain.session import Session
 
 
-def finish(session: "Session", name: str) -> None:
-    """Train to the end, with progress under that name; what there is when it is interrupted is kept."""
-    from l2obench.api.progress import ProgressDisplay, training_line
-    from l2obench.bench.metatrain.ranks import RankLost
+def train_to_end(session: "Session", name: str) -> None:
+    """Train to the end and show the progress as `name`. An interrupted session is saved first."""
+    from l2obench.api.progress import ProgressDisplay, describe_progress
+    from l2obench.bench.metatrain.process_group import ProcessLost
 
     total = session.recipe.trajectories
-    lines = ProgressDisplay(name, total=total, completed=session.progress.trajectory)
+    display = ProgressDisplay(name, total=total, completed=session.progress.trajectory)
     try:
-        with lines:
-            session.run(lambda progress: lines.advance(*training_line(progress, total)))
-    except (Terminated, RankLost):
+        with display:
+            session.run(lambda progress: display.advance(*describe_progress(progress, total)))
+    except (Terminated, ProcessLost):
         session.save()
         raise

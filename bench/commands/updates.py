@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from l2obench.bench.commands.options import DataDir
-from l2obench.bench.commands.process import set_up
+from l2obench.bench.commands.process import prepare_process
 
 
 def updates(
@@ -44,7 +44,7 @@ def updates(
     Examples:
         l2obench updates -t quadratic -o adam -o 'lstm[checkpoint=quadratic]' --step 10 --step 50
     """
-    set_up("cpu", data_dir)
+    prepare_process("cpu", data_dir)
 
     from l2obench.bench.config.registry import identity_of, optimizer_registry, task_registry
     from l2obench.bench.measure.updates import proposals

@@ -3,13 +3,13 @@
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from l2obench.bench.config.identity import alternatives, canonical, parse_identity
 from l2obench.bench.config.registry import optimizer_registry
+from l2obench.bench.config.shipped import read_shipped, recipe_names
 from l2obench.foundation.errors import describe_findings
 from l2obench.foundation.names import explain_unknown
 
@@ -162,11 +162,6 @@ class Recipe(BaseModel):
         return points
 
 
-def recipe_names() -> list[str]:
-    """Names of the recipes that come with the package."""
-    return sorted(path.name.removesuffix(".toml") for path in _folder().iterdir() if path.name.endswith(".toml"))
-
-
 def named_recipe(name: str, families: Sequence[str] = ()) -> dict[str, Any]:
     """The values of a recipe, on its own families or on those that are given.
 
@@ -179,7 +174,7 @@ def named_recipe(name: str, families: Sequence[str] = ()) -> dict[str, Any]:
     """
     if name not in recipe_names():
         raise RecipeError(explain_unknown("recipe", name, recipe_names()))
-    values = tomllib.loads((_folder() / f"{name}.toml").read_text(encoding="utf-8"))
+    values = tomllib.loads(read_shipped("recipes", name))
     by_task = values.pop("tasks", {})
     if families:
         mixture = list(families) if len(families) > 1 else None
@@ -229,7 +224,3 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
         return Recipe(**values)
     except ValidationError as error:
         raise RecipeError(f"recipe: {describe_findings(error, Recipe)}") from error
-
-
-def _folder() -> Any:
-    return resources.files("l2obench.bench.config") / "recipes"

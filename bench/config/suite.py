@@ -4,7 +4,6 @@ import itertools
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationErro
 
 from l2obench.bench.config.identity import canonical, parse_identity
 from l2obench.bench.config.registry import identity_of, optimizer_registry, task_registry
+from l2obench.bench.config.shipped import read_shipped, suite_names
 from l2obench.bench.config.trainings import CHECKPOINT, Trainings, with_common
 from l2obench.foundation.errors import describe_findings
 from l2obench.foundation.names import explain_unknown
@@ -240,11 +240,6 @@ def _refuse_seen(task: "Task", unseen: list[str], optimizer: "Optimizer") -> Non
             )
 
 
-def suite_names() -> list[str]:
-    """List the names of the suites that come with the package."""
-    return sorted(path.name.removesuffix(".toml") for path in _folder().iterdir() if path.name.endswith(".toml"))
-
-
 def load_suite(name: str) -> Suite:
     """Load a suite by its name, or by the path of a .toml file.
 
@@ -267,7 +262,7 @@ def load_suite(name: str) -> Suite:
         except (OSError, UnicodeDecodeError) as error:
             raise SuiteError(f"suite {name} cannot be read: {error}") from error
     elif name in suite_names():
-        text, trained = (_folder() / f"{name}.toml").read_text(encoding="utf-8"), f"{name}/{{name}}"
+        text, trained = read_shipped("suites", name), f"{name}/{{name}}"
     else:
         raise SuiteError(explain_unknown("suite", name, suite_names()) + ". Or give the path of a .toml file")
     try:
@@ -300,7 +295,3 @@ def make_suite(name: str, values: dict[str, Any]) -> Suite:
         return Suite(**{key: value for key, value in values.items() if key != "include"}, parts=parts)
     except ValidationError as error:
         raise SuiteError(f"suite {name}: {describe_findings(error, Suite)}") from error
-
-
-def _folder() -> Any:
-    return resources.files("l2obench.bench.config") / "suites"

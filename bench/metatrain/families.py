@@ -1,4 +1,4 @@
-"""Families of functions that a learned optimizer is trained or validated on."""
+"""Task families that a learned optimizer is trained or validated on."""
 
 from dataclasses import dataclass
 
@@ -11,27 +11,32 @@ from l2obench.tasks.base import Task
 
 @dataclass(frozen=True)
 class Family:
-    """A task, and the rule as it is trained there."""
+    """A task family, and the rule as it is trained there."""
 
     task: Task
     rule: LearnedOptimizer
-    """Told which of this task's parameters are of which kind; its meta-parameters are replaced in training."""
+    """The rule with the parameter groups of this task. Training replaces its meta-parameters."""
 
     @property
     def identity(self) -> str:
         return identity_of(self.task)
 
     def seeds(self, purpose: Purpose, first: int, count: int) -> list[int]:
-        """Seeds of `count` functions of this family."""
+        """Seeds of the functions `first` to `first + count - 1` of this family, from the pool of a purpose."""
         return [derive_seed(purpose, function_family(self.task), first + k) for k in range(count)]
 
 
 def make_family(identity: str, rule: LearnedOptimizer) -> Family:
-    """The family of an identity, ready to draw functions from.
+    """Make the family of an identity, ready to draw functions from.
+
+    Args:
+        identity: of the task.
+        rule: the learned optimizer, for any task.
 
     Raises:
-        RecipeError: the rule does not fit its parameters.
-        HeldOut, FileNotFoundError: training may not see it, or its data are not here.
+        RecipeError: the rule does not fit the parameter groups of the task.
+        HeldOut: the task is kept for tests, so training may not see it.
+        FileNotFoundError: its data are not on this machine.
     """
     task = task_registry().create(identity)
     task.require_trainable()

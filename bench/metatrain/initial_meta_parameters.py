@@ -1,4 +1,4 @@
-"""The meta-parameters that a training begins with."""
+"""Initial meta-parameters of a training: those of a checkpoint, or random ones."""
 
 import math
 import re
@@ -14,21 +14,30 @@ LSTM_BIAS = re.compile(r"(.*/)?lstm\d+\.bias")
 
 
 def require_memory(recipe: Recipe, rule: LearnedOptimizer) -> None:
-    """Refuse a recipe that wants LSTM cells to remember where there are none to begin with.
+    """Refuse a recipe with `memory` for a rule without untrained LSTM cells.
 
     Raises:
-        RecipeError: the rule has none, or is trained already.
+        RecipeError: the rule has no LSTM cells, or has a checkpoint.
     """
     if recipe.memory is None:
         return
     if rule.meta_parameters:
-        raise RecipeError(f"memory={recipe.memory} is for new meta-parameters; leave it or the checkpoint out")
+        raise RecipeError(f"memory must be left out with a checkpoint, got {recipe.memory}. Try: leave one of them out")
     if not any(map(LSTM_BIAS.fullmatch, rule.meta_shapes())):
-        raise RecipeError(f"memory={recipe.memory} is for LSTM cells, and {rule.name} has none; leave it out")
+        raise RecipeError(f"memory must be left out for {rule.name}, which has no LSTM cells, got {recipe.memory}")
 
 
-def initial(recipe: Recipe, rule: LearnedOptimizer, random: torch.Generator) -> Tensors:
-    """φ of the rule's checkpoint, if it has one, or random ones as the recipe wants them."""
+def make_initial(recipe: Recipe, rule: LearnedOptimizer, random: torch.Generator) -> Tensors:
+    """The meta-parameters φ of the rule's checkpoint, if it has one, else random ones.
+
+    Args:
+        recipe: gives `init_std` and `memory`.
+        rule: the learned optimizer.
+        random: draws the values.
+
+    Returns:
+        Meta-parameters by name, in the shapes of the rule.
+    """
     if rule.meta_parameters:
         return dict(rule.meta_parameters)
     phi = dict(rule.initialised(random).meta_parameters)
@@ -38,17 +47,24 @@ def initial(recipe: Recipe, rule: LearnedOptimizer, random: torch.Generator) -> 
             tensor.normal_(0, std, generator=random)
     if recipe.memory is not None:
         biases = [name for name in phi if LSTM_BIAS.fullmatch(name)]
-        phi |= {name: remembering(phi[name], recipe.memory, random) for name in biases}
+        phi |= {name: memory_biases(phi[name], recipe.memory, random) for name in biases}
     return phi
 
 
-def remembering(bias: Tensor, longest: int, random: torch.Generator) -> Tensor:
-    """Biases `[4 units]`, gates ordered input, forget, output, candidate, of cells with time scales τ from 1 to T − 1.
+def memory_biases(bias: Tensor, longest: int, random: torch.Generator) -> Tensor:
+    """Biases of LSTM cells with time scales τ from 1 to T − 1.
 
     With its gates at their biases, a cell forgets 1/(1 + τ) of its content in a step, f = τ/(1 + τ), and takes in as
-    much, i = 1 − f. Source: Tallec & Ollivier 2018, equation 16; but for two things. Time scales are spread evenly over
-    their logarithms, since an update needs the last gradients as well as the time. And what is taken in has a bias from
-    U[−1, 1], so that cells fill when gradients are zero on average: together they are a clock.
+    much, i = 1 − f. Two things differ from the paper. Time scales are spaced evenly in their logarithms, since an
+    update needs the last gradients as well as the time. And candidates get a bias from U[−1, 1], so that cells fill
+    even when gradients are zero on average: together they count the steps.
+
+    Args:
+        bias: `[4 · units]`, gates in the order input, forget, output, candidate; only the output gate's are kept.
+        longest: T, the longest memory in steps.
+        random: draws time scales and candidates.
+
+    Source: Tallec & Ollivier 2018, *Can recurrent neural networks warp time?*, equation 16.
     """
     units = len(bias) // 4
     logarithms = math.log(longest - 1) * torch.rand(units, generator=random)

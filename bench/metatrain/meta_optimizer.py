@@ -1,4 +1,4 @@
-"""Steps of descent on what is meta-trained: the rate, the bound, Adam, and the average of where it has been."""
+"""The meta-optimizer: learning rate schedule, gradient clipping, Adam, and a moving average of the meta-parameters."""
 
 import math
 
@@ -9,22 +9,47 @@ from l2obench.optimizers.base import State, Tensors
 from l2obench.optimizers.designed.adam import Adam
 
 
-def decayed(lr: float, final: float, done: int, total: int) -> float:
-    """Cosine decay from `lr` to `lr · final` over `total` trajectories, with `done` of them behind."""
+def decay_learning_rate(lr: float, final: float, done: int, total: int) -> float:
+    """Cosine decay from `lr` to `lr · final`.
+
+    Args:
+        lr: initial learning rate.
+        final: fraction of it at the end.
+        done: number of trajectories done.
+        total: number of all trajectories.
+
+    Example:
+        >>> [round(decay_learning_rate(0.01, 0.1, done, 4), 5) for done in range(5)]
+        [0.01, 0.00868, 0.0055, 0.00232, 0.001]
+    """
     decay = 0.5 * (1 + math.cos(math.pi * done / total))
     return lr * (final + (1 - final) * decay)
 
 
-def clipped(grads: Tensors, norm: Tensor, bound: float) -> Tensors:
-    """Gradients of that norm, all made smaller by one factor where it is above the bound."""
+def clip_by_norm(grads: Tensors, norm: Tensor, bound: float) -> Tensors:
+    """Gradients of norm `norm`, scaled down together to norm `bound` where it is higher."""
     factor = (bound / norm).clamp(max=1.0)
     return {name: grad * factor for name, grad in grads.items()}
 
 
-def adam(
+def adam_step(
     phi: Tensors, grads: Tensors, mean: Tensors, square: Tensors, step: int, lr: float
 ) -> tuple[Tensors, Tensors, Tensors]:
-    """One step of Adam (Kingma & Ba 2015) on the meta-parameters, by our own rule."""
+    """One step of Adam on the meta-parameters, by the rule that the benchmark runs.
+
+    Args:
+        phi: the meta-parameters.
+        grads: the meta-gradient, of the same shapes, as the next two.
+        mean: moving average of the gradient.
+        square: moving average of its square.
+        step: number of this step, from 1 on.
+        lr: learning rate.
+
+    Returns:
+        The next meta-parameters, mean and square.
+
+    Source: Kingma & Ba 2015, algorithm 1.
+    """
     state: State = {name: {"mean": mean[name], "square": square[name], "step": step - 1} for name in phi}
     updates, state = Adam(lr=lr).update(grads, state, phi)
     return (
@@ -34,7 +59,15 @@ def adam(
     )
 
 
-def averaged(average: Tensors, phi: Tensors, decay: float, step: int) -> Tensors:
-    """The moving average after one more φ. Early on its memory is short, so that the start is soon forgotten."""
+def update_average(average: Tensors, phi: Tensors, decay: float, step: int) -> Tensors:
+    """The moving average after one more φ (Polyak & Juditsky 1992).
+
+    Args:
+        average: before.
+        phi: the new meta-parameters, of the same shapes.
+        decay: of the average.
+        step: number of meta-steps so far.
+    """
+    # The decay grows with the steps: at the start the average must not remember the random initialization.
     weight = 1 - min(decay, step / (step + 10))
     return {name: torch.lerp(average[name], phi[name], weight) for name in phi}

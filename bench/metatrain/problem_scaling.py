@@ -1,4 +1,4 @@
-"""Random scales of the functions in training, so that a rule does not learn one scale of gradients by heart."""
+"""Random scaling of the training functions, so that a rule works for gradients of any scale."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,13 @@ from l2obench.tasks.base import Task, Tensors
 
 
 class ScaledProblems(Problems):
-    """The functions f'(θ') = s · f(c ⊙ θ'), which begin at θ'_0 = θ_0 / c: the same function in other units.
+    """The functions f'(θ') = s · f(c ⊙ θ'), which begin at θ'_0 = θ_0 / c: the same functions in other units.
 
-    Source: Lv et al. 2017 (random scaling), who draw c = exp(U[−L, L]) anew for each coordinate and function. s is
-    drawn in the same way, one for each function; the meta-objective sees s · f, so that with objective=loss a function
-    counts in proportion to s, and with objective=log-ratio all count alike. Scales come from the seed of each function.
+    c = exp(U[−L, L]) is drawn for each coordinate and function, s in the same way for each function. The meta-objective
+    sees s · f: with objective=loss a function counts in proportion to s, with objective=log-ratio all count equally.
+    Scales derive from the seed of each function.
+
+    Source: Lv et al. 2017 (random scaling), for c.
     """
 
     def __init__(
@@ -28,7 +30,7 @@ class ScaledProblems(Problems):
         coordinates: float = 0.0,
         loss: float = 0.0,
     ) -> None:
-        """The same functions as `Problems`; `coordinates` and `loss` are L of c and of s."""
+        """Take the arguments of `Problems`, and L of c (`coordinates`) and of s (`loss`)."""
         super().__init__(task, seeds, device, dtype)
         randoms = [generator(derive_seed("meta-randomness", "scales", seed)) for seed in seeds]
         shapes = {name: value.shape[1:] for name, value in self.start.items()}

@@ -1,4 +1,4 @@
-"""A meta-training on disk: it survives a kill at any moment, and goes on with the same numbers.
+"""A meta-training on disk: it survives a kill at any moment, and resumes with the same numbers.
 
 FOLDER/state.safetensors       everything between two trajectories; replaced atomically
 FOLDER/log.csv                 one row a trajectory
@@ -22,9 +22,9 @@ from l2obench.bench.config.recipe import Recipe, make_recipe
 from l2obench.bench.config.registry import identity_of
 from l2obench.bench.config.trainings import CHECKPOINT
 from l2obench.bench.metatrain import loss_scales
-from l2obench.bench.metatrain.ranks import Ranks
-from l2obench.bench.metatrain.trainer import ALONE, Progress, Trainer, train
-from l2obench.bench.metatrain.validation import ONE, SEVERAL
+from l2obench.bench.metatrain.process_group import SINGLE_PROCESS, ProcessGroup
+from l2obench.bench.metatrain.trainer import Progress, Trainer, train
+from l2obench.bench.metatrain.validation import ONE_FAMILY, SEVERAL_FAMILIES
 from l2obench.bench.rollout.seeds import SEEDS_VERSION
 from l2obench.bench.store.environment import commit, versions
 from l2obench.bench.store.files import write_atomically
@@ -34,35 +34,48 @@ from l2obench.foundation.regular_file import FileRefused, read_regular_file
 from l2obench.foundation.tensor_file import parse_tensor_file, require_tensors
 from l2obench.optimizers.learned.checkpoint import encode_checkpoint
 
+# A kill loses at most these seconds of training; saving more often costs time.
 SAVE_SECONDS = 20.0
 MAX_STATE_BYTES = 2**30
 METADATA_KEY = "l2obench-training"
 PARTS = ("phi", "mean", "square", "average", "best")
-"""What there is once for each meta-parameter."""
+"""Fields of `Progress` with one tensor for each meta-parameter."""
 
 
 class Session:
-    """A training folder, begun or gone on with.
+    """A training in its folder, begun or resumed.
+
+    Args:
+        folder: of the training; it is made if it does not exist.
+        recipe: how to train.
+        device: the torch device.
+        force: begin anew even if the folder holds a training.
+        group: the processes of this training.
 
     Raises:
         StoreError: the folder holds another recipe's training, is damaged, or cannot be written.
     """
 
     def __init__(
-        self, folder: Path, recipe: Recipe, device: str = "cpu", force: bool = False, ranks: Ranks = ALONE
+        self,
+        folder: Path,
+        recipe: Recipe,
+        device: str = "cpu",
+        force: bool = False,
+        group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self.folder = folder
         self.recipe = recipe
-        self.trainer = Trainer(recipe, device, ranks)
+        self.trainer = Trainer(recipe, device, group)
         self.origin = {"versions": versions(), **commit()}
-        state = ranks.from_first(self._opened(force) if ranks.leads else b"")
+        state = group.broadcast(self._read_state(force) if group.is_main else b"")
         self.resumed = bool(state)
-        self.progress = self._restored(state) if state else self.trainer.begin()
+        self.progress = self._restore(state) if state else self.trainer.begin()
 
     def run(self, on_trajectory: Callable[[Progress], Any] = lambda _: None) -> Progress:
         """Train to the end of the recipe, saving every few seconds and at every new best.
 
-        What is finished stays as it is: its checkpoint says which commit made it.
+        A finished training stays as it is: its checkpoint states the commit that made it.
         """
         if self.progress.trajectory == self.recipe.trajectories and (self.folder / CHECKPOINT).exists():
             return self.progress
@@ -81,12 +94,12 @@ class Session:
         return self.progress
 
     def save(self) -> None:
-        """Write the state, the log, its picture and the best checkpoint; each one atomically, by rank 0.
+        """Write the state, the log, its figure and the best checkpoint; each one atomically, by rank 0 alone.
 
         Raises:
             StoreError: the folder cannot be written.
         """
-        if not self.trainer.ranks.leads:
+        if not self.trainer.group.is_main:
             return
         progress = self.progress
         parts = {part: getattr(progress, part) for part in (*PARTS, "scales")}
@@ -108,14 +121,14 @@ class Session:
         try:
             write_atomically(self.folder / "state.safetensors", state)
             write_atomically(self.folder / "log.csv", log.to_csv(index=False).encode())
-            write_atomically(self.folder / "meta-loss.png", _picture(log, self.recipe))
+            write_atomically(self.folder / "meta-loss.png", _draw_log(log, self.recipe))
             if not math.isinf(progress.best_validation):
                 write_atomically(self.folder / CHECKPOINT, self.checkpoint())
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be written: {error.strerror}") from error
 
     def checkpoint(self) -> bytes:
-        """The best meta-parameters, with everything needed to make them again."""
+        """The best meta-parameters as a checkpoint file, with everything that is needed to reproduce them."""
         rule, progress = self.trainer.rule, self.progress
         recipe = {
             **self.recipe.model_dump(),
@@ -125,13 +138,13 @@ class Session:
             "optimizer_version": rule.version,
             "seeds_version": SEEDS_VERSION,
             "validation_loss": progress.best_validation,
-            "validation_criterion": ONE if len(self.trainer.validated) == 1 else SEVERAL,
+            "validation_criterion": ONE_FAMILY if len(self.trainer.validated) == 1 else SEVERAL_FAMILIES,
             "trajectories_done": progress.trajectory,
             "meta_steps": progress.meta_steps,
             "seconds": round(progress.seconds, 1),
             "sources": {key: value for family in self.trainer.families for key, value in family.task.sources().items()},
             "started_from": {**rule.recipe, "sha256": rule.checkpoint_sha256} if rule.recipe else None,
-            **({"learned_weights": loss_scales.at_points(progress.scales)} if progress.scales else {}),
+            **({"learned_weights": loss_scales.weights_at_points(progress.scales)} if progress.scales else {}),
             **self.origin,
         }
         return encode_checkpoint(rule.name, rule.describe_architecture(), recipe, progress.best)
@@ -139,8 +152,8 @@ class Session:
     def _family_versions(self) -> dict[str, int]:
         return {family.identity: family.task.version for family in [*self.trainer.families, *self.trainer.validated]}
 
-    def _opened(self, force: bool) -> bytes:
-        """Make the folder; the state that is in it, nothing where a training begins."""
+    def _read_state(self, force: bool) -> bytes:
+        """Make the folder and read the state in it; empty where a training begins."""
         path = self.folder / "state.safetensors"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -155,13 +168,13 @@ class Session:
             raise StoreError(f"{path} is damaged (it is empty); --force begins anew")
         return content
 
-    def _restored(self, content: bytes) -> Progress:
+    def _restore(self, content: bytes) -> Progress:
         path = self.folder / "state.safetensors"
         shapes = dict.fromkeys(PARTS, self.trainer.rule.meta_shapes())
         shapes |= {"scales": loss_scales.SHAPES} if self.recipe.weighting == "learned" else {}
         try:
             file = parse_tensor_file(content, METADATA_KEY)
-            saved = _Saved.model_validate(file.metadata)
+            saved = _SavedCounters.model_validate(file.metadata)
             # In the order of the rule: sums over the meta-parameters round by it, and resuming is exact.
             parts = {
                 part: {name: file.tensors[f"{part}/{name}"] for name in of_part} for part, of_part in shapes.items()
@@ -190,8 +203,8 @@ class Session:
         return Progress(**here, **counters, best_validation=best)
 
 
-class _Saved(BaseModel):
-    """What a state holds besides tensors."""
+class _SavedCounters(BaseModel):
+    """The metadata of a state file."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -208,8 +221,8 @@ class _Saved(BaseModel):
     log: list[dict[str, float | int | str | None]]
 
 
-def _picture(log: pd.DataFrame, recipe: Recipe) -> bytes:
-    """Meta-loss and validation against trajectories, as PNG."""
+def _draw_log(log: pd.DataFrame, recipe: Recipe) -> bytes:
+    """A figure of meta-loss and validation loss by trajectory, as PNG."""
     import matplotlib
 
     matplotlib.use("Agg")

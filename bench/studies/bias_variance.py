@@ -2,8 +2,8 @@
 
     python -m l2obench.bench.studies.bias_variance docs/images/estimators.png
 
-Gradient descent on three parabolas, its rate the only meta-parameter (`l2obench.bench.studies.known`). An estimate is
-the sum over a trajectory's truncations, φ being the same in all of them.
+The rule is gradient descent with one meta-parameter, the logarithm of its rate, on three parabolas
+(`l2obench.bench.studies.known`). An estimate is the sum over the truncations of a trajectory, at one φ.
 """
 
 import sys
@@ -35,21 +35,21 @@ ESTIMATORS: dict[str, Estimator] = {
 COLORS = ["#c1440e", "#e3a008", "#6b7a8f", "#7b3fa0", "#1f6f8b"]
 
 
-def estimated(estimator: Estimator, unroll: int, seed: int) -> float:
-    """An estimate from one trajectory."""
+def estimate_once(estimator: Estimator, unroll: int, seed: int) -> float:
+    """An estimate of the meta-gradient from one trajectory."""
     problems, random = Problems(Bowl(), SEEDS, dtype=torch.float64), torch.Generator().manual_seed(seed)
     rule = LearnedRate().with_meta_parameters({"log_rate": torch.tensor(LOG_RATE, dtype=torch.float64)})
-    walk, total = estimator.begin(problems, rule, random), 0.0
+    unroll_state, total = estimator.begin(problems, rule, random), 0.0
     for weights in torch.split(torch.ones(STEPS, dtype=torch.float64), unroll):
-        estimate = estimator.advance(problems, rule, walk, weights, random)
-        walk, total = estimate.walk, total + float(estimate.meta_grads["log_rate"])
+        estimate = estimator.advance(problems, rule, unroll_state, weights, random)
+        unroll_state, total = estimate.unroll_state, total + float(estimate.meta_grads["log_rate"])
     return total
 
 
-def measured(estimates: int = ESTIMATES) -> pd.DataFrame:
+def measure(estimates: int = ESTIMATES) -> pd.DataFrame:
     """A row for each estimator and unroll, all in units of the true meta-gradient.
 
-    `bias` with its `standard_error`, and the standard deviation `spread` of an estimate from one pair of particles.
+    `bias` with its `standard_error`, and the `standard_deviation` of an estimate from one antithetic pair.
     """
     h = Problems(Bowl(), SEEDS, dtype=torch.float64).minibatch()["h"][:, 0]
     truth = float(true_meta_gradient(h, LOG_RATE, torch.ones(STEPS, dtype=torch.float64)))
@@ -58,11 +58,11 @@ def measured(estimates: int = ESTIMATES) -> pd.DataFrame:
         repeats = 1 if isinstance(estimator, BPTT | SecondOrderBPTT) else estimates
         for unroll in UNROLLS:
             first = len(rows) * estimates  # perturbations of its own for each row, so that chance is not shared
-            samples = torch.tensor([estimated(estimator, unroll, first + k) for k in range(repeats)]) / truth
-            spread = float(samples.std()) if repeats > 1 else 0.0
-            error = spread / repeats**0.5
-            rows.append((name, unroll, float(samples.mean()) - 1, error, spread * PAIRS**0.5))
-    return pd.DataFrame(rows, columns=["estimator", "unroll", "bias", "standard_error", "spread"])
+            samples = torch.tensor([estimate_once(estimator, unroll, first + k) for k in range(repeats)]) / truth
+            deviation = float(samples.std()) if repeats > 1 else 0.0
+            error = deviation / repeats**0.5
+            rows.append((name, unroll, float(samples.mean()) - 1, error, deviation * PAIRS**0.5))
+    return pd.DataFrame(rows, columns=["estimator", "unroll", "bias", "standard_error", "standard_deviation"])
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
@@ -77,8 +77,8 @@ def draw(table: pd.DataFrame, path: Path) -> None:
         rows = table[table["estimator"] == name]
         shifted = rows["unroll"] * 1.03 ** (k - 2)  # error bars beside, not over, each other
         left.errorbar(shifted, rows["bias"], 1.96 * rows["standard_error"], fmt="o-", color=color, label=name)
-        if rows["spread"].any():
-            right.plot(rows["unroll"], rows["spread"], "o-", color=color, label=name)
+        if rows["standard_deviation"].any():
+            right.plot(rows["unroll"], rows["standard_deviation"], "o-", color=color, label=name)
     left.axhline(0, color="black", linewidth=0.8)
     left.set(title="bias (mean, 95 %)", ylabel="in units of the true meta-gradient")
     right.set(title="standard deviation, one pair", ylim=(0, None))
@@ -93,6 +93,6 @@ def draw(table: pd.DataFrame, path: Path) -> None:
 
 if __name__ == "__main__":
     set_up_process()
-    found = measured()
-    print(found.round(3).to_string(index=False))
-    draw(found, Path(sys.argv[1] if len(sys.argv) > 1 else "estimators.png"))
+    table = measure()
+    print(table.round(3).to_string(index=False))
+    draw(table, Path(sys.argv[1] if len(sys.argv) > 1 else "estimators.png"))

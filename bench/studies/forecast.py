@@ -1,4 +1,4 @@
-"""What a matrix would take on many workers: `python -m l2obench.bench.studies.forecast SUITE --copies 1000`.
+"""How long a matrix takes on many workers: `python -m l2obench.bench.studies.forecast SUITE --copies 1000`.
 
 Every cell of the suite is computed once, serially, with a stopwatch. Then small cells go through a Dask cluster of two
 workers, and the processor time that this process spends on each (it plans, schedules, collects and writes) is what one
@@ -32,7 +32,7 @@ WORKERS = (1, 10, 100, 1_000, 10_000)
 
 
 class Stopwatch(SerialExecutor):
-    """The serial executor, and the processor seconds of each assignment: other work on the machine is not in them."""
+    """The serial executor with the processor time of each assignment: other work on the machine does not count."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Stopwatch(SerialExecutor):
         return answer
 
 
-def measured_cells(cells: Sequence[Cell]) -> list[list[float]]:
+def measure_cells(cells: Sequence[Cell]) -> list[list[float]]:
     """Processor seconds of each cell's assignments, one after the other in this process."""
     seconds = []
     for cell in cells:
@@ -55,7 +55,7 @@ def measured_cells(cells: Sequence[Cell]) -> list[list[float]]:
     return seconds
 
 
-def measured_overhead(count: int) -> float:
+def measure_overhead(count: int) -> float:
     """Processor seconds of this process for each assignment that Dask workers do for it, scheduler included."""
     cells = [Cell(Quadratic(dim=1, horizon=steps), SGD(), "default", 1, 1) for steps in range(1, count + 1)]
     with DaskExecutor(processes=2) as executor:
@@ -65,7 +65,7 @@ def measured_overhead(count: int) -> float:
         return (time.process_time() - began) / count
 
 
-def simulated(chains: Sequence[Sequence[float]], workers: int, overhead: float) -> float:
+def simulate(chains: Sequence[Sequence[float]], workers: int, overhead: float) -> float:
     """Seconds until all chains of assignments are done by so many workers under one coordinator.
 
     The coordinator hands out and takes back one assignment in `overhead` seconds, and does one at a time.
@@ -94,21 +94,21 @@ def _compute(cells: Sequence[Cell], executor: Executor) -> None:
 
 
 def main(
-    suite: Annotated[str, typer.Argument(help="The suite whose cells are measured.")] = "quick",
-    copies: Annotated[int, typer.Option(min=1, help="How many such suites the matrix is.")] = 1000,
-    tiny: Annotated[int, typer.Option(min=1, help="Small cells by which the overhead is measured.")] = 300,
+    suite: Annotated[str, typer.Argument(help="Suite whose cells are measured.")] = "quick",
+    copies: Annotated[int, typer.Option(min=1, help="Number of copies of the suite in the matrix.")] = 1000,
+    tiny: Annotated[int, typer.Option(min=1, help="Number of small cells that measure the overhead.")] = 300,
 ) -> None:
-    """What a matrix of many suites would take on many workers, from measured cells and a simulated scheduler."""
+    """Forecast how long a matrix takes on many workers, from measured cells and a simulated scheduler."""
     set_up_process()
     cells = load_suite(suite).cells()
-    seconds = measured_cells(cells)
-    overhead = measured_overhead(tiny)
+    seconds = measure_cells(cells)
+    overhead = measure_overhead(tiny)
     total = sum(map(sum, seconds)) * copies
     print(f"{len(cells)} cells: {sum(map(sum, seconds)):.0f} s in all, the longest {max(map(sum, seconds)):.1f} s")
     print(f"coordinator and scheduler: {overhead * 1000:.1f} ms for each assignment")
     print(f"{copies * len(cells):,} cells, {total / 3600:,.0f} core hours:")
     for workers in WORKERS:
-        took = simulated(seconds * copies, workers, overhead)
+        took = simulate(seconds * copies, workers, overhead)
         print(f"{workers:6,} workers: {took / 3600:10.2f} h, workers busy {total / (workers * took):4.0%}")
 
 

@@ -1,4 +1,4 @@
-"""A family and a rule whose meta-gradient is known in closed form: what estimators are measured on."""
+"""A task family and a rule whose meta-gradient has a closed form, to measure estimators against."""
 
 from typing import ClassVar
 

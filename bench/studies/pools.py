@@ -1,6 +1,6 @@
-"""Real trajectories of a shipped checkpoint and of mistakes made with it, for the gate's error rates; resumable.
+"""Real trajectories of a shipped checkpoint and of faulty copies, for the gate's error rates; resumable.
 
-FOLDER/NAME/mistakes/*.safetensors    checkpoints with a mistake in them
+FOLDER/NAME/mistakes/*.safetensors    checkpoints with a fault in them
 FOLDER/NAME/training/                 a short training, for checkpoints of its earlier epochs
 FOLDER/NAME/run/                      a run: the gate's tasks under each of them
 """
@@ -22,56 +22,56 @@ from l2obench.bench.metatrain.session import Session
 from l2obench.bench.run.runner import Runner
 from l2obench.bench.store.files import write_atomically
 from l2obench.bench.store.run_folder import RunFolder
-from l2obench.bench.studies.mistakes import WithoutPreprocessing, perturbed, with_swapped_gates
+from l2obench.bench.studies.mistakes import WithoutPreprocessing, perturb, swap_gates
 from l2obench.optimizers.learned.checkpoint import Checkpoint, encode_checkpoint, read_checkpoint
 
 NOISE = 0.05
 EARLIER = {"quadratic": 300, "mnist": 40}
-"""Trajectories after which the training of a shipped checkpoint is stopped: what there is time to do again."""
+"""Trajectories after which the training of a shipped checkpoint is stopped. More would take hours."""
 SAVE_EVERY = 10
 
 
 @dataclass(frozen=True)
 class Pool:
-    """What a pool's run holds, by the identities of its optimizers: who stands against whom."""
+    """The runs of a pool, and the pairs of optimizers in them to compare."""
 
     run: RunFolder
     rounded: RunFolder
-    """The shipped checkpoint again, its replicas batched otherwise, so that sums are rounded in another order."""
+    """The shipped checkpoint again in other batches of replicas, so that sums round in another order."""
     shipped: str
     mistakes: dict[str, list[tuple[str, str]]]
-    """Name of the mistake → pairs (BASE, HEAD), one for each draw."""
+    """Name of the fault → pairs (BASE, HEAD), one for each draw."""
 
 
 def build(name: str, folder: Path, draws: int, most_seeds: int, report: Callable[[str], Any]) -> Pool:
-    """Compute the pool of the shipped checkpoint `name`, or what of it is missing.
+    """Compute the pool of the shipped checkpoint `name`, or the missing part of it.
 
     Args:
         name: a shipped checkpoint.
         folder: where pools are kept.
-        draws: how often the weights are perturbed anew.
-        most_seeds: no cell runs on more seeds, however many the gate has; comparisons are resampled from these.
-        report: called with a line for each thing done.
+        draws: number of random perturbations of the weights.
+        most_seeds: maximum number of seeds of a cell; comparisons are resampled from these.
+        report: called with a line of progress.
     """
     here = folder / name
     (here / "mistakes").mkdir(parents=True, exist_ok=True)
     checkpoint = read_checkpoint(name)
     shipped = canonical(checkpoint.optimizer, {"checkpoint": name})
-    swapped = _mistaken(checkpoint, with_swapped_gates(dict(checkpoint.tensors)), here / "mistakes/swapped.safetensors")
+    swapped = _write_faulty(checkpoint, swap_gates(dict(checkpoint.tensors)), here / "mistakes/swapped.safetensors")
     mistakes = {"swapped gates in the LSTM": [(shipped, swapped)]}
     rules = [shipped, swapped]
     if checkpoint.hyperparameters["preprocessing"] != "none":
         dotted = f"{WithoutPreprocessing.__module__}.{WithoutPreprocessing.__name__}"
-        without = _mistaken(checkpoint, dict(checkpoint.tensors), here / "mistakes/raw.safetensors", dotted)
+        without = _write_faulty(checkpoint, dict(checkpoint.tensors), here / "mistakes/raw.safetensors", dotted)
         mistakes["preprocessing left out"] = [(shipped, without)]
         rules.append(without)
-    what, earlier = _earlier(name, checkpoint, here, report)
+    what, earlier = _train_earlier(name, checkpoint, here, report)
     mistakes[what] = [(shipped, earlier)]
     rules.append(earlier)
     noisy = []
     for k in range(draws):
-        phi = perturbed(dict(checkpoint.tensors), NOISE, torch.Generator().manual_seed(k))
-        noisy.append(_mistaken(checkpoint, phi, here / f"mistakes/noise-{k:02d}.safetensors"))
+        phi = perturb(dict(checkpoint.tensors), NOISE, torch.Generator().manual_seed(k))
+        noisy.append(_write_faulty(checkpoint, phi, here / f"mistakes/noise-{k:02d}.safetensors"))
     mistakes[f"weights perturbed by {NOISE:.0%} noise"] = [(shipped, head) for head in noisy]
 
     optimizers = [optimizer_registry().create(rule) for rule in dict.fromkeys([*rules, *noisy])]
@@ -93,17 +93,17 @@ def build(name: str, folder: Path, draws: int, most_seeds: int, report: Callable
     return Pool(run, rounded, shipped, mistakes)
 
 
-def _mistaken(
+def _write_faulty(
     checkpoint: Checkpoint, tensors: dict[str, torch.Tensor], path: Path, optimizer: str | None = None
 ) -> str:
-    """Write a checkpoint with other meta-parameters, or for another rule; the identity of what it makes."""
+    """Write a checkpoint with other meta-parameters, or for another rule; return the identity that loads it."""
     name = optimizer or checkpoint.optimizer
     write_atomically(path, encode_checkpoint(name, checkpoint.hyperparameters, checkpoint.recipe, tensors))
     return canonical(name, {"checkpoint": str(path)})
 
 
-def _earlier(name: str, checkpoint: Checkpoint, here: Path, report: Callable[[str], Any]) -> tuple[str, str]:
-    """An earlier epoch of the shipped checkpoint, by its own recipe: what it is, and its identity."""
+def _train_earlier(name: str, checkpoint: Checkpoint, here: Path, report: Callable[[str], Any]) -> tuple[str, str]:
+    """An earlier state of the shipped checkpoint's training, by its own recipe: a description and its identity."""
     values = {key: value for key, value in checkpoint.recipe.items() if key in Recipe.model_fields}
     session = Session(here / "training", make_recipe(values))
     while (done := session.progress.trajectory) < EARLIER[name]:
@@ -112,4 +112,4 @@ def _earlier(name: str, checkpoint: Checkpoint, here: Path, report: Callable[[st
             session.save()
             report(f"{name}: trained again up to trajectory {done + 1} of {EARLIER[name]}")
     what = f"a checkpoint of trajectory {EARLIER[name]:,} of {session.recipe.trajectories:,}"
-    return what, _mistaken(checkpoint, dict(session.progress.phi), here / "mistakes/earlier.safetensors")
+    return what, _write_faulty(checkpoint, dict(session.progress.phi), here / "mistakes/earlier.safetensors")

@@ -1,12 +1,12 @@
-"""The protocol of a gradient estimator: from the steps of a segment to the meta-gradient.
+"""The protocol of a meta-gradient estimator: from the steps of a segment to the meta-gradient.
 
-    walk = estimator.begin(problems, rule, random)
+    unroll_state = estimator.begin(problems, rule, random)
     for weights in segments:
-        estimate = estimator.advance(problems, rule, walk, weights, random)
-        walk = estimate.walk
+        estimate = estimator.advance(problems, rule, unroll_state, weights, random)
+        unroll_state = estimate.unroll_state
 
-`rule` may have other meta-parameters at each segment. All that lives longer than a segment is in the walk, and nothing
-outlives the trajectory: a training that goes on at the next trajectory goes on exactly.
+`rule` may have other meta-parameters in each segment. All that lives longer than a segment is in the unroll state, and
+nothing outlives the trajectory: so a training that resumes at the next trajectory ends with the same numbers.
 """
 
 from abc import ABC, abstractmethod
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from l2obench.bench.metatrain.estimators.objective import LossHistory, Objective
-from l2obench.bench.metatrain.ranks import Share
+from l2obench.bench.metatrain.process_group import Shard
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.step import Carry, start
 from l2obench.optimizers.learned.base import LearnedOptimizer
@@ -25,33 +25,36 @@ from l2obench.tasks.base import Tensors
 
 @dataclass(frozen=True)
 class UnrollState:
-    """Where a trajectory stands between two segments."""
+    """The state of a trajectory between two segments."""
 
     carry: Carry
-    met: LossHistory
+    """Parameters, optimizer state, loss and gradient of every replica, `[functions, settings, ...]`."""
+    history: LossHistory
+    """Losses so far, for objectives that compare with them."""
     noise: Tensors = field(default_factory=dict)
     """Perturbations that later segments need, `[pairs, ...]` for each meta-parameter; empty where there are none."""
-    share: Share | None = None
+    shard: Shard | None = None
     """Which functions of the meta-batch these are; None: all."""
 
     def after(self, carry: Carry, losses: Tensor) -> "UnrollState":
-        """The walk after a segment that ended at `carry` and met `losses [seeds, settings, steps]`."""
-        return replace(self, carry=carry, met=self.met.after(losses))
+        """The state after a segment that ended at `carry` and had `losses [functions, settings, steps]`."""
+        return replace(self, carry=carry, history=self.history.after(losses))
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a segment gave."""
+    """The outcome of a segment."""
 
-    walk: UnrollState
+    unroll_state: UnrollState
     losses: Tensor
-    """f(θ_t) after each step, `[seeds, settings, steps]`; estimators with particles have one setting for each."""
+    """f(θ_t) after each step, `[functions, settings, steps]`; estimators with perturbations have a setting for each."""
     meta_grads: Tensors
+    """The estimated meta-gradient, of the shape of each meta-parameter."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimator(ABC):
-    """Estimates ∇_φ of the mean over functions of J, the objective of a segment."""
+    """Estimates ∇_φ of the mean over functions of J, the objective of a segment; φ are the meta-parameters."""
 
     objective: Objective = field(default_factory=Objective)
     whole: bool = False
@@ -59,16 +62,41 @@ class Estimator(ABC):
 
     @torch.no_grad()
     def begin(self, problems: Problems, rule: LearnedOptimizer, random: torch.Generator) -> UnrollState:
-        """The start of a trajectory: one replica of each function, unless an estimator has particles of its own."""
-        return set_out(start(problems, rule))
+        """The start of a trajectory.
+
+        Args:
+            problems: the functions, with their initial parameters.
+            rule: the learned optimizer, with its meta-parameters.
+            random: draws perturbations, for estimators that have some.
+
+        Returns:
+            One replica of each function, unless the estimator perturbs the meta-parameters.
+        """
+        return begin_unroll(start(problems, rule))
 
     @abstractmethod
     def advance(
-        self, problems: Problems, rule: LearnedOptimizer, walk: UnrollState, weights: Tensor, random: torch.Generator
+        self,
+        problems: Problems,
+        rule: LearnedOptimizer,
+        unroll_state: UnrollState,
+        weights: Tensor,
+        random: torch.Generator,
     ) -> Estimate:
-        """`len(weights)` steps, and the meta-gradient of their objective. `walk` is consumed."""
+        """Run one segment and estimate the meta-gradient of its objective.
+
+        Args:
+            problems: the functions.
+            rule: the learned optimizer, with its present meta-parameters.
+            unroll_state: where the segment begins. It is consumed: its tensors may be changed in place.
+            weights: the weight of the loss after each step, `[steps]`; there are as many steps.
+            random: draws perturbations and coordinates.
+
+        Raises:
+            RecipeError: the rule or the task does not fit the estimator or its objective.
+        """
 
 
-def set_out(carry: Carry, noise: Tensors | None = None) -> UnrollState:
-    """The walk that begins at `carry`."""
+def begin_unroll(carry: Carry, noise: Tensors | None = None) -> UnrollState:
+    """The state of a trajectory that begins at `carry`."""
     return UnrollState(carry, LossHistory(carry.losses, carry.losses), noise or {})

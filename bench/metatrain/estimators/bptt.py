@@ -15,20 +15,29 @@ from l2obench.optimizers.learned.base import LearnedOptimizer
 class BPTT(Estimator):
     """Σ_s ⟨∂u_s/∂φ, G_s⟩ within a segment; `l2obench.bench.metatrain.estimators.bptt_gradient` has the derivation.
 
-    Source: Andrychowicz et al. 2016, section 2. No variance beyond that of the functions and, with `coordinates`, of
-    the sampled coordinates. Biased twice: what an update does to losses after its segment counts for nothing (the
-    truncation), and neither does what it does to later gradients (∂∇f/∂φ = 0). With `whole`, the second bias is left,
-    a trajectory is one meta-step, and memory grows with the horizon.
+    Its only variance is that of the functions and, with `coordinates`, of the sampled coordinates. It has two biases.
+    The truncation: the effect of an update on losses after its segment counts for nothing. The dropped second
+    derivatives: neither does its effect on later gradients (∂∇f/∂φ = 0). With `whole` the second bias is left, a
+    trajectory is one meta-step, and memory grows with the horizon.
+
+    Source: Andrychowicz et al. 2016, section 2.
     """
 
     coordinates: int | None = None
-    """Coordinates of each parameter tensor and function that carry a graph; None: all."""
+    """Coordinates of each parameter tensor and function that are backpropagated through; None: all."""
 
     def advance(
-        self, problems: Problems, rule: LearnedOptimizer, walk: UnrollState, weights: Tensor, random: torch.Generator
+        self,
+        problems: Problems,
+        rule: LearnedOptimizer,
+        unroll_state: UnrollState,
+        weights: Tensor,
+        random: torch.Generator,
     ) -> Estimate:
         def slopes(losses: Tensor) -> Tensor:
-            return self.objective.slopes(weights, losses, walk.met)
+            return self.objective.slopes(weights, losses, unroll_state.history)
 
-        segment = truncated_bptt(problems, rule, walk.carry, weights, self.coordinates, random, walk.share, slopes)
-        return Estimate(walk.after(segment.carry, segment.losses), segment.losses, segment.meta_grads)
+        segment = truncated_bptt(
+            problems, rule, unroll_state.carry, weights, self.coordinates, random, unroll_state.shard, slopes
+        )
+        return Estimate(unroll_state.after(segment.carry, segment.losses), segment.losses, segment.meta_grads)

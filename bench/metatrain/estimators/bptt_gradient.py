@@ -2,11 +2,11 @@
 
 The meta-gradient of Σ_t w_t f(θ_t) with ∂∇f/∂φ = 0 (Andrychowicz et al. 2016, section 2) is that of the surrogate
 Σ_t w_t ⟨g_t, θ_t⟩, and, since θ_t = θ_0 + Σ_{s<t} u_s, that of Σ_s ⟨u_s, G_s⟩ with G_s = Σ_{t>s} w_t g_t. So the
-segment is first run forward without a graph, by the same code as every rollout, while g_t is written down on a tape;
-then the rule alone is taken back over it. The optimizee's graph is never kept.
+segment first runs forward without a graph, by the same code as every rollout, while a tape records g_t. Then the rule
+alone runs backward over it. The optimizee's graph is never kept.
 
-A rule that has its backward pass by hand (`LearnedOptimizer.unroll`) needs neither a graph nor, where all coordinates
-take part, a replay: it writes down what it needs while it steps.
+A rule with a hand-written backward pass (`LearnedOptimizer.unroll`) needs no graph. On all coordinates it needs no
+replay either: it records what it needs while it steps.
 
 For a coordinatewise rule the surrogate is a sum over coordinates: a random sample of them, weighted by the inverse of
 the sampling rate, gives the meta-gradient without bias at a fraction of the time and memory.
@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from l2obench.bench.metatrain.estimators.tape import SegmentTape, choose, unroll
-from l2obench.bench.metatrain.ranks import Share
+from l2obench.bench.metatrain.estimators.tape import SegmentTape, sample_coordinates, unroll_tensors
+from l2obench.bench.metatrain.process_group import Shard
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.step import Carry, advance, evaluate_loss
 from l2obench.optimizers.base import CoordinatewiseOptimizer
@@ -29,12 +29,14 @@ from l2obench.tasks.base import Tensors
 
 @dataclass(frozen=True)
 class Segment:
-    """One truncation: where the rollout stands after it, the losses it met, and the meta-gradient."""
+    """The outcome of one truncation."""
 
     carry: Carry
+    """Where the rollout is after it."""
     losses: Tensor
-    """f(θ_t) after each step, `[seeds, settings, steps]`."""
+    """f(θ_t) after each step, `[functions, settings, steps]`."""
     meta_grads: Tensors
+    """The meta-gradient, of the shape of each meta-parameter."""
 
 
 def truncated_bptt(
@@ -44,21 +46,22 @@ def truncated_bptt(
     weights: Tensor,
     coordinates: int | None = None,
     generator: torch.Generator | None = None,
-    share: Share | None = None,
+    shard: Shard | None = None,
     slopes: Callable[[Tensor], Tensor] | None = None,
 ) -> Segment:
     """Advance by `len(weights)` steps; meta-gradient of the mean over replicas of Σ_t weights[t] · f(θ_t).
 
     Args:
-        problems: the functions, `[seeds]`.
+        problems: the functions.
         rule: the learned optimizer; its meta-parameters need not require a gradient.
         carry: where the segment begins; consumed. No gradient flows into it: this is the truncation.
         weights: `[steps]`, the weight of the loss after each step.
-        coordinates: at most so many coordinates of each parameter tensor and replica carry a graph; None: all.
-        generator: draws those coordinates, among those of all functions of a meta-batch, whichever are here.
-        share: which functions of the meta-batch `problems` are; none: all.
-        slopes: from the losses met, `[seeds, settings, steps]`, to what takes the place of the weights: ∂J/∂f(θ_t) of
-            an objective J, `[steps]` or of the losses' shape. None: the weights.
+        coordinates: maximum number of coordinates of each parameter tensor and replica that are backpropagated through;
+            None: all.
+        generator: draws those coordinates.
+        shard: which functions of the meta-batch `problems` are; None: all.
+        slopes: from the losses, `[functions, settings, steps]`, to ∂J/∂f(θ_t) of an objective J, `[steps]` or of the
+            losses' shape, in place of the weights. None: the weights.
 
     Raises:
         ValueError: `coordinates` asked of a rule that is not coordinatewise.
@@ -67,10 +70,12 @@ def truncated_bptt(
     replicas = carry.losses.numel()
     if coordinates is not None and not isinstance(rule, CoordinatewiseOptimizer):
         raise ValueError(f"coordinates={coordinates} needs a coordinatewise rule, and {rule.name} is not one")
-    tape = SegmentTape(rule, carry, problems.task.horizon, choose(carry.params, coordinates, generator, share))
+    sample = sample_coordinates(carry.params, coordinates, generator, shard)
+    tape = SegmentTape(rule, carry, problems.task.horizon, sample)
 
-    losses = []
-    unrolled = None if coordinates is not None else unroll(rule, carry.state, len(weights))
+    losses_by_step = []
+    # With sampled coordinates the rule runs on all of them forward, and backward on the sample only.
+    unrolled = None if coordinates is not None else unroll_tensors(rule, carry.state, len(weights))
     with torch.no_grad():
         for _ in weights:
             if unrolled is None:
@@ -80,10 +85,10 @@ def truncated_bptt(
                 params = {name: value + updates[name] for name, value in carry.params.items()}
                 carry = evaluate_loss(problems, params, carry.state, carry.buffers, carry.step + 1)
             tape.record(carry)
-            losses.append(carry.losses)
+            losses_by_step.append(carry.losses)
     if unrolled is not None:
         carry = replace(carry, state={name: each.state() for name, each in unrolled.items()})
-    met = torch.stack(losses, dim=-1)
+    losses = torch.stack(losses_by_step, dim=-1)
 
-    meta_grads = tape.meta_gradient(rule, weights if slopes is None else slopes(met), unrolled)
-    return Segment(carry, met, {name: grad / replicas for name, grad in meta_grads.items()})
+    meta_grads = tape.meta_gradient(rule, weights if slopes is None else slopes(losses), unrolled)
+    return Segment(carry, losses, {name: grad / replicas for name, grad in meta_grads.items()})

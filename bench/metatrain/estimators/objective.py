@@ -1,7 +1,7 @@
-"""What the meta-objective makes of a trajectory's losses: J = Σ_t w_t · term_t(f(θ_0), …, f(θ_t)).
+"""Meta-objectives: J = Σ_t w_t · term_t(f(θ_0), …, f(θ_t)), from the losses of a trajectory.
 
-An objective that is not linear in the losses enters a meta-gradient through its slopes ∂J/∂f(θ_t) at the losses met, so
-one protocol serves all: terms from losses, and what the trajectory has met before.
+An objective that is not linear in the losses enters a meta-gradient through its slopes ∂J/∂f(θ_t) at the losses of the
+segment. So one protocol serves all: terms from the losses and from the history before them.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from l2obench.bench.config.recipe import RecipeError, Term
 
 @dataclass(frozen=True)
 class LossHistory:
-    """What a trajectory has met before a segment, `[seeds, settings]` each."""
+    """The losses before a segment, as far as objectives need them; `[functions, settings]` each."""
 
     first: Tensor
     """f(θ_0)."""
@@ -23,7 +23,7 @@ class LossHistory:
     """The least loss so far."""
 
     def after(self, losses: Tensor) -> "LossHistory":
-        """What it has met after a segment with `losses [seeds, settings, steps]`."""
+        """The history after a segment with `losses [functions, settings, steps]`."""
         return LossHistory(self.first, torch.minimum(self.best, losses.amin(-1)))
 
 
@@ -32,23 +32,23 @@ def loss(losses: Tensor, _: LossHistory) -> Tensor:
     return losses
 
 
-def log_ratio(losses: Tensor, met: LossHistory) -> Tensor:
+def log_ratio(losses: Tensor, history: LossHistory) -> Tensor:
     """log f(θ_t) / f(θ_0): a halving counts alike whatever the scale of the function, early and late.
 
     Raises:
         RecipeError: a loss is not positive.
     """
-    least = torch.minimum(met.first, losses.amin(-1)).nan_to_num(nan=torch.inf).min()
+    least = torch.minimum(history.first, losses.amin(-1)).nan_to_num(nan=torch.inf).min()
     if least <= 0:
         raise RecipeError(
-            f"objective=log-ratio needs losses above zero, and this task has {float(least):.3g}; use objective=loss"
+            f"objective=log-ratio needs losses above zero, got {float(least):.3g} on this task. Try: objective=loss"
         )
-    return (losses / met.first.unsqueeze(-1)).log()
+    return (losses / history.first.unsqueeze(-1)).log()
 
 
-def best_so_far(losses: Tensor, met: LossHistory) -> Tensor:
-    """min over s ≤ t of f(θ_s): steps that lose ground cost nothing, as where the best iterate is what one keeps."""
-    return torch.minimum(losses.cummin(-1).values, met.best.unsqueeze(-1))
+def best_so_far(losses: Tensor, history: LossHistory) -> Tensor:
+    """min over s ≤ t of f(θ_s): a step to a higher loss costs nothing, as where one keeps the best iterate."""
+    return torch.minimum(losses.cummin(-1).values, history.best.unsqueeze(-1))
 
 
 TERMS: dict[Term, Callable[[Tensor, LossHistory], Tensor]] = {
@@ -64,12 +64,12 @@ class Objective:
 
     term: Term = "loss"
 
-    def value(self, weights: Tensor, losses: Tensor, met: LossHistory) -> Tensor:
-        """J `[seeds, settings]` of `losses [seeds, settings, steps]` under `weights [steps]`."""
-        return (weights * TERMS[self.term](losses, met)).sum(-1)
+    def value(self, weights: Tensor, losses: Tensor, history: LossHistory) -> Tensor:
+        """J `[functions, settings]` of `losses [functions, settings, steps]` under `weights [steps]`."""
+        return (weights * TERMS[self.term](losses, history)).sum(-1)
 
-    def slopes(self, weights: Tensor, losses: Tensor, met: LossHistory) -> Tensor:
-        """∂J/∂f(θ_t) at the losses met: the weights themselves, `[steps]`, or `[seeds, settings, steps]`.
+    def slopes(self, weights: Tensor, losses: Tensor, history: LossHistory) -> Tensor:
+        """∂J/∂f(θ_t) at the losses: the weights themselves, `[steps]`, or `[functions, settings, steps]`.
 
         Losses of earlier segments are constants here: that is part of the truncation.
         """
@@ -77,5 +77,5 @@ class Objective:
             return weights
         with torch.enable_grad():
             at = losses.detach().requires_grad_()
-            (slopes,) = torch.autograd.grad(self.value(weights, at, met).sum(), at)
+            (slopes,) = torch.autograd.grad(self.value(weights, at, history).sum(), at)
         return slopes

@@ -15,16 +15,21 @@ from l2obench.optimizers.learned.base import LearnedOptimizer
 class SecondOrderBPTT(Estimator):
     """dJ/dφ through θ_{t+1} = θ_t + u(∇f(θ_t), …; φ), where ∇f(θ_t) depends on φ too.
 
-    Of the two biases of `bptt` the truncation is left; with `whole` there is none: this is the derivative that the
-    others are held against. The optimizee's graph of every step is in memory, and along chaotic trajectories the
-    derivative is right and of no use: it explodes (Metz et al. 2019). A function that diverges makes it not finite.
+    Of the two biases of `bptt` the truncation is left. With `whole` there is none: this is the derivative that the
+    other estimators are compared with. The optimizee's graph of every step is in memory. Along chaotic trajectories the
+    exact derivative explodes and is of no use (Metz et al. 2019). A function that diverges makes it not finite.
     """
 
     def advance(
-        self, problems: Problems, rule: LearnedOptimizer, walk: UnrollState, weights: Tensor, random: torch.Generator
+        self,
+        problems: Problems,
+        rule: LearnedOptimizer,
+        unroll_state: UnrollState,
+        weights: Tensor,
+        random: torch.Generator,
     ) -> Estimate:
         def value(losses: Tensor) -> Tensor:
-            return self.objective.value(weights, losses, walk.met)
+            return self.objective.value(weights, losses, unroll_state.history)
 
-        segment = second_order_bptt(problems, rule, walk.carry, weights, value)
-        return Estimate(walk.after(segment.carry, segment.losses), segment.losses, segment.meta_grads)
+        segment = second_order_bptt(problems, rule, unroll_state.carry, weights, value)
+        return Estimate(unroll_state.after(segment.carry, segment.losses), segment.losses, segment.meta_grads)

@@ -1,7 +1,7 @@
 """Backpropagation through time with nothing dropped: the optimizee's gradients depend on φ as well.
 
-Andrychowicz et al. 2016 (section 2) hold ∇f constant, which saves second derivatives and leaves out that another θ
-meets other gradients. Small functions can afford them: the whole graph of a segment is kept, Hessians and all. With
+Andrychowicz et al. 2016 (section 2) hold ∇f constant, which saves second derivatives and ignores that other
+parameters have other gradients. Small functions can afford them: the whole graph of a segment is kept. With
 the unroll as long as the horizon, this is the exact gradient of the meta-objective.
 """
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from l2obench.bench.metatrain.estimators.bptt_gradient import Segment
-from l2obench.bench.metatrain.estimators.states import without_graph
+from l2obench.bench.metatrain.estimators.states import detach_state
 from l2obench.bench.metatrain.estimators.tape import require_gradients
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.step import Carry, advance
@@ -31,35 +31,35 @@ def second_order_bptt(
     differentiable. A replica that is not finite makes the meta-gradient so.
 
     Args:
-        problems: the functions, `[seeds]`.
+        problems: the functions.
         rule: the learned optimizer; its meta-parameters need not require a gradient.
-        carry: where the segment begins; no gradient flows into it.
+        carry: where the segment begins; no gradient flows into it: this is the truncation.
         weights: `[steps]`, the weight of the loss after each step.
-        value: an objective J of each replica, `[seeds, settings]`, from the losses met, `[seeds, settings, steps]`;
-            None: their weighted sum.
+        value: an objective J of each replica, `[functions, settings]`, from the losses,
+            `[functions, settings, steps]`; None: their weighted sum.
 
     Raises:
         RecipeError: the rule gives no gradient.
     """
     phi = {name: tensor.detach().requires_grad_() for name, tensor in rule.meta_parameters.items()}
     learner, functions = rule.with_meta_parameters(phi), problems.differentiable()
-    met = []
+    losses_by_step = []
     with torch.enable_grad():
         for _ in weights:
             carry = advance(functions, learner, carry)
-            met.append(carry.losses)
-        losses = torch.stack(met, dim=-1)
+            losses_by_step.append(carry.losses)
+        losses = torch.stack(losses_by_step, dim=-1)
         objective = (losses * weights).sum(-1) if value is None else value(losses)
         meta_grads = require_gradients(rule, objective.mean(), phi)
-    return Segment(_detached(carry), losses.detach(), meta_grads)
+    return Segment(_detach(carry), losses.detach(), meta_grads)
 
 
-def _detached(carry: Carry) -> Carry:
+def _detach(carry: Carry) -> Carry:
     return Carry(
-        without_graph(carry.params),
-        without_graph(carry.state),
+        detach_state(carry.params),
+        detach_state(carry.state),
         carry.losses.detach(),
-        without_graph(carry.grads),
+        detach_state(carry.grads),
         carry.step,
-        without_graph(carry.buffers),
+        detach_state(carry.buffers),
     )

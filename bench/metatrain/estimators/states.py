@@ -1,4 +1,4 @@
-"""Nested states of rules: a copy, and the same without a graph."""
+"""Nested optimizer states: a copy, and the same without a graph."""
 
 from torch import Tensor
 
@@ -6,17 +6,17 @@ from l2obench.optimizers.base import State
 from l2obench.tasks.base import Tensors
 
 
-def copied(state: State) -> State:
-    """A copy of a nested state: the rollout consumes the original."""
+def copy_state(state: State) -> State:
+    """A copy of a nested state. The rollout consumes the original: some rules update it in place."""
     return {
-        key: value.clone() if isinstance(value, Tensor) else copied(value) if isinstance(value, dict) else value
+        key: value.clone() if isinstance(value, Tensor) else copy_state(value) if isinstance(value, dict) else value
         for key, value in state.items()
     }
 
 
-def without_graph(state: Tensors | State) -> State:
-    """The same nested tensors, detached."""
+def detach_state(state: Tensors | State) -> State:
+    """The same nested tensors, detached from the graph of their segment."""
     return {
-        key: value.detach() if isinstance(value, Tensor) else without_graph(value) if isinstance(value, dict) else value
+        key: value.detach() if isinstance(value, Tensor) else detach_state(value) if isinstance(value, dict) else value
         for key, value in state.items()
     }

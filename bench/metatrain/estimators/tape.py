@@ -1,7 +1,7 @@
-"""What a segment writes down of a rollout, and the derivative of its updates with respect to φ.
+"""The tape of a segment: its gradients and losses, and the derivative of its updates with respect to φ.
 
-Gradients of the optimizee are held constant. Then the derivative of Σ_s ⟨u_s, targets_s⟩, with constant targets, asks
-for the rule alone, on all coordinates or, for a coordinatewise rule, on a random sample of them.
+Gradients of the optimizee are held constant. Then the derivative of Σ_s ⟨u_s, targets_s⟩, with constant targets, needs
+only the rule, on all coordinates or, for a coordinatewise rule, on a random sample of them.
 """
 
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from l2obench.bench.config.recipe import RecipeError
-from l2obench.bench.metatrain.estimators.states import copied
-from l2obench.bench.metatrain.ranks import Share
+from l2obench.bench.metatrain.estimators.states import copy_state
+from l2obench.bench.metatrain.process_group import Shard
 from l2obench.bench.rollout.step import Carry
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State
 from l2obench.optimizers.learned.base import LearnedOptimizer, Unrolled
 from l2obench.tasks.base import Tensors
 
 
-def unroll(rule: LearnedOptimizer, state: State, steps: int) -> dict[str, Unrolled] | None:
-    """The rule unrolled on each tensor of a state, or kind of tensors, by hand; None where it has no such pass."""
+def unroll_tensors(rule: LearnedOptimizer, state: State, steps: int) -> dict[str, Unrolled] | None:
+    """The rule's hand-written forward and backward pass for each tensor of a state; None where it has none."""
     if not isinstance(rule, CoordinatewiseOptimizer):
         return None
     unrolled = {}
@@ -35,11 +35,10 @@ def unroll(rule: LearnedOptimizer, state: State, steps: int) -> dict[str, Unroll
 def require_gradients(rule: Optimizer, objective: Tensor, phi: Tensors) -> Tensors:
     """The gradient of `objective` with respect to every meta-parameter in `phi`.
 
-    It is zero for one that the segment's updates do not depend on: what decides only the next step has no say in the
-    last one.
+    It is zero for one that the updates of the segment do not depend on, such as one that decides only the next step.
 
     Raises:
-        RecipeError: they depend on none, because no derivative passes through the rule.
+        RecipeError: the updates depend on none, because no derivative passes through the rule.
     """
     found: list[Tensor | None] = [None] * len(phi)
     if objective.requires_grad:
@@ -47,43 +46,47 @@ def require_gradients(rule: Optimizer, objective: Tensor, phi: Tensors) -> Tenso
     if all(grad is None for grad in found):
         raise RecipeError(
             f"{rule.name} cannot be trained by backpropagation: its updates have no derivative with respect to "
-            f"{', '.join(phi)}; use estimator es, pes or nres"
+            f"{', '.join(phi)}. Try: --estimator es, pes or nres"
         )
     pairs = zip(phi.items(), found, strict=True)
     return {name: torch.zeros_like(value) if grad is None else grad for (name, value), grad in pairs}
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Flat positions in each stacked parameter `[seeds, settings, ...]`, and what each of them stands for."""
+class CoordinateSample:
+    """Coordinates that are backpropagated through."""
 
-    chosen: Tensors
+    positions: Tensors
+    """Flat positions in each stacked parameter `[functions, settings, ...]`."""
     weights: dict[str, float]
+    """For each parameter, the inverse of the sampling rate: it keeps the meta-gradient unbiased."""
 
 
 class SegmentTape:
     """The gradients and losses of a segment, and what is needed to run the rule over them again.
 
-    With `chosen` positions of each parameter, only those are kept, laid end to end in one tensor for each kind of
-    parameter that the rule tells apart.
+    With a sample of coordinates, only those are kept, concatenated into one tensor for each kind of parameter that the
+    rule distinguishes: few large tensors are faster than many small ones.
     """
 
-    def __init__(self, rule: LearnedOptimizer, carry: Carry, horizon: int, sample: Sample | None) -> None:
-        self.chosen = chosen = None if sample is None else sample.chosen
+    def __init__(self, rule: LearnedOptimizer, carry: Carry, horizon: int, sample: CoordinateSample | None) -> None:
+        self.positions = positions = None if sample is None else sample.positions
         self.whole = carry.params
-        self.kinds = _kinds(rule, carry.params) if chosen is not None else {}
+        self.kinds = _kinds(rule, carry.params) if positions is not None else {}
         self.params = self._pick(carry.params)
-        if sample is None or chosen is None:
-            self.state = copied(carry.state)
+        if sample is None or positions is None:
+            self.state = copy_state(carry.state)
             self.scale = dict.fromkeys(
                 carry.params, torch.ones((), dtype=carry.losses.dtype, device=carry.losses.device)
             )
         else:
             self.state = {
-                kind: _picked_state(carry, {name: chosen[name] for name in names}) for kind, names in self.kinds.items()
+                kind: _pick_state(carry, {name: positions[name] for name in names})
+                for kind, names in self.kinds.items()
             }
             rates = {
-                name: value.new_full((len(chosen[name]),), sample.weights[name]) for name, value in carry.params.items()
+                name: value.new_full((len(positions[name]),), sample.weights[name])
+                for name, value in carry.params.items()
             }
             self.scale = {kind: torch.cat([rates[name] for name in names]) for kind, names in self.kinds.items()}
         self.grads = [self._pick(carry.grads)]
@@ -99,24 +102,24 @@ class SegmentTape:
     def meta_gradient(self, rule: LearnedOptimizer, weights: Tensor, unrolled: dict[str, Unrolled] | None) -> Tensors:
         """∂/∂φ of the surrogate Σ_s ⟨u_s, G_s⟩.
 
-        `unrolled` are the steps as the rollout took them. They serve unless something was not finite.
+        `unrolled` are the passes that the rollout ran. They are used again if all they saw was finite.
         """
         to_go = self._weighted_gradients_to_go(weights)
-        return self.pulled_back(rule, to_go, unrolled if self.finite else None)
+        return self.pull_back(rule, to_go, unrolled if self.finite else None)
 
     def targets(self, slopes: Tensors) -> Tensors:
-        """∂J/∂u of one step, given for whole parameters, as `pulled_back` takes it."""
+        """∂J/∂u of one step, given for whole parameters, as `pull_back` takes it."""
         return {name: slope * self.scale[name] for name, slope in self._pick(slopes).items()}
 
-    def pulled_back(
+    def pull_back(
         self, rule: LearnedOptimizer, targets: list[Tensors], unrolled: dict[str, Unrolled] | None = None
     ) -> Tensors:
-        """∂/∂φ of Σ_s ⟨u_s, targets_s⟩ with constant targets: by hand where the rule can, else by autograd.
+        """∂/∂φ of Σ_s ⟨u_s, targets_s⟩ with constant targets: by the rule's hand-written pass, else by autograd.
 
-        `unrolled` are the steps as the rollout took them; None: they are taken again.
+        `unrolled` are the passes that the rollout ran; None: they run again over the recorded gradients.
         """
         if unrolled is None:
-            unrolled = self._unrolled_again(rule)
+            unrolled = self._unroll_recorded(rule)
         if unrolled is None:
             phi = {name: tensor.detach().requires_grad_() for name, tensor in rule.meta_parameters.items()}
             return require_gradients(rule, self._replay(rule.with_meta_parameters(phi), targets), phi)
@@ -128,9 +131,9 @@ class SegmentTape:
                     total[f"{kind}/{key}" if kind else key] += grad
         return total
 
-    def _unrolled_again(self, rule: LearnedOptimizer) -> dict[str, Unrolled] | None:
-        """The rule's steps over the gradients written down."""
-        unrolled = unroll(rule, self.state, len(self.grads) - 1)
+    def _unroll_recorded(self, rule: LearnedOptimizer) -> dict[str, Unrolled] | None:
+        """The rule's steps over the recorded gradients, with its hand-written passes."""
+        unrolled = unroll_tensors(rule, self.state, len(self.grads) - 1)
         if unrolled is not None:
             with torch.no_grad():
                 for grads in self.grads[:-1]:
@@ -151,20 +154,20 @@ class SegmentTape:
         return surrogate
 
     def _pick(self, values: Tensors) -> Tensors:
-        if self.chosen is None:
+        if self.positions is None:
             return values
-        picked = {name: values[name].flatten()[index] for name, index in self.chosen.items()}
+        picked = {name: values[name].flatten()[index] for name, index in self.positions.items()}
         return {kind: torch.cat([picked[name] for name in names]) for kind, names in self.kinds.items()}
 
-    def _for_each_coordinate(self, weight: Tensor, grads: Tensors) -> Tensors:
+    def _expand_weight(self, weight: Tensor, grads: Tensors) -> Tensors:
         """The weight of a step, one number or `[seeds, settings]`, ready to multiply the gradients."""
         if weight.ndim == 0:
             return dict.fromkeys(grads, weight)
-        spread = {
+        expanded = {
             name: weight.view(*weight.shape, *[1] * (value.ndim - 2)).expand_as(value)
             for name, value in self.whole.items()
         }
-        return self._pick(spread)
+        return self._pick(expanded)
 
     def _weighted_gradients_to_go(self, weights: Tensor) -> list[Tensors]:
         """G_s = Σ_{t>s} w_t g_t for every step s, over the sampling rate.
@@ -174,7 +177,7 @@ class SegmentTape:
         total = {name: torch.zeros_like(grad) for name, grad in self.grads[0].items()}
         to_go: list[Tensors] = []
         for weight, grads in zip(reversed(weights.unbind(-1)), reversed(self.grads[1:]), strict=True):
-            each = self._for_each_coordinate(weight, grads)
+            each = self._expand_weight(weight, grads)
             total = {name: total[name] + each[name] * grad for name, grad in grads.items()}
             to_go.insert(0, total)
         finite = {name: value.isfinite() for name, value in total.items()}
@@ -197,40 +200,40 @@ def _kinds(rule: Optimizer, params: Tensors) -> dict[str, list[str]]:
     return kinds
 
 
-def choose(
-    params: Tensors, coordinates: int | None, generator: torch.Generator | None, share: Share | None
-) -> Sample | None:
-    """A sample without replacement of the coordinates of all functions, of which those that are here are kept.
+def sample_coordinates(
+    params: Tensors, coordinates: int | None, generator: torch.Generator | None, shard: Shard | None
+) -> CoordinateSample | None:
+    """Sample coordinates of all functions of a meta-batch without replacement, and keep those of this rank.
 
     Args:
-        params: those of the functions that are here, `[seeds, settings, ...]`.
-        coordinates: at most so many of each parameter tensor and replica; None: no sample, all are followed.
-        generator: draws them, among those of all functions of a meta-batch, whichever are here.
-        share: which functions of the meta-batch are here; None: all.
+        params: those of the functions on this rank, `[functions, settings, ...]`.
+        coordinates: maximum number for each parameter tensor and replica; None: no sample, all coordinates.
+        generator: draws them from all functions of the meta-batch, so that ranks together do what one would.
+        shard: which functions of the meta-batch are on this rank; None: all.
     """
     if coordinates is None:
         return None
-    sample = Sample({}, {})
+    sample = CoordinateSample({}, {})
     for name, value in params.items():
         each, seeds = value[0].numel(), len(value)
-        share = share or Share(0, seeds, seeds)
-        everything, wanted = each * share.total, coordinates * share.total * value.shape[1]
+        shard = shard or Shard(0, seeds, seeds)
+        everything, wanted = each * shard.total, coordinates * shard.total * value.shape[1]
         count = min(everything, wanted)
         order = torch.arange(count) if count == everything else torch.randperm(everything, generator=generator)[:count]
-        if share.stop - share.first < share.total:
-            order = order[(order >= each * share.first) & (order < each * share.stop)] - each * share.first
-        sample.chosen[name] = order.to(value.device)
+        if shard.stop - shard.first < shard.total:
+            order = order[(order >= each * shard.first) & (order < each * shard.stop)] - each * shard.first
+        sample.positions[name] = order.to(value.device)
         sample.weights[name] = everything / count
     return sample
 
 
-def _picked_state(carry: Carry, chosen: Tensors) -> State:
-    """State tensors end in their parameter's shape (the contract of a coordinatewise rule): take what is chosen.
+def _pick_state(carry: Carry, positions: Tensors) -> State:
+    """The state at sampled positions. State tensors end in their parameter's shape: a coordinatewise rule promises it.
 
-    What is no tensor (a count of steps) is the same for all parameters.
+    What is no tensor, such as the number of steps, is the same for all parameters.
     """
     parts: list[State] = []
-    for name, index in chosen.items():
+    for name, index in positions.items():
         trailing = carry.params[name].ndim
         parts.append(
             {

@@ -15,8 +15,8 @@ from l2obench.bench.config.recipe import RecipeError
 from l2obench.bench.config.registry import function_family, identity_of, task_registry
 from l2obench.bench.config.start_recipe import MethodName, StartRecipe
 from l2obench.bench.config.trainings import CHECKPOINT
-from l2obench.bench.metatrain.meta_optimizer import adam, clipped, decayed
-from l2obench.bench.metatrain.starts.methods import Direction, Method, adapted, fomaml, maml, reptile
+from l2obench.bench.metatrain.meta_optimizer import adam_step, clip_by_norm, decay_learning_rate
+from l2obench.bench.metatrain.starts.methods import Direction, Method, adapt, fomaml, maml, reptile
 from l2obench.bench.metatrain.trainer import MAX_SETBACKS, MetaTrainingDiverged
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.seeds import Purpose, derive_seed, generator
@@ -34,66 +34,69 @@ METHODS: dict[MethodName, Method] = {"maml": maml, "fomaml": fomaml, "reptile": 
 
 
 @dataclass(frozen=True)
-class Learned:
-    """What a training ended with; `rates` are those of Meta-SGD, of other methods there are none."""
+class LearnedStart:
+    """The outcome of a training."""
 
     task: Task
     start: Tensors
     rates: Tensors
+    """Learned rates of Meta-SGD; empty for other methods."""
     validation_loss: float
     """Mean loss after k steps on the validation functions."""
     seconds: float
     origin: Mapping[str, Any]
-    """Versions and commit that the training began with."""
+    """Versions and commit at the beginning of the training."""
 
 
-def startable(identity: str) -> Task:
-    """The task of an identity, if its functions can be told where to begin.
+def make_startable_task(identity: str) -> Task:
+    """Make the task family of an identity, if it takes a learned start.
 
     Raises:
-        RecipeError: they cannot.
+        RecipeError: it takes none.
     """
     task: Task = task_registry().create(identity)
     if "start" not in type(task).model_fields:
-        raise RecipeError(f"{task.name} takes no learned start: it has no parameter start, as sinusoid has")
+        raise RecipeError(f"the task must take a learned start, got {task.name}. Try: sinusoid")
     task.require_trainable()
     task.require_data()
     return task
 
 
-def learn_start(recipe: StartRecipe, on_step: Callable[[int, float], Any] = lambda step, loss: None) -> Learned:
-    """Learn an initialisation; after each outer step, its number and its loss after adaptation are told.
+def learn_start(recipe: StartRecipe, on_step: Callable[[int, float], Any] = lambda step, loss: None) -> LearnedStart:
+    """Learn an initialization. An outer step whose direction is not finite is left out.
 
-    An outer step whose direction is not finite is left out.
+    Args:
+        recipe: how to learn it.
+        on_step: called after each outer step with its number and the loss after adaptation.
 
     Raises:
         RecipeError: the family takes no learned start.
-        MetaTrainingDiverged: this happened `MAX_SETBACKS` times in a row.
+        MetaTrainingDiverged: `MAX_SETBACKS` directions in a row were not finite.
     """
-    began, origin, task = time.perf_counter(), {"versions": versions(), **commit()}, startable(recipe.task)
-    learner, count, setbacks = _Learner.begun(recipe, task), recipe.functions, 0
+    began, origin, task = time.perf_counter(), {"versions": versions(), **commit()}, make_startable_task(recipe.task)
+    learner, count, setbacks = _Learner.begin(recipe, task), recipe.functions, 0
     for step in range(recipe.trajectories):
         problems = _functions(task, "meta-training", recipe.seed * 10**9 + step * count, count)
         direction = METHODS[recipe.method](problems, learner.rule(), learner.part("start"), task.horizon)
         setbacks = 0 if direction.norm().isfinite() else setbacks + 1
         if setbacks == MAX_SETBACKS:
             raise MetaTrainingDiverged(
-                f"{MAX_SETBACKS} outer steps in a row were not finite, the last at {step} of {recipe.trajectories}; "
-                f"lower lr (now {recipe.lr:g}) or inner-lr (now {recipe.inner_lr:g})"
+                f"{MAX_SETBACKS} outer steps in a row were not finite, the last at {step} of {recipe.trajectories}. "
+                f"Try: a lower --lr than {recipe.lr:g}, or a lower --inner-lr than {recipe.inner_lr:g}"
             )
         if not setbacks:
-            learner = learner.stepped(direction, step)
+            learner = learner.step(direction, step)
         on_step(step + 1, float(direction.loss))
     problems = _functions(task, "meta-validation", 0, recipe.validation_functions)
     with torch.no_grad():
-        losses = adapted(problems, learner.rule(), learner.part("start"), task.horizon).losses
+        losses = adapt(problems, learner.rule(), learner.part("start"), task.horizon).losses
     seconds = time.perf_counter() - began
-    return Learned(task, learner.part("start"), learner.part("rates"), float(losses.mean()), seconds, origin)
+    return LearnedStart(task, learner.part("start"), learner.part("rates"), float(losses.mean()), seconds, origin)
 
 
 @dataclass(frozen=True)
 class _Learner:
-    """What is learned, θ₀ as `start/…` and the rates of Meta-SGD as `rates/…`, with Adam's moments of it."""
+    """The values that are learned, with Adam's averages: θ₀ as `start/…`, the rates of Meta-SGD as `rates/…`."""
 
     recipe: StartRecipe
     phi: Tensors
@@ -101,12 +104,12 @@ class _Learner:
     square: Tensors
 
     @classmethod
-    def begun(cls, recipe: StartRecipe, task: Task) -> "_Learner":
-        """Where learning begins: where the task's functions do, be that random or learned, and at equal rates."""
+    def begin(cls, recipe: StartRecipe, task: Task) -> "_Learner":
+        """The first values: the start of the task's functions, random or learned, and equal rates."""
         random = generator(derive_seed("meta-randomness", f"{function_family(task)}/start", recipe.seed))
         start = task.sample(random).params
         rates = start if recipe.method == "meta-sgd" else {}
-        phi = _joined(start, {name: torch.full_like(value, recipe.inner_lr) for name, value in rates.items()})
+        phi = _prefix_names(start, {name: torch.full_like(value, recipe.inner_lr) for name, value in rates.items()})
         zeros = {name: torch.zeros_like(value) for name, value in phi.items()}
         return cls(recipe, phi, zeros, dict(zeros))
 
@@ -116,22 +119,22 @@ class _Learner:
         return {name.removeprefix(prefix): value for name, value in self.phi.items() if name.startswith(prefix)}
 
     def rule(self) -> Optimizer:
-        """Whose steps the start is for."""
+        """The inner optimizer."""
         return _meta_sgd(self.part("rates")) if self.recipe.method == "meta-sgd" else SGD(lr=self.recipe.inner_lr)
 
-    def stepped(self, direction: Direction, step: int) -> "_Learner":
-        """This one after an outer step: along the direction itself with Reptile, by Adam with all others."""
-        recipe, slopes = self.recipe, _joined(direction.start, direction.rates)
-        lr = decayed(recipe.lr, recipe.final_lr, step, recipe.trajectories)
+    def step(self, direction: Direction, step: int) -> "_Learner":
+        """The values after an outer step: against the direction itself with Reptile, by Adam with the other methods."""
+        recipe, slopes = self.recipe, _prefix_names(direction.start, direction.rates)
+        lr = decay_learning_rate(recipe.lr, recipe.final_lr, step, recipe.trajectories)
         if recipe.clip is not None:
-            slopes = clipped(slopes, direction.norm(), recipe.clip)
+            slopes = clip_by_norm(slopes, direction.norm(), recipe.clip)
         if recipe.method == "reptile":
             return replace(self, phi={name: value - lr * slopes[name] for name, value in self.phi.items()})
-        return _Learner(recipe, *adam(self.phi, slopes, self.mean, self.square, step + 1, lr))
+        return _Learner(recipe, *adam_step(self.phi, slopes, self.mean, self.square, step + 1, lr))
 
 
-def write_start(folder: Path, recipe: StartRecipe, learned: Learned, force: bool = False) -> list[Path]:
-    """Write `start.safetensors`, and the rates of Meta-SGD as `checkpoint.safetensors`; the files written.
+def write_start(folder: Path, recipe: StartRecipe, learned: LearnedStart, force: bool = False) -> list[Path]:
+    """Write `start.safetensors`, and the rates of Meta-SGD as `checkpoint.safetensors`; return their paths.
 
     Raises:
         StoreError: the folder holds a start already, or cannot be written.
@@ -161,10 +164,10 @@ def write_start(folder: Path, recipe: StartRecipe, learned: Learned, force: bool
 
 
 def require_free(folder: Path, force: bool) -> None:
-    """Make sure that no earlier start would be replaced unasked.
+    """Refuse a folder that holds a start, unless it may be replaced.
 
     Raises:
-        StoreError: there is one.
+        StoreError: it does.
     """
     if (folder / "start.safetensors").exists() and not force:
         raise StoreError(f"{folder} holds a start already; choose another --out, or replace it with --force")
@@ -178,6 +181,6 @@ def _meta_sgd(rates: Tensors) -> MetaSGD:
     return MetaSGD(shapes={name: tuple(value.shape) for name, value in rates.items()}).with_meta_parameters(rates)
 
 
-def _joined(start: Tensors, rates: Tensors) -> Tensors:
+def _prefix_names(start: Tensors, rates: Tensors) -> Tensors:
     parts = {"start": start, "rates": rates}
     return {f"{kind}/{name}": value for kind, part in parts.items() for name, value in part.items()}

@@ -1,4 +1,4 @@
-"""The options that choose an executor, checked before anything is imported for them."""
+"""The options that choose an executor. They are checked before the executor is imported."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class ChoiceError(ValueError):
 
 
 class ExecutorName(StrEnum):
-    """The executors by the names that `--executor` takes."""
+    """Values of `--executor`."""
 
     serial = "serial"
     local = "local"
@@ -26,16 +26,20 @@ class ExecutorName(StrEnum):
 
 
 @dataclass(frozen=True)
-class Choice:
-    """An executor, and what it is given."""
+class ExecutorChoice:
+    """An executor and its options."""
 
     name: ExecutorName
     workers: int | None
     scheduler: str | None
     resources: dict[str, float]
 
-    def executor(self, cells: "Sequence[Cell]", timeout: float | None, report: Callable[[str], Any]) -> "Executor":
-        """The executor for a run of these cells."""
+    def make(self, cells: "Sequence[Cell]", timeout: float | None, report: Callable[[str], Any]) -> "Executor":
+        """Make the executor for a run of these cells.
+
+        Raises:
+            TyperException: Dask is not installed.
+        """
         if self.name is ExecutorName.serial:
             from l2obench.bench.run.executors.serial import SerialExecutor
 
@@ -47,29 +51,31 @@ class Choice:
         try:
             from l2obench.bench.run.executors.dask import DaskExecutor
         except ImportError as error:
-            raise ChoiceError("--executor dask needs Dask: pip install 'l2obench[dask]'") from error
-        files = _checkpoints(cells)
+            raise ChoiceError("--executor dask needs Dask. Try: pip install 'l2obench[dask]'") from error
+        files = _read_checkpoints(cells)
         return DaskExecutor(self.scheduler, self.workers, timeout, self.resources, files, report)
 
 
-def chosen(name: ExecutorName, workers: int | None, scheduler: str | None, resources: str | None) -> Choice:
-    """The executor that the options name.
+def choose_executor(
+    name: ExecutorName, workers: int | None, scheduler: str | None, resources: str | None
+) -> ExecutorChoice:
+    """Read the options of `l2obench run` that choose an executor.
 
     Raises:
-        ChoiceError: they do not go together, or a resource is not written as NAME=AMOUNT.
+        ChoiceError: they contradict each other, or a resource is not written as NAME=AMOUNT.
     """
     if scheduler is not None:
         name = ExecutorName.dask
         if workers is not None:
-            raise ChoiceError("--workers is for workers started here; those of --scheduler are there already")
+            raise ChoiceError("--workers must be left out with --scheduler, whose workers run already")
     if name is ExecutorName.serial and workers is not None:
-        raise ChoiceError("--workers needs --executor local or --executor dask")
+        raise ChoiceError("--workers needs several processes. Try: --executor local")
     if name is not ExecutorName.dask and resources is not None:
         raise ChoiceError("--resources needs --executor dask")
-    return Choice(name, workers, scheduler, _amounts(resources or ""))
+    return ExecutorChoice(name, workers, scheduler, _parse_resources(resources or ""))
 
 
-def _amounts(text: str) -> dict[str, float]:
+def _parse_resources(text: str) -> dict[str, float]:
     amounts = {}
     for part in filter(None, text.split(",")):
         name, _, amount = part.partition("=")
@@ -78,12 +84,12 @@ def _amounts(text: str) -> dict[str, float]:
         except ValueError:
             amounts[name.strip()] = -1.0
         if not (name.strip() and 0 < amounts[name.strip()] < float("inf")):
-            raise ChoiceError(f"--resources {text}: {part!r} is not NAME=AMOUNT, as in GPU=1,MEMORY=8e9")
+            raise ChoiceError(f"--resources must be NAME=AMOUNT,…, got {part!r}. Try: --resources GPU=1,MEMORY=8e9")
     return amounts
 
 
-def _checkpoints(cells: "Sequence[Cell]") -> dict[str, bytes]:
-    """The checkpoint files that optimizers name by path: workers elsewhere have none of them."""
+def _read_checkpoints(cells: "Sequence[Cell]") -> dict[str, bytes]:
+    """The checkpoint files that optimizers name by path. Workers on other machines do not have them."""
     from l2obench.foundation.tensor_metadata import TENSOR_FILE_SUFFIX
 
     fields = ("checkpoint", "conv", "fc")

@@ -134,5 +134,5 @@ def _run(
             rule=optimizer,
             seeds=seeds,
             device=device,
-            report=display.show if progress else lambda _: None,
+            report=display.print_line if progress else lambda _: None,
         )

@@ -1,4 +1,4 @@
-"""Progress on a terminal: lines under a bar; in a pipe: plain lines."""
+"""Progress: a bar below the lines on a terminal, only the lines in a pipe."""
 
 import contextlib
 from typing import TYPE_CHECKING
@@ -11,7 +11,13 @@ if TYPE_CHECKING:
 
 
 class ProgressDisplay:
-    """ProgressDisplay of progress: below a bar on a terminal, plain in a pipe."""
+    """Lines of progress, with a bar below them on a terminal.
+
+    Args:
+        name: what is in progress.
+        total: its number of steps; None: not known yet.
+        completed: how many of them are done.
+    """
 
     def __init__(self, name: str, total: int | None = None, completed: int = 0) -> None:
         self.name = name
@@ -27,29 +33,29 @@ class ProgressDisplay:
     def __exit__(self, *_: object) -> None:
         self.bar.stop()
 
-    def show(self, line: str) -> None:
-        """A line of its own; on a terminal it stands above the bar."""
+    def print_line(self, line: str) -> None:
+        """Print a line; on a terminal it stands above the bar."""
         if self.console.is_terminal:
             self.console.print(line, markup=False)
             return
-        with contextlib.suppress(BrokenPipeError):  # nobody reads on; the work goes on
+        with contextlib.suppress(BrokenPipeError):  # the reader, such as `head`, has ended; the work goes on
             print(line, flush=True)
 
     def count(self, completed: int, total: int, where: str) -> None:
-        """Move the bar to so many of a total, and say where the work is done."""
+        """Move the bar to `completed` of `total`, and say where the work is done."""
         self.bar.update(
             self.item, completed=completed, total=total, description=" ".join(filter(None, [self.name, where]))
         )
 
     def advance(self, completed: int, line: str | None) -> None:
-        """Move the bar, and show a line if there is one."""
+        """Move the bar, and print a line if there is one."""
         self.bar.update(self.item, completed=completed)
         if line is not None:
-            self.show(line)
+            self.print_line(line)
 
 
-def training_line(progress: "TrainingProgress", total: int) -> tuple[int, str | None]:
-    """How far a training is, and what is worth a line: a validation or a setback."""
+def describe_progress(progress: "TrainingProgress", total: int) -> tuple[int, str | None]:
+    """The number of trajectories done, and a line where there is something to say: a validation or a setback."""
     row = progress.log[-1]
     if "event" in row:
         return progress.trajectory, f"trajectory {progress.trajectory} of {total}: {row['event']}"

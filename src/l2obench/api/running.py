@@ -16,7 +16,7 @@ from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Suite, load_suite, make_suite
 from l2obench.bench.process import main_module_kept_out, process_set_up
 from l2obench.bench.rollout.memory import GIB
-from l2obench.bench.run.executors.choice import Choice, ExecutorName, chosen
+from l2obench.bench.run.executors.choice import ExecutorChoice, ExecutorName, choose_executor
 from l2obench.bench.run.runner import Outcome, Runner
 from l2obench.bench.run.work import is_only_here
 from l2obench.bench.store.run_folder import RunFolder
@@ -84,7 +84,7 @@ def run(
     """
     name, plan = plan_run(suite, tasks, optimizers, seeds, tune)
     require_known("executor", executor, [item.value for item in ExecutorName])
-    choice = chosen(ExecutorName(executor), workers, scheduler, None)
+    choice = choose_executor(ExecutorName(executor), workers, scheduler, None)
     _require_importable(plan, choice, timeout)
     options = RunOptions(
         device=device,
@@ -102,7 +102,13 @@ def run(
 
 
 def execute(
-    name: str, plan: Suite, folder: Path, choice: Choice, options: RunOptions, command: str, progress: bool = True
+    name: str,
+    plan: Suite,
+    folder: Path,
+    choice: ExecutorChoice,
+    options: RunOptions,
+    command: str,
+    progress: bool = True,
 ) -> Outcome:
     """Run what is planned into a folder, and show progress; the command line's part of `run` too.
 
@@ -120,8 +126,8 @@ def execute(
     """
     cells = plan.cells()
     display = ProgressDisplay("running")
-    show: Callable[[str], Any] = display.show if progress else lambda _: None
-    place = choice.executor(cells, options.timeout, show)
+    show: Callable[[str], Any] = display.print_line if progress else lambda _: None
+    place = choice.make(cells, options.timeout, show)
     about = {
         "suite": name,
         "description": plan.description,
@@ -167,7 +173,7 @@ def plan_run(
     return "custom", make_suite("custom", values | tracks).narrowed(None, None, seeds)
 
 
-def _require_importable(plan: Suite, choice: Choice, timeout: float | None) -> None:
+def _require_importable(plan: Suite, choice: ExecutorChoice, timeout: float | None) -> None:
     """Refuse a class that no other process can import where another process is to run it.
 
     Raises:

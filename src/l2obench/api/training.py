@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from l2obench.api.naming import BadArgument, optimizer_identities, task_identities
-from l2obench.api.progress import ProgressDisplay, training_line
+from l2obench.api.progress import ProgressDisplay, describe_progress
 from l2obench.bench.config.identity import alternatives, canonical, parse_identity
 from l2obench.bench.config.recipe import Recipe, compose
 from l2obench.bench.config.trainings import CHECKPOINT
@@ -110,7 +110,7 @@ def _finish(session: Session, progress: bool) -> None:
     display = ProgressDisplay("training", total=total, completed=session.progress.trajectory)
     try:
         with display:
-            session.run(lambda state: display.advance(*training_line(state, total)) if progress else None)
+            session.run(lambda state: display.advance(*describe_progress(state, total)) if progress else None)
     except BaseException:
         session.save()  # what there is: the same call goes on from there
         raise

@@ -110,7 +110,7 @@ def test_interrupt_keeps_what_is_finished(
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code
     assert errors.count("\n") == 1
-    assert "the same command goes on" in errors
+    assert "the same command again to resume" in errors
     l2obench(*command, "--out", "it", folder=tmp_path)
 
 
@@ -134,7 +134,7 @@ def test_help_lists_and_info(tmp_path: Path) -> None:
     assert {"quadratic", "mnist"} <= listed["checkpoints"].keys()
     assert "quick" in l2obench("list", "suites", folder=tmp_path)
     assert "activation" in l2obench("info", "mnist-mlp", folder=tmp_path)
-    assert "trained with" in l2obench("info", "lstm[checkpoint=mnist]", folder=tmp_path)
+    assert "Recipe of its training" in l2obench("info", "lstm[checkpoint=mnist]", folder=tmp_path)
     assert "torch" in l2obench("info", folder=tmp_path)
     assert l2obench("--version", folder=tmp_path).startswith("l2obench 0.")
 
@@ -160,20 +160,20 @@ MISTAKES = [
     (["run", "-t", "quadratic", "-o", "lstm[checkpoint=/nowhere.safetensors]"], "cannot be read"),
     (["run", "-t", "mnist-mlp[data=mnist]", "-o", "adam", "--data-dir", "empty"], "l2obench prepare mnist"),
     (["run", "quick", "--seeds", "none"], "--seeds"),
-    (["run", "quick", "--device", "cuda:99"], "--device cuda:99"),
-    (["run", "quick", "--device", "warp"], "--device warp"),
-    (["run", "quick", "--device", "meta"], "--device meta cannot be used here"),
+    (["run", "quick", "--device", "cuda:99"], "got cuda:99"),
+    (["run", "quick", "--device", "warp"], "got warp"),
+    (["run", "quick", "--device", "meta"], "must be a device that works here, got meta"),
     (["run", "quick", "--out", "thesis.tex"], "thesis.tex"),
     (["run", "quick", "--out", "."], "is no run"),
     (["run", "quick", "--out", "/proc/nowhere"], "/proc/nowhere cannot be written"),
     (["train", "lstm", "-t", "quadratic", "--out", "/proc/nowhere"], "/proc/nowhere cannot be written"),
     (["run", "thesis.tex.toml"], "cannot be read"),
     (["report", "nowhere"], "is no run"),
-    (["train", "adam", "-t", "quadratic"], "not a learned optimizer"),
+    (["train", "adam", "-t", "quadratic"], "must be a learned optimizer, got adam"),
     (["train", "lstm"], "recipe paper names none. Try: -t quadratic"),
     (["train", "lstm", "-t", "quadratic", "--recipe", "papr"], "Did you mean paper"),
     (["train", "lstm", "-t", "quadratic", "--weighting", "best"], "weighting"),
-    (["train", "lstm", "-t", "quadratic", "--unroll", "101"], "longer than the horizon"),
+    (["train", "lstm", "-t", "quadratic", "--unroll", "101"], "unroll must be at most the horizon"),
     (["train-suite", "quick"], "it trains nothing"),
     (["train-suite", "weightings", "--only", "loss"], "it has 28, such as loss-uniform-u20-s0"),
     (["run", "quick", "--trained", "nowhere"], "needs a suite with [[trainings]]"),
@@ -185,9 +185,9 @@ MISTAKES = [
     (["test-plugin", "pathlib.Path"], "must be a subclass of"),
     (["run", "quick", "--timeout", "nan"], "must be a number of seconds"),
     (["run", "quick", "--timeout", "0"], "must be a number of seconds"),
-    (["run", "quick", "--workers", "2"], "--workers needs --executor"),
+    (["run", "quick", "--workers", "2"], "Try: --executor local"),
     (["run", "quick", "--executor", "slurm"], "slurm"),
-    (["run", "quick", "--executor", "dask", "--resources", "GPU"], "'GPU' is not NAME=AMOUNT"),
+    (["run", "quick", "--executor", "dask", "--resources", "GPU"], "must be NAME=AMOUNT,…, got 'GPU'"),
     (["run", "quick", "--scheduler", "nowhere://1"], "expected an address such as tcp://host:8786"),
 ]
 

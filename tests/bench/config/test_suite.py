@@ -7,7 +7,8 @@ import torch
 
 from l2obench.bench.config.identity import parse_identity
 from l2obench.bench.config.registry import BadParameters, UnknownName
-from l2obench.bench.config.suite import Cell, Suite, SuiteError, load_suite, make_suite, suite_names
+from l2obench.bench.config.shipped import suite_names
+from l2obench.bench.config.suite import Cell, Suite, SuiteError, load_suite, make_suite
 from l2obench.optimizers import RULES
 from l2obench.optimizers.learned.checkpoint import encode_checkpoint
 from l2obench.optimizers.learned.lstm import LSTM

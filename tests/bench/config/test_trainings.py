@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from l2obench.bench.commands.train_suite import train_suite
 from l2obench.bench.config.recipe import Recipe, RecipeError, make_recipe
 from l2obench.bench.config.registry import BadParameters
-from l2obench.bench.config.suite import Suite, SuiteError, load_suite, suite_names
+from l2obench.bench.config.shipped import suite_names
+from l2obench.bench.config.suite import Suite, SuiteError, load_suite
 from l2obench.bench.config.trainings import Trainings
 from l2obench.bench.metatrain.session import Session
 from l2obench.optimizers import shipped_checkpoints

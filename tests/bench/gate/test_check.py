@@ -31,7 +31,7 @@ from l2obench.bench.gate.verdict import compare, regressed
 from l2obench.bench.store.results_file import StoreError
 from l2obench.bench.store.run_folder import RunFolder
 from l2obench.bench.store.schemas import FORMAT, SCHEMAS
-from l2obench.bench.studies.mistakes import WithoutPreprocessing, perturbed, with_swapped_gates
+from l2obench.bench.studies.mistakes import WithoutPreprocessing, perturb, swap_gates
 from l2obench.optimizers.learned.checkpoint import encode_checkpoint, read_checkpoint
 from l2obench.tasks.base import Task
 
@@ -442,7 +442,7 @@ def test_usage_errors(l2obench: Command, arguments: list[str]) -> None:
 
 def test_two_checkpoints_are_run_and_compared(tmp_path: Path, l2obench: Command) -> None:
     shipped = read_checkpoint("quadratic")
-    swapped = with_swapped_gates(dict(shipped.tensors))
+    swapped = swap_gates(dict(shipped.tensors))
     for path, recipe in (("swapped", shipped.recipe), ("foreign", {"task": "mnist-mlp"}), ("lost", {"task": "ridge"})):
         content = encode_checkpoint("lstm", shipped.hyperparameters, recipe, swapped)
         (tmp_path / f"{path}.safetensors").write_bytes(content)
@@ -469,11 +469,11 @@ def test_a_checkpoints_rule_is_one_that_is_registered(tmp_path: Path, l2obench: 
 def test_the_mistakes_are_what_they_say() -> None:
     lstm = optimizer_registry().create("lstm[checkpoint=mnist]")
     phi = lstm.meta_parameters
-    swapped = with_swapped_gates(phi)
-    torch.testing.assert_close(with_swapped_gates(swapped), phi)
+    swapped = swap_gates(phi)
+    torch.testing.assert_close(swap_gates(swapped), phi)
     torch.testing.assert_close(swapped["lstm0.bias"][:20], phi["lstm0.bias"][20:40])
     torch.testing.assert_close(swapped["output.weight"], phi["output.weight"])
-    noisy = perturbed(phi, 0.05, torch.Generator().manual_seed(0))
+    noisy = perturb(phi, 0.05, torch.Generator().manual_seed(0))
     relative = torch.cat([(noisy[name] / phi[name] - 1).flatten() for name in phi])
     assert float(relative.std()) == pytest.approx(0.05, rel=0.05)
     grad = torch.tensor([1e-8, 1.0])

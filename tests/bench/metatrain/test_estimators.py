@@ -49,11 +49,11 @@ def truth() -> float:
 def estimated(estimator: Estimator, seed: int = 0, unroll: int = UNROLL, rule: LearnedRate = RULE) -> float:
     """The sum of the estimates of a trajectory's segments, φ being the same in all of them."""
     problems, random = functions(), torch.Generator().manual_seed(seed)
-    walk = estimator.begin(problems, rule, random)
+    unroll_state = estimator.begin(problems, rule, random)
     total = 0.0
     for weights in WEIGHTS.split(STEPS if estimator.whole else unroll):
-        estimate = estimator.advance(problems, rule, walk, weights, random)
-        walk = estimate.walk
+        estimate = estimator.advance(problems, rule, unroll_state, weights, random)
+        unroll_state = estimate.unroll_state
         total += float(estimate.meta_grads["log_rate"])
     return total
 
@@ -129,8 +129,8 @@ def test_particles_agree_with_the_same_rule_run_alone(name: str) -> None:
     rule = LSTM(hidden=4, preprocessing="none").initialised(twin(3))
     estimator = make_estimator(make_recipe(SMALL | {"estimator": name, "sigma": 0.3}))
     problems, random = Problems(Quadratic(dim=3), [1, 2]), torch.Generator().manual_seed(5)
-    walk = estimator.begin(problems, rule, random)
-    found = estimator.advance(problems, rule, walk, torch.ones(4), random).losses
+    unroll_state = estimator.begin(problems, rule, random)
+    found = estimator.advance(problems, rule, unroll_state, torch.ones(4), random).losses
     signs = {"es": [0.0]}.get(name, [0.3, 0.3, -0.3, -0.3])
     noise = drawn(rule, 5)
     for place, sign in enumerate(signs):
@@ -151,10 +151,10 @@ def drawn(rule: LSTM, seed: int) -> Tensors:
 def test_a_diverged_particle_counts_for_nothing() -> None:
     estimator = NRES(pairs=2)
     problems, random = functions(), twin(0)
-    walk = estimator.begin(problems, RULE, random)
-    walk.carry.params["theta"][0, 1] = torch.nan
-    walk.carry.grads["theta"][0, 1] = torch.nan
-    grad = estimator.advance(problems, RULE, walk, WEIGHTS, random).meta_grads["log_rate"]
+    unroll_state = estimator.begin(problems, RULE, random)
+    unroll_state.carry.params["theta"][0, 1] = torch.nan
+    unroll_state.carry.grads["theta"][0, 1] = torch.nan
+    grad = estimator.advance(problems, RULE, unroll_state, WEIGHTS, random).meta_grads["log_rate"]
     assert grad.isfinite()
     assert grad != 0
 
@@ -211,7 +211,7 @@ class SignOnly(LearnedRate):
 def test_a_rule_without_derivatives_is_told_what_can_train_it(estimator: Estimator) -> None:
     rule = SignOnly().with_meta_parameters(RULE.meta_parameters)
     with pytest.raises(
-        RecipeError, match=r"sign-only cannot be trained by backpropagation.*log_rate; use estimator es"
+        RecipeError, match=r"sign-only cannot be trained by backpropagation.*log_rate\. Try: --estimator es"
     ):
         estimated(estimator, rule=rule)
     assert estimated(NRES(), rule=rule) != 0

@@ -37,17 +37,17 @@ VALUES: dict[str, Any] = {
 }
 
 
-def lesson(estimator: Imitation, seed: int = 0, steps: int = 6) -> tuple[UnrollState, Tensor, Tensor]:
+def run_segment(estimator: Imitation, seed: int = 0, steps: int = 6) -> tuple[UnrollState, Tensor, Tensor]:
     problems, random = Problems(Bowl(), [1, 2, 3], dtype=DOUBLE), torch.Generator().manual_seed(seed)
-    walk = estimator.begin(problems, RULE, random)
-    estimate = estimator.advance(problems, RULE, walk, torch.ones(steps, dtype=DOUBLE), random)
-    return estimate.walk, estimate.losses, estimate.meta_grads["log_rate"]
+    unroll_state = estimator.begin(problems, RULE, random)
+    estimate = estimator.advance(problems, RULE, unroll_state, torch.ones(steps, dtype=DOUBLE), random)
+    return estimate.unroll_state, estimate.losses, estimate.meta_grads["log_rate"]
 
 
 def test_the_gradient_is_that_of_the_distance() -> None:
     """u = −a g and v = −b g: d = (a − b)² / (a² + b²) whatever g, and dd/d log a = 2 a b (a² − b²) / (a² + b²)²."""
     a, b = math.exp(LOG_RATE), RATE
-    _, _, gradient = lesson(Imitation(teacher=SGD(lr=b)))
+    _, _, gradient = run_segment(Imitation(teacher=SGD(lr=b)))
     assert float(gradient) == pytest.approx(2 * a * b * (a * a - b * b) / (a * a + b * b) ** 2, rel=1e-6)
 
 
@@ -99,8 +99,8 @@ def test_the_gradient_is_autograds_through_the_rules_own_steps(
 
     estimator = Imitation(teacher=teacher, coordinates=coordinates)
     problems, random = Problems(MnistMlp(units=3, batch=4), [1, 2], dtype=DOUBLE), torch.Generator().manual_seed(seed)
-    walk = estimator.begin(problems, rule, random)
-    found = estimator.advance(problems, rule, walk, torch.ones(steps, dtype=DOUBLE), random).meta_grads
+    unroll_state = estimator.begin(problems, rule, random)
+    found = estimator.advance(problems, rule, unroll_state, torch.ones(steps, dtype=DOUBLE), random).meta_grads
     assert found.keys() == expected.keys()
     for name, value in found.items():
         torch.testing.assert_close(value, expected[name], rtol=1e-6, atol=1e-9)
@@ -110,7 +110,7 @@ def test_both_lead_now_and_then_and_the_teacher_sees_the_gradients_met() -> None
     teacher = Momentum(lr=RATE)
     led = set()
     for seed in range(12):
-        walk, losses, _ = lesson(Imitation(teacher=teacher), seed)
+        unroll_state, losses, _ = run_segment(Imitation(teacher=teacher), seed)
         params = torch.ones(3, 1, 1, dtype=DOUBLE)
         problems = Problems(Bowl(), [1, 2, 3], dtype=DOUBLE)
         _, grads, _ = problems.loss_grad_and_buffers({"theta": params}, {})
@@ -125,7 +125,7 @@ def test_both_lead_now_and_then_and_the_teacher_sees_the_gradients_met() -> None
                 met.append(loss)
         who = min(by, key=lambda name: float((torch.stack(by[name], -1) - losses).abs().max()))
         torch.testing.assert_close(torch.stack(by[who], -1), losses)
-        assert walk.carry.step == losses.shape[-1]
+        assert unroll_state.carry.step == losses.shape[-1]
         led.add(who)
     assert led == {"teacher", "learner"}
 

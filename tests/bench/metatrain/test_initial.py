@@ -7,7 +7,7 @@ import torch
 
 from l2obench.bench.config.recipe import RecipeError, make_recipe
 from l2obench.bench.config.registry import optimizer_registry
-from l2obench.bench.metatrain.initial_meta_parameters import initial, remembering
+from l2obench.bench.metatrain.initial_meta_parameters import make_initial, memory_biases
 from l2obench.bench.metatrain.session import Session
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.optimizers.learned.lstm import LSTM
@@ -18,7 +18,7 @@ LONGEST = 200
 def begun(rule: str, **recipe: object) -> dict[str, torch.Tensor]:
     made = optimizer_registry().create(rule)
     assert isinstance(made, LearnedOptimizer)
-    return initial(make_recipe({"task": "quadratic", "optimizer": rule} | recipe), made, generator())
+    return make_initial(make_recipe({"task": "quadratic", "optimizer": rule} | recipe), made, generator())
 
 
 def generator() -> torch.Generator:
@@ -27,7 +27,7 @@ def generator() -> torch.Generator:
 
 def test_a_cell_left_alone_forgets_at_its_time_scale() -> None:
     """Content decays as (τ/(1 + τ))ᵗ, with time scales spread over all of their logarithms."""
-    input_, forget, output, drift = remembering(torch.full((4 * 5000,), 7.0), LONGEST, generator()).chunk(4)
+    input_, forget, output, drift = memory_biases(torch.full((4 * 5000,), 7.0), LONGEST, generator()).chunk(4)
     kept = forget.sigmoid().double()
     timescales = kept / (1 - kept)
     assert timescales.min() >= 1 - 1e-4
@@ -68,8 +68,8 @@ def test_all_layers_of_cells_remember_and_nothing_else_changes(rule: str) -> Non
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ("mlp", "memory=200 is for LSTM cells, and mlp has none"),
-        ("lstm[checkpoint=quadratic]", "memory=200 is for new meta-parameters"),
+        ("mlp", "memory must be left out for mlp, which has no LSTM cells, got 200"),
+        ("lstm[checkpoint=quadratic]", "memory must be left out with a checkpoint, got 200"),
     ],
 )
 def test_rules_without_cells_and_trained_ones_are_refused_before_a_folder_is_made(

@@ -14,10 +14,10 @@ from l2obench.bench.config.recipe import RecipeError, make_recipe
 from l2obench.bench.config.registry import function_family
 from l2obench.bench.config.suite import Suite
 from l2obench.bench.metatrain.problem_scaling import ScaledProblems
-from l2obench.bench.metatrain.ranks import Share
+from l2obench.bench.metatrain.process_group import Shard
 from l2obench.bench.metatrain.session import Session
 from l2obench.bench.metatrain.trainer import Trainer
-from l2obench.bench.metatrain.validation import criterion
+from l2obench.bench.metatrain.validation import validation_criterion
 from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.seeds import derive_seed
@@ -65,7 +65,7 @@ def test_every_trajectory_is_on_one_family_drawn_alike(tmp_path: Path) -> None:
         assert len(trainer.weights(number)) == family.task.horizon
         seeds = [derive_seed("meta-training", function_family(family.task), number * 2 + k) for k in range(2)]
         expected = Problems(family.task, seeds).start
-        assert torch.equal(trainer.functions(number, Share(0, 2, 2)).start["theta"], expected["theta"])
+        assert torch.equal(trainer.functions(number, Shard(0, 2, 2)).start["theta"], expected["theta"])
 
 
 def test_a_mixture_trains_is_validated_on_its_families_and_goes_on_exactly(tmp_path: Path) -> None:
@@ -97,12 +97,12 @@ def test_held_out_families_validate_by_their_ratio_to_the_start() -> None:
 
 
 def test_families_of_any_scale_count_alike() -> None:
-    assert criterion([7.0], [9.0]) == 7
-    assert criterion([1.0, 100.0], [2.0, 400.0]) == pytest.approx(math.sqrt(1 / 8))
-    assert criterion([1.0, 1e6], [2.0, 4e6]) == pytest.approx(math.sqrt(1 / 8))
-    assert criterion([math.inf, 1.0], [1.0, 1.0]) == math.inf
+    assert validation_criterion([7.0], [9.0]) == 7
+    assert validation_criterion([1.0, 100.0], [2.0, 400.0]) == pytest.approx(math.sqrt(1 / 8))
+    assert validation_criterion([1.0, 1e6], [2.0, 4e6]) == pytest.approx(math.sqrt(1 / 8))
+    assert validation_criterion([math.inf, 1.0], [1.0, 1.0]) == math.inf
     with pytest.raises(RecipeError, match="several families needs losses above zero"):
-        criterion([-1.0, 1.0], [1.0, 1.0])
+        validation_criterion([-1.0, 1.0], [1.0, 1.0])
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_families_of_any_scale_count_alike() -> None:
         ({"mixture": ["quadratic[dim=2|,horizon=12]"]}, "dim must be .*integer"),
         (
             {"mixture": [*MIXTURE, "quadratic[horizon=4]"]},
-            r"unroll \(5\) is longer than the horizon \(4\) of quadratic",
+            r"unroll must be at most the horizon \(4\) of quadratic.*, got 5",
         ),
         ({"validation": ["neural-art"]}, "neural-art"),
         ({"mixture": [*MIXTURE, "quadratc"]}, "Did you mean quadratic"),

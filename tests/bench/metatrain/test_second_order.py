@@ -120,5 +120,5 @@ def test_a_recipe_trains_by_it(tmp_path: Path) -> None:
 
 
 def test_a_sample_of_coordinates_is_refused() -> None:
-    with pytest.raises(RecipeError, match="second_order follows all coordinates; leave coordinates out"):
+    with pytest.raises(RecipeError, match="coordinates must be left out with second_order"):
         Trainer(make_recipe(SMALL | {"coordinates": 2}))

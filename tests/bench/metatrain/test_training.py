@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from l2obench.bench.config.identity import parse_identity
-from l2obench.bench.config.recipe import RecipeError, make_recipe, named_recipe, optimizer_for, recipe_names
+from l2obench.bench.config.recipe import RecipeError, make_recipe, named_recipe, optimizer_for
+from l2obench.bench.config.shipped import recipe_names
 from l2obench.bench.measure.costs import optimizer_costs
 from l2obench.bench.metatrain import trainer as trainer_module
 from l2obench.bench.metatrain.estimators import bptt
 from l2obench.bench.metatrain.estimators.bptt_gradient import Segment
-from l2obench.bench.metatrain.meta_optimizer import adam
+from l2obench.bench.metatrain.meta_optimizer import adam_step
 from l2obench.bench.metatrain.session import Session
 from l2obench.bench.metatrain.trainer import MetaTrainingDiverged, Trainer, train
 from l2obench.bench.rollout.loop import rollout
@@ -117,7 +118,7 @@ def test_stopped_and_resumed_equals_undisturbed(tmp_path: Path, rule: str) -> No
 def test_the_average_is_what_is_kept(tmp_path: Path) -> None:
     session = Session(tmp_path, make_recipe(SMALL | {"average": 0.9, "validate_every": 12}))
     seen = [session.progress.phi]
-    real = trainer_module.adam
+    real = trainer_module.adam_step
 
     def noted(*args: object) -> tuple[dict[str, torch.Tensor], ...]:
         result = real(*args)  # type: ignore[arg-type]
@@ -125,7 +126,7 @@ def test_the_average_is_what_is_kept(tmp_path: Path) -> None:
         return result
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer_module, "adam", noted)
+        patch.setattr(trainer_module, "adam_step", noted)
         session.run()
     expected = {name: value.double() for name, value in seen[0].items()}
     for step, phi in enumerate(seen[1:], 1):
@@ -154,7 +155,7 @@ def test_trajectories_grow_to_the_horizon_of_the_task(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("first", [9, 21])
 def test_a_first_horizon_outside_unroll_and_horizon_is_refused(first: int) -> None:
-    with pytest.raises(RecipeError, match=f"first_horizon={first}: expected the unroll \\(10\\) at least"):
+    with pytest.raises(RecipeError, match=f"first_horizon must be from the unroll \\(10\\) .*, got {first}"):
         Trainer(make_recipe(SMALL | {"first_horizon": first}))
 
 
@@ -219,7 +220,7 @@ def test_a_gradient_that_is_not_finite_steps_back_and_says_so(monkeypatch: pytes
 def test_setbacks_without_end_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = Trainer(make_recipe(SMALL | {"unroll": 20}))
     poison(monkeypatch, set(range(100)), calls_each=1)
-    with pytest.raises(MetaTrainingDiverged, match="lower lr"):
+    with pytest.raises(MetaTrainingDiverged, match="Try: a lower --lr"):
         train(trainer, trainer.begin(), lambda _: None)
 
 
@@ -235,16 +236,16 @@ def test_adam_on_the_meta_parameters_is_torchs() -> None:
         for parameter, grad in zip(theirs, grads.values(), strict=True):
             parameter.grad = grad
         optimizer.step()
-        phi, mean, square = adam(phi, grads, mean, square, step, 0.01)
+        phi, mean, square = adam_step(phi, grads, mean, square, step, 0.01)
     torch.testing.assert_close(list(phi.values()), [value.detach() for value in theirs])
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"optimizer": "adam"}, "not a learned optimizer"),
-        ({"optimizer": "gac", "coordinates": 8}, "gac is not one: use a recipe without, such as sharing"),
-        ({"unroll": 50}, r"unroll \(50\) is longer than the horizon \(20\)"),
+        ({"optimizer": "adam"}, "must be a learned optimizer, got adam"),
+        ({"optimizer": "gac", "coordinates": 8}, "coordinates must be left out for gac, .*, got 8"),
+        ({"unroll": 50}, r"unroll must be at most the horizon \(20\) of .*, got 50"),
     ],
 )
 def test_recipes_that_make_no_sense(changes: dict[str, object], message: str) -> None:

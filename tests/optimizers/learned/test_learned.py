@@ -48,10 +48,10 @@ def test_every_kind_of_estimator_trains_it(name: str, estimator: str) -> None:
     random, weights = torch.Generator().manual_seed(1), torch.ones(3)
     method = make_estimator(make_recipe({"task": "quadratic", "optimizer": name, "estimator": estimator}))
     problems = Problems(Quadratic(dim=3), [1, 2])
-    walk = method.begin(problems, rule, random)
+    unroll_state = method.begin(problems, rule, random)
     for _ in range(2):
-        estimate = method.advance(problems, rule, walk, weights, random)
-        walk = estimate.walk
+        estimate = method.advance(problems, rule, unroll_state, weights, random)
+        unroll_state = estimate.unroll_state
         assert {key: grad.shape for key, grad in estimate.meta_grads.items()} == rule.meta_shapes()
         assert all(grad.isfinite().all() for grad in estimate.meta_grads.values())
         assert any(grad.abs().max() > 0 for grad in estimate.meta_grads.values())

@@ -203,6 +203,6 @@ def test_whoever_asks_for_updates_tells_it() -> None:
     assert row["update_flops"] > 0
     assert len(proposals(task, [Adam(), rule], steps=[3]).history) == 18
     problems, imitation = Problems(task, [1, 2]), Imitation(teacher=rule)
-    walk = imitation.begin(problems, small(), random := torch.Generator().manual_seed(0))
-    estimate = imitation.advance(problems, small(), walk, torch.ones(3), random)
+    unroll_state = imitation.begin(problems, small(), random := torch.Generator().manual_seed(0))
+    estimate = imitation.advance(problems, small(), unroll_state, torch.ones(3), random)
     assert any(grad.abs().max() > 0 for grad in estimate.meta_grads.values())

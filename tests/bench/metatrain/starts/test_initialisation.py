@@ -139,7 +139,7 @@ def test_a_start_is_learned_on_functions_of_meta_training(monkeypatch: pytest.Mo
     learn_start(small("reptile", trajectories=2, validation_functions=1))
     family = "sinusoid[layers=1,units=4]"
     training = [("meta-training", family, index) for index in range(8)]
-    assert asked == [("meta-training", f"{family}/start", 0), *training, ("meta-validation", family, 0)]
+    assert asked == [("meta-randomness", f"{family}/start", 0), *training, ("meta-validation", family, 0)]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_start_is_learned_on_functions_of_meta_training(monkeypatch: pytest.Mo
     [
         ({"method": "mamml"}, "method must be 'maml', 'fomaml', 'reptile' or 'meta-sgd', got 'mamml'"),
         ({"inner_lr": -1.0}, "inner_lr must be greater than 0, got -1"),
-        ({"task": "quadratic"}, "quadratic takes no learned start"),
+        ({"task": "quadratic"}, "the task must take a learned start, got quadratic"),
     ],
 )
 def test_bad_recipes_are_refused(values: dict[str, object], message: str) -> None:
@@ -162,7 +162,7 @@ def test_a_clipped_step_of_reptile_goes_as_far_as_the_bound() -> None:
 
 
 def test_one_that_diverges_says_what_to_lower() -> None:
-    with pytest.raises(MetaTrainingDiverged, match=r"5 outer steps in a row .* lower lr .* or inner-lr"):
+    with pytest.raises(MetaTrainingDiverged, match=r"5 outer steps in a row .* a lower --lr .*, or a lower --inner-lr"):
         learn_start(small("fomaml", task="sinusoid[horizon=20]", inner_lr=1e6, trajectories=5))
 
 

@@ -1,7 +1,6 @@
-"""What `l2obench info` says of a task, an optimizer or this machine."""
+"""The facts that `l2obench info` prints. The command itself imports this module late, since it imports torch."""
 
 import inspect
-import json
 from typing import Any
 
 from l2obench.bench.config.identity import parse_identity
@@ -12,8 +11,11 @@ from l2obench.optimizers import shipped_checkpoints
 from l2obench.optimizers.learned.base import LearnedOptimizer
 
 
-def describe(identity: str) -> dict[str, Any]:
-    """Documentation, parameters and, where it has one, the training recipe of a task or optimizer.
+def collect_facts(identity: str) -> dict[str, Any]:
+    """Description, parameters and, of a trained optimizer, the recipe of a task or an optimizer.
+
+    Args:
+        identity: a name, an identity, a shipped checkpoint or a dotted path.
 
     Raises:
         UnknownName: no task, optimizer or shipped checkpoint has this name.
@@ -41,23 +43,6 @@ def describe(identity: str) -> dict[str, Any]:
     return facts
 
 
-def describe_machine() -> dict[str, Any]:
-    """Versions and machine, as they go into manifests."""
+def collect_machine_facts() -> dict[str, Any]:
+    """Versions and machine, as manifests hold them."""
     return {"environment": environment("cpu")}
-
-
-def show(facts: dict[str, Any]) -> str:
-    """The facts as text for a terminal."""
-    if "environment" in facts:
-        return "\n".join(f"{key}: {_plain(value)}" for key, value in facts["environment"].items())
-    lines = [f"{facts['kind']} {facts['identity']} (version {facts['version']})", "", facts["description"] or "", ""]
-    for key, parameter in facts["parameters"].items():
-        about = " ".join((parameter["description"] or "").split())
-        lines.append(f"  {key} = {parameter['value']}" + (f"    {about}" if about else ""))
-    if "recipe" in facts:
-        lines += ["", "trained with:", *(f"  {key}: {_plain(value)}" for key, value in facts["recipe"].items())]
-    return "\n".join(lines)
-
-
-def _plain(value: Any) -> str:
-    return json.dumps(value, default=str) if isinstance(value, dict) else str(value)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from l2obench.bench.config.recipe import RecipeError, make_recipe
 from l2obench.bench.metatrain.estimators.bptt_gradient import truncated_bptt
-from l2obench.bench.metatrain.ranks import Ranks
+from l2obench.bench.metatrain.process_group import ProcessGroup
 from l2obench.bench.metatrain.trainer import Trainer
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.seeds import generator
@@ -24,22 +24,22 @@ TRAIN += ["--validate-every", "2", "--validation-functions", "5", "--out", "it"]
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 7])
 @pytest.mark.parametrize("coordinates", [None, 2])
-def test_shares_average_to_the_meta_gradient_of_all(count: int, coordinates: int | None) -> None:
+def test_shards_average_to_the_meta_gradient_of_all(count: int, coordinates: int | None) -> None:
     recipe = make_recipe({"task": "quadratic[dim=5,horizon=10]", "optimizer": RULE, "unroll": 10})
     trainer, weights = Trainer(recipe), torch.ones(10, dtype=torch.float64) / 10
     phi = {name: value.double() for name, value in trainer.begin().phi.items()}
     rule = trainer.rule.with_meta_parameters(phi)
 
-    def gradient(ranks: Ranks) -> tuple[Tensors, float]:
-        share = ranks.share(7)
-        problems = Problems(trainer.task, range(share.first, share.stop), dtype=torch.float64)
+    def gradient(group: ProcessGroup) -> tuple[Tensors, float]:
+        shard = group.shard(7)
+        problems = Problems(trainer.task, range(shard.first, shard.stop), dtype=torch.float64)
         with torch.no_grad():
             carry = start(problems, rule)
-        segment = truncated_bptt(problems, rule, carry, weights, coordinates, generator(1), share)
-        return segment.meta_grads, (share.stop - share.first) / share.total
+        segment = truncated_bptt(problems, rule, carry, weights, coordinates, generator(1), shard)
+        return segment.meta_grads, (shard.stop - shard.first) / shard.total
 
-    whole, _ = gradient(Ranks())
-    parts = [gradient(Ranks(rank, count)) for rank in range(count)]
+    whole, _ = gradient(ProcessGroup())
+    parts = [gradient(ProcessGroup(rank, count)) for rank in range(count)]
     assert sum(weight for _, weight in parts) == pytest.approx(1)
     for name, value in whole.items():
         torch.testing.assert_close(sum(grads[name] * weight for grads, weight in parts), value, rtol=1e-9, atol=1e-12)
@@ -103,4 +103,4 @@ def stop_at(folder: Path, processes: int, last: bool) -> None:
 
 def test_more_processes_than_functions_are_refused() -> None:
     with pytest.raises(RecipeError, match="9 processes for 8 functions and 32 of validation"):
-        Trainer(make_recipe({"task": "quadratic", "unroll": 10}), ranks=Ranks(0, 9))
+        Trainer(make_recipe({"task": "quadratic", "unroll": 10}), group=ProcessGroup(0, 9))

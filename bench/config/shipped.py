@@ -1,0 +1,36 @@
+"""Names of the suites and recipes that come with the package. It imports little, so that lists come quickly."""
+
+import tomllib
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Literal
+
+Folder = Literal["suites", "recipes"]
+
+
+def suite_names() -> list[str]:
+    """Names of the suites of the package."""
+    return _names("suites")
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes of the package."""
+    return _names("recipes")
+
+
+def read_shipped(folder: Folder, name: str) -> str:
+    """The TOML text of a suite or a recipe of the package."""
+    return (_folder(folder) / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def suite_description(name: str) -> str:
+    """The description that a suite of the package gives of itself."""
+    return str(tomllib.loads(read_shipped("suites", name)).get("description", ""))
+
+
+def _names(folder: Folder) -> list[str]:
+    return sorted(path.name.removesuffix(".toml") for path in _folder(folder).iterdir() if path.name.endswith(".toml"))
+
+
+def _folder(folder: Folder) -> Traversable:
+    return resources.files("l2obench.bench.config") / folder

@@ -1,0 +1,127 @@
+"""Perturbed replicas: copies of a rule at φ ± σε, rolled out on the same functions and minibatches.
+
+Each perturbation is a setting of the rollout, so all replicas of a function share its minibatch and its products. Only
+the rule runs once for each perturbation, with the perturbed meta-parameters. Papers on evolution strategies call a
+perturbed replica a particle.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from l2obench.bench.metatrain.estimators.states import copy_state
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.step import Carry, evaluate_loss, start
+from l2obench.optimizers.learned.base import LearnedOptimizer
+from l2obench.tasks.base import Tensors
+
+
+def draw_perturbations(rule: LearnedOptimizer, pairs: int, random: torch.Generator) -> Tensors:
+    """ε ~ N(0, I), `[pairs, ...]` for each meta-parameter."""
+    return {
+        name: torch.randn(pairs, *phi.shape, generator=random, dtype=phi.dtype).to(phi.device)
+        for name, phi in rule.meta_parameters.items()
+    }
+
+
+def perturb_antithetically(rule: LearnedOptimizer, noise: Tensors, sigma: float) -> list[LearnedOptimizer]:
+    """The rule at φ + σε for every pair, then at φ − σε for every pair.
+
+    Args:
+        rule: the learned optimizer at φ.
+        noise: ε, `[pairs, ...]` for each meta-parameter.
+        sigma: σ.
+    """
+    pairs = len(next(iter(noise.values())))
+    return [
+        rule.with_meta_parameters({name: phi + sign * noise[name][k] for name, phi in rule.meta_parameters.items()})
+        for sign in (sigma, -sigma)
+        for k in range(pairs)
+    ]
+
+
+def start_replicas(problems: Problems, rule: LearnedOptimizer, count: int) -> Carry:
+    """`count` replicas of each function at θ_0, `[functions, count, ...]`, each with an optimizer state of its own."""
+    carry = start(problems, rule, count)
+    state = {str(k): rule.init(_select(carry.params, k)) for k in range(count)}
+    return _observe_losses(problems, [rule] * count, replace(carry, state=state))
+
+
+def repeat_replica(carry: Carry, count: int) -> Carry:
+    """`count` replicas of each function, all where the one in `carry` is."""
+
+    def repeat(values: Tensors) -> Tensors:
+        return {name: value.repeat_interleave(count, dim=1) for name, value in values.items()}
+
+    state = {str(k): copy_state(carry.state) for k in range(count)}
+    losses = carry.losses.repeat_interleave(count, dim=1)
+    return Carry(repeat(carry.params), state, losses, repeat(carry.grads), carry.step, repeat(carry.buffers))
+
+
+def select_replica(carry: Carry, index: int) -> Carry:
+    """One of the replicas of each function, as an ordinary rollout with one setting."""
+    state = carry.state[str(index)]
+    params, grads, buffers = (_select(values, index) for values in (carry.params, carry.grads, carry.buffers))
+    return Carry(params, state, _select_losses(carry, index), grads, carry.step, buffers)
+
+
+def unroll_replicas(
+    problems: Problems, rules: Sequence[LearnedOptimizer], carry: Carry, steps: int
+) -> tuple[Carry, Tensor]:
+    """All replicas after `steps` more steps, and their losses `[functions, replicas, steps]`.
+
+    Args:
+        problems: the functions.
+        rules: one for each replica of a function.
+        carry: where they are; consumed.
+        steps: how many steps.
+    """
+    losses = []
+    for _ in range(steps):
+        state, moves = {}, []
+        for k, rule in enumerate(rules):
+            updates, state[str(k)] = rule.update(_select(carry.grads, k), carry.state[str(k)], _select(carry.params, k))
+            moves.append(updates)
+        params = {name: value + torch.cat([move[name] for move in moves], 1) for name, value in carry.params.items()}
+        carry = _observe_losses(problems, rules, evaluate_loss(problems, params, state, carry.buffers, carry.step + 1))
+        losses.append(carry.losses)
+    return carry, torch.stack(losses, dim=-1)
+
+
+def finite_difference(values: Tensor, noise: Tensors, sigma: float) -> Tensors:
+    """Σ over pairs of ε (J⁺ − J⁻) / 2σ, over their number.
+
+    A function counts for nothing in a pair of which one replica has diverged on it.
+
+    Args:
+        values: J, `[functions, 2 · pairs]`, in the order of `perturb_antithetically`.
+        noise: ε, `[pairs, ...]` for each meta-parameter.
+        sigma: σ.
+
+    Returns:
+        The meta-gradient, of the shape of each meta-parameter.
+    """
+    positive, negative = values.chunk(2, dim=1)
+    difference = positive - negative
+    slope = torch.where(difference.isfinite(), difference, 0.0).mean(0) / (2 * sigma * positive.shape[1])
+    return {name: torch.tensordot(slope, value, dims=1) for name, value in noise.items()}
+
+
+def _observe_losses(problems: Problems, rules: Sequence[LearnedOptimizer], carry: Carry) -> Carry:
+    """The same, each rule having observed the loss of its replica."""
+    horizon = problems.task.horizon
+    state = {
+        str(k): rule.observe(carry.state[str(k)], _select_losses(carry, k), horizon) for k, rule in enumerate(rules)
+    }
+    return replace(carry, state=state)
+
+
+def _select_losses(carry: Carry, index: int) -> Tensor:
+    return carry.losses[:, index : index + 1]
+
+
+def _select(values: Tensors, index: int) -> Tensors:
+    # A slice, not an index: what follows expects the dimension of settings.
+    return {name: value[:, index : index + 1] for name, value in values.items()}
