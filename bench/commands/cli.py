@@ -1,7 +1,7 @@
 """The command line: the table of all commands, and how errors end it.
 
 Exit codes: 0 fine, 1 a regression or a plugin that breaks its contract, 2 usage, 3 a run failed unexpectedly, 4 nothing
-comparable, 130 interrupted, 143 terminated. A command's module is imported when the command is called.
+comparable, 5 inconclusive, 130 interrupted, 143 terminated. A command's module is imported when the command is called.
 """
 
 import os
@@ -80,7 +80,7 @@ def options(
         l2obench report results/quick  # writes results/quick/report/index.html
 
     Exit codes: 0 success, 1 a regression or a failed plugin check, 2 wrong usage, 3 a run failed,
-    4 nothing comparable, 130 interrupted, 143 terminated.
+    4 nothing comparable, 5 inconclusive, 130 interrupted, 143 terminated.
     """
 
 
