@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from l2obench.optimizers.base import Optimizer, State, Tensors, per_replica
+from l2obench.optimizers.flatten import flatten_replicas, unflatten_replicas
 from l2obench.optimizers.learned.cell import blocks, cell_step, cell_step_in_place, fold_candidate_gate, layers_of
 from l2obench.optimizers.learned.recurrent import RecurrentOptimizer
 
@@ -84,18 +85,3 @@ class GAC(RecurrentOptimizer, Optimizer):
         """What the averaging units of `[units, replicas · coordinates]` put out: every coordinate the same."""
         own = x[: self.averaging].view(self.averaging, x.shape[1] // coordinates, coordinates)
         return own.mean(-1, keepdim=True).expand_as(own).flatten(1)
-
-
-def flatten_replicas(tensors: Tensors) -> Tensor:
-    """All coordinates of each replica in a row, `[seeds, settings, coordinates]`."""
-    return torch.cat([value.reshape(*value.shape[:2], -1) for value in tensors.values()], dim=-1)
-
-
-def unflatten_replicas(row: Tensor, like: Tensors) -> Tensors:
-    """The tensors that `flatten_replicas` made a row of."""
-    seeds, settings = row.shape[:2]
-    parts = torch.split(row, [value[0, 0].numel() for value in like.values()], dim=-1)
-    return {
-        name: part.reshape(seeds, settings, *value.shape[2:])
-        for (name, value), part in zip(like.items(), parts, strict=True)
-    }

@@ -8,8 +8,8 @@ from pydantic import Field
 from torch import Tensor
 
 from l2obench.optimizers.base import Optimizer, State, Tensors, per_replica
+from l2obench.optimizers.flatten import flatten_replicas
 from l2obench.optimizers.learned.base import LearnedOptimizer
-from l2obench.optimizers.learned.gac import flatten_replicas
 
 LARGEST_LOG_RATE = 33.0
 LEVELS = ("coordinate", "tensor", "global")

@@ -7,7 +7,8 @@ from pydantic import Field
 from torch import Tensor
 
 from l2obench.optimizers.base import State, Tensors
-from l2obench.optimizers.learned.gac import GAC, flatten_replicas
+from l2obench.optimizers.flatten import flatten_replicas
+from l2obench.optimizers.learned.gac import GAC
 
 
 class NTMBFGS(GAC):
