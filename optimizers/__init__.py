@@ -24,6 +24,14 @@ RULES = {
         "l2obench.optimizers.designed.cosine:Cosine",
         "one of the first six, its learning rate falling to zero over the run",
     ),
+    "relative-muon": (
+        "l2obench.optimizers.designed.relative_muon:RelativeMuon",
+        "orthogonalised momentum, steps relative to the weights, its rate falling to zero over the run",
+    ),
+    "relative-adam": (
+        "l2obench.optimizers.designed.relative_adam:RelativeAdam",
+        "Adam's direction with the steps and the schedule of relative-muon",
+    ),
     "l-bfgs": ("l2obench.optimizers.bridged.lbfgs:LBFGS", "limited-memory BFGS, one gradient a step"),
     "lion": (
         "l2obench.optimizers.bridged.lion:Lion",

@@ -18,6 +18,7 @@ from l2obench.optimizers.learned.coordinate_features import (
     accumulate_gradient,
     coordinate_features,
 )
+from l2obench.optimizers.newton_schulz import newton_schulz
 
 HIDDEN = 8
 WIDTHS = (FEATURES, HIDDEN, HIDDEN, 1)
@@ -25,8 +26,6 @@ SQUARE_DECAY = 0.95
 SQUARE_EPSILON = 1e-8
 SIZE_EPSILON = 1e-9
 """Under the roots of mean squares: of features and of the direction."""
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
-NEWTON_SCHULZ_STEPS = 5
 BETA1, BETA2, ADAM_EPSILON = 0.9, 0.95, 1e-8
 
 
@@ -133,25 +132,6 @@ class Celo2Base(Celo2):
 
     def _orthogonalised(self, direction: Tensor) -> Tensor:
         return direction
-
-
-def newton_schulz(matrices: Tensor) -> Tensor:
-    """Matrices `[..., rows, columns]` with singular values brought near 1, by five steps of a quintic iteration.
-
-    X = M / (‖M‖_F + 1e-8), then X ← 3.4445 X + (−4.7750 A + 2.0315 A²) X with A = X Xᵀ.
-
-    Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks".
-    """
-    # A is the smaller of the two products; the result is the same.
-    tall = matrices.shape[-2] > matrices.shape[-1]
-    x = matrices.mT if tall else matrices
-    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-8)
-    a, b, c = NEWTON_SCHULZ
-    for _ in range(NEWTON_SCHULZ_STEPS):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    result: Tensor = x.mT if tall else x
-    return result
 
 
 def _unit_size(values: Tensor, leading: int) -> Tensor:

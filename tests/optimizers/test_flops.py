@@ -12,6 +12,7 @@ from l2obench.optimizers.designed.adam import Adam
 from l2obench.optimizers.designed.adamw import AdamW
 from l2obench.optimizers.designed.momentum import Momentum
 from l2obench.optimizers.designed.nag import NAG
+from l2obench.optimizers.designed.relative_adam import RelativeAdam
 from l2obench.optimizers.designed.rmsprop import RMSprop
 from l2obench.optimizers.designed.sgd import SGD
 from l2obench.optimizers.learned.adafac_mlp import AdafacMLP
@@ -44,6 +45,7 @@ RULES = [
     RMSprop(),
     Adam(),
     AdamW(),
+    RelativeAdam(),
     lstm(),
     lstm(preprocessing="log-linear", hidden=5, layers=3),
     lstm(preprocessing="none", hidden=7, layers=1),
