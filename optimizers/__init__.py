@@ -32,6 +32,7 @@ RULES = {
         "l2obench.optimizers.designed.relative_adam:RelativeAdam",
         "Adam's direction with the steps and the schedule of relative-muon",
     ),
+    "ncg": ("l2obench.optimizers.designed.ncg:NonlinearCG", "nonlinear conjugate gradients, one gradient a step"),
     "l-bfgs": ("l2obench.optimizers.bridged.lbfgs:LBFGS", "limited-memory BFGS, one gradient a step"),
     "lion": (
         "l2obench.optimizers.bridged.lion:Lion",
