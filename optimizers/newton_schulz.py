@@ -26,7 +26,7 @@ def newton_schulz(matrices: Tensor, epsilon: float = 1e-8) -> Tensor:
     """
     # A is the smaller of the two products; the result is the same.
     tall = matrices.shape[-2] > matrices.shape[-1]
-    x = matrices.mT if tall else matrices
+    x: Tensor = matrices.mT if tall else matrices
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + epsilon)
     a, b, c = COEFFICIENTS
     for _ in range(STEPS):

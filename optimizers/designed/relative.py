@@ -93,7 +93,8 @@ class RelativeOptimizer(Optimizer):
         if "embedding" not in state:
             return own, None, after
         after |= _find_embeddings(grad, state)
-        return torch.where(per_replica(after["embedding"], grad), adam, own), after["embedding"], after
+        embedding: Tensor = after["embedding"]
+        return torch.where(embedding[..., None, None], adam, own), embedding, after
 
 
 def warmup(step: int, horizon: Tensor) -> Tensor:
