@@ -145,7 +145,7 @@ class ModuleTask(Task):
         return self._workshop().evaluate(params, buffers)
 
     def require_data(self) -> None:
-        self._workshop()
+        _ = self._workshop().training, self._workshop().heldout
 
     def sources(self) -> dict[str, Any]:
         return self._workshop().facts()

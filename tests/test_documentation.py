@@ -14,7 +14,7 @@ import pytest
 from l2obench.tasks import FAMILIES
 from tests.markdown import ROOT, code_blocks, pages
 
-EXAMPLES = {"add-a-task.md": "ridge.py", "add-an-optimizer.md": "signum.py"}
+EXAMPLES = {"add-a-task.md": "ridge.py", "add-an-optimizer.md": "signum.py", "your-own-model.md": "mine.py"}
 # The snippets of a page run in one process, each with names of its own.
 RUN_ALL = """import sys
 for path in sys.argv[1:]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-_NAME = re.compile(r"[A-Za-z0-9_.:-]+")
+_NAME = re.compile(r"[^\[\]\"=,]+\.py(?::[^\[\]\"=,\s]*)?|[A-Za-z0-9_.:-]+")  # a file's class, or a name
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BARE = re.compile(r"[^\[\],=\"\s]+")
 

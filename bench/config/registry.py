@@ -15,6 +15,8 @@ from pydantic import BaseModel, ValidationError
 
 from l2obench import optimizers, tasks
 from l2obench.bench.config.identity import canonical, changed_parameters, parse_identity
+from l2obench.bench.config.plugin_file import canonical_file_name, load_class, names_file
+from l2obench.bench.config.plugin_source import source_of
 from l2obench.foundation.errors import describe_error, describe_findings
 from l2obench.foundation.names import explain_unknown
 
@@ -74,10 +76,10 @@ class Registry:
                 self.entries[plugin.name] = Entry(plugin.value, f"plugin of {origin}", origin)
 
     def resolve(self, name: str) -> type[Any]:
-        """Import the class behind a name or a dotted path.
+        """Import the class behind a name, a dotted path, or a file's path.
 
         Args:
-            name: a registered name, `package.module.Class` or `package.module:Class`.
+            name: a registered name, `package.module:Class`, or `./mine.py:Class`.
 
         Raises:
             UnknownName: there is none, its module cannot be imported, or two plugins claim the name.
@@ -91,6 +93,8 @@ class Registry:
             return self.own_classes[name]
         if name in self.entries:
             return _import(self.kind, name, self.entries[name].path)
+        if names_file(name):
+            return load_class(name)
         if "." in name or ":" in name:
             return _import(self.kind, name, name if ":" in name else ":".join(name.rsplit(".", 1)))
         checkpoints = optimizers.shipped_checkpoints() if self.kind == "optimizer" else []
@@ -104,10 +108,11 @@ class Registry:
             more: parameters besides those of the identity, as Python values.
 
         Raises:
-            IdentityError, UnknownName, BadParameters: what is wrong, what was expected.
+            IdentityError, UnknownName, PluginFileError, BadParameters: what is wrong, what was expected.
         """
         name, parameters = parse_identity(identity)
         parameters |= more or {}
+        name = canonical_file_name(name) if names_file(name) else name
         if self.kind == "optimizer" and name not in self.entries and name in optimizers.shipped_checkpoints():
             name, parameters = optimizers.rule_of_checkpoint(name), {"checkpoint": name, **parameters}
         cls = self._adapt(name, self.resolve(name))
@@ -154,6 +159,12 @@ class Registry:
         """Say whether a name leads to code that is not ours: a plugin's, or a dotted path."""
         entry = self.entries.get(name)
         return entry.distribution != "l2obench" if entry else "." in name or ":" in name
+
+    def source(self, model: Any) -> str | None:
+        """What the code of a task or an optimizer is, where it is not ours: a hash or a version; None where it is."""
+        if not self.foreign(model.name):
+            return None
+        return source_of(getattr(type(model), "torch_class", type(model)))
 
     def _adapt(self, name: str, cls: type[Any]) -> type[BaseModel]:
         """The class itself if it is a task or an optimizer; a `torch.optim.Optimizer` class through the bridge."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from l2obench.bench.config.registry import identity_of, task_registry
+from l2obench.bench.contract.module_requirements import requirements_of
 from l2obench.bench.failures import ContractBroken
 from l2obench.bench.rollout.guard import Unchanged, require_like, require_tensor, same
 from l2obench.bench.rollout.problems import Problems
@@ -67,8 +68,10 @@ def horizon_changes_no_function(task: Task) -> None:
     _require_same("another horizon gave another function", _problem(longer, 1).params, _problem(task, 1).params)
 
 
-def minibatches_come_from_the_generator(task: Task) -> None:
+def minibatches_come_from_the_generator(task: Task) -> str | None:
     """`draw` gives `[steps, ...]`, the same again from the same generator."""
+    if task.stream(generator(5)) is not None:
+        return "minibatches come from a stream"
     runs = []
     for seed in (1, 2):
         torch.manual_seed(seed)
@@ -77,6 +80,7 @@ def minibatches_come_from_the_generator(task: Task) -> None:
     for name, tensor in runs[0].items():
         if tensor.shape[:1] != (STEPS,):
             raise ContractBroken(f"draw gave {name!r} with shape {tuple(tensor.shape)}, expected ({STEPS}, ...)")
+    return None
 
 
 def minibatches_fit(task: Task) -> None:
@@ -120,6 +124,8 @@ def gradients_are_those_of_the_loss(task: Task) -> str | None:
     """`loss_and_grad` equals `torch.func` on `loss`."""
     if type(task).loss_and_grad is Task.loss_and_grad:
         return "loss_and_grad is the default"
+    if (reason := task.runs_one_by_one()) is not None:
+        return reason
     params, batch = _stacked(task)
     losses, grads = task.loss_and_grad(params, batch)
     expected_losses, expected_grads = Task.loss_and_grad(task, params, batch)
@@ -140,16 +146,16 @@ def neighbours_do_not_matter(task: Task) -> None:
 
 
 def evaluation_fits(task: Task) -> str | None:
-    """`evaluate` gives `loss` and `accuracy`, or less, `[seeds, settings]` each."""
+    """`evaluate` gives metrics by name, `[seeds, settings]` each."""
     params, _ = _stacked(task)
     inputs = Unchanged({"params": params}, thorough=True)
     heldout = task.evaluate(params)
     inputs.require_unchanged("evaluate")
     if not heldout:
         return "the family has no held-out data"
-    if unknown := sorted(set(heldout) - {"loss", "accuracy"}):
-        raise ContractBroken(f"evaluate gave {', '.join(unknown)}; results have room for loss and accuracy")
     for name, tensor in heldout.items():
+        if not isinstance(name, str):
+            raise ContractBroken(f"evaluate must give metrics by name, got the name {name!r}")
         if tensor.shape != (len(SEEDS), SETTINGS):
             raise ContractBroken(
                 f"evaluate gave {name!r} with shape {tuple(tensor.shape)}, expected {(len(SEEDS), SETTINGS)}"
@@ -201,7 +207,7 @@ def require_of_task(task: Task, name: str) -> str | None:
 
     Args:
         task: the family.
-        name: one of `REQUIREMENTS`.
+        name: one of `REQUIREMENTS`, or of those of its kind of task.
 
     Returns:
         None where the requirement is met; why it does not apply, where it does not.
@@ -210,7 +216,7 @@ def require_of_task(task: Task, name: str) -> str | None:
         ContractBroken: it is not met.
         Exception: what the task raised.
     """
-    return REQUIREMENTS[name](task)
+    return {**requirements_of(task), **REQUIREMENTS}[name](task)
 
 
 def _problem(task: Task, seed: int) -> Problem:

@@ -5,10 +5,11 @@ of the cell. It runs where the run's folder is; an executor decides where its as
 """
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from l2obench.bench.config.registry import identity_of, optimizer_registry, task_registry
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell
 from l2obench.bench.failures import Failure
@@ -20,6 +21,7 @@ from l2obench.bench.store.run_folder import RunFolder
 from l2obench.bench.store.schemas import FORMAT
 from l2obench.optimizers.base import Optimizer
 from l2obench.optimizers.bridged.torch_optim import TorchOptimizer
+from l2obench.tasks.base import Task
 
 Rows = list[dict[str, Any]]
 Chain = Generator[Assignment, Any, Rows]
@@ -41,12 +43,28 @@ def describe(cell: Cell, options: RunOptions) -> dict[str, Any]:
     description = {"format": FORMAT, **_identify(cell), "seeds": cell.seeds, "device": options.device}
     if start := getattr(cell.task, "start_sha256", None):
         description |= {"start_sha256": start}
+    description |= describe_sources(cell.task, [cell.optimizer])
     if _is_compiled(cell, options):
         description |= {"compiled": True}
     if cell.track == "tuned":
         protocol = tuning.HALVING_PROTOCOL if cell.halving else tuning.PROTOCOL
         description |= {"tuning": protocol, "tuning_seeds": cell.tuning_seeds}
     return description
+
+
+def describe_sources(task: Task, optimizers: Sequence[Optimizer]) -> dict[str, Any]:
+    """Describe the code of plugins that take part: results of changed code are other results. Empty for ours.
+
+    Args:
+        task: the task.
+        optimizers: those that run on it.
+    """
+    sources = {identity_of(optimizer): optimizer_registry().source(optimizer) for optimizer in optimizers}
+    known = {
+        "task_source": task_registry().source(task),
+        "optimizer_sources": {name: source for name, source in sources.items() if source is not None},
+    }
+    return {key: value for key, value in known.items() if value}
 
 
 def make_chain(

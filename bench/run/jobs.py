@@ -5,6 +5,8 @@ goes in and comes out. Each job calls `progress` as it proceeds: with a name whe
 step.
 """
 
+import contextlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -44,7 +46,11 @@ def time(
     Returns:
         Rows of `timing`, one for each optimizer.
     """
-    return timing.time_steps(task, optimizers, RunOptions(**options).device, on_turn=progress)
+    rows = timing.time_steps(task, optimizers, RunOptions(**options).device, on_turn=progress)
+    replicas = None
+    with contextlib.suppress(Exception):  # a plugin's task that cannot be evaluated says so in every row
+        replicas = task.runs_one_by_one()
+    return [row | {"replicas": replicas} for row in rows]
 
 
 def tune(
@@ -142,8 +148,15 @@ def _make_outcome(task: Task, result: Trajectories, k: int, seed: int) -> dict[s
         "final_loss": float(task.final_loss(losses.double())),
         "heldout_loss": heldout.get("loss"),
         "heldout_accuracy": heldout.get("accuracy"),
+        "heldout_metrics": _other_metrics(heldout),
         "forward_passes": task.horizon,
         "backward_passes": task.horizon,
         "state_bytes": result.state_bytes,
         "pictures": pictures.to_record(task, result, k, seed),
     }
+
+
+def _other_metrics(heldout: Mapping[str, float]) -> str | None:
+    """Held-out metrics without a column of their own, as JSON."""
+    others = {name: value for name, value in sorted(heldout.items()) if name not in ("loss", "accuracy")}
+    return json.dumps(others) if others else None

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from l2obench.bench.config.registry import optimizer_registry, task_registry
 from l2obench.bench.config.suite import Cell
 from l2obench.bench.measure.costs import optimizer_costs, task_costs
 from l2obench.bench.store.environment import environment
@@ -30,11 +31,16 @@ def make_manifest(
     plan = {(item["task"], item["optimizer"], item["track"]): item for item in earlier.get("cells") or []}
     tasks, recipes = dict(earlier.get("tasks", {})), dict(earlier.get("recipes", {}))
     costs = {kind: dict(earlier.get("costs", {}).get(kind, {})) for kind in ("tasks", "optimizers")}
-    files = dict(earlier.get("sources") or {})
+    files, plugins = dict(earlier.get("sources") or {}), dict(earlier.get("plugins") or {})
     for cell in cells:
         task, optimizer, track = cell.key
         files |= sources.get(task, {})
         tasks[task] = {"parameters": cell.task.model_dump(mode="json"), "sources": sorted(sources.get(task, {}))}
+        for identity, source in (
+            (task, task_registry().source(cell.task)),
+            (optimizer, optimizer_registry().source(cell.optimizer)),
+        ):
+            plugins |= {identity: source} if source is not None else {}
         if isinstance(cell.optimizer, LearnedOptimizer) and cell.optimizer.checkpoint_sha256:
             recipes[cell.optimizer.checkpoint_sha256] = cell.optimizer.recipe
         plan[cell.key] = {"task": task, "optimizer": optimizer, "track": track, "seeds": cell.seeds}
@@ -47,6 +53,7 @@ def make_manifest(
         "sources": files,
         "tasks": tasks,
         "recipes": recipes,
+        **({"plugins": plugins} if plugins else {}),
         "cells": list(plan.values()),
         "costs": costs,
         "starts": [*earlier.get("starts", []), start],

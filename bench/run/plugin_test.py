@@ -17,6 +17,7 @@ from l2obench.bench.config.registry import (
     task_registry,
 )
 from l2obench.bench.contract import optimizer_requirements, task_requirements
+from l2obench.bench.contract.module_requirements import requirements_of
 from l2obench.bench.failures import Failure
 from l2obench.bench.run.worker import Worker
 from l2obench.foundation.names import explain_unknown
@@ -81,18 +82,22 @@ def examine(subject: Subject, timeout: float) -> Iterator[Finding]:
         skipped: each would cost the timeout again.
     """
     is_task = subject.kind == "task"
-    names = list(task_requirements.REQUIREMENTS if is_task else optimizer_requirements.REQUIREMENTS)
+    first = list(requirements_of(subject.model)) if is_task else []
+    names = [*first, *(task_requirements.REQUIREMENTS if is_task else optimizer_requirements.REQUIREMENTS)]
     task, optimizers = (subject.identity, []) if is_task else (None, [subject.identity])
-    hung = False
+    hung = blocked = False
     with Worker(timeout) as worker:
         for name in names:
             if hung:
                 yield Finding(name, "skipped", "an earlier requirement hung")
                 continue
+            if blocked and name not in first:
+                yield Finding(name, "skipped", "needs what failed above")
+                continue
             try:
                 skipped = worker.run_job("require", task, optimizers, {"name": name})
             except Failure as failure:
-                hung = failure.status == "timeout"
+                hung, blocked = failure.status == "timeout", blocked or name in first
                 yield Finding(name, "failed", f"no answer within {timeout:g} s" if hung else failure.reason)
             else:
                 yield Finding(name, "skipped" if skipped else "passed", skipped or "")

@@ -10,6 +10,7 @@ from l2obench.bench.config.suite import Cell
 from l2obench.bench.failures import Failure
 from l2obench.bench.measure import timing
 from l2obench.bench.run import jobs
+from l2obench.bench.run.cell import describe_sources
 from l2obench.bench.run.work import Assignment, Work, is_foreign
 from l2obench.bench.store.results_file import StoreError, cell_name
 from l2obench.bench.store.run_folder import RunFolder
@@ -56,11 +57,14 @@ class TimingPass:
             "task": identity,
             "optimizers": sorted(members),
             "protocol": timing.PROTOCOL,
+            **describe_sources(task, list(members.values())),
         }
         if self.options.force or not self._is_measured(name, description):
             self.report(f"{identity}: timing {len(members)} optimizers, one replica, serially")
             rows = self._time(work, task, members)
             self.folder.write("timing", name, description, rows)
+            if notes := {row["replicas"] for row in rows if row.get("replicas")}:
+                self.report(f"{identity}: replicas run one after another: {notes.pop()}")
         else:
             frame = self.folder.read_one("timing", name).astype(object)
             rows = [

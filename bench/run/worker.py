@@ -4,6 +4,8 @@ Requests and answers are JSON: names and plain values, no objects and no code. T
 again after a kill. It computes the numbers that this process would compute.
 """
 
+import atexit
+import contextlib
 import json
 import multiprocessing
 import os
@@ -108,8 +110,11 @@ class Worker:
     def close(self) -> None:
         """Kill the process, if there is one."""
         if self._process is not None:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):  # it has ended, with all of its children
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.kill()  # where it had not come to have a group of its own
             self._process.join()
+            atexit.unregister(self.close)
         if self._connection is not None:
             self._connection.close()
         self._process = self._connection = None
@@ -118,15 +123,19 @@ class Worker:
         if self._connection is None:
             context = multiprocessing.get_context("spawn")
             self._connection, theirs = context.Pipe()
-            self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+            # A daemon could have no children, and a plugin's DataLoader has workers.
+            self._process = context.Process(target=_serve, args=(theirs,))
             self._process.start()
             theirs.close()
+            atexit.register(self.close)  # before multiprocessing waits there for processes that are no daemons
         return self._connection
 
     def _end(self) -> str:
         """Say how the process ended; one that is still there is killed."""
-        self._process.join(timeout=1)
-        code = self._process.exitcode
+        # Not `join`: it waits for a pipe to close that the process's own children may hold open.
+        deadline = time.monotonic() + 1
+        while (code := self._process.exitcode) is None and time.monotonic() < deadline:
+            time.sleep(0.01)
         self.close()
         if code is None:
             return "closed its pipe, and was killed"
@@ -139,6 +148,8 @@ def _serve(connection: Connection) -> None:
     """The process's side: one request after the other, until the pipe closes."""
     # Ctrl-C reaches all processes of a terminal; the other side decides when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.setpgid(0, 0)  # so that it is ended with its children
+    os.register_at_fork(after_in_child=connection.close)  # the other side waits for it to close
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from l2obench.bench.process import set_up_process
 
@@ -181,4 +192,4 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-        os._exit(1)
+        os.killpg(0, signal.SIGKILL)

@@ -44,6 +44,7 @@ class _Manifest(TypedDict, total=False):
     sources: dict[str, Facts] | None
     tasks: dict[str, _Task]
     recipes: dict[str, Facts]
+    plugins: dict[str, str]
     cells: list[_Cell] | None
     costs: _Costs
     starts: list[_Start]

@@ -116,7 +116,9 @@ def cell_name(*identities: str) -> str:
     """
     digest = hashlib.sha256("\n".join(identities).encode()).hexdigest()[:12]
     # Three parts of 48 characters and the digest stay below the 255 bytes that file systems allow.
-    readable = "--".join(re.sub(r"[^A-Za-z0-9._-]+", "-", identity).strip("-")[:48] for identity in identities)
+    # Readers of Parquet skip names that begin with a dot or an underscore, as `./mine.py:MyTask` would.
+    words = [re.sub(r"[^A-Za-z0-9._-]+", "-", identity).strip("-").lstrip("._-") for identity in identities]
+    readable = "--".join(word[:48] for word in words)
     return f"{readable}--{digest}"
 
 

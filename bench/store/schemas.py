@@ -35,6 +35,7 @@ SCHEMAS: dict[Kind, pa.Schema] = {
             "final_loss": _FLOAT,
             "heldout_loss": _FLOAT,
             "heldout_accuracy": _FLOAT,
+            "heldout_metrics": _TEXT,
             "grad_seconds": _FLOAT,
             "update_seconds": _FLOAT,
             "forward_passes": _INT,
@@ -74,6 +75,7 @@ SCHEMAS: dict[Kind, pa.Schema] = {
             "update_flops": _FLOAT,
             "update_bytes": _FLOAT,
             "record_passes": _FLOAT,
+            "replicas": _TEXT,
         }
     ),
     "pictures": pa.schema(
@@ -89,5 +91,5 @@ SCHEMAS: dict[Kind, pa.Schema] = {
     ),
 }
 """Columns by kind. Losses are float32, as they were computed; what is derived from them is float64."""
-ADDED = ("update_flops", "update_bytes", "record_passes")
+ADDED = ("update_flops", "update_bytes", "record_passes", "heldout_metrics", "replicas")
 """Columns that files of this format may lack, since earlier versions did not write them. They are then read as null."""

@@ -1,7 +1,7 @@
 """What is made once for all tasks of one class and parameters: data, a module for each device, and how replicas run."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import torch
@@ -40,29 +40,34 @@ class Workshop:
     Args:
         task: gives model, data and loss.
         own_minibatches: whether it gives minibatches by a function of its own.
-
-    Raises:
-        BadModule: the data are none.
     """
 
     def __init__(self, task: Described, own_minibatches: bool) -> None:
         self._task = task
         self._name = type(task).__name__
-        with OwnRandomness(0).active():  # a random split is the same in every process
-            self.training = self._training_source(own_minibatches)
-            heldout = task.heldout_data()
-        what = f"{self._name}.heldout_data"
-        self.heldout = None if heldout is None else make_source(heldout, what, task.batch, batch_given=False)
+        self._own_minibatches = own_minibatches
         self._replicas: dict[tuple[torch.device, torch.dtype], Replicas] = {}
         self._batching: Batching | None = None
 
-    def _training_source(self, own_minibatches: bool) -> Source:
+    @cached_property
+    def training(self) -> Source:
+        """Where minibatches come from."""
         task, given = self._task, "batch" in self._task.model_fields_set
-        if own_minibatches:
+        if self._own_minibatches:
             if given:
                 raise BadModule(f"{self._name}.minibatches has a batch size of its own, got batch={task.batch} as well")
             return Stream(task.minibatches, f"{self._name}.minibatches")
-        return make_source(task.training_data(), f"{self._name}.training_data", task.batch, given)
+        with OwnRandomness(0).active():  # a random split is the same in every process
+            data = task.training_data()
+        return make_source(data, f"{self._name}.training_data", task.batch, given)
+
+    @cached_property
+    def heldout(self) -> Source | None:
+        """What trained models are tested on."""
+        with OwnRandomness(0).active():
+            data = self._task.heldout_data()
+        what = f"{self._name}.heldout_data"
+        return None if data is None else make_source(data, what, self._task.batch, batch_given=False)
 
     def start(self, seed: int) -> Problem:
         """The model as a seed initialises it."""

@@ -177,7 +177,7 @@ class Horizon(Quadratic):
 
 class Metric(Quadratic):
     def evaluate(self, params):
-        return {"perplexity": params["theta"].sum(-1)}
+        return {7: params["theta"].sum(-1)}
 
 
 class Scalar(Quadratic):
@@ -244,7 +244,7 @@ BROKEN = {
     "their_tasks.Mutates": ("gradients fit", "loss_and_grad changed params['theta']"),
     "their_tasks.Mixes": ("neighbours do not matter", "a replica alone differs"),
     "their_tasks.Horizon": ("horizon changes no function", "another horizon gave another function"),
-    "their_tasks.Metric": ("evaluation fits", "perplexity"),
+    "their_tasks.Metric": ("evaluation fits", "must give metrics by name, got the name 7"),
     "their_tasks.Scalar": ("evaluation fits", "with shape ()"),
     "their_tasks.Groups": ("groups name parameters", "weights"),
     "their_tasks.Final": ("final loss fits", "with shape (2, 3, 1), expected (2, 3)"),

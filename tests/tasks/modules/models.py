@@ -145,9 +145,10 @@ class LoaderTask(ResidualTask):
     """A `DataLoader` with workers of its own."""
 
     workers: int = 0
+    size: int = 16
 
     def training_data(self) -> Any:
-        return DataLoader(TensorDataset(*images()), batch_size=16, shuffle=True, num_workers=self.workers)
+        return DataLoader(TensorDataset(*images()), batch_size=self.size, shuffle=True, num_workers=self.workers)
 
 
 class FunctionTask(ResidualTask):

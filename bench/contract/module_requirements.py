@@ -1,0 +1,115 @@
+"""What a `ModuleTask` must give before anything else can be asked of it: a model, minibatches, a loss, metrics."""
+
+from collections.abc import Callable
+
+import torch
+
+from l2obench.bench.failures import ContractBroken
+from l2obench.bench.rollout.guard import same
+from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.seeds import generator
+from l2obench.bench.rollout.step import make_buffers
+from l2obench.tasks.base import Task, Tensors
+from l2obench.tasks.module import ModuleTask
+from l2obench.tasks.modules.batches import BadModule
+
+SEED, STEPS = 11, 3
+
+
+def a_model_is_given(task: Task) -> None:
+    """`make_model` gives a module with parameters."""
+    task.sample(generator(SEED))
+
+
+def the_model_belongs_to_its_seed(task: Task) -> None:
+    """`make_model` gives the same start for the same seed."""
+    for name, (one, other) in _twice(lambda: task.sample(generator(SEED)).params).items():
+        if not same(one, other):
+            raise ContractBroken(
+                f"make_model must give the same start for the same seed, got another {name!r}. "
+                "Try: torch's, NumPy's or Python's global generators, which l2obench seeds, and none of your own"
+            )
+
+
+def minibatches_are_given(task: Task) -> None:
+    """`training_data` or `minibatches` give minibatches."""
+    problems = Problems(task, [SEED])
+    for _ in range(STEPS):
+        problems.minibatch()
+
+
+def minibatches_belong_to_their_seed(task: Task) -> None:
+    """The same seed meets the same minibatches."""
+
+    def drawn() -> Tensors:
+        problems = Problems(task, [SEED])
+        return {
+            f"{name} of step {step}": value for step in range(STEPS) for name, value in problems.minibatch().items()
+        }
+
+    for name, (one, other) in _twice(drawn).items():
+        if not same(one, other):
+            raise ContractBroken(
+                f"minibatches must be the same for the same seed, got another {name}. Try: the generator that "
+                "minibatches() is given, or torch's, NumPy's or Python's global ones, and none of your own"
+            )
+
+
+def a_loss_is_given(task: Task) -> None:
+    """`batch_loss` gives a finite scalar that depends on the parameters."""
+    problems = Problems(task, [SEED])
+    params = {name: value.unsqueeze(1) for name, value in problems.start.items()}
+    losses, grads, _ = problems.loss_grad_and_buffers(params, make_buffers(problems))
+    if not losses.isfinite().all():
+        raise ContractBroken(
+            f"batch_loss must be finite at the start, got {losses.item():g}. Try: scale the inputs, or a smaller start"
+        )
+    if not any(bool(grad.any()) for grad in grads.values()):
+        raise ContractBroken("batch_loss must depend on the parameters, got gradients of zero only")
+
+
+def held_out_metrics_are_given(task: Task) -> str | None:
+    """`heldout_metrics` gives numbers by name."""
+    problems = Problems(task, [SEED])
+    problems.minibatch()
+    params = {name: value.unsqueeze(1) for name, value in problems.start.items()}
+    if not task.evaluate_with_buffers(params, make_buffers(problems)):
+        return "heldout_data gives nothing"
+    return None
+
+
+def replicas_run_together(task: Task) -> str | None:
+    """Many replicas can be evaluated at once."""
+    try:
+        return task.runs_one_by_one()
+    except BadModule:
+        return "needs what failed above"
+
+
+REQUIREMENTS: dict[str, Callable[[Task], str | None]] = {
+    requirement.__name__.replace("_", " "): requirement
+    for requirement in (
+        a_model_is_given,
+        the_model_belongs_to_its_seed,
+        minibatches_are_given,
+        minibatches_belong_to_their_seed,
+        a_loss_is_given,
+        held_out_metrics_are_given,
+        replicas_run_together,
+    )
+}
+"""By name, in their order. Where one is not met, those of every task need not be asked for."""
+
+
+def requirements_of(task: Task) -> dict[str, Callable[[Task], str | None]]:
+    """What is asked of this task beyond what is asked of every task."""
+    return REQUIREMENTS if isinstance(task, ModuleTask) else {}
+
+
+def _twice(draw: Callable[[], Tensors]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """What is drawn under two global states."""
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.append(draw())
+    return {name: (value, found[1][name]) for name, value in found[0].items()}
