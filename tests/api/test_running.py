@@ -178,7 +178,7 @@ def bad(error: type[Exception], match: str, **arguments: object) -> object:
         bad(BadArgument, "tasks must name one task at least", tasks=[], optimizers="adam"),
         bad(BadArgument, "Try: 'local'", tasks=SHORT, optimizers="adam", executor="locl"),
         bad(BadArgument, "got an object of builtins.int", tasks=3, optimizers="adam"),
-        bad(UnknownName, "is no task", tasks=Adam, optimizers="adam"),
+        bad(UnknownName, "must be a subclass of", tasks=Adam, optimizers="adam"),
     ],
 )
 def test_bad_arguments_are_one_line(error: type[Exception], match: str, arguments: dict[str, object]) -> None:
