@@ -1,12 +1,17 @@
-"""The protocol of an optimizer: two pure functions, `init` and `update`, the same for hand-designed and learned rules.
+"""The protocol of an optimizer: `init`, `observe` and `update`, the same for hand-designed and learned rules.
 
     state = rule.init(params)
-    updates, state = rule.update(grads, state, params)
-    params = params + updates
+    at each step:
+        state = rule.observe(state, losses, horizon)
+        updates, state = rule.update(grads, state, params)
+        params = params + updates
 
-A rule that needs the loss or the number of steps takes them in `observe`, which is called before each update.
-`params`, `grads` and `updates` are dicts of tensors by parameter name. In the engine they come stacked, one replica
-after the other, as `[seeds, settings, ...]`; a rule that treats every coordinate alike need not care.
+`params`, `grads` and `updates` are dicts of tensors by parameter name. They hold many replicas (optimizees) at once,
+stacked as `[seeds, settings, ...]`: a seed is one function and its minibatches, a setting is one value of each
+hyperparameter. A parameter `[20, 784]` of one replica is `[seeds, settings, 20, 784]` here. No replica may influence
+another. Whether a rule keeps this protocol: `l2obench test-plugin NAME`.
+
+To write a rule that treats every coordinate alike, derive from `CoordinatewiseOptimizer`; otherwise from `Optimizer`.
 """
 
 import math
@@ -20,14 +25,38 @@ from torch import Tensor
 
 from l2obench.foundation.tensors import Tensors as Tensors  # part of this page: a rule imports it from here
 
-SMALLEST = 1e-30  # a square far below that of any ε in use
+# Under a root it keeps the slope finite. At 0 the slope is infinite, and times a gradient of 0 that is NaN, which would
+# end a meta-training. It is far below ε² of every rule, so it changes no update, and a normal number of float32.
+SMALLEST = 1e-30
 State = dict[str, Any]
+"""What a rule remembers between steps: nested dicts, lists and tuples of tensors and plain numbers.
+
+A rule's docstring names the entries of its own."""
 
 
 class Optimizer(BaseModel, ABC):
     """An update rule. Its fields are its hyperparameters: numbers, or (see `stacked`) one value for each replica.
 
-    A learned optimizer differs in one thing only: it has meta-parameters (`meta_parameters` is not empty).
+    A learned optimizer differs in one thing only: it has meta-parameters (`meta_parameters` is not empty). An instance
+    never changes; everything that changes from step to step is in the state.
+
+    Example:
+        >>> class NormalizedSGD(Optimizer):
+        ...     name = "normalized-sgd"
+        ...     lr: float = 0.1
+        ...
+        ...     def init(self, params):
+        ...         return {}
+        ...
+        ...     def update(self, grads, state, params):
+        ...         squares = [grad.flatten(2).square().sum(-1) for grad in grads.values()]
+        ...         size = self.lr / sum(squares).sqrt()  # [seeds, settings]
+        ...         return {name: -per_replica(size, grad) * grad for name, grad in grads.items()}, state
+        >>> params = {"x": torch.tensor([[[3.0, 4.0]]])}  # one seed, one setting
+        >>> rule = NormalizedSGD()
+        >>> updates, state = rule.update(grads=params, state=rule.init(params), params=params)
+        >>> updates["x"]
+        tensor([[[-0.0600, -0.0800]]])
     """
 
     model_config = ConfigDict(
@@ -35,6 +64,7 @@ class Optimizer(BaseModel, ABC):
     )
 
     name: ClassVar[str]
+    """The rule's name on the command line and in results."""
     version: ClassVar[int] = 1
     """Raised whenever the rule would give other numbers: results of two versions are not comparable."""
     tunable: ClassVar[tuple[str, ...]] = ("lr",)
@@ -45,31 +75,58 @@ class Optimizer(BaseModel, ABC):
 
     @abstractmethod
     def init(self, params: Tensors) -> State:
-        """The state before the first step."""
+        """The state before the first step.
+
+        Args:
+            params: θ₀, `[seeds, settings, ...]` each. Only read.
+
+        Returns:
+            A state whose tensors belong to nobody else. Its tensors have the device and type of the parameters.
+
+        Raises:
+            ValueError: a learned rule has no meta-parameters, or other ones than these parameters need.
+        """
 
     @abstractmethod
     def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
         """The updates to add to `params`, and the next state.
 
-        Neither `grads` nor `params` are changed. Where no autograd graph is recorded, `state` is consumed, a rule may
-        reuse its memory for the state that it returns, and the updates are the caller's, who may write into them: a
-        rule keeps none of them.
+        Where no autograd graph is recorded (in runs), memory is reused. The rule may overwrite the tensors of `state`
+        for the state that it returns; the caller never uses the old state again. The caller may overwrite the updates;
+        the rule keeps none of them. Where a graph is recorded (in meta-training), neither may happen.
+
+        Args:
+            grads: gradients at `params` on this step's minibatch, `[seeds, settings, ...]` each. Only read. A replica
+                that has diverged may have NaN or infinity here, and must not disturb the others.
+            state: from `init`, the last `update`, or `observe` on either.
+            params: θ, of the same shapes. Only read.
+
+        Returns:
+            Updates with the names, shapes and type of `params`, and the next state.
         """
 
     def observe(self, state: State, losses: Tensor, horizon: int) -> State:
-        """The state, told what a rule may need beyond the gradient; most rules need nothing, and get it back as it is.
+        """Put into the state what a rule needs beyond the gradient: the loss, or the number of steps.
 
-        The engine calls it before each `update`. `state` is consumed.
+        The engine calls it exactly once before each `update`, the first one included. Most rules need nothing and
+        return the state as it is. A drop-in `torch.optim.Optimizer` does not call it.
 
         Args:
-            state: from `init` or the last `update`.
-            losses: at the parameters of the next `update`, `[seeds, settings]`.
+            state: from `init` or the last `update`. The rule may overwrite it.
+            losses: at the parameters of the next `update`, on its minibatch, `[seeds, settings]`. Only read; a rule
+                that averages its iterates gets those at its `evaluation_point`.
             horizon: the number of updates from `init` to the end of the run.
+
+        Returns:
+            The state for the next `update`.
         """
         return state
 
     def for_groups(self, groups: Mapping[str, tuple[str, ...]]) -> Self:
-        """This rule, told which parameters are of which kind (`conv`, `fc`); most rules treat all alike.
+        """This rule for a task whose parameters are of several kinds; most rules treat all alike.
+
+        Args:
+            groups: names of parameters by kind of layer (`conv`, `fc`), from `Task.groups`.
 
         Raises:
             ValueError: the rule needs kinds that are not there.
@@ -77,9 +134,13 @@ class Optimizer(BaseModel, ABC):
         return self
 
     def evaluation_point(self, params: Tensors, state: State) -> Tensors | None:
-        """Where this rule's losses are taken, if not at `params`, where its gradients are; None: there.
+        """Where losses and held-out metrics are taken, for a rule that averages its iterates; None: at `params`.
 
-        A rule that averages its iterates stands at two points at once. `state` is only looked at.
+        Gradients are always taken at `params`.
+
+        Args:
+            params: θ, `[seeds, settings, ...]` each. Only read.
+            state: after the last `update`. Only read.
         """
         return None
 
@@ -102,7 +163,11 @@ class Optimizer(BaseModel, ABC):
         return {}
 
     def stacked(self, hyperparameters: Mapping[str, Tensor]) -> Self:
-        """This rule with `[seeds or 1, settings]` values in place of the numbers: each replica gets its own."""
+        """This rule with one value of a hyperparameter for each replica: a whole grid runs in one rollout.
+
+        Args:
+            hyperparameters: `[seeds, settings]` or `[1, settings]` each, by the name of the field. Not validated.
+        """
         return self.model_copy(update=dict(hyperparameters))
 
 
@@ -110,12 +175,15 @@ class CoordinatewiseOptimizer(Optimizer):
     """A rule in which no coordinate's update depends on another coordinate: one function, applied to each tensor.
 
     Being coordinatewise is a promise that the engine uses: meta-training may then follow a random subset of the
-    coordinates. The last dimensions of every tensor in a parameter's state are therefore that parameter's shape.
+    coordinates. The last dimensions of every tensor in a parameter's state are therefore that parameter's shape. Only
+    these rules come as a drop-in `torch.optim.Optimizer`.
+
+    State: for each parameter by its name, what `init_tensor` returns.
     """
 
     @abstractmethod
     def init_tensor(self, param: Tensor) -> State:
-        """The state that belongs to one parameter tensor."""
+        """The state that belongs to one parameter tensor, `[seeds, settings, ...]` or, drop-in, the plain tensor."""
 
     @abstractmethod
     def update_tensor(self, grad: Tensor, state: State, param: Tensor) -> tuple[Tensor, State]:
@@ -146,26 +214,58 @@ class CoordinatewiseOptimizer(Optimizer):
 
 
 def per_replica(hyperparameter: float | Tensor, like: Tensor) -> float | Tensor:
-    """A hyperparameter, ready to multiply `like`: `[seeds or 1, settings]` gains the trailing dimensions it lacks."""
+    """A hyperparameter, ready to multiply `like`: `[seeds or 1, settings]` gains the trailing dimensions it lacks.
+
+    Args:
+        hyperparameter: a number, which is returned as it is, or one value for each replica.
+        like: `[seeds, settings, ...]`.
+
+    Example:
+        >>> per_replica(torch.tensor([[0.1, 0.2]]), torch.ones(3, 2, 20, 784)).shape
+        torch.Size([1, 2, 1, 1])
+        >>> per_replica(0.1, torch.ones(3, 2, 20, 784))
+        0.1
+    """
     if not isinstance(hyperparameter, Tensor):
         return hyperparameter
     return hyperparameter.reshape(*hyperparameter.shape, *[1] * (like.ndim - hyperparameter.ndim))
 
 
 def blend(old: Tensor, new: Tensor, weight: float | Tensor) -> Tensor:
-    """(1 − weight) · old + weight · new, in the memory of `old`, a tensor of the state, where no graph is recorded."""
+    """(1 − weight) · old + weight · new, as in an exponential moving average.
+
+    Args:
+        old: a tensor of the state. Where no graph is recorded the result takes its memory: this halves the passes over
+            memory, which are most of what a simple rule costs.
+        new: of the same shape.
+        weight: 1 − β.
+
+    Example:
+        >>> with torch.no_grad():
+        ...     blend(torch.tensor([1.0]), torch.tensor([2.0]), 0.25)
+        tensor([1.2500])
+    """
     return torch.lerp(old, new, weight) if torch.is_grad_enabled() else old.lerp_(new, weight)
 
 
 def power(beta: float | Tensor, step: int | Tensor) -> float | Tensor:
-    """βᵗ. Where t is a tensor, in a compiled program, an exponential: a general power costs several times as much."""
+    """βᵗ, for corrections of moments that start at zero.
+
+    Args:
+        beta: a decay, as `per_replica` returns it.
+        step: t. A tensor in a compiled program, where an exponential is several times cheaper than a general power.
+
+    Example:
+        >>> power(0.5, 3)
+        0.125
+    """
     if isinstance(step, int):
         return beta**step
     return (torch.as_tensor(beta, dtype=step.dtype).log() * step).exp()
 
 
 def root(square: Tensor) -> Tensor:
-    """√square, but for its slope at 0, which is infinite: autograd would make NaN of it."""
+    """√square, with a finite slope at 0 for autograd."""
     return square.clamp_min(SMALLEST).sqrt()
 
 

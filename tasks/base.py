@@ -1,7 +1,18 @@
 """The protocol of a task: a family of functions to minimise, written for one replica and run for many.
 
+    problem = task.sample(generator)                one function for each seed: θ₀ and data
+    draws = task.draw(generator, steps)             the randomness of its minibatches
+    at each step:
+        batch = task.minibatch(data, draws at this step)
+        losses, grads = task.loss_and_grad(params, batch)
+    metrics = task.evaluate(params)                 held-out metrics, at the end
+
 Shapes. A *replica* is one optimizee: one function under one setting of the optimizer. Replicas come stacked as
-`[seeds, settings, ...]`, the seed outermost, so that the settings of one seed share its data and its minibatches.
+`[seeds, settings, ...]`, the seed outermost, so that the settings of one seed share its data and its minibatches. Only
+`sample` and `loss` must be written, and both are about ONE replica: no stacked dimension appears in them.
+
+An `nn.Module` with data becomes a task without any of this: see `l2obench.tasks.module`. Whether a task keeps this
+protocol: `l2obench test-plugin NAME`.
 """
 
 from abc import ABC, abstractmethod
@@ -43,11 +54,29 @@ class Task(BaseModel, ABC):
     `loss_and_grad` where a hand-batched gradient is faster than `torch.func` (and test it against this one), and
     `evaluate` where there is held-out data. Where functions carry buffers, override `loss_and_buffers` and
     `evaluate_with_buffers`.
+
+    Example:
+        >>> class Parabola(Task):
+        ...     name = "parabola"
+        ...     steepness: float = 1.0
+        ...
+        ...     def sample(self, generator):
+        ...         minimum = torch.randn(3, generator=generator)
+        ...         return Problem(params={"x": torch.zeros(3)}, data={"minimum": minimum})
+        ...
+        ...     def loss(self, params, batch):
+        ...         return self.steepness * (params["x"] - batch["minimum"]).square().sum()
+        >>> task = Parabola(steepness=2.0)
+        >>> params = {"x": torch.zeros(1, 2, 3)}  # one seed, two settings
+        >>> losses, grads = task.loss_and_grad(params, {"minimum": torch.ones(1, 3)})
+        >>> losses, grads["x"][0, 0]
+        (tensor([[6., 6.]]), tensor([-4., -4., -4.]))
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     name: ClassVar[str]
+    """The family's name on the command line and in results."""
     version: ClassVar[int] = 1
     """Raised whenever the same seed would give other numbers: results of two versions are not comparable."""
     final_window: ClassVar[int] = 1
@@ -71,18 +100,50 @@ class Task(BaseModel, ABC):
 
     @abstractmethod
     def sample(self, generator: torch.Generator) -> Problem:
-        """Draw one function: float32 parameters and data on the CPU, all randomness from `generator`."""
+        """Draw one function of the family.
+
+        Args:
+            generator: the source of all randomness, seeded for one function. The global one must not be used.
+
+        Returns:
+            θ₀ and data of ONE function, float32 on the CPU. The engine moves and stacks them.
+        """
 
     @abstractmethod
     def loss(self, params: Tensors, batch: Tensors) -> Tensor:
-        """The scalar loss of ONE replica. Pure, no in-place operation, no randomness: `torch.func` batches it."""
+        """The scalar loss of ONE replica, which `torch.func` batches over replicas and differentiates.
+
+        It must be pure: no in-place operation, no randomness, no branch on the value of a tensor.
+
+        Args:
+            params: θ, with the names and shapes that `sample` gave.
+            batch: what `minibatch` returns, without the dimension for seeds.
+        """
 
     def draw(self, generator: torch.Generator, steps: int) -> Tensors:
-        """The randomness of `steps` minibatches of one function, `[steps, ...]` each; none by default."""
+        """Draw the randomness of minibatches, such as the indices of examples; none by default.
+
+        The engine calls it again and again, for some steps at a time.
+
+        Args:
+            generator: that of the function, where `sample` or the last `draw` left it.
+            steps: how many minibatches.
+
+        Returns:
+            `[steps, ...]` each. Small tensors, since those of many steps are kept: indices rather than examples.
+        """
         return {}
 
     def minibatch(self, data: Tensors, draw: Tensors) -> Tensors:
-        """What `loss` sees at one step, `[seeds, ...]` each, from `Problem.data` and one step of `draw`."""
+        """What `loss` is given at one step.
+
+        Args:
+            data: `Problem.data` of all seeds, `[seeds, ...]` each. Only read.
+            draw: one step of `draw` of all seeds, `[seeds, ...]` each, on the device of the run.
+
+        Returns:
+            `[seeds, ...]` each; all settings of a seed share it.
+        """
         return {**data, **draw}
 
     def stream(self, generator: torch.Generator) -> Iterator[Tensors] | None:
@@ -98,7 +159,15 @@ class Task(BaseModel, ABC):
         return self.loss(params, batch), buffers
 
     def loss_and_grad(self, params: Tensors, batch: Tensors) -> tuple[Tensor, Tensors]:
-        """Losses `[seeds, settings]` and gradients like `params` (`[seeds, settings, ...]`), without a graph."""
+        """Losses and gradients of all replicas, without a graph.
+
+        Args:
+            params: θ, `[seeds, settings, ...]` each. Only read.
+            batch: from `minibatch`, `[seeds, ...]` each. Only read.
+
+        Returns:
+            Losses `[seeds, settings]`, and gradients with the names and shapes of `params` in new tensors.
+        """
         per_replica = grad_and_value(self.loss)
         per_setting = torch.vmap(per_replica, in_dims=(0, None))
         grads, losses = torch.vmap(per_setting)(params, batch)
@@ -195,5 +264,9 @@ class Task(BaseModel, ABC):
         return {}
 
     def final_loss(self, losses: Tensor) -> Tensor:
-        """The final loss of trajectories `[..., steps + 1]`: the mean over the last `final_window` losses."""
+        """The final loss of trajectories: the mean over the last `final_window` losses.
+
+        Args:
+            losses: f(θ₀) … f(θ_T), `[..., steps + 1]`.
+        """
         return losses[..., -self.final_window :].mean(-1)

@@ -44,8 +44,9 @@ class RelativeOptimizer(Optimizer):
     the defaults are ours.
     """
 
-    lr: float = Field(default=0.02, gt=0)
-    """Size of a full step, as a share of the size of the weights. The default has been good from 60 to 1,500 steps."""
+    lr: float = Field(default=0.036, gt=0)
+    """Size of a full step, as a share of the size of the weights. One value serves all tasks; 0.02 is steadier where
+    trainings are long, and slower where they are short."""
     beta1: float = Field(default=0.9, ge=0, lt=1)
     """Decay of m for each step."""
     beta2: float = Field(default=0.99, ge=0, lt=1)

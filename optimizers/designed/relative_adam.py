@@ -26,7 +26,7 @@ class RelativeAdam(RelativeOptimizer):
         >>> state = rule.observe(rule.init(params), losses=torch.ones(1, 1), horizon=10)
         >>> updates, state = rule.update({"b": torch.tensor([[[1e-6, -1.0, 0.0]]])}, state, params)
         >>> updates["b"]
-        tensor([[[-0.0100,  0.0100,  0.0000]]])
+        tensor([[[-0.0180,  0.0180, -0.0000]]])
     """
 
     name: ClassVar[str] = "relative-adam"

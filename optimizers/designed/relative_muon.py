@@ -30,7 +30,7 @@ class RelativeMuon(RelativeOptimizer):
         >>> state = rule.observe(rule.init(params), losses=torch.ones(1, 1), horizon=10)
         >>> updates, state = rule.update({"w": torch.tensor([[[[0.0, 3.0], [0.0, 1.0]]]])}, state, params)
         >>> round(float(updates["w"].square().mean().sqrt() / params["w"].square().mean().sqrt()), 4)
-        0.02
+        0.036
     """
 
     name: ClassVar[str] = "relative-muon"
