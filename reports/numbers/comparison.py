@@ -1,45 +1,34 @@
 """One optimizer's final losses against another's on the same seeds: every table decides by this module."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from l2obench.bench.stats import Interval, paired_test, ratio_of_means
+from l2obench.bench.stats import Interval, PairedComparison, compare_losses, decide
 from l2obench.reports.numbers.counting import counted_losses
-
-UNKNOWN = Interval(np.nan, np.nan, np.nan)
 
 
 @dataclass(frozen=True)
 class Comparison:
     """What the losses of two optimizers on the same seeds say; a lower loss is better."""
 
-    losses: NDArray[np.float64]
-    """Final losses of the first on the seeds that both ran, `[seeds]`; infinite for a seed that failed."""
-    reference: NDArray[np.float64]
-    """Those of the second on the same seeds, `[seeds]`."""
-    ratio: Interval
-    """Mean final loss of the first ÷ mean final loss of the second, with its paired 95 % interval."""
-    verdict: str
-    """`better`, `worse`, `no clear difference`, or `not comparable: …` with the reason."""
+    found: PairedComparison
+    """The comparison of the verdict core."""
+    identical: bool
+    """Every loss is the same."""
 
     @property
     def seeds(self) -> int:
         """Seeds that both ran."""
-        return len(self.losses)
+        return self.found.seeds
 
     @property
-    def identical(self) -> bool:
-        """Whether every loss is the same."""
-        return self.seeds > 0 and np.array_equal(self.losses, self.reference)
-
-    # Not computed with the ratio: of thousands of comparisons, most tables show no p-value.
-    @property
-    def p_value(self) -> float:
-        """Wilcoxon's signed-rank test, not corrected for the number of comparisons; NaN without common seeds."""
-        return paired_test(self.losses, self.reference) if self.seeds else np.nan
+    def ratio(self) -> Interval:
+        """Mean final loss of the first ÷ mean final loss of the second; NaN where a loss is negative."""
+        return self.found.means
 
 
 def compare(rows: pd.DataFrame, other: pd.DataFrame) -> Comparison:
@@ -51,23 +40,26 @@ def compare(rows: pd.DataFrame, other: pd.DataFrame) -> Comparison:
     """
     mine, others = common_seeds(rows, other)
     losses, reference = counted_losses(rows)[mine], counted_losses(other)[others]
-    return Comparison(losses, reference, *_ratio_and_verdict(losses, reference))
+    return Comparison(compare_losses(losses, reference), bool(losses.size) and np.array_equal(losses, reference))
 
 
-def _ratio_and_verdict(losses: NDArray[np.float64], reference: NDArray[np.float64]) -> tuple[Interval, str]:
-    """The ratio of two mean losses over the same seeds, and what its interval says.
+def outcomes(comparisons: Sequence[Comparison | None]) -> list[tuple[str, float]]:
+    """The verdict of each comparison and its p-value, corrected by Holm's method for the number of comparisons.
 
-    Args:
-        losses: final losses `[seeds]`, infinite for a seed that failed.
-        reference: final losses of the other optimizer on the same seeds, `[seeds]`.
+    `not comparable: no common seeds` where there are none; nothing, and NaN, where there is no comparison.
     """
-    if not losses.size:
-        return UNKNOWN, "not comparable: no common seeds"
-    if losses.mean() < 0 or reference.mean() <= 0:
-        return UNKNOWN, "not comparable: a mean loss is not positive"
-    with np.errstate(invalid="ignore"):
-        ratio = ratio_of_means(losses, reference)
-    return ratio, "better" if ratio.high < 1 else "worse" if ratio.low > 1 else "no clear difference"
+    compared = [item.found for item in comparisons if item is not None and item.seeds]
+    decided = iter(decide(compared))
+    said: list[tuple[str, float]] = []
+    for item in comparisons:
+        if item is None:
+            said.append(("", float("nan")))
+        elif not item.seeds:
+            said.append(("not comparable: no common seeds", float("nan")))
+        else:
+            verdict = next(decided)
+            said.append((verdict.outcome, verdict.p_value))
+    return said
 
 
 def paired(rows: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

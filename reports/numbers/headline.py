@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from l2obench.bench.stats import holm
-from l2obench.reports.numbers.comparison import compare
+from l2obench.reports.numbers.comparison import Comparison, compare, outcomes
 from l2obench.reports.numbers.counting import (
     best_baseline,
     counted_losses,
@@ -21,33 +20,40 @@ def headline(cells: pd.DataFrame) -> pd.DataFrame:
     """Every learned optimizer against the best tuned baseline of its task: losses, their ratio, verdict and cost.
 
     The ratio is of mean final losses, learned over baseline, on the seeds that both ran, with a paired 95 % interval.
-    The p-value is of a paired test on those seeds, adjusted by Holm's method for the number of rows. The cost ratios
-    are of the seconds of an update, and of a whole step (gradient and update).
+    The verdict rests on the typical ratio (`l2obench.bench.stats.verdict`), a difference where a loss is negative. Its
+    p-value is corrected by Holm's method for the number of rows. The cost ratios are of the seconds of an update, and
+    of a whole step (gradient and update).
     """
     columns = ["task", "optimizer", "baseline", "ratio", "low", "high", "verdict", "seeds", "p_value"]
+    columns += ["typical_ratio", "typical_low", "typical_high", "win_rate"]
     columns += ["mean_final_loss", "baseline_mean_final_loss", "update_time_ratio", "step_time_ratio"]
     columns += ["failures", "baseline_failures"]
     columns += ["track", "baseline_track"]
     rows: list[dict[str, Any]] = []
+    comparisons: list[Comparison | None] = []
     for _, task in groups(cells, "task"):
         baseline = best_baseline(task)
         for key, learned in groups(task[task["learned"].eq(True)], "task", "optimizer", "track"):
-            rows.append(key | _against(learned, baseline))
-    for row, adjusted in zip(rows, holm([row.get("p_value", np.nan) for row in rows]), strict=True):
-        row["p_value"] = adjusted
+            comparisons.append(None if baseline is None else compare(learned, baseline))
+            rows.append(key | _against(learned, baseline, comparisons[-1]))
+    for row, (outcome, p_value) in zip(rows, outcomes(comparisons), strict=True):
+        row["verdict"] = f"{outcome}{row['verdict']}"
+        row["p_value"] = p_value
     return table_of(cells, columns, rows)
 
 
-def _against(rows: pd.DataFrame, baseline: pd.DataFrame | None) -> dict[str, Any]:
+def _against(rows: pd.DataFrame, baseline: pd.DataFrame | None, comparison: Comparison | None) -> dict[str, Any]:
+    """A row without its verdict, which the other rows decide with it; `verdict` is what follows it."""
     own = {"seeds": len(rows), "failures": failed(rows), "mean_final_loss": counted_losses(rows).mean()}
-    if baseline is None:
+    if baseline is None or comparison is None:
         return own | {"verdict": "not comparable: no baseline ran"}
-    comparison = compare(rows, baseline)
-    verdict = comparison.verdict
-    for name, frame in (("", rows), ("baseline ", baseline)):
-        if failed(frame):
-            verdict += f"; {failed(frame)} of {len(frame)} {name}seeds failed"
+    notes = [
+        f"; {failed(frame)} of {len(frame)} {name}seeds failed"
+        for name, frame in (("", rows), ("baseline ", baseline))
+        if failed(frame)
+    ]
     (update, step), (baseline_update, baseline_step) = step_seconds(rows), step_seconds(baseline)
+    found = comparison.found
     return own | {
         "baseline": baseline["optimizer"].iloc[0],
         "baseline_track": baseline["track"].iloc[0],
@@ -57,8 +63,11 @@ def _against(rows: pd.DataFrame, baseline: pd.DataFrame | None) -> dict[str, Any
         "ratio": comparison.ratio.estimate,
         "low": comparison.ratio.low,
         "high": comparison.ratio.high,
-        "verdict": verdict,
-        "p_value": comparison.p_value,
+        "typical_ratio": found.typical.estimate if found.measure == "ratio" else np.nan,
+        "typical_low": found.typical.low if found.measure == "ratio" else np.nan,
+        "typical_high": found.typical.high if found.measure == "ratio" else np.nan,
+        "win_rate": found.win_rate.estimate,
+        "verdict": "".join(notes) if comparison.seeds else "",
         "update_time_ratio": update / baseline_update,
         "step_time_ratio": step / baseline_step,
     }

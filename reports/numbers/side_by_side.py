@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from l2obench.reports.numbers.comparison import compare
+from l2obench.reports.numbers.comparison import compare, outcomes
 from l2obench.reports.numbers.counting import counted_losses
 
 COLUMNS = ["task", "optimizer", "track", "run", "against", "ratio", "low", "high", "seeds", "verdict"]
@@ -41,7 +41,7 @@ def _against(rows: pd.DataFrame, first: pd.DataFrame, manifests: Mapping[str, Ma
     if reasons := _differences(rows, first, manifests):
         return runs | means | {"verdict": f"not comparable: {'; '.join(reasons)}"}
     comparison = compare(rows, first)
-    ratio, verdict = comparison.ratio, comparison.verdict
+    ratio, (verdict, _) = comparison.ratio, outcomes([comparison])[0]
     if comparison.identical:
         verdict = "the same numbers"
     elif (rows["checkpoint_sha256"].iloc[0] or "") != (first["checkpoint_sha256"].iloc[0] or ""):

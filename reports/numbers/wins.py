@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from l2obench.reports.numbers.comparison import compare
+from l2obench.reports.numbers.comparison import compare, outcomes
 from l2obench.reports.numbers.counting import failed, groups, manifest_of, table_of
 from l2obench.reports.numbers.familiarity import KIN, OTHERS, TRAINED, familiarity, training_families
 
@@ -19,9 +19,10 @@ ALL = "all"
 def wins(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Every learned optimizer against every baseline in each of its tracks, counted over tasks.
 
-    A task is `lower` where the ratio of mean final losses, on the seeds that both ran, is below 1, and `clearly_lower`
-    or `clearly_higher` where all of its 95 % interval is on that side. `families` parts the tasks into those that the
-    optimizer was trained on, others of the same name (other parameters), and those of names that training did not see.
+    A task is `lower` where the ratio of mean final losses, on the seeds that both ran, is below 1. It is
+    `clearly_lower` or `clearly_higher` where the verdict is better or worse, corrected for all tasks against this
+    baseline. `families` parts the tasks into those that the optimizer was trained on, others of the same name (other
+    parameters), and those of names that training did not see.
     `failing_tasks` are those where any of its seeds failed.
 
     Args:
@@ -33,7 +34,8 @@ def wins(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.
     if table.empty:
         return table_of(cells, COLUMNS, [])
     found = []
-    for key, rows in groups(table, "optimizer", "against"):
+    for key, alike in groups(table, "optimizer", "against"):
+        rows = alike.assign(outcome=[outcome for outcome, _ in outcomes(list(alike["comparison"]))])
         parts = [(name, rows[rows["families"] == name]) for name in (TRAINED, KIN, OTHERS)]
         found += [key | {"families": name} | _counts(part) for name, part in [*parts, (ALL, rows)] if len(part)]
     return table_of(cells, COLUMNS, found)
@@ -52,12 +54,11 @@ def _on_task(task: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> 
         for other, rows in baselines:
             comparison = compare(own, rows)
             if comparison.seeds:
-                ratio = comparison.ratio
                 found.append(
                     key
                     | {"against": opponent(other["optimizer"], other["track"])}
                     | {"families": familiarity(key["task"], families), "failed": failed(own) > 0}
-                    | {"ratio": ratio.estimate, "low": ratio.low, "high": ratio.high}
+                    | {"ratio": comparison.ratio.estimate, "comparison": comparison}
                 )
     return found
 
@@ -67,8 +68,8 @@ def _counts(rows: pd.DataFrame) -> dict[str, Any]:
     return {
         "tasks": len(rows),
         "lower": int((ratios < 1).sum()),
-        "clearly_lower": int((rows["high"] < 1).sum()),
-        "clearly_higher": int((rows["low"] > 1).sum()),
+        "clearly_lower": int((rows["outcome"] == "better").sum()),
+        "clearly_higher": int((rows["outcome"] == "worse").sum()),
         "median_ratio": float(np.quantile(ratios, 0.5, method="inverted_cdf")),
         "failing_tasks": int(rows["failed"].sum()),
     }

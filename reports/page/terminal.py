@@ -10,7 +10,8 @@ from rich.text import Text
 from l2obench.reports.formats import readable
 from l2obench.reports.numbers.analysis import Analysis
 
-HEADLINE = ["task", "optimizer", "baseline", "ratio", "low", "high", "seeds", "update_time_ratio", "verdict"]
+HEADLINE = ["task", "optimizer", "baseline", "verdict", "typical_ratio", "typical_low", "typical_high", "win_rate"]
+HEADLINE += ["ratio", "low", "high", "seeds", "update_time_ratio"]
 LOSSES = ["task", "optimizer", "track", "seeds", "failures", "mean_final_loss", "low", "high"]
 
 

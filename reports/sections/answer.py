@@ -53,9 +53,15 @@ def _answer(row: dict[str, Any]) -> Answer:
     claim = {
         "better": f"{name} reaches a lower loss than {other} on {place(row)}",
         "worse": f"{name} reaches a higher loss than {other} on {place(row)}",
+        "mixed": f"{name} and {other} are mixed on {place(row)}: the typical function and the mean point apart",
+        "too few seeds": f"{name} and {other} ran on too few seeds of {place(row)} for a verdict",
     }.get(verdict, f"{name} and {other} do not differ clearly on {place(row)}")
-    numbers = f"mean final loss, learned ÷ baseline, {short(row['ratio'])} ({interval(row)}, {row['seeds']} seeds)"
-    sentence = f"{claim}: {numbers}." + (f" {failures.capitalize()}." if failures else "")
+    means = f"mean final loss, learned ÷ baseline, {short(row['ratio'])} ({interval(row)}, {row['seeds']} seeds)"
+    typical = ""
+    if verdict != "too few seeds" and row["typical_ratio"] == row["typical_ratio"]:
+        ends = f"{short(row['typical_low'])}–{short(row['typical_high'])}"
+        typical = f"typical ratio {short(row['typical_ratio'])} ({ends}), lower on {row['win_rate']:.0%} of seeds; "
+    sentence = f"{claim}: {typical}{means}." + (f" {failures.capitalize()}." if failures else "")
     return Answer(verdict if verdict in ("better", "worse") else "unclear", short(row["ratio"]), one_line(sentence))
 
 

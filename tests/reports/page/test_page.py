@@ -75,7 +75,7 @@ def small_run(tmp_path, cell, write_run):
 class TestContent:
     def test_answer_is_a_plain_sentence(self, page):
         sentence = (
-            "lstm[checkpoint=toy] reaches a lower loss than the best tuned baseline (adam) on bowl: "
+            "lstm[checkpoint=toy] and the best tuned baseline (adam) ran on too few seeds of bowl for a verdict: "
             "mean final loss, learned ÷ baseline, 0.5 (95 % interval 0.5–0.5, 3 seeds)."
         )
         assert sentence in page.text
@@ -252,7 +252,9 @@ class TestPlace:
         ]
         report = write_report(runs, tmp_path / "report")
         text = Page(report.page).text
-        assert "lstm (tuned) reaches a lower loss than the best tuned baseline (adam) on bowl in toy:" in text
+        assert (
+            "lstm (tuned) and the best tuned baseline (adam) ran on too few seeds of bowl in toy for a verdict:" in text
+        )
         assert "lstm (tuned) reaches a higher loss than the best tuned baseline (adam) on bowl in toy (2):" in text
         assert "toy (2)" in report.headline
 
