@@ -104,7 +104,7 @@ def run(
     choice = choose_executor(executor, workers, scheduler, resources)
     prepare_process(device, data_dir)
 
-    from l2obench.api.running import execute
+    from l2obench.api.execution import execute
     from l2obench.bench.config.run_options import RunOptions
     from l2obench.bench.rollout.memory import GIB
 

@@ -1,25 +1,21 @@
 """`l2obench.run`: every optimizer on every task, in one call."""
 
-import contextlib
-import datetime
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from l2obench.api.execution import execute
 from l2obench.api.naming import BadArgument, optimizer_identities, require_known, task_identities
-from l2obench.api.progress import ProgressDisplay
 from l2obench.api.results import Results
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Suite, load_suite, make_suite
 from l2obench.bench.process import main_module_kept_out, process_set_up
 from l2obench.bench.rollout.memory import GIB
 from l2obench.bench.run.executors.choice import ExecutorChoice, ExecutorName, choose_executor
-from l2obench.bench.run.runner import Outcome, Runner
 from l2obench.bench.run.work import is_only_here
-from l2obench.bench.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from l2obench.optimizers.base import Optimizer
@@ -99,51 +95,6 @@ def run(
     with process_set_up(), main_module_kept_out():
         outcome = execute(name, plan, folder, choice, options, command, progress)
     return Results(folder, errors=outcome.errors, temporary=temporary)
-
-
-def execute(
-    name: str,
-    plan: Suite,
-    folder: Path,
-    choice: ExecutorChoice,
-    options: RunOptions,
-    command: str,
-    progress: bool = True,
-) -> Outcome:
-    """Run what is planned into a folder, and show progress; the command line's part of `run` too.
-
-    Args:
-        name: of the suite, for the manifest.
-        plan: what runs.
-        folder: the results folder.
-        choice: the executor.
-        options: how cells are run.
-        command: how it was started, for the manifest.
-        progress: show what is done.
-
-    Raises:
-        StoreError, ExecutorError, FileNotFoundError: as `Runner.execute` says.
-    """
-    cells = plan.cells()
-    display = ProgressDisplay("running")
-    show: Callable[[str], Any] = display.print_line if progress else lambda _: None
-    place = choice.make(cells, options.timeout, show)
-    about = {
-        "suite": name,
-        "description": plan.description,
-        "command": command,
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-    runner = Runner(
-        RunFolder(folder),
-        cells,
-        options,
-        executor=place,
-        report=show,
-        progress=lambda done, planned: display.count(done, planned, place.places()) if progress else None,
-    )
-    with display if progress else contextlib.nullcontext():
-        return runner.execute(about)
 
 
 def plan_run(

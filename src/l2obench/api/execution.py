@@ -1,0 +1,62 @@
+"""What `l2obench.run` and the command `l2obench run` share: a plan, carried out into a folder, with its progress shown.
+
+It imports no report, which would delay the command.
+"""
+
+import contextlib
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from l2obench.api.progress import ProgressDisplay
+from l2obench.bench.config.run_options import RunOptions
+from l2obench.bench.config.suite import Suite
+from l2obench.bench.run.executors.choice import ExecutorChoice
+from l2obench.bench.run.runner import Outcome, Runner
+from l2obench.bench.store.run_folder import RunFolder
+
+
+def execute(
+    name: str,
+    plan: Suite,
+    folder: Path,
+    choice: ExecutorChoice,
+    options: RunOptions,
+    command: str,
+    progress: bool = True,
+) -> Outcome:
+    """Run what is planned into a folder, and show progress; the command line's part of `run` too.
+
+    Args:
+        name: of the suite, for the manifest.
+        plan: what runs.
+        folder: the results folder.
+        choice: the executor.
+        options: how cells are run.
+        command: how it was started, for the manifest.
+        progress: show what is done.
+
+    Raises:
+        StoreError, ExecutorError, FileNotFoundError: as `Runner.execute` says.
+    """
+    cells = plan.cells()
+    display = ProgressDisplay("running")
+    show: Callable[[str], Any] = display.print_line if progress else lambda _: None
+    place = choice.make(cells, options.timeout, show)
+    about = {
+        "suite": name,
+        "description": plan.description,
+        "command": command,
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+    runner = Runner(
+        RunFolder(folder),
+        cells,
+        options,
+        executor=place,
+        report=show,
+        progress=lambda done, planned: display.count(done, planned, place.places()) if progress else None,
+    )
+    with display if progress else contextlib.nullcontext():
+        return runner.execute(about)
