@@ -97,7 +97,9 @@ def _with_failures(logs: Floats) -> RecipeComparison:
     """Some seeds failed: a mean of infinite logarithms has no spread, and carries no verdict."""
     signs = set(np.sign(logs[np.isinf(logs)]))
     estimate = {(1.0,): np.inf, (-1.0,): 0.0}.get(tuple(signs), np.nan)
-    return RecipeComparison(*logs.shape, Interval(float(estimate), 0.0, float("inf")), float("nan"), float("nan"))
+    trainings, seeds = logs.shape
+    unknown = float("nan")
+    return RecipeComparison(trainings, seeds, Interval(float(estimate), 0.0, float("inf")), unknown, unknown)
 
 
 def _as_ratio(mean: float, half: float) -> Interval:
