@@ -148,6 +148,8 @@ def _serve(connection: Connection) -> None:
     """The process's side: one request after the other, until the pipe closes."""
     # Ctrl-C reaches all processes of a terminal; the other side decides when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A spawned process would spawn its own children too, each with all imports anew; a user's script would not.
+    multiprocessing.set_start_method(None, force=True)
     os.setpgid(0, 0)  # so that it is ended with its children
     os.register_at_fork(after_in_child=connection.close)  # the other side waits for it to close
     threading.Thread(target=_end_with_parent, daemon=True).start()

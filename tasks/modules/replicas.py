@@ -102,7 +102,7 @@ class Replicas:
         losses = first.new_empty(first.shape[:2])
         grads: Tensors = {} if alone else {name: torch.empty_like(value) for name, value in params.items()}
         after = self._own(buffers)
-        versions = {name: value._version for name, value in batch.items()}
+        versions = [batch[name]._version for name in structure.names]
         for seed, setting in _indices(params):
             if setting == 0:
                 nested = structure.nested({name: batch[name][seed] for name in structure.names})
@@ -113,15 +113,15 @@ class Replicas:
             self._collect(after, seed, setting)
             losses[seed, setting] = loss
             for name, grad in zip(params, found, strict=True):
-                value = torch.zeros_like(params[name][seed, setting]) if grad is None else _dense(grad)
+                value = torch.zeros_like(params[name][seed, setting]) if grad is None else grad
+                value = value.to_dense() if value.is_sparse else value
                 if alone:
-                    grads[name] = value.contiguous().view(params[name].shape)
+                    grads[name] = value.reshape(params[name].shape)
                 else:
                     grads[name][seed, setting] = value
-        if changed := [name for name in structure.names if batch[name]._version != versions[name]]:
-            raise BadModule(
-                f"batch_loss must not change its minibatch in place, got a new {changed[0]}. Try: x = x - 1"
-            )
+        for name, version in zip(structure.names, versions, strict=True):
+            if batch[name]._version != version:
+                raise BadModule(f"batch_loss must not change its minibatch in place, got a new {name}. Try: x = x - 1")
         return losses, grads, after
 
     @torch.no_grad()
@@ -211,10 +211,6 @@ def _at(place: tuple[nn.Module, str]) -> Tensor:
 
 def _requiring_grad(value: Tensor) -> Tensor:
     return value if value.requires_grad else value.detach().requires_grad_()
-
-
-def _dense(grad: Tensor) -> Tensor:
-    return grad.to_dense() if grad.is_sparse else grad
 
 
 def _stacked(items: list[Tensors], shape: torch.Size) -> Tensors:

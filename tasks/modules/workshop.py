@@ -1,5 +1,6 @@
 """What is made once for all tasks of one class and parameters: data, a module for each device, and how replicas run."""
 
+import weakref
 from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from l2obench.tasks.modules.sources import Columns, Source, Stream, make_source
 KEPT = 8  # workshops; each holds data
 
 _workshops: dict[tuple[type, str], "Workshop"] = {}
+_latest: tuple[weakref.ref[Any], "Workshop"] | None = None
 
 
 class Described(Protocol):
@@ -222,10 +224,14 @@ class Workshop:
 
 def workshop(task: Any, own_minibatches: bool) -> Workshop:
     """The workshop of a task; tasks that differ in nothing but the horizon share one."""
+    global _latest
+    if _latest is not None and _latest[0]() is task:  # a step asks several times
+        return _latest[1]
     values = sorted((name, repr(getattr(task, name))) for name in type(task).model_fields if name != "horizon")
     key = type(task), repr((values, "batch" in task.model_fields_set))
     if key not in _workshops:
         while len(_workshops) >= KEPT:
             del _workshops[next(iter(_workshops))]
         _workshops[key] = Workshop(task, own_minibatches)
+    _latest = weakref.ref(task), _workshops[key]
     return _workshops[key]
