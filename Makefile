@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: bench chromium test test-slow test-faults benchmark gate-error-rates format clean links
+.PHONY: bench chromium test test-slow test-faults benchmark gate-error-rates docs format clean links
 
 bench: $(INSTALLED) ## run suite `quick` and make its report
 	$(BIN)/l2obench run quick
@@ -29,6 +29,10 @@ benchmark: $(INSTALLED) ## speed, as ratios to peers measured in the same run; r
 gate-error-rates: $(INSTALLED) ## how often 'l2obench check' errs; resumable, more than an hour on 2 cores
 	$(BIN)/python -m l2obench.bench.studies.error_rates
 
+docs: $(INSTALLED) ## the documentation as a site, in build/site
+	$(BIN)/python docs/site/assemble.py build/pages
+	$(BIN)/zensical build --clean --strict
+
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -38,7 +42,7 @@ chromium: ## the browser that the report page is tested in; Debian's, where it i
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; fi
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .cache .venv build .mypy_cache .pytest_cache .ruff_cache
 
 links: ## the folders below src/l2obench; an sdist has none, and a git without symbolic links has text files there
 	@for room in bench optimizers tasks reports; do \
@@ -46,5 +50,5 @@ links: ## the folders below src/l2obench; an sdist has none, and a git without s
 
 $(INSTALLED): pyproject.toml constraints.txt | links
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@

@@ -26,7 +26,8 @@ class Code:
 
 def pages() -> list[Path]:
     """All pages that a user reads, the change log apart, whose old entries stay as they were."""
-    folders = (ROOT / "docs", ROOT / "docs" / "examples" / "l2obench-plugin-template")
+    docs = ROOT / "docs"
+    folders = (docs, docs / "tutorials", docs / "reference", docs / "examples" / "l2obench-plugin-template")
     found = [page for folder in folders for page in sorted(folder.glob("*.md"))]
     return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "results" / "README.md", *found]
 
