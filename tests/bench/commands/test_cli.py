@@ -154,7 +154,7 @@ MISTAKES = [
     (["run", "quik"], "Did you mean quick"),
     (["run"], "a suite is required"),
     (["run", "-t", "quadratic", "-o", "adma"], "Did you mean adam"),
-    (["run", "-t", "quadratic[dim=1.5]", "-o", "adam"], "dim=1.5"),
+    (["run", "-t", "quadratic[dim=1.5]", "-o", "adam"], "dim must be a valid integer"),
     (["run", "-t", "quadratic[", "-o", "adam"], "not an identity"),
     (["run", "-t", "quadratic", "-o", "lstm"], "no meta-parameters"),
     (["run", "-t", "quadratic", "-o", "lstm[checkpoint=/nowhere.safetensors]"], "cannot be read"),
@@ -188,7 +188,7 @@ MISTAKES = [
     (["run", "quick", "--workers", "2"], "Try: --executor local"),
     (["run", "quick", "--executor", "slurm"], "slurm"),
     (["run", "quick", "--executor", "dask", "--resources", "GPU"], "must be NAME=AMOUNT,…, got 'GPU'"),
-    (["run", "quick", "--scheduler", "nowhere://1"], "expected an address such as tcp://host:8786"),
+    (["run", "quick", "--scheduler", "nowhere://1"], "Try: an address such as tcp://host:8786"),
 ]
 
 
