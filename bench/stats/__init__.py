@@ -20,7 +20,7 @@ from l2obench.bench.stats.proportions import (
     wins,
 )
 from l2obench.bench.stats.reaching import relative_cost, smoothed, speed_up, steps_to_seconds, steps_to_target
-from l2obench.bench.stats.significance import holm, paired_test
+from l2obench.bench.stats.significance import holm
 from l2obench.bench.stats.targets import REFERENCE, Target, TargetError, stored_targets
 from l2obench.bench.stats.verdict import OUTCOMES, Outcome, PairedComparison, Verdict, compare_losses, decide, verdict
 
@@ -45,7 +45,6 @@ __all__ = [
     "interquartile_mean",
     "mean_over_tasks",
     "median",
-    "paired_test",
     "performance_profile",
     "probability_of_improvement",
     "ratio_of_means",

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from l2obench.bench.stats import REFERENCE, holm, median, paired_test, probability_of_improvement
+from l2obench.bench.stats import REFERENCE, compare_losses, holm, median
 from l2obench.reports.numbers.comparison import paired
 from l2obench.reports.numbers.counting import counted_losses, failed, groups, is_learned, table_of
 from l2obench.reports.numbers.reference import main_tracks, reference, speed_ups
@@ -49,7 +49,8 @@ def _against(rows: pd.DataFrame, adam: pd.DataFrame) -> dict[str, Any]:
     if own.empty:
         return {"seeds": 0}
     losses, reference_losses = counted_losses(own), counted_losses(other)
-    better = probability_of_improvement(losses, reference_losses)
+    found = compare_losses(losses, reference_losses)
+    better = found.win_rate
     factors = speed_ups(rows, adam)
     faster = median(factors)
     return {
@@ -61,5 +62,5 @@ def _against(rows: pd.DataFrame, adam: pd.DataFrame) -> dict[str, Any]:
         "speed_up_low": max(0.0, faster.low),
         "speed_up_high": faster.high,
         "never_matched": float(np.isposinf(factors).mean()),
-        "p_value": paired_test(losses, reference_losses),
+        "p_value": found.p_value,
     }

@@ -11,7 +11,6 @@ from l2obench.bench.stats import (
     holm,
     interquartile_mean,
     median,
-    paired_test,
     ratio_of_means,
     steps_to_target,
 )
@@ -107,21 +106,6 @@ def test_steps_to_target() -> None:
     assert steps_to_target(losses, 2.0).tolist() == [2, np.inf, 0]
     assert steps_to_target(losses, 2.0, window=2).tolist() == [3, np.inf, np.inf]
     assert steps_to_target([[np.inf, np.inf]], 1.0).tolist() == [np.inf]
-
-
-def test_paired_test_is_wilcoxons() -> None:
-    """Six pairs that all differ one way: 2 of the 64 assignments of signs are as extreme."""
-    first = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
-    assert paired_test(first, 1.1 * first) == pytest.approx(2 / 64)
-    sample = np.random.default_rng(0).normal(size=(2, 30))
-    assert paired_test(*sample) == pytest.approx(stats.wilcoxon(*sample).pvalue)
-    assert paired_test(first, first) == 1
-
-
-def test_paired_test_counts_failures() -> None:
-    finite = np.arange(6.0)
-    assert paired_test(np.full(6, np.inf), finite) == pytest.approx(2 / 64)
-    assert paired_test(np.full(6, np.inf), np.full(6, np.inf)) == 1
 
 
 def test_holm_adjusts_as_in_his_example() -> None:
