@@ -70,9 +70,10 @@ def read_file(path: Path, kind: Kind) -> pd.DataFrame:
     except (OSError, ValueError, AttributeError, RecursionError, pa.ArrowException) as error:
         raise StoreError(f"{path} is damaged: {describe_message(error)}") from error
     require_format(path, written_by)
-    for field in SCHEMAS[kind]:
+    for position, field in enumerate(SCHEMAS[kind]):
         if field.name in ADDED and field.name not in table.column_names:
-            table = table.append_column(field, pa.nulls(len(table), field.type))
+            # At its own place: the columns before it are there, or were added.
+            table = table.add_column(min(position, table.num_columns), field, pa.nulls(len(table), field.type))
     if not table.schema.remove_metadata().equals(SCHEMAS[kind]):
         raise StoreError(f"{path} must have the columns of a results file of kind {kind}, and has others")
     frame: pd.DataFrame = table.to_pandas()
