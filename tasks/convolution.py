@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-EPSILON = 1e-5  # as torch's batch norm
+# Added to a variance, as torch's batch norm does: a channel of one value would give infinity.
+EPSILON = 1e-5
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from l2obench.tasks.base import Problem, Task, Tensors
 class IllConditioned(Task):
     """Minimise ½ (θ − θ*)ᵀ H (θ − θ*): exact gradients, and H has exactly the condition number that is asked for.
 
+    Parameter `theta [dim]`; data `root` W `[dim, dim]`, `minimum` θ* `[dim]`. There are no minibatches.
+
     H = Q Λ Qᵀ with Q a random rotation (uniform, Stewart 1980) and eigenvalues log-uniform on [1 / condition, 1], the
     largest and the smallest at the ends. It is kept as its root W = Λ^½ Qᵀ, so that no rounding makes it indefinite.
     Unlike `quadratic[condition=…]`, whose spectrum is the same for every function and whose W has the condition number.

@@ -23,6 +23,7 @@ CONTENT_LAYER = "relu2_2"
 STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 FLAT = 0.12
 """A crop whose pixels deviate less than this (sky, a wall) has no content; another one is drawn."""
+# A photograph that is flat everywhere gives the last crop drawn, and no endless loop.
 DRAWS = 20
 
 

@@ -8,11 +8,14 @@ from torch import Tensor
 
 from l2obench.tasks.base import Problem, Task, Tensors
 
-SMALL = 32  # coordinates up to which a compiled program is faster with sums, which it fuses, than with products
+# Coordinates up to which a compiled program is faster with sums, which it fuses, than with products.
+SMALL = 32
 
 
 class Quadratic(Task):
     """Minimise ‖Wθ − y‖², summed over `dim` rows, with W and y drawn anew for every function.
+
+    Parameter `theta [dim]`; data `w [dim, dim]`, `y [dim]`. There are no minibatches and no held-out loss.
 
     Source: Andrychowicz et al. 2016, section 3.1: IID Gaussian W and y, 10 dimensions. DeepMind's release draws them
     uniformly from [0, 1) instead, which gives another problem: hence the parameter `distribution`.

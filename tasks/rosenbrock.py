@@ -12,6 +12,8 @@ from l2obench.tasks.base import Problem, Task, Tensors
 class ChainedRosenbrock(Task):
     """Minimise Σᵢ steepness · (θᵢ₊₁ − θᵢ²)² + (1 − θᵢ)², from a random start; the minimum is 0, at (1, …, 1).
 
+    Parameter `theta [dim]`; no data and no minibatches.
+
     Source: Rosenbrock 1960 for two coordinates; the chain over more of them is that of `scipy.optimize.rosen`.
     """
 

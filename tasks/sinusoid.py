@@ -12,6 +12,7 @@ from l2obench.tasks.base import Problem, Task, Tensors
 from l2obench.tasks.dense import Activation, Dense
 from l2obench.tasks.start import Start, read_start
 
+# Of x and of A, as Finn et al. 2017 state them.
 REACH = 5.0
 AMPLITUDES = (0.1, 5.0)
 

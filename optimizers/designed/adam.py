@@ -9,21 +9,28 @@ from torch.optim.adam import adam
 
 from l2obench.optimizers.base import CoordinatewiseOptimizer, State, blend, per_replica, power
 
-LARGE = 2**15  # coordinates from which on one pass over memory is worth the call of torch's fused kernel
+# Coordinates from which on one pass over memory is worth the call of torch's fused kernel; measured on CPUs.
+LARGE = 2**15
 
 
 class Adam(CoordinatewiseOptimizer):
     """m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², u = −lr · m̂ / (√v̂ + ε) with m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ).
 
-    Source: Kingma & Ba 2015, algorithm 1; as `torch.optim.Adam`.
+    State of a tensor: `mean` m and `square` v, of its shape; `step` t, a number.
+
+    Source: Kingma & Ba 2015, "Adam: a method for stochastic optimization", algorithm 1; as `torch.optim.Adam`.
     """
 
     name: ClassVar[str] = "adam"
 
     lr: float = Field(default=1e-3, gt=0)
+    """Learning rate: about the size of an update of each coordinate. The default is the paper's, as are those below."""
     beta1: float = Field(default=0.9, ge=0, lt=1)
+    """Decay of the mean of gradients for each step."""
     beta2: float = Field(default=0.999, ge=0, lt=1)
+    """Decay of the mean of squared gradients for each step."""
     epsilon: float = Field(default=1e-8, ge=0)
+    """Added to √v̂, in the unit of a gradient: against division by zero."""
 
     def init_tensor(self, param: Tensor) -> State:
         return {"mean": torch.zeros_like(param), "square": torch.zeros_like(param), "step": 0}

@@ -10,11 +10,17 @@ from l2obench.optimizers.designed.adam import Adam
 
 
 class AdamW(Adam):
-    """u = u_Adam − lr · λ · θ. Source: Loshchilov & Hutter 2019, algorithm 2; as `torch.optim.AdamW`."""
+    """u = u_Adam − lr · λ · θ.
+
+    State of a tensor: that of `adam`.
+
+    Source: Loshchilov & Hutter 2019, "Decoupled weight decay regularization", algorithm 2; as `torch.optim.AdamW`.
+    """
 
     name: ClassVar[str] = "adamw"
 
     weight_decay: float = Field(default=1e-2, ge=0)
+    """λ. The default is torch's."""
 
     def update_tensor(self, grad: Tensor, state: State, param: Tensor) -> tuple[Tensor, State]:
         update, state = super().update_tensor(grad, state, param)

@@ -26,6 +26,8 @@ class Cosine(Optimizer):
     Source: Loshchilov & Hutter 2017, "SGDR: stochastic gradient descent with warm restarts", equation 5 with one period
     and η_min = 0; as `torch.optim.lr_scheduler.CosineAnnealingLR(T_max=T)`.
 
+    State: `rule`, the state of the rule, and `step` t. `observe` adds `horizon` T `[seeds, settings]`.
+
     It knows how long the run is, which the other rules do not. On a drop-in optimizer take torch's scheduler.
     """
 
@@ -44,7 +46,7 @@ class Cosine(Optimizer):
 
     def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
         if "horizon" not in state:
-            raise ValueError("cosine needs the number of steps: call `observe` before each update")
+            raise ValueError("cosine must know the number of steps, got none. Try: call observe before update")
         updates, after = RULES[self.rule].update(grads, state["rule"], params)
         rate = self.lr * (1 + torch.cos(math.pi * state["step"] / state["horizon"])) / 2
         updates = {name: update * per_replica(rate, update) for name, update in updates.items()}

@@ -10,12 +10,20 @@ from l2obench.optimizers.base import CoordinatewiseOptimizer, State, per_replica
 
 
 class Momentum(CoordinatewiseOptimizer):
-    """b ← μ b + g, u = −lr · b. Source: Polyak 1964; as `torch.optim.SGD(momentum=μ)`."""
+    """b ← μ b + g, u = −lr · b.
+
+    State of a tensor: `velocity` b, of its shape.
+
+    Source: Polyak 1964, "Some methods of speeding up the convergence of iteration methods"; as
+    `torch.optim.SGD(momentum=μ)`.
+    """
 
     name: ClassVar[str] = "momentum"
 
     lr: float = Field(default=1e-3, gt=0)
+    """Learning rate. A constant gradient is followed at lr / (1 − μ)."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
+    """μ, the decay of b for each step."""
 
     def init_tensor(self, param: Tensor) -> State:
         return {"velocity": torch.zeros_like(param)}

@@ -12,13 +12,17 @@ from l2obench.optimizers.base import CoordinatewiseOptimizer, State, per_replica
 class NAG(CoordinatewiseOptimizer):
     """b ← μ b + g, u = −lr · (g + μ b).
 
+    State of a tensor: `velocity` b, of its shape.
+
     Source: Nesterov 1983 in the form of Sutskever et al. 2013; as `torch.optim.SGD(momentum=μ, nesterov=True)`.
     """
 
     name: ClassVar[str] = "nag"
 
     lr: float = Field(default=1e-3, gt=0)
+    """Learning rate. A constant gradient is followed at lr / (1 − μ)."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
+    """μ, the decay of b for each step."""
 
     def init_tensor(self, param: Tensor) -> State:
         return {"velocity": torch.zeros_like(param)}

@@ -10,13 +10,21 @@ from l2obench.optimizers.base import CoordinatewiseOptimizer, State, blend, per_
 
 
 class RMSprop(CoordinatewiseOptimizer):
-    """v ← α v + (1 − α) g², u = −lr · g / (√v + ε). Source: Tieleman & Hinton 2012; as `torch.optim.RMSprop`."""
+    """v ← α v + (1 − α) g², u = −lr · g / (√v + ε).
+
+    State of a tensor: `square` v, of its shape.
+
+    Source: Tieleman & Hinton 2012, "Neural networks for machine learning", lecture 6.5; as `torch.optim.RMSprop`.
+    """
 
     name: ClassVar[str] = "rmsprop"
 
     lr: float = Field(default=1e-2, gt=0)
+    """Learning rate: about the size of an update of each coordinate. The defaults are torch's."""
     alpha: float = Field(default=0.99, ge=0, lt=1)
+    """Decay of the mean of squared gradients for each step."""
     epsilon: float = Field(default=1e-8, ge=0)
+    """Added to √v, in the unit of a gradient: against division by zero."""
 
     def init_tensor(self, param: Tensor) -> State:
         return {"square": torch.zeros_like(param)}

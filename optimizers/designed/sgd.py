@@ -9,11 +9,17 @@ from l2obench.optimizers.base import CoordinatewiseOptimizer, State, per_replica
 
 
 class SGD(CoordinatewiseOptimizer):
-    """u = −lr · g. Source: Robbins & Monro 1951; as `torch.optim.SGD`."""
+    """u = −lr · g.
+
+    State of a tensor: none.
+
+    Source: Robbins & Monro 1951, "A stochastic approximation method"; as `torch.optim.SGD`.
+    """
 
     name: ClassVar[str] = "sgd"
 
     lr: float = Field(default=1e-3, gt=0)
+    """Learning rate. The default is torch's."""
 
     def init_tensor(self, param: Tensor) -> State:
         return {}

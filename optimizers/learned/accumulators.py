@@ -13,7 +13,8 @@ from l2obench.optimizers.base import State, blend
 MOMENTUM_DECAYS = (0.9, 0.99, 0.999)
 SQUARE_DECAY = 0.999
 FACTORED_DECAYS = (0.9, 0.99, 0.999)
-SMALLEST = 1e-9  # of what is factored, under a root
+# Added to factored means under a root, and the least of them: a row whose gradients are all zero would give infinity.
+SMALLEST = 1e-9
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,10 @@ class AdafacMLP(PerceptronOptimizer):
     The decays are meta-parameters too: 1 − β = (1 − β₀) e^{10 δ}, for second moments no more than 1, with δ = 0 at
     first and β₀ of 0.9, 0.99 and 0.999 (0.999 for v).
 
+    State: `step` t, and under `of` for each tensor by its name: `momenta` m `[3, seeds, settings, ...]`, `square` v
+    `[seeds, settings, ...]`, `rows` r and `columns` c `[3, seeds, settings, ...]` with size 1 along the dimension they
+    are means over. Vectors and scalars have w under `rows`, and no `columns`.
+
     Source: Metz et al. 2022, "Practical tradeoffs between memory, compute, and performance in learned optimizers"
     (`small_fc_lopt`), with the values of their released code (google/learned_optimization, `adafac_mlp_lopt.py`).
     """
@@ -71,7 +75,7 @@ class AdafacMLP(PerceptronOptimizer):
         return outputs[0] * (outputs[1] * self.magnitude_scale).exp() * self.step_size
 
     def _accumulate_gradient(self, grad: Tensor, memory: State) -> tuple[Accumulators, State]:
-        """What is known of a tensor with its gradient, and its accumulators; at the decays that φ says."""
+        """The accumulators with a gradient in them, at the decays that φ says, and the tensor's next state."""
         momentum = self._rates_of_decays("momentum_decays", MOMENTUM_DECAYS, grad)
         square = self._rates_of_decays("square_decay", (SQUARE_DECAY,), grad)[0].clamp(0, 1)
         factored = self._rates_of_decays("factored_decays", FACTORED_DECAYS, grad).clamp(0, 1)

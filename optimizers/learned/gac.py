@@ -1,4 +1,4 @@
-"""LSTM+GAC: the coordinatewise LSTM with global averaging cells, through which all coordinates hear of each other."""
+"""LSTM+GAC: the coordinatewise LSTM with global averaging cells, through which coordinates share information."""
 
 from typing import ClassVar, Self
 
@@ -16,6 +16,8 @@ class GAC(RecurrentOptimizer, Optimizer):
     """The LSTM's formula, but the first `averaging` units of each layer put out their mean over all n coordinates.
 
         h_k ← o_k · tanh(c_k) for each coordinate k;  h_k[:averaging] ← (1/n) Σ_j h_j[:averaging]
+
+    State: `hidden` and `cell`, `[layers, units, seeds, settings, coordinates]`, all parameters of a replica in a row.
 
     Source: Andrychowicz et al. 2016, "Information sharing between coordinates" (the second version's appendix D): some
     cells of each layer work as usual, but their outgoing activations are averaged at each step across all coordinates.

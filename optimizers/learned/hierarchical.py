@@ -11,6 +11,7 @@ from l2obench.optimizers.base import Optimizer, State, Tensors, per_replica
 from l2obench.optimizers.flatten import flatten_replicas
 from l2obench.optimizers.learned.base import LearnedOptimizer
 
+# e^33 is 2e14: far beyond any useful rate, and an update of it is still far from the end of float32.
 LARGEST_LOG_RATE = 33.0
 LEVELS = ("coordinate", "tensor", "global")
 
@@ -32,11 +33,16 @@ class Hierarchical(LearnedOptimizer, Optimizer):
     step, each a sigmoid; ℓ̂ = ℓ + d·h⁰ + e, kept within ±33, and ℓ ← μ ℓ + (1 − μ) ℓ̂. c and μ are learned. A GRU is
     h ← z h + (1 − z) tanh(W [x, r h]).
 
+    State: `global` h² `[units, seeds, settings]`, and under `of` for each tensor by its name: `tensor` h¹
+    `[units, seeds, settings]` and, over the tensor's coordinates in a row, `hidden` h⁰ `[units, seeds, settings, n]`,
+    `momenta` ḡ and `squares` λ `[scales, seeds, settings, n]`, `decays` γ and δ₁ `[2, seeds, settings, n]`, `log_rate`
+    ℓ `[seeds, settings, n]`.
+
     Source: Wichrowska et al. 2017, "Learned optimizers that scale and generalize", section 3, with the values
     that their released code has by default (tensorflow/models, `hierarchical_rnn.py`): no attention, gradients enter Δ
     directly. Ours: hidden states begin at zero, not at a learned vector, for which no truncation but the first has a
     derivative; ℓ begins at `initial_lr`, the middle of the range from which they draw it; their second bias of a gate,
-    which adds to the first, is left out. Coordinates hear of each other, so this rule is not coordinatewise.
+    which adds to the first, is left out. Coordinates share information, so this rule is not coordinatewise.
     """
 
     name: ClassVar[str] = "hierarchical"
@@ -49,7 +55,9 @@ class Hierarchical(LearnedOptimizer, Optimizer):
     global_hidden: int = Field(default=20, ge=1, le=1024)
     """Units of h²."""
     scales: int = Field(default=4, ge=2, le=16)
+    """Timescales of momenta."""
     initial_lr: float = Field(default=1e-4, gt=0)
+    """e^ℓ at first."""
     lr: float = Field(default=1.0, gt=0)
     """Multiplies the update; 1 is as trained."""
 

@@ -14,7 +14,11 @@ from l2obench.optimizers.learned.base import LearnedOptimizer
 class LearnedAdam(LearnedOptimizer, CoordinatewiseOptimizer):
     """Adam's formula; φ holds the logarithms of lr, 1 − β₁, 1 − β₂ and ε, at first those of Adam's defaults.
 
-    With `networks=conv-fc`, convolution filters and all other parameters have values of their own. Source: Kingma & Ba
+    With `networks=conv-fc`, convolution filters and all other parameters have values of their own.
+
+    State of a tensor: that of `adam`.
+
+    Source: Kingma & Ba
     2015 for the formula; logarithms as in google/learned_optimization (`LearnableAdam`). It tells how much of a learned
     optimizer's gain is that its step size was learnt on the task.
     """

@@ -16,9 +16,13 @@ from l2obench.optimizers.learned.recurrent import RecurrentOptimizer
 class LSTM(RecurrentOptimizer, CoordinatewiseOptimizer):
     """[u, s'] = output_scale · m(preprocess(g), s; φ), where m stacks LSTM layers under one linear output.
 
+    Gates are ordered input, forget, output, candidate, with one bias each.
+
+    State of a tensor: `hidden` and `cell`, `[layers, units, *param.shape]`. Units come first, so that products read
+    coordinates along contiguous rows.
+
     Source: Andrychowicz et al. 2016, section 2.1 (two layers of 20 units, shared over coordinates) and appendix A
-    (preprocessing). Gates are ordered input, forget, output, candidate; one bias a gate. Memory is feature-major:
-    `hidden` and `cell` are `[layers, units, *param.shape]`.
+    (preprocessing).
     """
 
     name: ClassVar[str] = "lstm"

@@ -24,6 +24,8 @@ class MetaSGD(LearnedOptimizer, Optimizer):
     The rates belong to one architecture, by the names and shapes of its parameters. `l2obench train-start meta-sgd`
     learns them together with the initialisation that they are for.
 
+    State: none.
+
     Source: Li et al. 2017, "Meta-SGD: learning to learn quickly for few-shot learning". Ours: all rates begin equal, at
     MAML's.
     """

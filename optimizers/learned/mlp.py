@@ -18,6 +18,8 @@ class MLP(PerceptronOptimizer):
     tanh(t / τ − 1) for eleven τ from 1 to 100,000. The network: two layers of 32 units with ReLU, shared over
     coordinates.
 
+    State: `momenta`, for each tensor by its name the m_β `[6, seeds, settings, ...]`; `step` t.
+
     Source: Metz et al. 2019, "Understanding and correcting pathologies in the training of learned optimizers", with the
     values of their released code (google/learned_optimization, `mlp_lopt.py`). Because a feature is divided by its size
     over the tensor, this rule is not coordinatewise.

@@ -16,6 +16,9 @@ class NTMBFGS(GAC):
 
         i_t = M_t r_t, an input of the controller at step t + 1;  M_{t+1} = M_t + Σ_heads a_t b_tᵀ / n
 
+    State: that of `gac`; `left` and `right`, the vectors a and b of the last writes, oldest first,
+    `[seeds, settings, memory · writes, coordinates]`; `result` M r, `[seeds, settings, reads, coordinates]`.
+
     Source: Andrychowicz et al. 2016, "Information sharing between coordinates" (the second version's appendix D): M, an
     n × n matrix, stands for BFGS's approximation of the inverse Hessian; a read head gives a vector r, and M r is fed
     back at the following step; a write head gives a and b, whose outer product is added. One read head, three write

@@ -26,6 +26,8 @@ class RNNprop(LearnedOptimizer, CoordinatewiseOptimizer):
     m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ) as in Adam. The network, shared over coordinates: a linear layer with ELU,
     layers of LSTM cells, a linear output, each 20 wide. Its inputs do not depend on the scale of the loss.
 
+    State of a tensor: `mean` m and `square` v, of its shape; `step` t; `hidden` and `cell` as in `lstm`.
+
     Source: Lv, Jiang & Li 2017, "Learning gradient descent: better generalization and longer horizons", section 4, with
     the values of their code (β₁ = β₂ = 0.95, α = 0.1, ε = 1e-8 outside the root). Their tricks of training, random
     scaling of the optimizee and convex terms added to it, are no part of the rule, and not here.

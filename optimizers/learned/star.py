@@ -16,6 +16,8 @@ class STAR(AdafacMLP):
     its size by b. The network's own term is preconditioned likewise, so that its size does not depend on the
     gradient's. Features and accumulators are those of `adafac-mlp`.
 
+    State: that of `adafac-mlp`.
+
     Source: Harrison, Metz & Sohl-Dickstein 2022, "A closer look at learned optimization: stability, robustness, and
     inductive biases", with the values of the released code (google/learned_optimization, `adafac_nominal.py`: estimator
     `AdamAggMo`, a nominal controller, the blackbox normalised). Ours is α = 1e-3, which that code leaves at 0 until it

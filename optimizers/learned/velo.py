@@ -47,6 +47,10 @@ class VeLO(LearnedOptimizer, Optimizer):
 
     with s = 1 / √max(mean(θ²), 1e-9), L(y) = clip(log(10 y + 1e-8), ±5) / 2, and m and v before this step's gradient.
 
+    State: `step` t; the LSTM's `hidden` and `cell` `[units, tensors, seeds, settings]`; of the loss, what
+    `initial_averages` says; under `of` for each tensor by its name its accumulators. `observe` adds `loss` and
+    `horizon` T, `[seeds, settings]` each.
+
     Source: Metz et al. 2022, "VeLO: Training versatile learned optimizers by scaling up", with the values of the
     released code (google/learned_optimization, `research/general_lopt/hyper_v2.py`), its switches for two old bugs off,
     as its configurations of the paper's training have them. Their wrapper, which averages gradients where a run is

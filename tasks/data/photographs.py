@@ -15,6 +15,7 @@ from torch import Tensor
 
 from l2obench.tasks.data.file_hash import file_sha256
 
+# A file of a few kilobytes can claim any size: decoded, this many pixels take 256 MB.
 MAX_PIXELS = 64_000_000
 MIN_SIDE = 16
 

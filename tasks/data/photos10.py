@@ -24,10 +24,12 @@ PHOTOS10 = (
     "rocket",
 )
 SIZE = 32
-CROPS = {"train": 500, "test": 100}
+CROPS = {"train": 500, "test": 100}  # of each photograph
 SEED = {"train": 20161130, "test": 20161201}
 TRAIN_WIDTH = 0.7
-MIN_STD = 12.0  # of 255: flatter crops are sky or night, the same in several photographs
+# Of 255. Flatter crops are sky or night, which several photographs have: no network could tell them apart.
+MIN_STD = 12.0
+# Standard deviation of offset and contrast. Without it the colour of a crop would give its label away.
 JITTER = 0.2
 
 

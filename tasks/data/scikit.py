@@ -17,6 +17,7 @@ FILES: dict[ScikitSource, str] = {
     "wine": "wine_data.csv",
 }
 TEST_SHARE = 0.2
+# Results depend on the split: the seed must never change.
 SHUFFLE_SEED = 20161130
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 ALPHABET = "\n -0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 BY_RULE = ("CJK ", "HANGUL SYLLABLE ")
+# Pieces, not single lines: names of neighbouring characters differ in a word, and would give the test set away.
 PIECE = 1000
 TEST_EVERY = 10
 
