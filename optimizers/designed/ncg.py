@@ -6,8 +6,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from l2obench.foundation.replica_rows import flatten_replicas, unflatten_replicas
 from l2obench.optimizers.base import Optimizer, State, Tensors, per_replica
-from l2obench.optimizers.flatten import flatten_replicas, unflatten_replicas
 
 # A curvature larger than the last one is believed at once; the memory of it fades by this much each step, so that one
 # stiff direction does not keep all later trial steps short.

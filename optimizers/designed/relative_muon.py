@@ -4,8 +4,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from l2obench.optimizers.designed.newton_schulz import newton_schulz
 from l2obench.optimizers.designed.relative import EPSILON, RelativeOptimizer, root_mean_square
-from l2obench.optimizers.newton_schulz import newton_schulz
 
 
 class RelativeMuon(RelativeOptimizer):

@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from l2obench.optimizers.base import Optimizer, State, Tensors, blend, per_replica
+from l2obench.optimizers.designed.newton_schulz import newton_schulz
 from l2obench.optimizers.learned.accumulators import initial_accumulators
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.optimizers.learned.celo import perceptron
@@ -18,7 +19,6 @@ from l2obench.optimizers.learned.coordinate_features import (
     accumulate_gradient,
     coordinate_features,
 )
-from l2obench.optimizers.newton_schulz import newton_schulz
 
 HIDDEN = 8
 WIDTHS = (FEATURES, HIDDEN, HIDDEN, 1)

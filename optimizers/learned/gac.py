@@ -6,8 +6,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from l2obench.foundation.replica_rows import flatten_replicas, unflatten_replicas
 from l2obench.optimizers.base import Optimizer, State, Tensors, per_replica
-from l2obench.optimizers.flatten import flatten_replicas, unflatten_replicas
 from l2obench.optimizers.learned.cell import blocks, cell_step, cell_step_in_place, fold_candidate_gate, layers_of
 from l2obench.optimizers.learned.recurrent import RecurrentOptimizer
 

@@ -7,8 +7,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from l2obench.foundation.replica_rows import flatten_replicas
 from l2obench.optimizers.base import Optimizer, State, Tensors, per_replica
-from l2obench.optimizers.flatten import flatten_replicas
 from l2obench.optimizers.learned.base import LearnedOptimizer
 
 # e^33 is 2e14: far beyond any useful rate, and an update of it is still far from the end of float32.

@@ -6,8 +6,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from l2obench.foundation.replica_rows import flatten_replicas
 from l2obench.optimizers.base import State, Tensors
-from l2obench.optimizers.flatten import flatten_replicas
 from l2obench.optimizers.learned.gac import GAC
 
 

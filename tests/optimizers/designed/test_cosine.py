@@ -62,7 +62,7 @@ def test_each_replica_has_its_own_rate() -> None:
 def test_without_the_number_of_steps_it_stops() -> None:
     params = {"x": torch.ones(1, 1, 3)}
     rule = Cosine()
-    with pytest.raises(ValueError, match="must know the number of steps, got none. Try: call observe"):
+    with pytest.raises(ValueError, match=r"must know the number of steps, got none\. Try: call observe"):
         rule.update(params, rule.init(params), params)
     with pytest.raises(TypeError, match="cosine is not coordinatewise"):
         DropIn([torch.nn.Parameter(torch.ones(3))], rule)
