@@ -22,6 +22,8 @@ class Quadratic(Task):
     """
 
     name: ClassVar[str] = "quadratic"
+    # Float32 losses at the minimum of 300 functions: median 5e-13, 75 % below 2e-12, 95 % below 4e-11.
+    floor: ClassVar[float] = 1e-11
 
     dim: int = Field(default=10, ge=1, le=4096)
     """Number of coordinates of θ."""
