@@ -3,8 +3,6 @@
 import io
 import os
 import sys
-import tempfile
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,10 +14,6 @@ from l2obench.bench.commands.process import prepare_process, print_error
 
 if TYPE_CHECKING:
     from l2obench.bench.gate.cell_verdict import Check
-    from l2obench.bench.gate.side import Recorded
-
-REFERENCE = Path("results/reference")
-"""In a checkout; an installed package has a copy of its own."""
 
 
 def check(
@@ -81,6 +75,7 @@ def check(
         l2obench check results/main results/branch
         l2obench check --checkpoint new.safetensors --against old.safetensors --markdown summary.md
     """
+    from l2obench.api.gating import read_sides, run_sides
     from l2obench.bench.gate import output
     from l2obench.bench.gate.cell_verdict import Settings
     from l2obench.bench.gate.verdict import compare
@@ -91,10 +86,20 @@ def check(
         )
     if checkpoint is not None and against is not None:
         prepare_process(device, data_dir)
-        base, head = _run_checkpoints(checkpoint, against, suite, task, optimizer, seeds, out, device, quiet=as_json)
+        recorded = run_sides(
+            checkpoint,
+            against,
+            suite,
+            tasks=task or (),
+            optimizer=optimizer,
+            seeds=seeds,
+            out=out,
+            device=device,
+            progress=not as_json,
+        )
     else:
-        base, head = _read_sides(sides or [])
-    found = compare(base, head, Settings(tolerance, allow_missing, time_limit))
+        recorded = read_sides(*_base_and_head(sides or []))
+    found = compare(*recorded, Settings(tolerance, allow_missing, time_limit))
     if junit is not None:
         _write_file(junit, output.to_junit(found))
     if markdown is not None:
@@ -106,48 +111,10 @@ def check(
     raise typer.Exit(found.exit_code)
 
 
-def _read_sides(sides: list[Path]) -> "tuple[list[Recorded], list[Recorded]]":
-    from l2obench.bench.gate.side import read_side
-
+def _base_and_head(sides: list[Path]) -> tuple[Path | None, Path]:
     if len(sides) > 2:
         raise TyperException(f"at most BASE and HEAD can be compared, got {len(sides)} results")
-    base, head = [_reference_folder(), *sides][-2:]
-    return read_side(base), read_side(head)
-
-
-def _reference_folder() -> Path:
-    packaged = Path(str(resources.files("l2obench.bench") / "reference"))
-    return packaged if packaged.is_dir() and not REFERENCE.is_dir() else REFERENCE
-
-
-def _run_checkpoints(
-    checkpoint: str,
-    against: str,
-    suite: str,
-    tasks: list[str] | None,
-    rule: str | None,
-    seeds: int | None,
-    out: Path | None,
-    device: str,
-    quiet: bool,
-) -> "tuple[list[Recorded], list[Recorded]]":
-    from l2obench.api.progress import ProgressDisplay
-    from l2obench.bench.config.suite import load_suite
-    from l2obench.bench.gate.checkpoints import run_checkpoints
-
-    display = ProgressDisplay("running")
-    with tempfile.TemporaryDirectory() as temporary, display:
-        return run_checkpoints(
-            checkpoint,
-            against,
-            load_suite(suite),
-            out or Path(temporary),
-            tasks=tasks or (),
-            rule=rule,
-            seeds=seeds,
-            device=device,
-            report=(lambda _: None) if quiet else display.print_line,
-        )
+    return (None if len(sides) == 1 else sides[0]), sides[-1]
 
 
 def _format_comparison(found: "Check") -> str:

@@ -25,23 +25,9 @@ def list_(
         l2obench list
         l2obench list optimizers --json
     """
-    from l2obench import optimizers, tasks
-    from l2obench.bench.config.registry import optimizer_registry, task_registry
-    from l2obench.bench.config.shipped import recipe_names, suite_description, suite_names
+    from l2obench.api.listing import list_everything
 
-    found: dict[str, dict[str, str]] = {
-        "tasks": {name: entry.summary for name, entry in task_registry().entries.items()},
-        "optimizers": {name: entry.summary for name, entry in optimizer_registry().entries.items()},
-        "suites": {name: suite_description(name) for name in suite_names()},
-        "checkpoints": {
-            name: f"{optimizers.rule_of_checkpoint(name)}[checkpoint={name}]"
-            for name in optimizers.shipped_checkpoints()
-        },
-        "starts": {
-            name: f"{family}[start={name}]" for family in tasks.FAMILIES for name in tasks.shipped_starts(family)
-        },
-        "recipes": dict.fromkeys(recipe_names(), "l2obench train RULE -t TASK --recipe NAME"),
-    }
+    found = list_everything()
     if what is not None and what not in found:
         raise TyperException(explain_unknown("list", what, found))
     shown = {what: found[what]} if what else found

@@ -3,7 +3,6 @@
 import os
 import shlex
 import time
-import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +19,7 @@ def report(
     figures: Annotated[
         str, typer.Option(help="Also write figures as files in these formats, separated by commas: pdf, png, svg.")
     ] = "",
-    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the web browser.")] = False,
+    open_in_browser: Annotated[bool, typer.Option("--open", help="Open the page in the web browser.")] = False,
 ) -> None:
     """Write tables, figures and one HTML page from results.
 
@@ -38,15 +37,12 @@ def report(
         l2obench report results/monday results/tuesday --to results/both --figures pdf
     """
     began = time.perf_counter()
-    from l2obench.api.progress import ProgressDisplay
-    from l2obench.reports.page.build import write_report
+    from l2obench.api.reporting import make_report, open_page
 
-    target = to or runs[0] / "report"
     formats = [name.strip() for name in figures.split(",") if name.strip()]
-    with ProgressDisplay("report") as progress:
-        written = write_report(runs, target, formats, processes=os.cpu_count() or 1, on_step=progress.count)
+    written = make_report(runs, to, formats, processes=os.cpu_count() or 1, progress=True)
     print(written.headline)
-    hint = "" if open_page else f" Open it with: l2obench report {shlex.join(map(str, runs))} --open"
+    hint = "" if open_in_browser else f" Open it with: l2obench report {shlex.join(map(str, runs))} --open"
     print(f"Report written to {written.page} ({time.perf_counter() - began:.0f} s).{hint}")
-    if open_page:
-        webbrowser.open(written.page.resolve().as_uri())
+    if open_in_browser:
+        open_page(written)

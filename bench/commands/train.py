@@ -8,9 +8,8 @@ import typer
 from l2obench.bench.commands.model_options import select_given, with_options_of
 from l2obench.bench.commands.options import DataDir, Device
 from l2obench.bench.commands.process import prepare_process
-from l2obench.bench.commands.training import train_to_end
 from l2obench.bench.config.identity import alternatives
-from l2obench.bench.config.recipe import Recipe, compose
+from l2obench.bench.config.recipe import Recipe
 from l2obench.bench.config.trainings import CHECKPOINT
 
 GROUPS = {
@@ -82,14 +81,13 @@ def train(
         l2obench train 'lstm[checkpoint=mnist]' -t mnist-mlp --trajectories 100 --out results/training/longer
         torchrun --nproc-per-node 2 -m l2obench train lstm -t mnist-mlp   # two processes, the same numbers
     """
+    from l2obench.api.training_session import plan_training, train_to_end
     from l2obench.bench.metatrain.process_group import init_process_group
     from l2obench.bench.metatrain.session import Session
-    from l2obench.bench.store.results_file import cell_name
 
     prepare_process(device, data_dir)
     families = [family for identity in tasks or () for family in alternatives(identity)]
-    composed = compose(rule, families, recipe, select_given(values))
-    folder = out or Path("results/training") / cell_name(rule, *([" + ".join(families)] if families else []), recipe)
+    folder, composed = plan_training(rule, families, recipe, select_given(values), out)
     with init_process_group() as group:
         for replicate, place in enumerate(_replicate_folders(folder, replicates)):
             seeded = composed.model_copy(update={"seed": composed.seed + replicate})

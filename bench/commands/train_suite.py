@@ -9,7 +9,6 @@ from typer.exceptions import TyperException
 
 from l2obench.bench.commands.options import DataDir, Device
 from l2obench.bench.commands.process import prepare_process
-from l2obench.bench.commands.training import train_to_end
 
 
 def train_suite(
@@ -34,6 +33,7 @@ def train_suite(
         l2obench train-suite truncation
         l2obench run truncation --trained results/training/truncation
     """
+    from l2obench.api.training_session import train_to_end
     from l2obench.bench.config.suite import load_suite, training_folder
     from l2obench.bench.metatrain.session import Session
 

@@ -1,27 +1,19 @@
 """`l2obench.check`: did the newer of two results get worse?"""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import pandas as pd
 
+from l2obench.api.gating import read_sides, run_sides
 from l2obench.api.naming import BadArgument, task_identities
-from l2obench.api.progress import ProgressDisplay
 from l2obench.api.reporting import to_folder
 from l2obench.api.results import Results
-from l2obench.bench.config.suite import load_suite
 from l2obench.bench.gate import output
 from l2obench.bench.gate.cell_verdict import Check, Settings
-from l2obench.bench.gate.checkpoints import run_checkpoints
-from l2obench.bench.gate.side import Recorded, read_side
 from l2obench.bench.gate.verdict import compare
 from l2obench.bench.process import main_module_kept_out, process_set_up
-
-REFERENCE = Path("results/reference")
-"""In a checkout; an installed package has a copy of its own."""
 
 
 @dataclass(frozen=True)
@@ -101,38 +93,18 @@ def check(
         )
     if checkpoint is not None and against is not None:
         names = task_identities(tasks) if tasks is not None else []
-        sides = _run(checkpoint, against, suite, names, optimizer, seeds, out, device, progress)
+        with process_set_up(), main_module_kept_out():
+            sides = run_sides(
+                checkpoint,
+                against,
+                suite,
+                tasks=names,
+                optimizer=optimizer,
+                seeds=seeds,
+                out=out,
+                device=device,
+                progress=progress,
+            )
     else:
-        sides = read_side(_reference() if base is None else to_folder("base", base)), read_side(to_folder("head", head))
+        sides = read_sides(None if base is None else to_folder("base", base), to_folder("head", head))
     return CheckResult(compare(*sides, Settings(tolerance, allow_missing, time_limit)))
-
-
-def _reference() -> Path:
-    packaged = Path(str(resources.files("l2obench.bench") / "reference"))
-    return packaged if packaged.is_dir() and not REFERENCE.is_dir() else REFERENCE
-
-
-def _run(
-    checkpoint: str,
-    against: str,
-    suite: str,
-    tasks: list[str],
-    optimizer: str | None,
-    seeds: int | None,
-    out: str | Path | None,
-    device: str,
-    progress: bool,
-) -> tuple[list[Recorded], list[Recorded]]:
-    display = ProgressDisplay("running")
-    with tempfile.TemporaryDirectory() as temporary, display, process_set_up(), main_module_kept_out():
-        return run_checkpoints(
-            checkpoint,
-            against,
-            load_suite(suite),
-            Path(temporary if out is None else out),
-            tasks=tasks,
-            rule=optimizer,
-            seeds=seeds,
-            device=device,
-            report=display.print_line if progress else lambda _: None,
-        )

@@ -1,6 +1,8 @@
 """What there is to run: the names that `run`, `train` and `load` take."""
 
+from l2obench import optimizers, tasks
 from l2obench.bench.config.registry import Registry, optimizer_registry, task_registry
+from l2obench.bench.config.shipped import recipe_names, suite_description, suite_names
 
 
 def list_tasks() -> dict[str, str]:
@@ -27,6 +29,26 @@ def list_optimizers() -> dict[str, str]:
         'Adam'
     """
     return _summaries(optimizer_registry())
+
+
+def list_everything() -> dict[str, dict[str, str]]:
+    """All that has a name, as `l2obench list` shows it.
+
+    Returns:
+        A line about each item, by the kind (`tasks`, `optimizers`, `suites`, …) and by its name.
+    """
+    checkpoints = {
+        name: f"{optimizers.rule_of_checkpoint(name)}[checkpoint={name}]" for name in optimizers.shipped_checkpoints()
+    }
+    starts = {name: f"{family}[start={name}]" for family in tasks.FAMILIES for name in tasks.shipped_starts(family)}
+    return {
+        "tasks": list_tasks(),
+        "optimizers": list_optimizers(),
+        "suites": {name: suite_description(name) for name in suite_names()},
+        "checkpoints": checkpoints,
+        "starts": starts,
+        "recipes": dict.fromkeys(recipe_names(), "l2obench train RULE -t TASK --recipe NAME"),
+    }
 
 
 def _summaries(registry: Registry) -> dict[str, str]:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from l2obench.api.naming import BadArgument
+from l2obench.api.progress import ProgressDisplay
 from l2obench.api.results import Results
-from l2obench.reports.page.build import write_report
+from l2obench.reports.page.build import Report, write_report
 
 
 def report(
@@ -31,11 +32,41 @@ def report(
         ReportError: a run has no finished cells, or `to` holds something that is no report.
         StoreError: a folder is no run, or is damaged.
     """
-    folders = to_folders(runs)
-    page = write_report(folders, to or folders[0] / "report", figures).page
+    written = make_report(to_folders(runs), to, figures)
     if open:
-        webbrowser.open(page.resolve().as_uri())
-    return page
+        open_page(written)
+    return written.page
+
+
+def make_report(
+    folders: Sequence[Path],
+    to: str | Path | None,
+    figures: Sequence[str],
+    processes: int = 1,
+    progress: bool = False,
+) -> Report:
+    """Write a report of results folders; the command line's part of `report` too.
+
+    Args:
+        folders: of the runs.
+        to: the folder of the report; None: `report` in the first of them.
+        figures: formats of figures that are also written as files.
+        processes: how many draw figures side by side.
+        progress: show what is done.
+
+    Raises:
+        ReportError, StoreError: as `write_report` says.
+    """
+    target = folders[0] / "report" if to is None else to
+    if not progress:
+        return write_report(folders, target, figures, processes)
+    with ProgressDisplay("report") as display:
+        return write_report(folders, target, figures, processes, on_step=display.count)
+
+
+def open_page(written: Report) -> None:
+    """Show a report in the web browser."""
+    webbrowser.open(written.page.resolve().as_uri())
 
 
 def to_folders(runs: "str | Path | Results | Sequence[str | Path | Results]") -> list[Path]:

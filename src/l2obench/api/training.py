@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from l2obench.api.naming import BadArgument, optimizer_identities, task_identities
-from l2obench.api.progress import ProgressDisplay, describe_progress
+from l2obench.api.training_session import plan_training, train_to_end
 from l2obench.bench.config.identity import alternatives, canonical, parse_identity
-from l2obench.bench.config.recipe import Recipe, compose
+from l2obench.bench.config.recipe import Recipe
 from l2obench.bench.config.trainings import CHECKPOINT
 from l2obench.bench.metatrain.session import Session
 from l2obench.bench.process import process_set_up
-from l2obench.bench.store.results_file import cell_name
 from l2obench.foundation.names import explain_unknown
 
 if TYPE_CHECKING:
@@ -88,12 +87,10 @@ def train(
         if name not in fields:
             raise BadArgument(explain_unknown("setting of train", name, fields))
     (rule,) = optimizer_identities(optimizer)
-    families = _families(tasks)
-    made = compose(rule, families, recipe, settings)
-    default = Path("results/training") / cell_name(rule, *([" + ".join(families)] if families else []), recipe)
+    folder, made = plan_training(rule, _families(tasks), recipe, settings, out)
     with process_set_up():
-        session = Session(default if out is None else Path(out), made, device, force)
-        _finish(session, progress)
+        session = Session(folder, made, device, force)
+        train_to_end(session, "training", progress)
     done = session.progress
     return Training(session.folder, made, done.best_validation, pd.DataFrame(done.log))
 
@@ -103,14 +100,3 @@ def _families(tasks: Any) -> list[str]:
     given = [tasks] if isinstance(tasks, str | type) or not isinstance(tasks, Sequence) else tasks
     written_out = [one for item in given for one in (alternatives(item) if isinstance(item, str) else [item])]
     return task_identities(written_out) if written_out else []
-
-
-def _finish(session: Session, progress: bool) -> None:
-    total = session.recipe.trajectories
-    display = ProgressDisplay("training", total=total, completed=session.progress.trajectory)
-    try:
-        with display:
-            session.run(lambda state: display.advance(*describe_progress(state, total)) if progress else None)
-    except BaseException:
-        session.save()  # what there is: the same call goes on from there
-        raise
