@@ -127,10 +127,15 @@ def gradients_are_those_of_the_loss(task: Task) -> str | None:
     if (reason := task.runs_one_by_one()) is not None:
         return reason
     params, batch = _stacked(task)
-    losses, grads = task.loss_and_grad(params, batch)
-    expected_losses, expected_grads = Task.loss_and_grad(task, params, batch)
+    buffers = {
+        name: value.unsqueeze(1).expand(-1, SETTINGS, *value.shape[1:]).contiguous()
+        for name, value in Problems(task, SEEDS).buffers.items()
+    }
+    losses, grads, after = task.loss_grad_and_buffers(params, buffers, batch)
+    expected_losses, expected_grads, expected = Task.differentiable_loss_grad_and_buffers(task, params, buffers, batch)
     _require_close("loss_and_grad differs from torch.func", {"loss": losses}, {"loss": expected_losses})
     _require_close("loss_and_grad differs from torch.func", grads, expected_grads)
+    _require_close("the buffers differ from torch.func's", after, expected)
     return None
 
 
