@@ -29,7 +29,8 @@ def pages() -> list[Path]:
     docs = ROOT / "docs"
     folders = (docs, docs / "tutorials", docs / "reference", docs / "examples" / "l2obench-plugin-template")
     found = [page for folder in folders for page in sorted(folder.glob("*.md"))]
-    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "results" / "README.md", *found]
+    own = ("README.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md", "results/README.md")
+    return [*(ROOT / name for name in own), *found]
 
 
 def parsed(page: Path) -> list[Token]:

@@ -57,7 +57,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the site, built strictly and beside the checkout."""
     folder = tmp_path_factory.mktemp("site").resolve()
     shutil.copy(CONFIGURATION, folder)
-    (folder / "src").symlink_to(ROOT / "src")
+    for name in ("docs", "src"):
+        (folder / name).symlink_to(ROOT / name)
     programs = Path(sys.executable).parent
     for command in (
         [sys.executable, str(ROOT / "docs" / "site" / "assemble.py"), "build/pages"],

@@ -17,8 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PLACES = {
     "README.md": "overview.md",
     "CHANGELOG.md": "changes.md",
+    "CODE_OF_CONDUCT.md": "code-of-conduct.md",
     "CONTRIBUTING.md": "contributing.md",
     "LICENSE": "LICENSE.txt",
+    "SECURITY.md": "security.md",
     "results/README.md": "results.md",
 }
 """A file of the repository outside docs/ → its place on the site."""

@@ -18,7 +18,7 @@ class LibraryOptimizer(TorchOptimizer):
     def _is_installed(self) -> Self:
         if importlib.util.find_spec(PACKAGE) is None:
             raise ValueError(
-                "it is a rule of pytorch-optimizer, which is not installed: pip install 'l2obench[comparators]'"
+                "it is a rule of pytorch-optimizer, which is not installed. Try: pip install 'pytorch-optimizer>=4.1'"
             )
         return self
 

@@ -40,7 +40,7 @@ def parse_flax_file(content: bytes) -> Tensors:
 
 def _unpack(content: bytes) -> Any:
     if importlib.util.find_spec("msgpack") is None:
-        raise TensorFileError("it needs the package msgpack. Try: pip install 'l2obench[velo]'")
+        raise TensorFileError("it needs the package msgpack. Try: pip install msgpack")
     msgpack = importlib.import_module("msgpack")
 
     def array(code: int, data: bytes) -> Any:

@@ -51,7 +51,7 @@ class ExecutorChoice:
         try:
             from l2obench.bench.run.executors.dask import DaskExecutor
         except ImportError as error:
-            raise ChoiceError("--executor dask needs Dask. Try: pip install 'l2obench[dask]'") from error
+            raise ChoiceError("--executor dask needs Dask. Try: pip install distributed") from error
         files = _read_checkpoints(cells)
         return DaskExecutor(self.scheduler, self.workers, timeout, self.resources, files, report)
 

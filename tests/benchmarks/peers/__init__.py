@@ -4,5 +4,5 @@ import importlib.util
 
 
 def installed(*modules: str) -> bool:
-    """Whether all of these can be imported; peers in other libraries are an extra, `pip install l2obench[peers]`."""
+    """Whether all of these can be imported; peers in other libraries are the extra `peers`."""
     return all(importlib.util.find_spec(module) is not None for module in modules)

@@ -205,7 +205,7 @@ def test_what_diverges_or_raises_has_rows_that_say_so(tmp_path: Path, monkeypatc
 def test_without_the_package_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     for name in FROM_PACKAGE:
-        with pytest.raises(BadParameters, match=rf"^optimizer {name}: .* pip install 'l2obench\[comparators\]'$"):
+        with pytest.raises(BadParameters, match=rf"^optimizer {name}: .* pip install 'pytorch-optimizer>=4\.1'$"):
             optimizer_registry().create(name)
     made: Optimizer = optimizer_registry().create("nadam")
     assert made.name == "nadam"
