@@ -152,6 +152,9 @@ def main(
     folder: Annotated[Path, typer.Option(help="Where the trajectories are kept.")] = Path("results/coverage"),
     draws: Annotated[int, typer.Option(min=1, help="Samples of each kind.")] = 400,
     to: Annotated[Path | None, typer.Option(help="CSV file to write the rows to.")] = None,
+    reference_only: Annotated[
+        bool, typer.Option("--reference-only", help="Run nothing: only the committed trajectories of quadratics.")
+    ] = False,
 ) -> None:
     """Print how often the intervals hold the truth, and how often equal optimizers get a verdict."""
     set_up_process()
@@ -159,7 +162,8 @@ def main(
     def report(line: str) -> None:
         typer.echo(line, err=True)
 
-    table = measure(populations(folder, report), draws, report)
+    found = reference_populations() if reference_only else populations(folder, report)
+    table = measure(found, draws, report)
     if to is not None:
         table.to_csv(to, index=False, float_format="%.4g")
     typer.echo(f"| {' | '.join(table.columns)} |\n|{'---|' * len(table.columns)}")

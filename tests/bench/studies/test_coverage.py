@@ -1,0 +1,28 @@
+"""Coverage of the verdict's interval on committed trajectories: the same numbers on every machine."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from l2obench.bench.studies.coverage import covered, false_verdicts, reference_populations
+
+ROWS = Path(__file__).resolve().parents[3] / "docs" / "coverage.csv"
+DRAWS = 400
+NOISE = 2 * (0.95 * 0.05 / DRAWS) ** 0.5
+"""Two standard errors of a share of 95 % among the draws."""
+
+
+@pytest.mark.parametrize("population", reference_populations(), ids=lambda item: f"{item.task}-{item.first}")
+@pytest.mark.parametrize("count", [10, 20])
+def test_the_interval_of_the_typical_ratio_holds_on_real_trajectories(population, count):
+    assert covered(population, count, DRAWS) >= 0.95 - NOISE
+    assert false_verdicts(population, count, DRAWS) <= 0.05 + NOISE
+
+
+def test_the_committed_rows_hold_what_the_protocol_says():
+    rows = pd.read_csv(ROWS)
+    assert {10, 20, 100, 500} == {*rows["seeds"]}
+    assert (rows["typical_covers"] >= 0.95 - 1.2 * NOISE).all()
+    assert rows["typical_covers"].mean() >= 0.94
+    assert (rows[["copies_differ", "exchanged_differ"]] <= 0.05 + NOISE).all().all()
