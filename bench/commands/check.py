@@ -21,7 +21,8 @@ def check(
         list[Path] | None,
         typer.Argument(
             metavar="RESULTS",
-            help="[BASE] HEAD: results folders, folders of them, or Parquet files. BASE defaults to the reference.",
+            help="[BASE] HEAD: results folders or their suites' names, folders of them, or Parquet files. "
+            "BASE defaults to the reference.",
         ),
     ] = None,
     checkpoint: Annotated[str | None, typer.Option(help="Checkpoint to run in place of HEAD. Needs --against.")] = None,
@@ -112,9 +113,12 @@ def check(
 
 
 def _base_and_head(sides: list[Path]) -> tuple[Path | None, Path]:
+    from l2obench.api.locating import find_results
+
     if len(sides) > 2:
         raise TyperException(f"at most BASE and HEAD can be compared, got {len(sides)} results")
-    return (None if len(sides) == 1 else sides[0]), sides[-1]
+    found = [find_results(side) for side in sides]
+    return (None if len(found) == 1 else found[0]), found[-1]
 
 
 def _format_comparison(found: "Check") -> str:

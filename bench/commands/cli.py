@@ -77,7 +77,7 @@ def options(
 
     First steps:
         l2obench run quick             # a few minutes; writes results/quick
-        l2obench report results/quick  # writes results/quick/report/index.html
+        l2obench report quick          # writes results/quick/report/index.html
 
     Exit codes: 0 success, 1 a regression or a failed plugin check, 2 wrong usage, 3 a run failed,
     4 nothing comparable, 5 inconclusive, 130 interrupted, 143 terminated.

@@ -1,5 +1,6 @@
 """`l2obench report`: tables, figures and a page from results."""
 
+import json
 import os
 import shlex
 import time
@@ -11,7 +12,8 @@ import typer
 
 def report(
     runs: Annotated[
-        list[Path], typer.Argument(help="Results folders of l2obench run. Several are put into one report.")
+        list[Path],
+        typer.Argument(help="Results folders of l2obench run, or their suites' names. Several make one report."),
     ],
     to: Annotated[
         Path | None, typer.Option(help="Folder of the report.  [default: report in the first results folder]")
@@ -20,10 +22,12 @@ def report(
         str, typer.Option(help="Also write figures as files in these formats, separated by commas: pdf, png, svg.")
     ] = "",
     open_in_browser: Annotated[bool, typer.Option("--open", help="Open the page in the web browser.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Write tables, figures and one HTML page from results.
 
-    The page is one file and loads nothing from the network. The command prints its headline.
+    A name such as quick stands for results/quick, unless there is a folder of that name. The page is one file and loads
+    nothing from the network. The command prints its headline.
 
     Files in the report folder:
         index.html   the page, with its figures
@@ -37,12 +41,22 @@ def report(
         l2obench report results/monday results/tuesday --to results/both --figures pdf
     """
     began = time.perf_counter()
-    from l2obench.api.reporting import make_report, open_page
+    from l2obench.api.reporting import make_report, open_page, to_folders
 
     formats = [name.strip() for name in figures.split(",") if name.strip()]
-    written = make_report(runs, to, formats, processes=os.cpu_count() or 1, progress=True)
+    written = make_report(to_folders(runs), to, formats, processes=os.cpu_count() or 1, progress=not as_json)
+    if open_in_browser:
+        open_page(written)
+    if as_json:
+        found = {
+            "page": str(written.page),
+            "tables": [str(path) for path in written.tables],
+            "figures": [str(path) for path in written.figures],
+            # pandas writes what is not finite as null: JSON has no infinity.
+            "headline": json.loads(written.rows.to_json(orient="records")),
+        }
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+        return
     print(written.headline)
     hint = "" if open_in_browser else f" Open it with: l2obench report {shlex.join(map(str, runs))} --open"
     print(f"Report written to {written.page} ({time.perf_counter() - began:.0f} s).{hint}")
-    if open_in_browser:
-        open_page(written)

@@ -10,11 +10,11 @@ from typer.exceptions import TyperException
 
 from l2obench.bench.commands.options import DataDir, Device, Force, Optimizers, Tasks, check_timeout
 from l2obench.bench.commands.process import EXIT_FAILED, prepare_process, print_error
+from l2obench.bench.commands.run_summary import show_outcome
 from l2obench.bench.run.executors.choice import ExecutorName, choose_executor
 
 if TYPE_CHECKING:
     from l2obench.bench.config.suite import Suite
-    from l2obench.bench.run.runner import Outcome
 
 
 def run(
@@ -27,7 +27,8 @@ def run(
         int | None, typer.Option(min=1, help="Number of evaluation seeds for each task. Unless given, the suite's.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Results folder.  [default: results/SUITE, or results/custom]")
+        Path | None,
+        typer.Option(help="Results folder.  [default: results/SUITE; without a suite, results/TASKS--OPTIMIZERS]"),
     ] = None,
     force: Force = False,
     trained: Annotated[
@@ -68,19 +69,23 @@ def run(
             min=0.0, help="GiB for replicas. Unless given, half of what is free. Results do not depend on it."
         ),
     ] = None,
+    timing: Annotated[
+        bool, typer.Option("--timing/--no-timing", help="Measure step times first. Without, their columns are empty.")
+    ] = True,
     compile: Annotated[
         bool,
         typer.Option(
             "--compile", help="Compile whole steps with torch.compile. Compiling takes about a minute: for long runs."
         ),
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     device: Device = "cpu",
     data_dir: DataDir = None,
 ) -> None:
     """Run optimizers on tasks and write the results.
 
     Give a suite, or tasks with -t and optimizers with -o. With a suite, -t replaces its tasks and -o its optimizers.
-    The same command resumes a run that was stopped, with any executor.
+    The same command resumes a run that was stopped, with any executor. It ends with its headline table.
 
     Files in the results folder:
         manifest.json       suite, versions, machine
@@ -104,35 +109,34 @@ def run(
     choice = choose_executor(executor, workers, scheduler, resources)
     prepare_process(device, data_dir)
 
-    from l2obench.api.execution import execute
+    from l2obench.api.execution import describe_plan, execute
+    from l2obench.api.locating import RESULTS, name_matrix
     from l2obench.bench.config.run_options import RunOptions
     from l2obench.bench.rollout.memory import GIB
 
-    folder = out or Path("results") / name
+    cells = plan.cells()
+    if suite is None:
+        folder = out or RESULTS / name_matrix((cell.key[0] for cell in cells), (cell.key[1] for cell in cells))
+    else:
+        folder = out or RESULTS / name
     options = RunOptions(
         device=device,
         force=force,
         seeds_at_once=seeds_at_once,
         timeout=timeout,
         memory=None if memory is None else memory * GIB,
+        timing=timing,
         compile=compile,
     )
-    outcome = execute(name, plan, folder, choice, options, shlex.join(["l2obench", *sys.argv[1:]]))
-    print(f"{_summarize(outcome)}. Next: l2obench report {shlex.quote(str(folder))}")
+    if not as_json:
+        print(f"Plan: {describe_plan(cells)}, into {folder}", flush=True)
+    command = shlex.join(["l2obench", *sys.argv[1:]])
+    outcome = execute(name, plan, folder, choice, options, command, progress=not as_json)
+    show_outcome(folder, outcome, as_json)
     for line in outcome.errors:
         print_error(line)
     if outcome.errors:
         raise typer.Exit(EXIT_FAILED)
-
-
-def _summarize(outcome: "Outcome") -> str:
-    """How many cells were computed, in what time, and how many were there before."""
-    total = outcome.computed + outcome.already_computed
-    if not outcome.computed:
-        return f"{outcome.already_computed} of {total} cells already computed"
-    seconds = f"{outcome.cells_seconds:.0f} s (timing {outcome.timing_seconds:.0f} s)"
-    before = f", {outcome.already_computed} already computed" if outcome.already_computed else ""
-    return f"{outcome.computed} of {total} cells computed in {seconds}{before}"
 
 
 def _plan(

@@ -26,6 +26,8 @@ class RunOptions:
     memory: float | None = None
     """Bytes that the replicas of one process may take; seeds that do not fit run one after another.
     None: half of the memory that is free on the device."""
+    timing: bool = True
+    """Whether to measure step times, in a pass of their own before the first cell."""
     compile: bool = False
     """Run whole steps as one program of `torch.compile`. Plugins and torch optimizers run as they stand all the same,
     and so does the timing pass."""

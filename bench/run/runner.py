@@ -94,7 +94,8 @@ class Runner:
             self.folder.begin(lambda: make_manifest(self.folder, about, self.cells, self.sources, self.options.device))
             began = time.perf_counter()
             # All of it before anything runs in parallel: a time taken beside other work is no time of a step.
-            step_times = TimingPass(self.folder, self.cells, self.options, self.report).measure(todo)
+            timing_pass = TimingPass(self.folder, self.cells, self.options, self.report)
+            step_times = timing_pass.measure(todo) if self.options.timing else {}
             timed = time.perf_counter()
             errors = self._compute(todo, step_times)
             ended = time.perf_counter()
@@ -118,7 +119,7 @@ class Runner:
     def _make_chains(self, todo: list[Cell], step_times: dict[str, StepTimes]) -> Iterator[tuple[Cell, Chain]]:
         for cell in todo:
             task, optimizer, _ = cell.key
-            step_time = step_times[task].get(optimizer, {})
+            step_time = step_times.get(task, {}).get(optimizer, {})
             yield cell, make_chain(cell, self.folder, step_time, self.options, self.unusable.get(cell.key))
 
     def _require_inputs(self, cell: Cell) -> None:

@@ -15,7 +15,7 @@ from l2obench.reports.page import latex
 from l2obench.reports.page.charting import start_bundling
 from l2obench.reports.page.publish import publish, require_replaceable
 from l2obench.reports.page.render import render
-from l2obench.reports.page.terminal import headline_text
+from l2obench.reports.page.terminal import headline_rows, headline_text
 from l2obench.reports.reading import ReportError, read_results
 from l2obench.reports.sections.registry import load_sections
 from l2obench.reports.sections.section import Section
@@ -33,6 +33,8 @@ class Report:
     figures: list[Path]
     headline: str
     """The headline table as plain text, for a terminal."""
+    rows: pd.DataFrame
+    """The same table with all its columns."""
 
 
 def write_report(
@@ -82,6 +84,7 @@ def write_report(
         tables=sorted((target / "tables").iterdir()),
         figures=sorted((target / "figures").iterdir()) if formats_of_figures else [],
         headline=headline_text(analysis),
+        rows=headline_rows(analysis),
     )
 
 

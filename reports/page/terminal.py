@@ -2,6 +2,7 @@
 
 import io
 
+import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -15,12 +16,17 @@ HEADLINE += ["ratio", "low", "high", "seeds", "update_time_ratio"]
 LOSSES = ["task", "optimizer", "track", "seeds", "failures", "mean_final_loss", "low", "high"]
 
 
+def headline_rows(analysis: Analysis) -> pd.DataFrame:
+    """The rows of the headline; final losses where there is no learned optimizer to compare."""
+    return analysis.final_losses if analysis.headline.empty else analysis.headline
+
+
 def headline_text(analysis: Analysis) -> str:
     """The headline as a table of text; final losses where there is no learned optimizer to compare."""
-    table, columns = analysis.headline, HEADLINE
+    table, columns = headline_rows(analysis), HEADLINE
     title = "Mean final loss, learned ÷ best tuned baseline (lower is better)"
-    if table.empty:
-        table, columns = analysis.final_losses, LOSSES
+    if analysis.headline.empty:
+        columns = LOSSES
         title = "Final losses (no learned optimizer ran)"
     grid = Table(title=title, title_justify="left", title_style="none", header_style="none", box=box.SIMPLE_HEAD)
     visible = readable(table[[*(["run"] if "run" in table else []), *columns]])

@@ -29,6 +29,17 @@ def load_warnings(manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [one_line(sentence) for sentence in found]
 
 
+def untimed_sentences(cells: pd.DataFrame) -> list[str]:
+    """What a run with `--no-timing` lacks."""
+    timed = cells.groupby("task", sort=False)["update_seconds"].apply(lambda seconds: bool(seconds.notna().any()))
+    if timed.all():
+        return []
+    return [
+        f"Step times were not measured on {int((~timed).sum())} of {len(timed)} tasks. Their columns are "
+        "empty, and so is all that follows from them."
+    ]
+
+
 def held_out_sentences(headline: pd.DataFrame, final_losses: pd.DataFrame) -> list[str]:
     """Held-out loss and accuracy of each learned optimizer, beside the best baseline's."""
     compared = beside_baseline(headline, final_losses, ["heldout_loss", "heldout_accuracy"])
@@ -63,6 +74,7 @@ def caveats(tried: pd.DataFrame) -> list[str]:
 def _sentences(_: pd.DataFrame, analysis: Analysis) -> list[str]:
     return [
         *load_warnings(analysis.manifests),
+        *untimed_sentences(analysis.cells),
         *held_out_sentences(analysis.headline, analysis.final_losses),
         *caveats(analysis.tuning),
     ]

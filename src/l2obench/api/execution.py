@@ -5,13 +5,13 @@ It imports no report, which would delay the command.
 
 import contextlib
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from l2obench.api.progress import ProgressDisplay
 from l2obench.bench.config.run_options import RunOptions
-from l2obench.bench.config.suite import Suite
+from l2obench.bench.config.suite import Cell, Suite
 from l2obench.bench.run.executors.choice import ExecutorChoice
 from l2obench.bench.run.runner import Outcome, Runner
 from l2obench.bench.store.run_folder import RunFolder
@@ -60,3 +60,18 @@ def execute(
     )
     with display if progress else contextlib.nullcontext():
         return runner.execute(about)
+
+
+def describe_plan(cells: Sequence[Cell]) -> str:
+    """Say in a line how much a run is to compute, without tuning, whose length is not known before."""
+    tasks, optimizers = ({cell.key[at] for cell in cells} for at in (0, 1))
+    steps = sum(cell.seeds * cell.task.horizon for cell in cells)
+    tuned = sum(cell.track == "tuned" for cell in cells)
+    return (
+        f"{_count(len(cells), 'cell')} of {_count(len(tasks), 'task')} and {_count(len(optimizers), 'optimizer')}, "
+        f"{steps:,} evaluation steps, {tuned} of the cells with tuning"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -4,6 +4,7 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
+from l2obench.api.locating import find_results
 from l2obench.api.naming import BadArgument
 from l2obench.api.progress import ProgressDisplay
 from l2obench.api.results import Results
@@ -82,15 +83,16 @@ def to_folders(runs: "str | Path | Results | Sequence[str | Path | Results]") ->
 
 
 def to_folder(argument: str, run: object) -> Path:
-    """The folder of one run.
+    """The folder of one run, which is also found by the name of its suite.
 
     Raises:
+        StoreError: there is no such folder.
         BadArgument: it is neither a path nor `Results`.
     """
     if isinstance(run, Results):
         return run.folder
     if isinstance(run, str | Path):
-        return Path(run)
+        return find_results(run)
     raise BadArgument(
         f"{argument} must be a results folder or Results, got an object of {type(run).__module__}."
         f"{type(run).__qualname__}. Try: 'results/quick'"

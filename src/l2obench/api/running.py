@@ -35,6 +35,7 @@ def run(
     scheduler: str | None = None,
     timeout: float | None = None,
     memory: float | None = None,
+    timing: bool = True,
     compile: bool = False,
     device: str = "cpu",
     force: bool = False,
@@ -59,6 +60,7 @@ def run(
         scheduler: address of a running Dask scheduler, or its scheduler file.
         timeout: seconds that a step may take before its cell fails; None: 300 for plugins, else no limit.
         memory: GiB for replicas; None: half of what is free. Results do not depend on it.
+        timing: measure step times before the first cell; without, their columns are empty.
         compile: compile whole steps with `torch.compile`; for long runs.
         device: the torch device, such as `"cuda:1"`.
         force: compute again what `out` already holds, and replace it.
@@ -87,6 +89,7 @@ def run(
         force=force,
         timeout=timeout,
         memory=None if memory is None else memory * GIB,
+        timing=timing,
         compile=compile,
     )
     temporary = None if out is not None else tempfile.TemporaryDirectory(prefix="l2obench-")

@@ -116,11 +116,12 @@ def test_interrupt_keeps_what_is_finished(
 
 def test_run_and_report(tmp_path: Path) -> None:
     l2obench(*RUN[:3], "-o", "adam", "-o", "lstm[checkpoint=quadratic]", "--seeds", "6", folder=tmp_path)
-    assert RunFolder(tmp_path / "results" / "custom").manifest["suite"] == "custom"
-    output = l2obench("report", "results/custom", folder=tmp_path)
+    name = "quadratic-horizon-60--adam+lstm-quadratic"
+    assert RunFolder(tmp_path / "results" / name).manifest["suite"] == "custom"
+    output = l2obench("report", name, folder=tmp_path)
     assert "lstm[checkpoint=quadratic]" in output
-    assert output.splitlines()[-1].startswith("Report written to results/custom/report/index.html (")
-    assert (tmp_path / "results" / "custom" / "report" / "index.html").stat().st_size > 10_000
+    assert output.splitlines()[-1].startswith(f"Report written to results/{name}/report/index.html (")
+    assert (tmp_path / "results" / name / "report" / "index.html").stat().st_size > 10_000
 
 
 def test_help_lists_and_info(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""What `l2obench run` prints at its end: the counts, the headline table and the next command, or the same as JSON."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from l2obench.bench.commands.process import print_error
+
+if TYPE_CHECKING:
+    from l2obench.bench.run.runner import Outcome
+
+
+def show_outcome(folder: Path, outcome: "Outcome", as_json: bool) -> None:
+    """Print what a run did, its headline table and the next command.
+
+    Args:
+        folder: the results folder.
+        outcome: what the start of the run did.
+        as_json: print one JSON object instead.
+    """
+    # Here and not above: what draws tables takes seconds to import, which a run should not wait for.
+    from l2obench.bench.store.results_file import StoreError
+    from l2obench.reports.numbers.analysis import Analysis
+    from l2obench.reports.page.terminal import headline_rows, headline_text
+    from l2obench.reports.reading import ReportError, read_results
+
+    following = f"l2obench report {shlex.quote(str(folder))}"
+    try:
+        analysis = Analysis(read_results([folder]))
+        rows, text = headline_rows(analysis), headline_text(analysis)
+    except (ReportError, StoreError) as error:
+        # What this start computed is whole; a damaged file of an earlier one does not change the exit code.
+        print_error(f"the headline table cannot be made: {error}")
+        rows, text = None, ""
+    if as_json:
+        found = {
+            "folder": str(folder),
+            "computed": outcome.computed,
+            "already_computed": outcome.already_computed,
+            "cells_seconds": outcome.cells_seconds,
+            "timing_seconds": outcome.timing_seconds,
+            "errors": outcome.errors,
+            # pandas writes what is not finite as null: JSON has no infinity.
+            "headline": None if rows is None else json.loads(rows.to_json(orient="records")),
+            "next": following,
+        }
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    if text:
+        print(text)
+    print(f"{_summarize(outcome)}. Next: {following}")
+
+
+def _summarize(outcome: "Outcome") -> str:
+    """How many cells were computed, in what time, and how many were there before."""
+    total = outcome.computed + outcome.already_computed
+    if not outcome.computed:
+        return f"{outcome.already_computed} of {total} cells already computed"
+    seconds = f"{outcome.cells_seconds:.0f} s (timing {outcome.timing_seconds:.0f} s)"
+    before = f", {outcome.already_computed} already computed" if outcome.already_computed else ""
+    return f"{outcome.computed} of {total} cells computed in {seconds}{before}"

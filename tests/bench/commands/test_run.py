@@ -1,0 +1,88 @@
+"""`l2obench run` and the commands that follow it: what they print, where they look, and what a machine reads."""
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from l2obench.api.locating import LONGEST_NAME, find_results, name_matrix
+from l2obench.bench.commands.cli import main
+from l2obench.bench.store.results_file import StoreError
+
+RUN = ["run", "-t", "quadratic[dim=3,horizon=6]", "-o", "sgd", "--seeds", "2"]
+Command = Callable[..., tuple[str, str]]
+NAME = "quadratic-dim-3-horizon-6--sgd"
+
+
+@pytest.fixture
+def l2obench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Calls the command in an empty folder, and gives what it printed on stdout and on stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str, code: int = 0) -> tuple[str, str]:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["l2obench", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        assert ended.value.code == code, printed
+        return printed.out, printed.err
+
+    return call
+
+
+def test_a_run_ends_with_its_table_and_a_command_that_works(l2obench: Command, tmp_path: Path) -> None:
+    output, _ = l2obench(*RUN, "--no-timing")
+    assert output.startswith("Plan: 2 cells of 1 task and 1 optimizer, 24 evaluation steps, 1 of the cells with tuning")
+    assert "Final losses (no learned optimizer ran)" in output
+    last = output.splitlines()[-1]
+    assert last.startswith("2 of 2 cells computed in ")
+    following = shlex.split(last.partition("Next: ")[2])
+    assert following == ["l2obench", "report", f"results/{NAME}"]
+    assert list((tmp_path / "results" / NAME / "timing").iterdir()) == []
+    assert pd.read_parquet(tmp_path / "results" / NAME / "cells")["update_seconds"].isna().all()
+    assert "Report written to" in l2obench(*following[1:])[0]
+    page = (tmp_path / "results" / NAME / "report" / "index.html").read_text()
+    assert "Step times were not measured on 1 of 1 tasks." in page
+    found = json.loads(l2obench("report", NAME, "--json")[0])
+    assert found["page"] == f"results/{NAME}/report/index.html"
+    assert [row["optimizer"] for row in found["headline"]] == ["sgd", "sgd"]
+
+
+def test_json_is_all_that_a_run_prints(l2obench: Command) -> None:
+    found = json.loads(l2obench(*RUN, "--no-timing", "--json", "--out", "it")[0])
+    assert (found["folder"], found["computed"], found["already_computed"]) == ("it", 2, 0)
+    assert found["next"] == "l2obench report it"
+    assert {row["track"] for row in found["headline"]} == {"default", "tuned"}
+    again = json.loads(l2obench(*RUN, "--no-timing", "--json", "--out", "it")[0])
+    assert (again["computed"], again["already_computed"]) == (0, 2)
+
+
+@pytest.mark.parametrize("command", [["report", "quick"], ["check", "quick", "quick"]])
+def test_what_is_not_found_says_where_was_looked(l2obench: Command, command: list[str]) -> None:
+    _, errors = l2obench(*command, code=2)
+    assert "quick is no run: neither quick nor results/quick exists" in errors
+    assert errors.count("\n") == 1
+
+
+def test_a_folder_that_exists_as_given_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results" / "quick").mkdir(parents=True)
+    assert find_results("quick") == Path("results/quick")
+    (tmp_path / "quick").mkdir()
+    assert find_results("quick") == Path("quick")
+    with pytest.raises(StoreError, match="neither slow nor results/slow exists"):
+        find_results("slow")
+
+
+def test_a_run_without_suite_is_named_after_what_it_runs() -> None:
+    assert name_matrix(["b", "a", "a"], ["adam"]) == name_matrix(["a", "b"], ["adam", "adam"]) == "a+b--adam"
+    assert name_matrix(["./mine.py:Task"], ["adam"]) == "mine.py-Task--adam"
+    many = [f"mnist-mlp[units={units}]" for units in range(10, 20)]
+    names = {name_matrix(many[:count], ["adam"]) for count in (8, 9, 10)}
+    assert len(names) == 3
+    assert all(len(name) <= LONGEST_NAME for name in names)
