@@ -113,7 +113,11 @@ def test_a_name_cannot_leave_its_folder() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"unrol": 5}, "unrol"), ({"unroll": 0}, "unroll"), ({"weighting": [0, 0]}, "must be zero or more at every point")],
+    [
+        ({"unrol": 5}, "unrol"),
+        ({"unroll": 0}, "unroll"),
+        ({"weighting": [0, 0]}, "must be zero or more"),
+    ],
 )
 def test_a_wrong_setting_is_explained(settings: dict[str, object], message: str) -> None:
     trainings = Trainings(name="x", rule="lstm", task="quadratic", settings=settings)  # type: ignore[arg-type]
