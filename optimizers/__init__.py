@@ -36,7 +36,7 @@ RULES = {
     "l-bfgs": ("l2obench.optimizers.bridged.lbfgs:LBFGS", "limited-memory BFGS, one gradient a step"),
     "lion": (
         "l2obench.optimizers.bridged.lion:Lion",
-        "the sign of a momentum (needs pytorch-optimizer, as the four below)",
+        "the sign of a momentum",
     ),
     "muon": ("l2obench.optimizers.bridged.muon:Muon", "orthogonalised momentum for matrices, AdamW for the rest"),
     "soap": ("l2obench.optimizers.bridged.soap:SOAP", "Adam in the eigenbasis of Shampoo"),
@@ -86,6 +86,11 @@ RULES = {
     "learned-adam": ("l2obench.optimizers.learned.learned_adam:LearnedAdam", "Adam with learned hyperparameters"),
 }
 """Name → (module:class, summary). Modules are imported when a rule is asked for."""
+
+NEEDS = dict.fromkeys(
+    ("lion", "muon", "soap", "schedule-free", "prodigy"), ("pytorch_optimizer", "pytorch-optimizer>=4.1")
+)
+"""Name of a rule that needs a package which l2obench does not → (module, what pip installs)."""
 
 METADATA_KEY = "l2obench"
 """Of our part of a checkpoint's metadata."""

@@ -15,7 +15,7 @@ def report(
         list[Path],
         typer.Argument(help="Results folders of l2obench run, or their suites' names. Several make one report."),
     ],
-    to: Annotated[
+    out: Annotated[
         Path | None, typer.Option(help="Folder of the report.  [default: report in the first results folder]")
     ] = None,
     figures: Annotated[
@@ -38,13 +38,13 @@ def report(
 
     Examples:
         l2obench report results/quick --open
-        l2obench report results/monday results/tuesday --to results/both --figures pdf
+        l2obench report results/monday results/tuesday --out results/both --figures pdf
     """
     began = time.perf_counter()
     from l2obench.api.reporting import make_report, open_page, to_folders
 
     formats = [name.strip() for name in figures.split(",") if name.strip()]
-    written = make_report(to_folders(runs), to, formats, processes=os.cpu_count() or 1, progress=not as_json)
+    written = make_report(to_folders(runs), out, formats, processes=os.cpu_count() or 1, progress=not as_json)
     if open_in_browser:
         open_page(written)
     if as_json:

@@ -8,7 +8,7 @@ import typer
 
 def targets(
     run: Annotated[Path, typer.Argument(help="Results folder with tuned baselines.")],
-    to: Annotated[
+    out: Annotated[
         Path | None, typer.Option(help="TOML file of targets to update. Unless given, they are printed.")
     ] = None,
 ) -> None:
@@ -21,7 +21,7 @@ def targets(
 
     Examples:
         l2obench targets results/quick
-        l2obench targets results/quick --to targets.toml
+        l2obench targets results/quick --out targets.toml
     """
     from l2obench.bench.stats.targets import TargetError, format_targets, make_targets, parse_targets
     from l2obench.bench.store.files import write_atomically
@@ -36,14 +36,14 @@ def targets(
         raise TargetError(
             f"{run} must hold a tuned baseline with a finite median final loss, got none. Try: a suite that tunes"
         )
-    if to is None:
+    if out is None:
         print(format_targets(made), end="")
         return
     try:
-        text = to.read_text(encoding="utf-8") if to.exists() else ""
+        text = out.read_text(encoding="utf-8") if out.exists() else ""
         kept = parse_targets(text) | {(target.task, target.task_version): target for target in made}
         heading = "".join(f"{line}\n" for line in text.splitlines() if line.startswith("#"))
-        write_atomically(to.resolve(), (heading + "\n" * bool(heading) + format_targets(kept.values())).encode())
+        write_atomically(out.resolve(), (heading + "\n" * bool(heading) + format_targets(kept.values())).encode())
     except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(f"{to} cannot be read or written: {error}") from error
-    print(f"Targets written to {to}: {len(made)} of {len(kept)} come from {run}.")
+        raise StoreError(f"{out} cannot be read or written: {error}") from error
+    print(f"Targets written to {out}: {len(made)} of {len(kept)} come from {run}.")

@@ -44,7 +44,7 @@ def require_replaceable(target: Path) -> None:
     """
     ours = target.is_dir() and ((target / MARKER).is_file() or not any(target.iterdir()))
     if not ours and target.exists():
-        raise ReportError(f"{target} exists and is not a report of l2obench. Try: another folder with --to")
+        raise ReportError(f"{target} exists and is not a report of l2obench. Try: another folder with --out")
 
 
 def _swap(new: Path, target: Path, old: Path) -> None:
@@ -60,5 +60,5 @@ def _swap(new: Path, target: Path, old: Path) -> None:
 
 def _unwritable(target: Path, error: OSError) -> ReportError:
     return ReportError(
-        f"the report cannot be written to {target}: {error.strerror or error}. Try: another folder with --to"
+        f"the report cannot be written to {target}: {error.strerror or error}. Try: another folder with --out"
     )

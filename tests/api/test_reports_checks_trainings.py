@@ -18,7 +18,7 @@ def run(folder: Path, optimizers: list[str]) -> l2obench.Results:
 
 def test_runs_are_reported_side_by_side(tmp_path: Path) -> None:
     first, second = run(tmp_path / "first", ["adam"]), run(tmp_path / "second", ["adam", "sgd"])
-    page = l2obench.report([first, second.folder], to=tmp_path / "report", figures=["svg"])
+    page = l2obench.report([first, second.folder], out=tmp_path / "report", figures=["svg"])
     assert page == tmp_path / "report" / "index.html"
     assert list((tmp_path / "report" / "figures").glob("*.svg"))
     assert l2obench.report(first) == tmp_path / "first" / "report" / "index.html"

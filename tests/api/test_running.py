@@ -226,7 +226,7 @@ class TestResults:
     def test_compare_is_the_headline_of_the_report(self, results: l2obench.Results, tmp_path: Path) -> None:
         compared = results.compare()
         assert list(compared["optimizer"]) == ["lstm[checkpoint=quadratic]"] * 2
-        page = results.report(to=tmp_path / "report")
+        page = results.report(out=tmp_path / "report")
         assert page.name == "index.html"
         written = pd.read_csv(page.parent / "tables" / "headline.csv")
         assert list(written["optimizer"]) == list(compared["optimizer"])

@@ -1,5 +1,7 @@
 """What there is to run: the names that `run`, `train` and `load` take."""
 
+import importlib.util
+
 from l2obench import optimizers, tasks
 from l2obench.bench.config.registry import Registry, optimizer_registry, task_registry
 from l2obench.bench.config.shipped import recipe_names, suite_description, suite_names
@@ -43,12 +45,19 @@ def list_everything() -> dict[str, dict[str, str]]:
     starts = {name: f"{family}[start={name}]" for family in tasks.FAMILIES for name in tasks.shipped_starts(family)}
     return {
         "tasks": list_tasks(),
-        "optimizers": list_optimizers(),
+        "optimizers": {name: summary + _missing(name) for name, summary in list_optimizers().items()},
         "suites": {name: suite_description(name) for name in suite_names()},
         "checkpoints": checkpoints,
         "starts": starts,
         "recipes": dict.fromkeys(recipe_names(), "l2obench train RULE -t TASK --recipe NAME"),
     }
+
+
+def _missing(name: str) -> str:
+    """What an optimizer still needs, and how to install it; empty where it runs."""
+    module, requirement = optimizers.NEEDS.get(name, ("l2obench", ""))
+    found = importlib.util.find_spec(module) is not None
+    return "" if found else f" [not installed. Try: pip install '{requirement}']"
 
 
 def _summaries(registry: Registry) -> dict[str, str]:

@@ -13,7 +13,7 @@ from l2obench.reports.page.build import Report, write_report
 
 def report(
     runs: "str | Path | Results | Sequence[str | Path | Results]",
-    to: str | Path | None = None,
+    out: str | Path | None = None,
     figures: Sequence[str] = (),
     open: bool = False,
 ) -> Path:
@@ -21,7 +21,7 @@ def report(
 
     Args:
         runs: results folders or `Results`, one or several; several are shown side by side.
-        to: the folder of the report; None: `report` in the folder of the first run.
+        out: the folder of the report; None: `report` in the folder of the first run.
         figures: formats of figures that are also written as files: `"pdf"`, `"png"`, `"svg"`.
         open: show the page in a browser.
 
@@ -30,10 +30,10 @@ def report(
 
     Raises:
         BadArgument: no run was given.
-        ReportError: a run has no finished cells, or `to` holds something that is no report.
+        ReportError: a run has no finished cells, or `out` holds something that is no report.
         StoreError: a folder is no run, or is damaged.
     """
-    written = make_report(to_folders(runs), to, figures)
+    written = make_report(to_folders(runs), out, figures)
     if open:
         open_page(written)
     return written.page
@@ -41,7 +41,7 @@ def report(
 
 def make_report(
     folders: Sequence[Path],
-    to: str | Path | None,
+    out: str | Path | None,
     figures: Sequence[str],
     processes: int = 1,
     progress: bool = False,
@@ -50,7 +50,7 @@ def make_report(
 
     Args:
         folders: of the runs.
-        to: the folder of the report; None: `report` in the first of them.
+        out: the folder of the report; None: `report` in the first of them.
         figures: formats of figures that are also written as files.
         processes: how many draw figures side by side.
         progress: show what is done.
@@ -58,7 +58,7 @@ def make_report(
     Raises:
         ReportError, StoreError: as `write_report` says.
     """
-    target = folders[0] / "report" if to is None else to
+    target = folders[0] / "report" if out is None else out
     if not progress:
         return write_report(folders, target, figures, processes)
     with ProgressDisplay("report") as display:

@@ -124,23 +124,23 @@ class Results:
                 drawn.append(on)
         return drawn
 
-    def report(self, to: str | Path | None = None, figures: Sequence[str] = ()) -> Path:
+    def report(self, out: str | Path | None = None, figures: Sequence[str] = ()) -> Path:
         """Write the report: a page that loads nothing from the network, and its tables.
 
         Args:
-            to: the folder of the report; None: `report` in the results folder.
+            out: the folder of the report; None: `report` in the results folder.
             figures: formats of figures that are also written as files: `"pdf"`, `"png"`, `"svg"`.
 
         Returns:
             The page, `index.html`.
 
         Raises:
-            BadArgument: the results are temporary and `to` is not given.
-            ReportError: `to` holds something that is no report, or can't be written.
+            BadArgument: the results are temporary and `out` is not given.
+            ReportError: `out` holds something that is no report, or can't be written.
         """
-        if to is None and self._temporary is not None:
-            raise BadArgument("to must be a folder, got None: these results are temporary. Try: report(to='report')")
-        return write_report([self.folder], to or self.folder / "report", figures).page
+        if out is None and self._temporary is not None:
+            raise BadArgument("out must be a folder, got None: these results are temporary. Try: report(out='report')")
+        return write_report([self.folder], out or self.folder / "report", figures).page
 
     @property
     def tasks(self) -> list[str]:

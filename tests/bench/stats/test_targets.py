@@ -100,7 +100,7 @@ def test_command_keeps_what_the_run_does_not_have(tmp_path: Path) -> None:
     other = make_targets(frame(cell("sgd", [3.0], task="valley")), "abc")
     file.write_text("# why\n\n" + format_targets(other), encoding="utf-8")
     for _ in range(2):
-        done = CliRunner().invoke(app, ["targets", str(run.folder), "--to", str(file)])
+        done = CliRunner().invoke(app, ["targets", str(run.folder), "--out", str(file)])
         assert done.exit_code == 0, done.output
         assert file.read_text(encoding="utf-8").startswith("# why\n\n[[target]]\n")
         targets = parse_targets(file.read_text(encoding="utf-8"))

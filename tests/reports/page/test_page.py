@@ -184,7 +184,7 @@ class TestPlace:
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "thesis.tex").write_text("years of work")
         with pytest.raises(
-            ReportError, match=r"exists and is not a report of l2obench\. Try: another folder with --to"
+            ReportError, match=r"exists and is not a report of l2obench\. Try: another folder with --out"
         ):
             write_report([small_run], tmp_path / "mine")
         assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
