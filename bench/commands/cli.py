@@ -39,7 +39,7 @@ COMMANDS = {
     },
     "Tasks, optimizers and data": {
         "list": CommandEntry("list:list_", "List tasks, optimizers, suites, checkpoints, starts and recipes."),
-        "info": CommandEntry("info:info", "Describe a task, an optimizer or this machine."),
+        "info": CommandEntry("info:info", "Describe a task, an optimizer, a suite, results or this machine."),
         "prepare": CommandEntry("prepare:prepare", "Download data sets and check them."),
         "test-plugin": CommandEntry(
             "test_plugin:check_plugin", "Test whether a task or an optimizer works with l2obench."

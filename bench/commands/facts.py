@@ -3,29 +3,76 @@
 import inspect
 from typing import Any
 
+from l2obench.bench.commands.more_facts import (
+    collect_checkpoint_facts,
+    collect_recipe_facts,
+    collect_results_facts,
+    collect_suite_facts,
+    is_file,
+    is_results,
+)
 from l2obench.bench.config.identity import parse_identity
-from l2obench.bench.config.registry import UnknownName, identity_of, optimizer_registry, task_registry
+from l2obench.bench.config.registry import Registry, UnknownName, identity_of, optimizer_registry, task_registry
+from l2obench.bench.config.shipped import recipe_names, suite_names
 from l2obench.bench.store.environment import environment
 from l2obench.foundation.names import explain_unknown
 from l2obench.optimizers import shipped_checkpoints
 from l2obench.optimizers.learned.base import LearnedOptimizer
 
 
-def collect_facts(identity: str) -> dict[str, Any]:
-    """Description, parameters and, of a trained optimizer, the recipe of a task or an optimizer.
+def kinds_of(name: str) -> list[str]:
+    """The kinds of things that have a name, the one that `info` shows first. Empty where nothing has it.
 
     Args:
-        identity: a name, an identity, a shipped checkpoint or a dotted path.
+        name: a name, an identity, a dotted path, or the path of a file or folder.
+    """
+    if is_file(name):
+        return ["suite" if name.endswith(".toml") else "checkpoint"]
+    # A path is none of the names; an identity may hold a path between its brackets.
+    if "/" in name.partition("[")[0] and ":" not in name and is_results(name):
+        return ["results"]
+    stem = parse_identity(name)[0]
+    optimizers = [*optimizer_registry().entries, *shipped_checkpoints()]
+    found = {
+        "task": stem in task_registry().entries,
+        "optimizer": stem in optimizers or "." in stem,
+        "suite": name in suite_names(),
+        "recipe": name in recipe_names(),
+        "results": is_results(name),
+    }
+    return [kind for kind, has in found.items() if has]
+
+
+def collect_facts(name: str, kind: str | None) -> dict[str, Any]:
+    """What there is to say of a name.
+
+    Args:
+        name: as `kinds_of` takes it.
+        kind: one of its kinds; None: nothing has this name.
 
     Raises:
-        UnknownName: no task, optimizer or shipped checkpoint has this name.
+        UnknownName: nothing has this name.
     """
-    name = parse_identity(identity)[0]
-    registries = [task_registry(), optimizer_registry()]
-    known = [key for registry in registries for key in registry.entries] + shipped_checkpoints()
-    if name not in known and "." not in name:
-        raise UnknownName(explain_unknown("task, optimizer or checkpoint", name, known))
-    registry = registries[0] if name in registries[0].entries else registries[1]
+    match kind:
+        case "suite":
+            return collect_suite_facts(name)
+        case "recipe":
+            return collect_recipe_facts(name)
+        case "checkpoint":
+            return collect_checkpoint_facts(name)
+        case "results":
+            return collect_results_facts(name)
+        case "task" | "optimizer":
+            return _collect_model_facts(name, task_registry() if kind == "task" else optimizer_registry())
+        case _:
+            names = [key for registry in (task_registry(), optimizer_registry()) for key in registry.entries]
+            known = [*names, *shipped_checkpoints(), *suite_names(), *recipe_names()]
+            what = "task, optimizer, checkpoint, suite, recipe or results folder"
+            raise UnknownName(explain_unknown(what, name, known))
+
+
+def _collect_model_facts(identity: str, registry: Registry) -> dict[str, Any]:
+    """Description, parameters and, of a trained optimizer, the recipe of a task or an optimizer."""
     subject = registry.create(identity)
     facts: dict[str, Any] = {
         "kind": registry.kind,

@@ -1,50 +1,82 @@
-"""`l2obench info`: a description of a task, an optimizer or this machine."""
+"""`l2obench info`: a description of whatever has a name here, or of this machine."""
 
 import json
 from typing import Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
+
+from l2obench.foundation.names import explain_unknown
+
+KINDS = ("task", "optimizer", "checkpoint", "results", "suite", "recipe")
 
 
 def info(
-    identity: Annotated[
-        str | None, typer.Argument(help="Task, optimizer or checkpoint. Unless given, this machine.")
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME",
+            help="Task, optimizer, checkpoint, suite, recipe or results folder. Unless given, this machine.",
+        ),
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Kind of the name, where several have it: task, suite, recipe or another.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Describe a task, an optimizer or this machine.
+    """Describe a task, an optimizer, a suite, results or this machine.
 
-    It prints each parameter with its value and meaning. For a checkpoint it also prints the recipe of its training.
+    Of a task or an optimizer it prints each parameter with its value and meaning, and the recipe of its training. Of a
+    suite it prints what runs, of a results folder what is there.
 
     Exit codes: 0 finished, 2 wrong usage.
 
     Examples:
         l2obench info mnist-mlp
         l2obench info 'lstm[checkpoint=mnist]'
+        l2obench info paper --kind recipe
+        l2obench info results/quick
         l2obench info
     """
-    from l2obench.bench.commands.facts import collect_facts, collect_machine_facts
+    from l2obench.bench.commands.facts import collect_facts, collect_machine_facts, kinds_of
 
-    facts = collect_machine_facts() if identity is None else collect_facts(identity)
-    print(json.dumps(facts, indent=2, ensure_ascii=False, default=str) if as_json else _to_text(facts))
+    if kind is not None and kind not in KINDS:
+        raise TyperException(explain_unknown("--kind", kind, KINDS))
+    if name is None:
+        facts = collect_machine_facts()
+    else:
+        found = kinds_of(name)
+        if kind is not None and kind not in found:
+            raise TyperException(f"{name} is no {kind}. Try: l2obench info {name}")
+        facts = collect_facts(name, kind or next(iter(found), None))
+        facts |= {"also": [other for other in found if other != facts["kind"]]}
+    print(json.dumps(facts, indent=2, ensure_ascii=False, default=str) if as_json else _to_text(facts, name))
 
 
-def _to_text(facts: dict[str, Any]) -> str:
+def _to_text(facts: dict[str, Any], name: str | None) -> str:
     """The facts as lines for a terminal."""
-    if "environment" in facts:
-        return "\n".join(f"{key}: {_plain(value)}" for key, value in facts["environment"].items())
+    also = [f"Also a {kind}: l2obench info {name} --kind {kind}" for kind in facts.pop("also", [])]
+    if facts.keys() == {"environment"}:
+        lines = [f"{key}: {_plain(value)}" for key, value in facts["environment"].items()]
+    elif "parameters" in facts:
+        lines = _parameter_lines(facts)
+    else:
+        lines = [f"{key}: {_plain(value)}" for key, value in facts.items()]
+    return "\n".join([*lines, *(["", *also] if also else [])])
+
+
+def _parameter_lines(facts: dict[str, Any]) -> list[str]:
     lines = [f"{facts['kind']} {facts['identity']} (version {facts['version']})", "", facts["description"] or "", ""]
     for key, parameter in facts["parameters"].items():
         about = " ".join((parameter["description"] or "").split())
         lines.append(f"  {key} = {parameter['value']}" + (f"    {about}" if about else ""))
     if "recipe" in facts:
-        lines += [
-            "",
-            "Recipe of its training:",
-            *(f"  {key}: {_plain(value)}" for key, value in facts["recipe"].items()),
-        ]
-    return "\n".join(lines)
+        recipe = [f"  {key}: {_plain(value)}" for key, value in facts["recipe"].items()]
+        lines += ["", "Recipe of its training:", *recipe]
+    return lines
 
 
 def _plain(value: Any) -> str:
-    return json.dumps(value, default=str) if isinstance(value, dict) else str(value)
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict) else str(value)

@@ -1,5 +1,6 @@
 """`l2obench run` and the commands that follow it: what they print, where they look, and what a machine reads."""
 
+import importlib.util
 import json
 import shlex
 import sys
@@ -86,3 +87,49 @@ def test_a_run_without_suite_is_named_after_what_it_runs() -> None:
     names = {name_matrix(many[:count], ["adam"]) for count in (8, 9, 10)}
     assert len(names) == 3
     assert all(len(name) <= LONGEST_NAME for name in names)
+
+
+def test_info_describes_whatever_has_a_name(l2obench: Command, tmp_path: Path) -> None:
+    suite = json.loads(l2obench("info", "quick", "--json")[0])
+    assert suite["kind"] == "suite"
+    assert "quadratic" in suite["tasks"]
+    assert "adam" in suite["optimizers"]
+    assert "Also a recipe: l2obench info paper --kind recipe" in l2obench("info", "paper")[0]
+    assert json.loads(l2obench("info", "paper", "--kind", "recipe", "--json")[0])["kind"] == "recipe"
+    assert "quick is no recipe" in l2obench("info", "quick", "--kind", "recipe", code=2)[1]
+    assert "Did you mean quick" in l2obench("info", "quik", code=2)[1]
+    assert json.loads(l2obench("info", "adam", "--json")[0])["kind"] == "optimizer"
+    assert json.loads(l2obench("info", "quadratic", "--json")[0])["also"] == ["optimizer"]
+    l2obench(*RUN, "--no-timing")
+    for given in (NAME, f"results/{NAME}"):
+        found = json.loads(l2obench("info", given, "--json")[0])
+        assert (found["kind"], found["path"]) == ("results", f"results/{NAME}")
+        assert (found["cells"], found["planned"], found["timed_tasks"]) == (2, 2, 0)
+        assert found["statuses"] == {"ok": 4}
+
+
+def test_info_describes_a_checkpoint_file(l2obench: Command) -> None:
+    from l2obench import optimizers
+
+    path = Path(optimizers.__file__).parent / "checkpoints" / "mnist.safetensors"
+    found = json.loads(l2obench("info", str(path), "--json")[0])
+    assert (found["kind"], found["optimizer"]) == ("checkpoint", "lstm")
+    assert found["recipe"]["task"].startswith("mnist-mlp")
+    assert str(path) in l2obench("info", str(path))[0]
+
+
+def test_list_says_what_an_optimizer_still_needs(l2obench: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pytorch_optimizer" else find(name))
+    listed = json.loads(l2obench("list", "optimizers", "--json")[0])["optimizers"]
+    marked = {name for name, summary in listed.items() if "pip install 'pytorch-optimizer>=4.1'" in summary}
+    assert marked == {"lion", "muon", "soap", "schedule-free", "prodigy"}
+
+
+def test_every_rule_of_the_library_says_that_it_needs_it() -> None:
+    from l2obench.bench.config.registry import optimizer_registry
+    from l2obench.optimizers import NEEDS, RULES
+    from l2obench.optimizers.bridged.pytorch_optimizer import LibraryOptimizer
+
+    rules = {name for name in RULES if issubclass(optimizer_registry().resolve(name), LibraryOptimizer)}
+    assert rules == NEEDS.keys()
