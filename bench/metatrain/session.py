@@ -223,12 +223,13 @@ class _SavedCounters(BaseModel):
 
 def _draw_log(log: pd.DataFrame, recipe: Recipe) -> bytes:
     """A figure of meta-loss and validation loss by trajectory, as PNG."""
-    import matplotlib
+    # Not through pyplot: its backend is the caller's, who may sit in a notebook.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
     if "meta_loss" in log:
         axes.plot(
             log["trajectory"],
@@ -253,5 +254,4 @@ def _draw_log(log: pd.DataFrame, recipe: Recipe) -> bytes:
         axes.legend(frameon=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
-    plt.close(figure)
     return buffer.getvalue()

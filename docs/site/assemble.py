@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from command_line_page import command_line_page
+from tutorial_page import add_results
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = {
@@ -44,6 +45,8 @@ def assemble(folder: Path) -> None:
         origin = origins.get(place, f"docs/{place}")
         text = page.read_text(encoding="utf-8")
         page.write_text(LINK.sub(lambda link: site_link(link[1], origin, place), text), encoding="utf-8")  # noqa: B023
+    for page in (folder / "tutorials").glob("*.md"):
+        add_results(page)
     (folder / "command-line.md").write_text(command_line_page(), encoding="utf-8")
 
 

@@ -17,6 +17,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 TUTORIALS = Path(__file__).resolve().parents[1] / "tutorials"
+POINTER = re.compile(r"^This page is also \[a notebook\].*\n\n", re.MULTILINE)
 PYTHON = re.compile(r"^```python\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 SECONDS = 600  # that a cell may take
@@ -29,8 +30,9 @@ def make_notebook(page: Path) -> NotebookNode:
         page: a Markdown file.
     """
     notebook = new_notebook(metadata=KERNEL)
+    text = POINTER.sub("", page.read_text(encoding="utf-8"))
     # Split at a group: texts and codes alternate.
-    for at, part in enumerate(PYTHON.split(page.read_text(encoding="utf-8"))):
+    for at, part in enumerate(PYTHON.split(text)):
         if part.strip():
             cell = new_code_cell(part.rstrip("\n")) if at % 2 else new_markdown_cell(_for_notebooks(part.strip()))
             # Not by chance, so that an unchanged page gives an unchanged file.

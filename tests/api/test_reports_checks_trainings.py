@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import matplotlib
 import pytest
 import torch
 
@@ -44,6 +45,17 @@ def test_a_trained_optimizer_is_loaded_run_and_gated(tmp_path: Path) -> None:
     checkpoint = str(trained.checkpoint)
     same = l2obench.check(checkpoint=checkpoint, against=checkpoint, tasks=SHORT, seeds=12, progress=False)
     assert same.passed
+
+
+def test_a_training_leaves_the_backend_of_matplotlib_alone(tmp_path: Path) -> None:
+    """A notebook would show no more pictures."""
+    before = matplotlib.get_backend()
+    try:
+        matplotlib.use("svg")
+        l2obench.train("lstm", SHORT, out=tmp_path / "training", **BRIEF)
+        assert matplotlib.get_backend() == "svg"
+    finally:
+        matplotlib.use(before)
 
 
 def test_a_wrong_setting_is_answered_with_the_nearest() -> None:
