@@ -38,7 +38,7 @@ def text(paragraphs: str) -> Iterator[str]:
         if line.startswith(" ") != shown:
             shown = not shown
             yield from ["", "```text"] if shown else ["```", ""]
-        yield line if shown else escaped(line)
+        yield line.removeprefix("    ") if shown else escaped(line)
     yield from ["```", ""] if shown else [""]
 
 
