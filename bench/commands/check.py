@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
+from l2obench.bench.commands.completion import complete_run, complete_suite
 from l2obench.bench.commands.options import DataDir, Device, Tasks
 from l2obench.bench.commands.process import prepare_process, print_error
 
@@ -23,11 +24,14 @@ def check(
             metavar="RESULTS",
             help="[BASE] HEAD: results folders or their suites' names, folders of them, or Parquet files. "
             "BASE defaults to the reference.",
+            autocompletion=complete_run,
         ),
     ] = None,
     checkpoint: Annotated[str | None, typer.Option(help="Checkpoint to run in place of HEAD. Needs --against.")] = None,
     against: Annotated[str | None, typer.Option(help="Checkpoint to run in place of BASE.")] = None,
-    suite: Annotated[str, typer.Option(help="Suite whose tasks the checkpoints run on.")] = "gate",
+    suite: Annotated[
+        str, typer.Option(help="Suite whose tasks the checkpoints run on.", autocompletion=complete_suite)
+    ] = "gate",
     task: Tasks = None,
     optimizer: Annotated[
         str | None,

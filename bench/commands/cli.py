@@ -59,7 +59,6 @@ app = typer.Typer(
     name="l2obench",
     cls=AllCommands,
     context_settings=CONTEXT_SETTINGS,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # brackets are part of identities
 )

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
+from l2obench.bench.commands.completion import complete_name
 from l2obench.foundation.names import explain_unknown
 
 KINDS = ("task", "optimizer", "checkpoint", "results", "suite", "recipe")
@@ -17,6 +18,7 @@ def info(
         typer.Argument(
             metavar="NAME",
             help="Task, optimizer, checkpoint, suite, recipe or results folder. Unless given, this machine.",
+            autocompletion=complete_name,
         ),
     ] = None,
     kind: Annotated[

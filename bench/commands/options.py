@@ -5,12 +5,20 @@ from typing import Annotated
 
 import typer
 
+from l2obench.bench.commands.completion import complete_optimizer, complete_task
+
 # A dozen days. A pipe cannot be waited on for much longer: `poll` takes milliseconds as a C int, 24 days at most.
 LONGEST_TIMEOUT = 1e6
 
 Tasks = Annotated[
     list[str] | None,
-    typer.Option("-t", "--task", metavar="<task>", help="Task, such as 'mnist-mlp[units=40]'. Repeatable."),
+    typer.Option(
+        "-t",
+        "--task",
+        metavar="<task>",
+        help="Task, such as 'mnist-mlp[units=40]'. Repeatable.",
+        autocompletion=complete_task,
+    ),
 ]
 Optimizers = Annotated[
     list[str] | None,
@@ -19,6 +27,7 @@ Optimizers = Annotated[
         "--optimizer",
         metavar="<optimizer>",
         help="Optimizer, such as adam, 'lstm[checkpoint=mnist]' or torch.optim.Rprop. Repeatable.",
+        autocompletion=complete_optimizer,
     ),
 ]
 Device = Annotated[str, typer.Option(help="Torch device, such as cpu, cuda or cuda:1.")]

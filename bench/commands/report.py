@@ -9,11 +9,16 @@ from typing import Annotated
 
 import typer
 
+from l2obench.bench.commands.completion import complete_run
+
 
 def report(
     runs: Annotated[
         list[Path],
-        typer.Argument(help="Results folders of l2obench run, or their suites' names. Several make one report."),
+        typer.Argument(
+            help="Results folders of l2obench run, or their suites' names. Several make one report.",
+            autocompletion=complete_run,
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option(help="Folder of the report.  [default: report in the first results folder]")

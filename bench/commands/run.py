@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
+from l2obench.bench.commands.completion import complete_suite
 from l2obench.bench.commands.options import DataDir, Device, Force, Optimizers, Tasks, check_timeout
 from l2obench.bench.commands.process import EXIT_FAILED, prepare_process, print_error
 from l2obench.bench.commands.run_summary import show_outcome
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
 def run(
     suite: Annotated[
-        str | None, typer.Argument(help="Suite by name, or the path of a .toml file. See: l2obench list suites")
+        str | None,
+        typer.Argument(
+            help="Suite by name, or the path of a .toml file. See: l2obench list suites",
+            autocompletion=complete_suite,
+        ),
     ] = None,
     task: Tasks = None,
     optimizer: Optimizers = None,

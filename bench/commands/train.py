@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from l2obench.bench.commands.completion import complete_recipe, complete_task
 from l2obench.bench.commands.model_options import select_given, with_options_of
 from l2obench.bench.commands.options import DataDir, Device
 from l2obench.bench.commands.process import prepare_process
@@ -41,10 +42,15 @@ def train(
             metavar="<task>",
             help="Task family to train on. Repeat it, or write 'mnist-mlp[units=10|20]', to train on several. "
             "Unless given, the recipe's families.",
+            autocompletion=complete_task,
         ),
     ] = None,
     recipe: Annotated[
-        str, typer.Option(help="Recipe that gives all values not given here. See: l2obench list recipes")
+        str,
+        typer.Option(
+            help="Recipe that gives all values not given here. See: l2obench list recipes",
+            autocompletion=complete_recipe,
+        ),
     ] = "paper",
     out: Annotated[
         Path | None, typer.Option(help="Training folder. [default: results/training/RULE-TASK-RECIPE]")

@@ -7,12 +7,19 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from l2obench.bench.commands.completion import complete_suite
 from l2obench.bench.commands.options import DataDir, Device
 from l2obench.bench.commands.process import prepare_process
 
 
 def train_suite(
-    suite: Annotated[str, typer.Argument(help="Suite by name, or the path of a .toml file. See: l2obench list suites")],
+    suite: Annotated[
+        str,
+        typer.Argument(
+            help="Suite by name, or the path of a .toml file. See: l2obench list suites",
+            autocompletion=complete_suite,
+        ),
+    ],
     only: Annotated[str, typer.Option(help="Pattern of names: train only those, for example '*-u20-*'.")] = "*",
     out: Annotated[
         Path | None, typer.Option(help="Folder, with one training folder for each.  [default: results/training/SUITE]")
