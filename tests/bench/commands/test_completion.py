@@ -51,10 +51,13 @@ def test_completion_installs_and_works_in_bash(tmp_path: Path) -> None:
     command = [*L2OBENCH, "--install-completion", "bash"]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
     assert "l2obench" in (tmp_path / ".bashrc").read_text()
+    program = tmp_path / "l2obench"
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(L2OBENCH)} "$@"\n')
+    program.chmod(0o755)
     script = f"""
         source {tmp_path}/.bash_completions/l2obench.sh
         COMP_WORDS=(l2obench run qui) COMP_CWORD=2
-        _l2obench_completion {shlex.quote(shlex.join(L2OBENCH))}
+        _l2obench_completion {program}
         echo "${{COMPREPLY[@]}}"
     """
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
