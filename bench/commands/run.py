@@ -9,6 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from l2obench.bench.commands.completion import complete_suite
+from l2obench.bench.commands.dry_run import show_forecast
 from l2obench.bench.commands.options import DataDir, Device, Force, Optimizers, Tasks, check_timeout
 from l2obench.bench.commands.process import EXIT_FAILED, prepare_process, print_error
 from l2obench.bench.commands.run_summary import show_outcome
@@ -83,6 +84,9 @@ def run(
             "--compile", help="Compile whole steps with torch.compile. Compiling takes about a minute: for long runs."
         ),
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would run, with a forecast of time and memory. Run nothing.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     device: Device = "cpu",
     data_dir: DataDir = None,
@@ -103,6 +107,7 @@ def run(
 
     Examples:
         l2obench run quick
+        l2obench run paper-mnist --dry-run
         l2obench run -t quadratic -o adam -o 'lstm[checkpoint=quadratic]' --seeds 20
         l2obench run quick -o mypackage.optimizers:MyOptimizer --executor local
     """
@@ -133,6 +138,9 @@ def run(
         timing=timing,
         compile=compile,
     )
+    if dry_run:
+        show_forecast(cells, folder, options, as_json)
+        return
     if not as_json:
         print(f"Plan: {describe_plan(cells)}, into {folder}", flush=True)
     command = shlex.join(["l2obench", *sys.argv[1:]])

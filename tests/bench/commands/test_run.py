@@ -133,3 +133,22 @@ def test_every_rule_of_the_library_says_that_it_needs_it() -> None:
 
     rules = {name for name in RULES if issubclass(optimizer_registry().resolve(name), LibraryOptimizer)}
     assert rules == NEEDS.keys()
+
+
+def test_a_dry_run_says_what_would_run_and_writes_nothing(l2obench: Command, tmp_path: Path) -> None:
+    output, _ = l2obench(*RUN, "--dry-run")
+    assert "quadratic[dim=3,horizon=6] sgd tuned: 2 seeds, 6 steps" in output
+    assert f"into results/{NAME}" in output
+    assert "Already computed: 0 of 2 cells" in output
+    assert "Trials of 8 steps on this machine, for 2 of the 2 cells to compute" in output
+    assert list(tmp_path.iterdir()) == []
+    found = json.loads(l2obench(*RUN, "--dry-run", "--json")[0])
+    assert (found["cells"], found["already_computed"], found["forecast_cells"]) == (2, 0, 2)
+    assert found["evaluation_steps"] == 24
+    assert found["seconds"] > 0
+    assert found["timing_seconds"] > 0
+    assert found["memory_bytes"] > 0
+    l2obench(*RUN, "--no-timing")
+    done = json.loads(l2obench(*RUN, "--dry-run", "--json")[0])
+    assert (done["already_computed"], done["forecast_cells"], done["seconds"]) == (2, 0, 0.0)
+    assert "seeds was 2, now 3" in l2obench(*RUN[:-1], "3", "--dry-run", code=2)[1]
