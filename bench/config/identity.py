@@ -89,6 +89,9 @@ def alternatives(text: str) -> list[str]:
 
     One without bars stands for itself.
 
+    Args:
+        text: an identity whose values may hold bars.
+
     Raises:
         IdentityError: `text` is no identity.
 
@@ -109,6 +112,10 @@ def alternatives(text: str) -> list[str]:
 
 def canonical(name: str, parameters: Mapping[str, Any]) -> str:
     """The one spelling of an identity: parameters sorted, numbers in their shortest form.
+
+    Args:
+        name: of a task or an optimizer.
+        parameters: its parameters that differ from their defaults.
 
     Example:
         >>> canonical("adam", {"lr": 0.10, "beta1": 0.9})

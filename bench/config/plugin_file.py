@@ -42,6 +42,9 @@ def names_file(name: str) -> bool:
 def canonical_file_name(name: str) -> str:
     """The one spelling of a name: `./mine.py:MyTask` below the working directory, an absolute path elsewhere.
 
+    Args:
+        name: the path of a file, with or without `:Class`.
+
     Example:
         >>> canonical_file_name("models/../mine.py:MyTask")
         './mine.py:MyTask'
@@ -54,7 +57,10 @@ def canonical_file_name(name: str) -> str:
 
 
 def load_class(name: str) -> type[Any]:
-    """What `path.py:Name` names.
+    """Import the class that `path.py:Name` names. A file that was edited since is imported again.
+
+    Args:
+        name: the path of a file and the class in it; `~` stands for the home folder.
 
     Raises:
         PluginFileError: there is no such file or class, or importing it failed; the message says where.

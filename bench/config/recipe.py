@@ -169,6 +169,9 @@ def named_recipe(name: str, families: Sequence[str] = ()) -> dict[str, Any]:
         name: that of a recipe of the package. Values under its `[tasks.NAME]` are for that task only.
         families: what to train on, in place of the recipe's own families, which are then not validated on either.
 
+    Returns:
+        Values by the names of the fields of `Recipe`; not yet checked.
+
     Raises:
         RecipeError: no recipe has this name, or there is nothing to train on.
     """
@@ -185,7 +188,11 @@ def named_recipe(name: str, families: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def optimizer_for(rule: str, recipe: str) -> str:
-    """What to train: a rule named without parameters takes those of the recipe's optimizer that are its own too.
+    """Say what to train: a rule named without parameters takes those of the recipe's optimizer that are its own too.
+
+    Args:
+        rule: the identity of a learned optimizer.
+        recipe: the identity of the recipe's optimizer.
 
     Raises:
         IdentityError, UnknownName: the rule is no optimizer.
@@ -215,10 +222,17 @@ def compose(rule: str, families: Sequence[str], recipe: str, given: Mapping[str,
 
 
 def make_recipe(values: dict[str, Any]) -> Recipe:
-    """A checked recipe.
+    """Check the values of a recipe.
+
+    Args:
+        values: by the names of the fields of `Recipe`; what is missing has its default.
 
     Raises:
         RecipeError: a value is unknown or out of range.
+
+    Example:
+        >>> make_recipe({"task": "quadratic"}).unroll
+        20
     """
     try:
         return Recipe(**values)

@@ -214,6 +214,9 @@ def identity_of(model: Any) -> str:
 def function_family(task: Any) -> str:
     """What a task's seeds derive from: its identity without parameters that change no function, such as the horizon.
 
+    Args:
+        task: one that the registry made, or any of ours.
+
     Example:
         >>> function_family(task_registry().create("mnist-mlp[units=40,horizon=7]"))
         'mnist-mlp[units=40]'

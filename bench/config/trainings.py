@@ -54,7 +54,11 @@ class Trainings(BaseModel):
             yield name, compose(self.rule, families, self.recipe, {**self.settings, **values})
 
     def optimizer(self, checkpoint: str) -> str:
-        """The identity of the trained rule."""
+        """The identity of the trained rule.
+
+        Args:
+            checkpoint: the path or name of its checkpoint.
+        """
         return canonical(parse_identity(self.rule)[0], {"checkpoint": checkpoint})
 
     def _combinations(self) -> Iterator[tuple[str, dict[str, Value]]]:
@@ -68,6 +72,13 @@ class Trainings(BaseModel):
 
 def with_common(common: Any, trainings: Any) -> list[Any]:
     """Trainings as a suite's file has them, each with what is common to all; its own values come first.
+
+    Args:
+        common: the table `[each_training]` of a suite's file, as TOML gives it.
+        trainings: its list of tables `[[trainings]]`.
+
+    Returns:
+        The trainings; what is no table is left as it is, for the model to refuse.
 
     Raises:
         ValueError: what is common is no table, or there is nothing to share it.

@@ -17,12 +17,12 @@ SEED, STEPS = 11, 3
 
 
 def a_model_is_given(task: Task) -> None:
-    """`make_model` gives a module with parameters."""
+    """`make_model` gives a module with parameters. They are what optimizers train."""
     task.sample(generator(SEED))
 
 
 def the_model_belongs_to_its_seed(task: Task) -> None:
-    """`make_model` gives the same start for the same seed."""
+    """`make_model` gives the same start for the same seed. Optimizers are compared in pairs by seed."""
     for name, (one, other) in _twice(lambda: task.sample(generator(SEED)).params).items():
         if not same(one, other):
             raise ContractBroken(
@@ -32,14 +32,14 @@ def the_model_belongs_to_its_seed(task: Task) -> None:
 
 
 def minibatches_are_given(task: Task) -> None:
-    """`training_data` or `minibatches` give minibatches."""
+    """`training_data` or `minibatches` give minibatches: every step of a run takes one."""
     problems = Problems(task, [SEED])
     for _ in range(STEPS):
         problems.minibatch()
 
 
 def minibatches_belong_to_their_seed(task: Task) -> None:
-    """The same seed meets the same minibatches."""
+    """The same seed has the same minibatches, so that optimizers differ by their updates only."""
 
     def drawn() -> Tensors:
         problems = Problems(task, [SEED])
@@ -56,7 +56,7 @@ def minibatches_belong_to_their_seed(task: Task) -> None:
 
 
 def a_loss_is_given(task: Task) -> None:
-    """`batch_loss` gives a finite scalar that depends on the parameters."""
+    """`batch_loss` gives a finite scalar that depends on the parameters. Else no optimizer can lower it."""
     problems = Problems(task, [SEED])
     params = {name: value.unsqueeze(1) for name, value in problems.start.items()}
     losses, grads, _ = problems.loss_grad_and_buffers(params, make_buffers(problems))
@@ -69,7 +69,7 @@ def a_loss_is_given(task: Task) -> None:
 
 
 def held_out_metrics_are_given(task: Task) -> str | None:
-    """`heldout_metrics` gives numbers by name."""
+    """`heldout_metrics` gives numbers by name. They are optional: without them only training losses are compared."""
     problems = Problems(task, [SEED])
     problems.minibatch()
     params = {name: value.unsqueeze(1) for name, value in problems.start.items()}
@@ -79,7 +79,7 @@ def held_out_metrics_are_given(task: Task) -> str | None:
 
 
 def replicas_run_together(task: Task) -> str | None:
-    """Many replicas can be evaluated at once."""
+    """Many replicas can be evaluated at once. One by one is allowed, and slower: then the reason is given."""
     try:
         return task.runs_one_by_one()
     except BadModule:
@@ -102,7 +102,14 @@ REQUIREMENTS: dict[str, Callable[[Task], str | None]] = {
 
 
 def requirements_of(task: Task) -> dict[str, Callable[[Task], str | None]]:
-    """What is asked of this task beyond what is asked of every task."""
+    """What is asked of this task beyond what is asked of every task.
+
+    Args:
+        task: any; only a `ModuleTask` has such requirements.
+
+    Returns:
+        Requirements by their names, in the order in which they are asked for.
+    """
     return REQUIREMENTS if isinstance(task, ModuleTask) else {}
 
 

@@ -28,7 +28,10 @@ RELATIVE, ABSOLUTE = 1e-3, 1e-5
 
 
 def identity_leads_back(rule: Optimizer) -> None:
-    """The identity that stands in results names this very rule."""
+    """The identity that stands in results names this very rule.
+
+    A results file and a resumed run make the rule again from its identity alone.
+    """
     again = optimizer_registry().create(identity_of(rule))
     if identity_of(again) != identity_of(rule) or type(again).__qualname__ != type(rule).__qualname__:
         raise ContractBroken(f"{identity_of(rule)} leads to {identity_of(again)}")
@@ -47,13 +50,16 @@ def takes_every_shape(rule: Optimizer) -> None:
 
 
 def updates_fit(rule: Optimizer) -> None:
-    """Updates have the names, shapes and kind of number of the parameters."""
+    """Updates have the names, shapes and kind of number of the parameters.
+
+    The rollout adds them: broadcasting or a wider dtype would change the parameters without an error.
+    """
     for updates, params in _steps(rule):
         require_like("update", updates, params)
 
 
 def updates_are_finite(rule: Optimizer) -> None:
-    """Gradients and parameters of order 1 give finite updates."""
+    """Gradients and parameters of order 1 give finite updates. Else every replica would count as diverged."""
     for step, (updates, _) in enumerate(_steps(rule), 1):
         for name, update in updates.items():
             if not update.isfinite().all():
@@ -61,7 +67,10 @@ def updates_are_finite(rule: Optimizer) -> None:
 
 
 def inputs_stay_unchanged(rule: Optimizer) -> None:
-    """Gradients and parameters are read, never written to."""
+    """Gradients and parameters are read, never written to.
+
+    The rollout keeps them after the update, and meta-training records gradients without a copy.
+    """
     params = _params()
     state = rule.init(params)
     for grads in _grads():
@@ -72,14 +81,20 @@ def inputs_stay_unchanged(rule: Optimizer) -> None:
 
 
 def updates_are_not_kept(rule: Optimizer) -> None:
-    """Updates are the caller's: writing into them changes nothing later."""
+    """Updates are the caller's: writing into them changes nothing later.
+
+    The rollout writes θ + u into the memory of u, so a kept update would become the parameters.
+    """
     _require_close(
         "an update that is kept, and overwritten, changes later ones", _final(rule, overwrite=True), _final(rule)
     )
 
 
 def same_again(rule: Optimizer) -> None:
-    """The same gradients give the same updates; nothing comes from a global random state."""
+    """The same gradients give the same updates; nothing comes from a global random state.
+
+    A resumed run must end with the numbers of one that was not interrupted.
+    """
     runs = []
     for seed in (1, 2):
         torch.manual_seed(seed)
@@ -90,7 +105,10 @@ def same_again(rule: Optimizer) -> None:
 
 
 def neighbours_do_not_matter(rule: Optimizer) -> None:
-    """A replica has the same course alone and among others."""
+    """A replica has the same course alone and among others.
+
+    How many replicas run together depends on memory, and no result may depend on it.
+    """
     together = _final(rule)
     for seed in range(SEEDS):
         for setting in range(SETTINGS):
@@ -100,14 +118,20 @@ def neighbours_do_not_matter(rule: Optimizer) -> None:
 
 
 def a_broken_neighbour_does_not_matter(rule: Optimizer) -> None:
-    """A replica whose gradients are not finite leaves the others as they were."""
+    """A replica whose gradients are not finite leaves the others as they were.
+
+    Diverged replicas go on in the stack, since taking them out would change shapes in the middle of a run.
+    """
     whole, spoilt = _final(rule), _final(rule, spoil=True)
     rest = (slice(1, None), slice(None))
     _require_close("gradients that are not finite change other replicas", _picked(spoilt, rest), _picked(whole, rest))
 
 
 def hyperparameters_stack(rule: Optimizer) -> str | None:
-    """A tunable hyperparameter may hold one value for each replica."""
+    """A tunable hyperparameter may hold one value for each replica.
+
+    Tuning runs its grid of learning rates as settings of one rollout, `[1, settings]`.
+    """
     if not rule.tunable:
         return "nothing is tunable"
     for name in rule.tunable:
@@ -123,7 +147,10 @@ def hyperparameters_stack(rule: Optimizer) -> str | None:
 
 
 def state_has_a_size(rule: Optimizer) -> None:
-    """`state_bytes` is a whole number of bytes, 0 or more."""
+    """`state_bytes` is a whole number of bytes, 0 or more.
+
+    Reports show the memory of a rule, and the rollout plans by it how many seeds run together.
+    """
     params = _params()
     state = rule.init(params)
     _, state = _update(rule, next(_grads()), state, params)
@@ -133,7 +160,10 @@ def state_has_a_size(rule: Optimizer) -> None:
 
 
 def coordinates_are_independent(rule: Optimizer) -> str | None:
-    """A `CoordinatewiseOptimizer` treats a part of the coordinates as it treats them among all."""
+    """A `CoordinatewiseOptimizer` treats a part of the coordinates as it treats them among all.
+
+    Meta-training backpropagates through a random sample of coordinates, which is unbiased only then.
+    """
     if not isinstance(rule, CoordinatewiseOptimizer):
         return "the rule does not promise to be coordinatewise"
     half = (slice(None), slice(None), slice(None, None, 2))

@@ -24,7 +24,10 @@ RELATIVE, ABSOLUTE = 1e-3, 1e-4
 
 
 def identity_leads_back(task: Task) -> None:
-    """The identity that stands in results names this very task."""
+    """The identity that stands in results names this very task.
+
+    A results file and a resumed run make the task again from its identity alone.
+    """
     if (again := identity_of(task_registry().create(identity_of(task)))) != identity_of(task):
         raise ContractBroken(f"{identity_of(task)} leads to {again}")
     if not isinstance(task.version, int):
@@ -32,14 +35,17 @@ def identity_leads_back(task: Task) -> None:
 
 
 def sources_are_plain(task: Task) -> None:
-    """What the manifest says of the data can be written as JSON."""
+    """What the manifest says of the data can be written as JSON. The gate compares its hashes between two runs."""
     if not isinstance(sources := task.sources(), dict):
         raise ContractBroken(f"sources must return a dict, got {type(sources).__name__}")
     json.dumps(sources)
 
 
 def samples_fit(task: Task) -> None:
-    """`sample` gives float32 parameters and data on the CPU, of the same shapes for every function."""
+    """`sample` gives float32 parameters and data on the CPU, of the same shapes for every function.
+
+    The rollout stacks the functions of all seeds into one tensor, and moves it to the device itself.
+    """
     first, second = _problem(task, 1), _problem(task, 2)
     if not first.params:
         raise ContractBroken("sample gave no parameters")
@@ -53,7 +59,10 @@ def samples_fit(task: Task) -> None:
 
 
 def samples_come_from_the_generator(task: Task) -> None:
-    """The same generator gives the same function, whatever the global random state."""
+    """The same generator gives the same function, whatever the global random state.
+
+    Optimizers are compared in pairs by seed, so a seed must mean one function in every process.
+    """
     draws = []
     for seed in (1, 2):
         torch.manual_seed(seed)
@@ -63,13 +72,16 @@ def samples_come_from_the_generator(task: Task) -> None:
 
 
 def horizon_changes_no_function(task: Task) -> None:
-    """A longer run begins with the shorter one."""
+    """A longer run begins with the shorter one. Seeds are derived without the horizon, and tuning may shorten it."""
     longer = task.model_copy(update={"horizon": task.horizon + 1})
     _require_same("another horizon gave another function", _problem(longer, 1).params, _problem(task, 1).params)
 
 
 def minibatches_come_from_the_generator(task: Task) -> str | None:
-    """`draw` gives `[steps, ...]`, the same again from the same generator."""
+    """`draw` gives `[steps, ...]`, the same again from the same generator.
+
+    All optimizers get the same minibatches on a seed: differences between them are then not noise of the data.
+    """
     if task.stream(generator(5)) is not None:
         return "minibatches come from a stream"
     runs = []
@@ -84,7 +96,7 @@ def minibatches_come_from_the_generator(task: Task) -> str | None:
 
 
 def minibatches_fit(task: Task) -> None:
-    """`minibatch` gives `[seeds, ...]`."""
+    """`minibatch` gives `[seeds, ...]`, since all seeds take a step together and each has its own minibatch."""
     for name, tensor in Problems(task, SEEDS).minibatch().items():
         if tensor.shape[:1] != (len(SEEDS),):
             raise ContractBroken(
@@ -93,7 +105,10 @@ def minibatches_fit(task: Task) -> None:
 
 
 def loss_is_a_pure_scalar(task: Task) -> None:
-    """`loss` of one replica is a finite scalar, the same again, and leaves its inputs as they are."""
+    """`loss` of one replica is a finite scalar, the same again, and leaves its inputs as they are.
+
+    `torch.func` differentiates it and maps it over replicas, which is right for pure functions only.
+    """
     problems = Problems(task, SEEDS[:1])
     batch = {name: tensor[0] for name, tensor in problems.minibatch().items()}
     params = {name: tensor[0] for name, tensor in problems.start.items()}
@@ -111,7 +126,10 @@ def loss_is_a_pure_scalar(task: Task) -> None:
 
 
 def gradients_fit(task: Task) -> None:
-    """`loss_and_grad` gives losses `[seeds, settings]` and gradients like the parameters, and changes neither."""
+    """`loss_and_grad` gives losses `[seeds, settings]` and gradients like the parameters, and changes neither.
+
+    The guard compares shapes again at run time: broadcasting would hide a wrong one.
+    """
     params, batch = _stacked(task)
     inputs = Unchanged({"params": params, "batch": batch}, thorough=True)
     losses, grads = task.loss_and_grad(params, batch)
@@ -121,7 +139,10 @@ def gradients_fit(task: Task) -> None:
 
 
 def gradients_are_those_of_the_loss(task: Task) -> str | None:
-    """`loss_and_grad` equals `torch.func` on `loss`."""
+    """`loss_and_grad` equals `torch.func` on `loss`.
+
+    Rollouts use the gradient by hand, second-order meta-training that of `torch.func`: they must be the same function.
+    """
     if type(task).loss_and_grad is Task.loss_and_grad:
         return "loss_and_grad is the default"
     if (reason := task.runs_one_by_one()) is not None:
@@ -140,7 +161,10 @@ def gradients_are_those_of_the_loss(task: Task) -> str | None:
 
 
 def neighbours_do_not_matter(task: Task) -> None:
-    """A replica has the same loss and gradient alone and among others."""
+    """A replica has the same loss and gradient alone and among others.
+
+    How many replicas run together depends on memory, and no result may depend on it.
+    """
     params, batch = _stacked(task)
     losses, grads = task.loss_and_grad(params, batch)
     for k in range(len(SEEDS)):
@@ -151,7 +175,7 @@ def neighbours_do_not_matter(task: Task) -> None:
 
 
 def evaluation_fits(task: Task) -> str | None:
-    """`evaluate` gives metrics by name, `[seeds, settings]` each."""
+    """`evaluate` gives metrics by name, `[seeds, settings]` each, and only reads the parameters."""
     params, _ = _stacked(task)
     inputs = Unchanged({"params": params}, thorough=True)
     heldout = task.evaluate(params)
@@ -169,13 +193,13 @@ def evaluation_fits(task: Task) -> str | None:
 
 
 def final_loss_fits(task: Task) -> None:
-    """`final_loss` turns `[..., steps + 1]` into `[...]`."""
+    """`final_loss` turns `[..., steps + 1]` into `[...]`. Callers have other leading shapes."""
     final = task.final_loss(torch.ones(2, 3, task.horizon + 1, dtype=torch.float64))
     require_tensor("final_loss returned its value", final, (2, 3), torch.float64)
 
 
 def groups_name_parameters(task: Task) -> str | None:
-    """`groups` speaks of parameters that there are."""
+    """`groups` speaks of parameters that there are. Learned optimizers with parts for groups use them."""
     if not task.groups:
         return "the family has no groups"
     named = {name for names in task.groups.values() for name in names}

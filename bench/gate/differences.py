@@ -20,7 +20,15 @@ LONGEST = 60
 
 
 def facts(rows: pd.DataFrame, manifest: Mapping[str, Any]) -> dict[str, str]:
-    """What one cell was made with, from its rows and its run's manifest."""
+    """Collect what one cell was made with.
+
+    Args:
+        rows: the cell's rows, one a seed.
+        manifest: of its run; empty for a file without one.
+
+    Returns:
+        Versions, hyperparameters, device and packages as text, by name; what was not recorded is left out.
+    """
     found = {name: _only(rows, column) for column, name in COLUMNS.items()}
     found |= _hyperparameters(_only(rows, "hyperparameters"))
     environment = manifest.get("environment")
@@ -33,7 +41,16 @@ def facts(rows: pd.DataFrame, manifest: Mapping[str, Any]) -> dict[str, str]:
 
 
 def differences(base: Facts, head: Facts) -> list[str]:
-    """One text for each fact that both sides have and that differs, as `steps was 100, now 200`."""
+    """One text for each fact that both sides have and that differs, as `steps was 100, now 200`.
+
+    Args:
+        base: BASE's facts of a cell.
+        head: HEAD's facts of the same cell.
+
+    Example:
+        >>> differences({"steps": "100", "python": "3.12"}, {"steps": "200", "python": "3.12"})
+        ['steps was 100, now 200']
+    """
     return [
         f"{name} was {_short(base[name])}, now {_short(head[name])}"
         for name in sorted(base.keys() & head.keys())
@@ -42,7 +59,11 @@ def differences(base: Facts, head: Facts) -> list[str]:
 
 
 def contradictions(rows: pd.DataFrame) -> int:
-    """How many finished seeds have a final loss that is not the mean of their last losses, within float32 rounding."""
+    """Count finished seeds whose final loss is not the mean of their last losses, within float32 rounding.
+
+    Args:
+        rows: of one cell, with `loss` `[steps + 1]` and `final_window`; rows without losses are skipped.
+    """
     found = 0
     row: Any  # of columns that pandas types as a union of all that a cell may hold
     for row in rows.itertuples(index=False):

@@ -52,6 +52,9 @@ def effects(base: ArrayLike, head: ArrayLike, floor: float = FLOOR) -> list[Effe
         head: HEAD's on the same seeds.
         floor: the task's; losses at or below it are equal.
 
+    Returns:
+        The effect by `typical`, then that by `mean`.
+
     Raises:
         ValueError: the sides differ in shape, are empty, or hold a loss that is not finite.
     """
@@ -65,7 +68,15 @@ def effects(base: ArrayLike, head: ArrayLike, floor: float = FLOOR) -> list[Effe
 
 
 def smallest_p_value(seeds: int) -> float:
-    """What a comparison of so many seeds can reach at best."""
+    """The smallest p-value that a one-sided comparison of so many seeds can have: all signs are equal.
+
+    Args:
+        seeds: pairs that are compared.
+
+    Example:
+        >>> smallest_p_value(10)
+        0.0009765625
+    """
     return 2.0**-seeds
 
 

@@ -37,7 +37,13 @@ class Recorded:
 
 
 def read_side(path: Path) -> list[Recorded]:
-    """All cells under a path.
+    """Read all cells under a path.
+
+    Args:
+        path: a run, a folder of runs, or a Parquet file of results.
+
+    Returns:
+        The cells, runs in the order of their names.
 
     Raises:
         StoreError: there is no run and no results file, or one is damaged, foreign or of another format.
@@ -107,6 +113,13 @@ def paired(base: Sequence[Recorded], head: Sequence[Recorded]) -> list[tuple[Rec
     A folder of runs may hold a cell in several suites: it is compared with the one of its own suite, or else with the
     first. Of BASE's cells that HEAD lacks, those count which HEAD should have: of suites that HEAD ran, or of all
     where BASE is one run, or no suite is common.
+
+    Args:
+        base: BASE's cells.
+        head: HEAD's cells.
+
+    Returns:
+        (BASE, HEAD): first a pair for each cell of HEAD, then the cells that only BASE has.
     """
     pairs: list[tuple[Recorded | None, Recorded | None]] = []
     for cell in head:

@@ -12,6 +12,10 @@ def step_time_ratio(base: Recorded, head: Recorded) -> float | None:
 
     Both sides from one timing pass: their own ratio. From two: each is divided by the step of the same third optimizer
     in its own pass, `adam` if both have it, else another that both have.
+
+    Args:
+        base: a cell of BASE.
+        head: the same cell of HEAD.
     """
     before = base.clock.step_seconds.get(base.key[1])
     after = head.clock.step_seconds.get(head.key[1])

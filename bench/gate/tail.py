@@ -19,6 +19,9 @@ def seeds_in_the_tail(base: NDArray[np.float64], head: NDArray[np.float64], floo
         head: HEAD's on the same seeds, `[seeds]`, finite.
         floor: the task's floor; losses below it count as the floor.
 
+    Returns:
+        Positions, ascending; empty where no seed is in the tail.
+
     Example:
         >>> seeds_in_the_tail(np.array([1.0, 1.0, 2.0]), np.array([1.0, 1e5, 2.0]), 0.0).tolist()
         [1]

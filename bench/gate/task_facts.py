@@ -25,7 +25,11 @@ class TaskFacts:
 
 @lru_cache(maxsize=1024)
 def task_facts(identity: str) -> TaskFacts:
-    """What the task of this identity states; the defaults where it is not registered or cannot be made here."""
+    """What the task of this identity states; the defaults where it is not registered or cannot be made here.
+
+    Args:
+        identity: out of a results file. It is data, so it chooses among registered tasks and imports nothing else.
+    """
     default = TaskFacts(Task.tolerance, Task.floor, None, known=False)
     try:
         if parse_identity(identity)[0] not in task_registry().entries:

@@ -27,7 +27,16 @@ FALSE_ALARMS = 0.01
 
 
 def compare(base: Sequence[Recorded], head: Sequence[Recorded], settings: Settings | None = None) -> Check:
-    """Every cell of two sides, in the order of `VERDICTS`."""
+    """Compare every cell of two sides.
+
+    Args:
+        base: BASE's cells.
+        head: HEAD's cells.
+        settings: tolerance, limit of step time, and whether cells may be missing; None: the defaults.
+
+    Returns:
+        The comparisons, in the order of `VERDICTS`.
+    """
     asked = settings or Settings()
     found = [_measured(before, after, asked) for before, after in paired(base, head)]
     found = _corrected(found)
@@ -170,7 +179,12 @@ def _decided(item: CellComparison) -> CellComparison:
 
 
 def regressed(effect: Effect, tolerance: float) -> bool:
-    """Whether an effect, its p-value corrected, is a regression."""
+    """Whether an effect, its p-value corrected, is a regression.
+
+    Args:
+        effect: its `p_value` corrected by Holm's method.
+        tolerance: relative change of the final loss that is allowed, such as 0.05.
+    """
     return effect.low > 1 and effect.ratio > 1 + tolerance and effect.p_value <= FALSE_ALARMS
 
 

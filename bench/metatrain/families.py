@@ -22,7 +22,13 @@ class Family:
         return identity_of(self.task)
 
     def seeds(self, purpose: Purpose, first: int, count: int) -> list[int]:
-        """Seeds of the functions `first` to `first + count - 1` of this family, from the pool of a purpose."""
+        """Seeds of the functions `first` to `first + count - 1` of this family.
+
+        Args:
+            purpose: the pool they come from.
+            first: number of the first function.
+            count: how many.
+        """
         return [derive_seed(purpose, function_family(self.task), first + k) for k in range(count)]
 
 

@@ -64,6 +64,9 @@ def memory_biases(bias: Tensor, longest: int, random: torch.Generator) -> Tensor
         longest: T, the longest memory in steps.
         random: draws time scales and candidates.
 
+    Returns:
+        Biases of the same shape and order.
+
     Source: Tallec & Ollivier 2018, *Can recurrent neural networks warp time?*, equation 16.
     """
     units = len(bias) // 4

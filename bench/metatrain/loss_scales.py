@@ -18,6 +18,7 @@ from l2obench.bench.metatrain.meta_optimizer import adam_step
 from l2obench.bench.metatrain.weighting import interpolate, normalize_mean
 from l2obench.tasks.base import Tensors
 
+# One for each tenth of the trajectory, and its start: few enough that one trajectory's losses move each of them.
 POINTS = 11
 # A rate of their own, since that of φ decays.
 LR = 0.1
@@ -31,7 +32,15 @@ def initial_scales(device: str) -> Tensors:
 
 
 def weights_of_scales(scales: Tensors, horizon: int) -> Tensor:
-    """The weights w_1 … w_T, `[horizon]`, normalized to mean 1 as all weights are."""
+    """The weights w_1 … w_T, normalized to mean 1 as all weights are.
+
+    Args:
+        scales: the state of the scales.
+        horizon: T.
+
+    Returns:
+        `[horizon]`.
+    """
     return normalize_mean((-interpolate(scales["log_scale"], horizon)).exp())
 
 

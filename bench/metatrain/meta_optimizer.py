@@ -27,7 +27,19 @@ def decay_learning_rate(lr: float, final: float, done: int, total: int) -> float
 
 
 def clip_by_norm(grads: Tensors, norm: Tensor, bound: float) -> Tensors:
-    """Gradients of norm `norm`, scaled down together to norm `bound` where it is higher."""
+    """Scale gradients down together to the norm `bound`, where their norm is higher.
+
+    Args:
+        grads: the meta-gradient.
+        norm: its Euclidean norm over all meta-parameters, a scalar.
+        bound: the highest norm that is left as it is.
+
+    Example:
+        >>> clip_by_norm({"w": torch.tensor([3.0, 4.0])}, torch.tensor(5.0), bound=1.0)
+        {'w': tensor([0.6000, 0.8000])}
+
+    Source: Pascanu et al. 2013, *On the difficulty of training recurrent neural networks*, algorithm 1.
+    """
     factor = (bound / norm).clamp(max=1.0)
     return {name: grad * factor for name, grad in grads.items()}
 
@@ -67,6 +79,9 @@ def update_average(average: Tensors, phi: Tensors, decay: float, step: int) -> T
         phi: the new meta-parameters, of the same shapes.
         decay: of the average.
         step: number of meta-steps so far.
+
+    Returns:
+        The next average, of the same shapes.
     """
     # The decay grows with the steps: at the start the average must not remember the random initialization.
     weight = 1 - min(decay, step / (step + 10))

@@ -30,7 +30,16 @@ class ScaledProblems(Problems):
         coordinates: float = 0.0,
         loss: float = 0.0,
     ) -> None:
-        """Take the arguments of `Problems`, and L of c (`coordinates`) and of s (`loss`)."""
+        """Take the arguments of `Problems`, and the width of both scalings.
+
+        Args:
+            task: the family.
+            seeds: one for each function.
+            device: the torch device.
+            dtype: of parameters, data and losses.
+            coordinates: L of c; 0: no scaling of coordinates.
+            loss: L of s; 0: no scaling of losses.
+        """
         super().__init__(task, seeds, device, dtype)
         randoms = [generator(derive_seed("meta-randomness", "scales", seed)) for seed in seeds]
         shapes = {name: value.shape[1:] for name, value in self.start.items()}

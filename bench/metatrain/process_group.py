@@ -47,7 +47,10 @@ class ProcessGroup:
         return self.rank == 0
 
     def shard(self, total: int) -> Shard:
-        """This rank's part of `total` functions: consecutive ones, and at most one more than any other rank has.
+        """This rank's part of a meta-batch: consecutive functions, and at most one more than any other rank has.
+
+        Args:
+            total: functions of the meta-batch.
 
         Example:
             >>> [ProcessGroup(rank, 3).shard(7) for rank in range(3)]
@@ -74,7 +77,11 @@ class ProcessGroup:
         return {name: part.view(tensor.shape) for (name, tensor), part in zip(tensors.items(), parts, strict=True)}
 
     def mean(self, values: Tensor) -> float:
-        """The mean of the values of all ranks."""
+        """The mean of the values of all ranks, the same on every rank.
+
+        Args:
+            values: of any shape; ranks may have different numbers of them.
+        """
         if self.world_size == 1:
             return float(values.mean())
         sums = torch.stack([values.double().sum(), values.new_tensor(values.numel()).double()])
@@ -82,7 +89,11 @@ class ProcessGroup:
         return float(total / number)
 
     def broadcast(self, content: bytes) -> bytes:
-        """The bytes of rank 0, on every rank; what the others pass is ignored."""
+        """The bytes of rank 0, on every rank; what the others pass is ignored.
+
+        Raises:
+            ProcessLost: another process has ended.
+        """
         if self.world_size == 1:
             return content
         size = torch.tensor([len(content)])

@@ -36,6 +36,7 @@ from l2obench.optimizers.learned.checkpoint import encode_checkpoint
 
 # A kill loses at most these seconds of training; saving more often costs time.
 SAVE_SECONDS = 20.0
+# More than any state has: five copies of the meta-parameters. A file beyond it is not read into memory.
 MAX_STATE_BYTES = 2**30
 METADATA_KEY = "l2obench-training"
 PARTS = ("phi", "mean", "square", "average", "best")
@@ -76,6 +77,16 @@ class Session:
         """Train to the end of the recipe, saving every few seconds and at every new best.
 
         A finished training stays as it is: its checkpoint states the commit that made it.
+
+        Args:
+            on_trajectory: called after each trajectory.
+
+        Returns:
+            The state at the end.
+
+        Raises:
+            MetaTrainingDiverged: too many meta-gradients in a row were not finite.
+            StoreError: the folder cannot be written.
         """
         if self.progress.trajectory == self.recipe.trajectories and (self.folder / CHECKPOINT).exists():
             return self.progress

@@ -260,7 +260,11 @@ class Trainer:
         return step_weights(self.recipe.weighting, steps).to(self.device)
 
     def segments(self, trajectory: int, scales: Tensors | None = None) -> tuple[Tensor, ...]:
-        """The weights of a trajectory, split into truncations."""
+        """The weights of a trajectory, split into truncations.
+
+        Returns:
+            Weights, `[steps]` each. With a random offset the first segment has a length of its own.
+        """
         weights, unroll = self.weights(trajectory, scales), self.recipe.unroll
         if self.estimator_of(trajectory).whole:
             return (weights,)
@@ -284,7 +288,11 @@ class Trainer:
 
 
 def train(trainer: Trainer, progress: Progress, on_trajectory: Callable[[Progress], None]) -> Progress:
-    """Train from `progress` to the end of the recipe, and call `on_trajectory` after each trajectory."""
+    """Train from `progress` to the end of the recipe, and call `on_trajectory` after each trajectory.
+
+    Raises:
+        MetaTrainingDiverged: too many meta-gradients in a row were not finite.
+    """
     while progress.trajectory < trainer.recipe.trajectories:
         progress = trainer.run_trajectory(progress)
         on_trajectory(progress)

@@ -51,7 +51,19 @@ def normalize_mean(weights: Tensor) -> Tensor:
 
 
 def interpolate(points: Tensor, horizon: int) -> Tensor:
-    """The piecewise linear curve through `points [points]`, evenly spaced on 0 … 1, at t / T for t = 1 … T, `[T]`."""
+    """Evaluate the piecewise linear curve through evenly spaced points.
+
+    Args:
+        points: heights `[points]`; the first stands at 0, the last at the end of the trajectory.
+        horizon: T.
+
+    Returns:
+        Heights at t / T for t = 1 … T, `[T]`.
+
+    Example:
+        >>> interpolate(torch.tensor([0.0, 1.0]), 4)
+        tensor([0.2500, 0.5000, 0.7500, 1.0000])
+    """
     values = torch.cat([points, points[-1:]])
     place = torch.arange(1, horizon + 1, device=points.device) * ((len(points) - 1) / horizon)
     left = place.floor().long().clamp(max=len(points) - 1)

@@ -49,7 +49,16 @@ class Unchanged:
 
 
 def same(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors hold the same, a value that is no number being the same as another such."""
+    """Whether two tensors hold the same, a value that is no number being the same as another such.
+
+    Args:
+        one: any tensor.
+        other: any tensor; one of another shape or dtype is not the same.
+
+    Example:
+        >>> same(torch.tensor([1.0, torch.nan]), torch.tensor([1.0, torch.nan]))
+        True
+    """
     if one is other:
         return True
     if one.shape != other.shape or one.dtype != other.dtype:
@@ -59,6 +68,11 @@ def same(one: Tensor, other: Tensor) -> bool:
 
 def require_like(who: str, found: object, expected: Tensors) -> None:
     """Raise unless `found` is a dict of tensors with the names, shapes and kinds of number of `expected`.
+
+    Args:
+        who: the method that returned it, for the error.
+        found: what was returned.
+        expected: tensors with the right names, shapes and dtypes.
 
     Raises:
         ContractBroken: it is not.
@@ -74,6 +88,11 @@ def require_like(who: str, found: object, expected: Tensors) -> None:
 def require_own(who: str, found: Tensors, kept: Iterable[Tensor]) -> None:
     """Raise if tensors that were returned are in memory of one another, or of what is kept.
 
+    Args:
+        who: the method that returned them, for the error.
+        found: the tensors that were returned.
+        kept: tensors that somebody else goes on using.
+
     Raises:
         ContractBroken: they are; the caller would write into both.
     """
@@ -86,6 +105,12 @@ def require_own(who: str, found: Tensors, kept: Iterable[Tensor]) -> None:
 
 def require_tensor(what: str, found: object, shape: tuple[int, ...], dtype: torch.dtype) -> None:
     """Raise unless `found` is a tensor of this shape and kind of number.
+
+    Args:
+        what: the first words of the error, such as `update returned 'w'`.
+        found: what was returned.
+        shape: the shape it must have.
+        dtype: the dtype it must have.
 
     Raises:
         ContractBroken: it is not.

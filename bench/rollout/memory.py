@@ -41,13 +41,31 @@ def seeds_that_fit(task: Task, optimizer: Optimizer, settings: int, budget: floa
 
 
 def settings_that_fit(task: Task, optimizer: Optimizer, budget: float) -> int:
-    """Count the settings of one seed that fit into a budget of bytes; at least 1."""
+    """Count the settings of one seed that fit into a budget. Tuning splits its learning rates by it.
+
+    Args:
+        task: the family.
+        optimizer: the rule, whose state counts.
+        budget: bytes.
+
+    Returns:
+        At least 1: one setting runs in whatever memory there is.
+    """
     one, two = (seed_bytes(task, optimizer, settings) for settings in (1, 2))
     return max(1, 1 + int((budget - one) / (two - one)))
 
 
 def seed_bytes(task: Task, optimizer: Optimizer, settings: int) -> float:
-    """Estimate the bytes of one seed: data, draws and minibatch; for each setting parameters, activations, state."""
+    """Estimate the bytes of one seed: data, draws and minibatch; for each setting parameters, activations, state.
+
+    Args:
+        task: the family; one function is sampled to learn its sizes.
+        optimizer: the rule; its state is made once.
+        settings: replicas of the seed.
+
+    Returns:
+        Bytes. An estimate from the sizes of tensors, not a measurement.
+    """
     random = generator(0)
     problem = task.sample(random)
     draws: dict[str, Tensor] = {}
@@ -68,7 +86,11 @@ def seed_bytes(task: Task, optimizer: Optimizer, settings: int) -> float:
 
 
 def default_budget(device: str) -> float:
-    """Give half of the memory that is free now on the device, in bytes."""
+    """Give half of the memory that is free now on the device, in bytes.
+
+    Args:
+        device: the torch device, such as `cpu` or `cuda:0`.
+    """
     if device.startswith("cuda"):
         return SHARE * torch.cuda.mem_get_info(device)[0]
     try:

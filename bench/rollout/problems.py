@@ -49,7 +49,14 @@ class Problems:
         return next(self._upcoming)
 
     def minibatches(self, steps: int) -> Tensors:
-        """Take those of the next `steps` steps, `[steps, seeds, ...]` each; where nothing is drawn, a shared one."""
+        """Take the minibatches of the next `steps` steps.
+
+        Args:
+            steps: 1 or more.
+
+        Returns:
+            `[steps, seeds, ...]` each. Where nothing is drawn, one minibatch expanded over steps, without a copy.
+        """
         batches = [self.minibatch() for _ in range(steps)]
         first = batches[0]
         if all(batch is first for batch in batches):
@@ -59,10 +66,16 @@ class Problems:
     def loss_grad_and_buffers(
         self, params: Tensors, buffers: Tensors, losses_at: Tensors | None = None
     ) -> tuple[Tensor, Tensors, Tensors]:
-        """Losses `[seeds, settings]`, gradients like `params`, and buffers after the next minibatch.
+        """Evaluate losses, gradients and buffers on the next minibatch.
 
-        With `losses_at`, losses and buffers are those at that point, on the same minibatch: whoever evaluates a model
-        there needs the statistics of batch norm from there (Defazio et al. 2024, *The road less scheduled*).
+        Args:
+            params: θ, `[seeds, settings, ...]` each.
+            buffers: those before the evaluation, `[seeds, settings, ...]` each.
+            losses_at: where losses and buffers are taken instead, on the same minibatch. A model that is evaluated
+                there needs the statistics of batch norm from there (Defazio et al. 2024, *The road less scheduled*).
+
+        Returns:
+            Losses `[seeds, settings]`, gradients like `params`, and the buffers after the evaluation.
         """
         minibatch = self.minibatch()
         losses, grads, following = self._evaluation(params, buffers, minibatch)

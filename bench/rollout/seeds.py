@@ -19,7 +19,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-DRAW_STEPS = 100  # minibatches of so many steps are drawn from a seed's generator together
+# Steps whose minibatches are drawn from a seed's generator together; drawing step by step would take much longer.
+# It decides which minibatches a seed has: a change of it changes the numbers of every task that draws.
+DRAW_STEPS = 100
 Purpose = Literal["meta-training", "meta-validation", "meta-randomness", "tuning", "timing", "evaluation"]
 
 SEEDS_VERSION = 2
@@ -54,6 +56,9 @@ def derive_seed(purpose: Purpose, family: str, index: int) -> int:
         purpose: what the function is for.
         family: `function_family` of its task.
         index: 0 or more; for timing, tuning and evaluation less than `LISTED`.
+
+    Returns:
+        A seed of at most 63 bits; its low 32 bits are what torch's generator keeps.
 
     Raises:
         SeedRangeError: the index is out of range.
@@ -95,7 +100,14 @@ def _in_region(purpose: Purpose, family: str, stream: int, place: int) -> int:
 
 
 def permuted(value: int, key: bytes) -> int:
-    """The image of a 30-bit number under the permutation of a key: a Feistel network of four rounds."""
+    """Permute 30-bit numbers: the image of one under the permutation that belongs to a key.
+
+    Args:
+        value: from 0 to 2³⁰ - 1.
+        key: at most 64 bytes.
+
+    Source: Luby & Rackoff 1988: a Feistel network of four rounds.
+    """
     left, right = value >> _HALF_BITS, value & (2**_HALF_BITS - 1)
     for turn in range(_ROUNDS):
         digest = hashlib.blake2b(bytes([turn]) + right.to_bytes(2, "big"), key=key, digest_size=2).digest()

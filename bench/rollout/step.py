@@ -42,13 +42,24 @@ def start(problems: Problems, optimizer: Optimizer, settings: int = 1) -> Carry:
         problems: one function for each seed.
         optimizer: the rule.
         settings: replicas of each function, which begin alike.
+
+    Returns:
+        The carry at step 0: the first minibatch is used, no update is made.
     """
     params = {name: _fan_out(value, settings) for name, value in problems.start.items()}
     return evaluate_loss(problems, params, optimizer.init(params), make_buffers(problems, settings), 0, optimizer)
 
 
 def make_buffers(problems: Problems, settings: int = 1) -> Tensors:
-    """Make the buffers before any evaluation, for every seed × setting."""
+    """Make the buffers before any evaluation, for every seed × setting.
+
+    Args:
+        problems: one function for each seed.
+        settings: replicas of each function.
+
+    Returns:
+        `[seeds, settings, ...]` each; empty for tasks without buffers.
+    """
     return {name: _fan_out(value, settings) for name, value in problems.buffers.items()}
 
 
@@ -56,6 +67,14 @@ def advance(problems: Problems, optimizer: Optimizer, carry: Carry) -> Carry:
     """Take one step: update with the gradient at θ_t, then evaluate loss and gradient at θ_{t+1}.
 
     Nothing is compared with the contracts; autograd can pass through it.
+
+    Args:
+        problems: the functions.
+        optimizer: the rule.
+        carry: that of step t.
+
+    Returns:
+        The carry of step t + 1.
     """
     params, state = apply_update(optimizer, carry)
     return evaluate_loss(problems, params, state, carry.buffers, carry.step + 1, optimizer)
@@ -63,6 +82,10 @@ def advance(problems: Problems, optimizer: Optimizer, carry: Carry) -> Carry:
 
 def apply_update(optimizer: Optimizer, carry: Carry) -> tuple[Tensors, State]:
     """Take the first half of a step.
+
+    Args:
+        optimizer: the rule.
+        carry: θ_t with its gradient and state.
 
     Returns:
         θ_{t+1} = θ_t + u_t, and the optimizer's next state.
@@ -89,6 +112,9 @@ def evaluate_loss(
         step: the step's number.
         optimizer: if given, it observes the loss, which is then that at its `evaluation_point`. The record pays for
             that evaluation; the step time does not contain it.
+
+    Returns:
+        The carry at this step.
     """
     point = None if optimizer is None else optimizer.evaluation_point(params, state)
     losses, grads, buffers = problems.loss_grad_and_buffers(params, buffers, point)
@@ -99,6 +125,11 @@ def evaluate_loss(
 def observe(problems: Problems, optimizer: Optimizer, carry: Carry) -> Carry:
     """Let the optimizer observe the loss and the horizon, which some need beyond the gradient.
 
+    Args:
+        problems: their task has the horizon.
+        optimizer: the rule.
+        carry: the losses `[seeds, settings]` at this step.
+
     Returns:
         The same carry, with the optimizer's next state.
     """
@@ -107,13 +138,29 @@ def observe(problems: Problems, optimizer: Optimizer, carry: Carry) -> Carry:
 
 
 def evaluation_point(optimizer: Optimizer, carry: Carry) -> Tensors:
-    """The parameters that a user would evaluate: θ_t, or the average of a rule that averages its iterates."""
+    """The parameters that a user would evaluate: θ_t, or the average of a rule that averages its iterates.
+
+    Args:
+        optimizer: the rule.
+        carry: θ_t and the optimizer's state.
+
+    Returns:
+        `[seeds, settings, ...]` each.
+    """
     point = optimizer.evaluation_point(carry.params, carry.state)
     return carry.params if point is None else point
 
 
 def advance_guarded(problems: Problems, optimizer: Optimizer, carry: Carry) -> Carry:
     """Take one step, with both halves held to their contracts. θ_{t+1} takes the memory of the updates.
+
+    Args:
+        problems: the functions.
+        optimizer: the rule.
+        carry: that of step t. Its tensors are read only.
+
+    Returns:
+        The carry of step t + 1.
 
     Raises:
         ContractBroken: shapes or inputs were changed.
@@ -139,6 +186,11 @@ def advance_guarded(problems: Problems, optimizer: Optimizer, carry: Carry) -> C
 def advance_compiled(problems: Problems, program: "Program", carry: Carry) -> tuple[Carry, Tensor]:
     """Take as many steps as a compiled program takes at once.
 
+    Args:
+        problems: the functions; as many minibatches are taken as there are steps.
+        program: the compiled steps.
+        carry: that of the step before; without buffers.
+
     Returns:
         The carry after them, and the losses of each, `[steps, seeds, settings]`.
     """
@@ -149,6 +201,9 @@ def advance_compiled(problems: Problems, program: "Program", carry: Carry) -> tu
 
 def require_evaluation(carry: Carry) -> None:
     """Refuse losses and gradients of other shapes than the parameters imply.
+
+    Args:
+        carry: with `losses` and `grads` as the task returned them.
 
     Raises:
         ContractBroken: they have others.

@@ -8,7 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 CONFIDENCE = 0.95
+# So many resamples know a tail of 2.5 % to ± 0.16 %.
 RESAMPLES = 10_000
+# Any number serves. It is fixed, so that a table made twice from the same results has the same intervals.
 SEED = 20161130
 
 
@@ -22,7 +24,18 @@ class Interval:
 
 
 def interquartile_mean(values: ArrayLike, axis: int = -1) -> NDArray[np.float64]:
-    """The mean of the middle half (a 25 % trimmed mean). Infinite values count as such where the middle holds any."""
+    """The mean of the middle half (a 25 % trimmed mean). Infinite values count as such where the middle holds any.
+
+    Args:
+        values: one a seed along `axis`.
+        axis: the dimension of seeds, which the result lacks.
+
+    Example:
+        >>> float(interquartile_mean([1.0, 2.0, 4.0, 900.0]))
+        3.0
+
+    Source: Agarwal et al. 2021, section 4.
+    """
     ordered = np.sort(np.asarray(values, dtype=np.float64), axis=axis)
     count = ordered.shape[axis]
     cut = count // 4
@@ -33,8 +46,17 @@ def interquartile_mean(values: ArrayLike, axis: int = -1) -> NDArray[np.float64]
 def bootstrap(statistic: Callable[..., NDArray[np.float64]], *samples: ArrayLike) -> Interval:
     """Percentile bootstrap over seeds; several samples are paired (resampled together).
 
-    `statistic(*samples, axis)` is vectorised. With fewer than two seeds nothing can be said: the interval is unbounded.
-    A resample whose statistic is not a number (infinite over infinite) counts as infinite, and so does what is over 0.
+    With fewer than two seeds nothing can be said: the interval is unbounded. A resample whose statistic is not a number
+    (infinite over infinite) counts as infinite, and so does what is over 0.
+
+    Args:
+        statistic: called as `statistic(*samples, axis)`; it reduces that axis of all samples at once (vectorized).
+        samples: `[seeds]` each, on the same seeds.
+
+    Returns:
+        The statistic of the samples, and the 95 % interval of its bootstrap distribution.
+
+    Source: Efron & Tibshirani 1993, section 13.3.
     """
     arrays = [np.asarray(sample, dtype=np.float64) for sample in samples]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -48,6 +70,7 @@ def bootstrap(statistic: Callable[..., NDArray[np.float64]], *samples: ArrayLike
             paired=len(arrays) > 1,
             vectorized=True,
             n_resamples=RESAMPLES,
+            # Resamples take 32 MB at a time, whatever the number of seeds.
             batch=max(1, 4_000_000 // arrays[0].size),
             confidence_level=CONFIDENCE,
             method="percentile",
@@ -60,7 +83,16 @@ def bootstrap(statistic: Callable[..., NDArray[np.float64]], *samples: ArrayLike
 
 
 def ratio_of_means(numerator: ArrayLike, denominator: ArrayLike) -> Interval:
-    """Mean of one optimizer's losses over the mean of another's on the same seeds, with a paired interval."""
+    """Mean of one optimizer's losses over the mean of another's on the same seeds, with a paired interval.
+
+    Args:
+        numerator: losses of the one, `[seeds]`.
+        denominator: losses of the other on the same seeds, `[seeds]`.
+
+    Example:
+        >>> ratio_of_means([1.0, 2.0, 3.0], [2.0, 4.0, 6.0])
+        Interval(estimate=0.5, low=0.5, high=0.5)
+    """
     return bootstrap(_ratio, numerator, denominator)
 
 
@@ -76,6 +108,10 @@ def median(values: ArrayLike) -> Interval:
 
     Args:
         values: one a seed, `[seeds]`. Where any is missing (not a number) or there is none, so is the result.
+
+    Example:
+        >>> median([3.0, 1.0, float("inf")]).estimate
+        3.0
     """
     sample = np.asarray(values, dtype=np.float64)
     if np.isnan(sample).any() or not sample.size:

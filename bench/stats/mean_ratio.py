@@ -28,8 +28,6 @@ def mean_ratio(first: Floats, second: Floats) -> Interval:
     can diverge is infinite, not large: with an infinite loss on one side, the ratio and its interval are infinite, or
     0. They are NaN where both means are infinite or a mean is not positive. Repeatable to the last bit.
 
-    Source: Efron & Tibshirani 1993, section 12.5 (bootstrap-t).
-
     Args:
         first: final losses `[seeds]`.
         second: those of the other on the same seeds, `[seeds]`.
@@ -37,6 +35,8 @@ def mean_ratio(first: Floats, second: Floats) -> Interval:
     Example:
         >>> mean_ratio(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0]))
         Interval(estimate=0.5, low=0.5, high=0.5)
+
+    Source: Efron & Tibshirani 1993, section 12.5 (bootstrap-t).
     """
     if not first.size or (np.isposinf(first).any() and np.isposinf(second).any()):
         return Interval(np.nan, np.nan, np.nan)

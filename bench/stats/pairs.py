@@ -45,6 +45,9 @@ def pair_losses(first: ArrayLike, second: ArrayLike, floor: float = FLOOR) -> Pa
         second: those of the other optimizer on the same seeds, `[seeds]`.
         floor: the loss at or below which differences are rounding, 0 or more.
 
+    Returns:
+        Both sides as they are compared, and the contrast of each pair.
+
     Raises:
         ValueError: the sides differ in shape, or the floor is negative or not finite.
 

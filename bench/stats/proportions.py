@@ -32,6 +32,14 @@ def wilson(scores: ArrayLike) -> Proportions:
 
     Args:
         scores: `[seeds, ...]`, at least one seed.
+
+    Returns:
+        Means and ends of the interval, of the shape of `scores` without its seeds.
+
+    Example:
+        >>> found = wilson([1.0] * 20)
+        >>> found.estimate.round(3).item(), found.low.round(3).item(), found.high.round(3).item()
+        (1.0, 0.839, 1.0)
     """
     values = np.asarray(scores, dtype=np.float64)
     count, mean = len(values), values.mean(0)
@@ -47,6 +55,12 @@ def mean_over_tasks(proportions: Sequence[Proportions]) -> Proportions:
     The distances of the interval's ends are those of the tasks' intervals, added as independent errors are ("method of
     variance estimates recovery": Zou & Donner 2008). Tasks whose seeds draw the same functions are not independent: two
     horizons of one family count as one task's worth of evidence, and the interval is then too narrow.
+
+    Args:
+        proportions: one a task, all of one shape; at least one.
+
+    Returns:
+        The mean and its interval, of the same shape.
     """
     estimate, low, high = (
         np.stack([getattr(item, name) for item in proportions]) for name in ("estimate", "low", "high")
@@ -65,6 +79,10 @@ def wins(losses: ArrayLike, reference: ArrayLike) -> Floats:
     Args:
         losses: final losses of the rule, `[seeds]`.
         reference: those of the reference on the same seeds, `[seeds]`.
+
+    Example:
+        >>> wins([1.0, 2.0, float("inf")], [2.0, 2.0, 9.0]).tolist()
+        [1.0, 0.5, 0.0]
     """
     own, other = np.asarray(losses, dtype=np.float64), np.asarray(reference, dtype=np.float64)
     return np.where(own == other, 0.5, (own < other).astype(np.float64))

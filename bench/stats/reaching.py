@@ -8,10 +8,21 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def smoothed(losses: ArrayLike, window: int) -> NDArray[np.float64]:
-    """Losses `[seeds, steps + 1]`, each the mean of the last `window` ones: `[seeds, steps + 2 - window]`.
+    """Average each loss of a trajectory with those before it, over the last `window` ones.
+
+    Args:
+        losses: trajectories `[seeds, steps + 1]`.
+        window: losses in each mean, 1 or more.
+
+    Returns:
+        `[seeds, steps + 2 - window]`; the first is the mean of the losses at steps 0 to window - 1.
 
     Raises:
         ValueError: a trajectory has fewer losses than `window`.
+
+    Example:
+        >>> smoothed([[4.0, 2.0, 0.0]], window=2).tolist()
+        [[3.0, 1.0]]
     """
     trajectories = np.asarray(losses, dtype=np.float64)
     return np.asarray(np.lib.stride_tricks.sliding_window_view(trajectories, window, axis=-1).mean(-1))
@@ -33,6 +44,10 @@ def steps_to_target(losses: ArrayLike, target: ArrayLike, window: int = 1) -> ND
 
     Raises:
         ValueError: a trajectory has fewer losses than `window`.
+
+    Example:
+        >>> steps_to_target([[4.0, 2.0, 1.0], [4.0, 3.0, 3.0]], target=2.0).tolist()
+        [1.0, inf]
     """
     reached = smoothed(losses, window) <= np.asarray(target, dtype=np.float64)[..., np.newaxis]
     first = reached.argmax(-1) + window - 1
@@ -40,16 +55,37 @@ def steps_to_target(losses: ArrayLike, target: ArrayLike, window: int = 1) -> ND
 
 
 def steps_to_seconds(steps: ArrayLike, step_seconds: float) -> NDArray[np.float64]:
-    """Steps `[seeds]` at the pace of the serial timing pass, in seconds; missing where the pace is not known."""
+    """Turn steps into seconds, at the step time that the serial timing pass measured.
+
+    Args:
+        steps: `[seeds]`; infinite where a target is not reached.
+        step_seconds: seconds a step; NaN where it was not measured.
+
+    Returns:
+        Seconds `[seeds]`; infinite where the steps are, NaN where the step time is.
+    """
     return np.asarray(steps, dtype=np.float64) * step_seconds
 
 
 def relative_cost(costs: ArrayLike, reference: ArrayLike) -> NDArray[np.float64]:
-    """Costs over those of a fixed reference on the same problems `[problems]`: below 1 is cheaper.
+    """Costs over those of a fixed reference on the same problems: below 1 is cheaper.
 
-    Infinite where the cost is, whatever the reference's; 0 where only the reference's is; 1 where both are 0.
-    Source: the performance ratio of Dolan & Moré 2002, section 2, with a fixed reference in the place of the best
-    solver present: against the best, who else is present can swap two solvers (Gould & Scott 2016).
+    The reference is fixed. Measured against the best solver present, two solvers can change places when a third joins
+    (Gould & Scott 2016).
+
+    Args:
+        costs: steps, seconds or evaluations of the solver, `[problems]`; infinite where it fails.
+        reference: those of the reference, `[problems]`.
+
+    Returns:
+        `[problems]`; infinite where the cost is, whatever the reference's. It is 0 where only the reference's is, and 1
+        where both are 0.
+
+    Example:
+        >>> relative_cost([50.0, 10.0, float("inf")], [100.0, float("inf"), float("inf")]).tolist()
+        [0.5, 0.0, inf]
+
+    Source: the performance ratio of Dolan & Moré 2002, section 2, with a fixed reference instead of the best solver.
     """
     own, other = np.asarray(costs, dtype=np.float64), np.asarray(reference, dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):

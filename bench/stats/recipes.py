@@ -44,15 +44,18 @@ def compare_recipe(trainings: Sequence[ArrayLike], baseline: ArrayLike, floor: f
     degrees of freedom are Satterthwaite's. A failed seed has an infinite log ratio: estimate and interval are then
     infinite on that side, or unknown where both sides fail.
 
-    Source: Searle, Casella & McCulloch 1992, section 4.3 (crossed random effects); Satterthwaite 1946.
-
     Args:
         trainings: final losses of each training's checkpoint `[seeds]`, on the same seeds.
         baseline: the baseline's, `[seeds]`.
         floor: the task's.
 
+    Returns:
+        The comparison. Its interval is unbounded and its p-value NaN with fewer than `ENOUGH_TRAININGS`.
+
     Raises:
         ValueError: no training or fewer than two seeds, sides that differ in shape, or a negative loss.
+
+    Source: Searle, Casella & McCulloch 1992, section 4.3 (crossed random effects); Satterthwaite 1946.
     """
     pairs = [pair_losses(losses, baseline, floor) for losses in trainings]
     if not pairs or pairs[0].contrasts.size < 2:

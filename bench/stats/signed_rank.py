@@ -44,6 +44,9 @@ def signed_ranks(contrasts: ArrayLike, confidence: float = CONFIDENCE) -> Signed
         contrasts: `[pairs]`; infinite ones rank beyond all others. Nothing here is NaN.
         confidence: of the interval.
 
+    Returns:
+        The estimate with its interval, and both p-values. Without a pair, the interval is unbounded and both are 1.
+
     Example:
         >>> signed_ranks([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).typical
         Interval(estimate=3.5, low=1.0, high=6.0)
@@ -64,6 +67,15 @@ def p_greater(contrasts: ArrayLike) -> float:
 
     Exact for up to `EXACT_UP_TO` pairs, whatever is tied; beyond, the normal approximation with its variance corrected
     for ties. 1 where no pair differs.
+
+    Args:
+        contrasts: `[pairs]`; infinite ones rank beyond all others.
+
+    Example:
+        >>> p_greater([1.0, 2.0, 3.0])
+        0.125
+
+    Source: Wilcoxon 1945; Pratt 1959 for pairs without a difference.
     """
     values = np.asarray(contrasts, dtype=np.float64)
     ranks = stats.rankdata(np.abs(values))
@@ -81,6 +93,15 @@ def hodges_lehmann(contrasts: ArrayLike) -> float:
     """The median of the Walsh averages of contrasts `[pairs]`.
 
     The average of −∞ and ∞ counts half as each. Where the median falls between −∞ and ∞, it is 0.
+
+    Args:
+        contrasts: `[pairs]`, at least one.
+
+    Example:
+        >>> hodges_lehmann([1.0, 2.0, 6.0])
+        2.75
+
+    Source: Hodges & Lehmann 1963, section 4.
     """
     walsh = _Walsh(np.sort(np.asarray(contrasts, dtype=np.float64)))
     ends = {walsh.at(walsh.weight / 2), -_Walsh(-walsh.values[::-1]).at(walsh.weight / 2)}

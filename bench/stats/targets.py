@@ -64,6 +64,9 @@ def stored_targets() -> dict[tuple[str, int], Target]:
 def parse_targets(text: str) -> dict[tuple[str, int], Target]:
     """Targets out of TOML, by task identity and task version.
 
+    Args:
+        text: what `format_targets` writes: a table `[[target]]` for each task and version.
+
     Raises:
         TargetError: it is no TOML, an entry is wrong, or two are of the same task and version.
     """
@@ -83,6 +86,9 @@ def make_targets(cells: pd.DataFrame, commit: str) -> list[Target]:
     Args:
         cells: rows of the kind `cells`, of one run.
         commit: what the run was computed with.
+
+    Returns:
+        A target for each such task; a task whose best baseline has an infinite median has none.
     """
     tuned = cells[(cells["track"] == "tuned") & ~cells["learned"].eq(True)]
     found = [_target(rows, commit) for _, rows in tuned.groupby("task", sort=False)]
@@ -90,7 +96,11 @@ def make_targets(cells: pd.DataFrame, commit: str) -> list[Target]:
 
 
 def format_targets(targets: Iterable[Target]) -> str:
-    """Targets as TOML, sorted by task, as `parse_targets` reads them."""
+    """Targets as TOML, sorted by task, as `parse_targets` reads them.
+
+    Args:
+        targets: at most one of each task and version.
+    """
     blocks = []
     for target in sorted(targets, key=lambda target: (target.task, target.task_version)):
         values = target.model_dump(exclude_none=True)

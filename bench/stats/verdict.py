@@ -85,6 +85,9 @@ def compare_losses(losses: ArrayLike, baseline: ArrayLike, floor: float = FLOOR)
         baseline: those of the other optimizer on the same seeds, `[seeds]`.
         floor: the task's: losses at or below it count as the floor.
 
+    Returns:
+        The comparison; without a seed its intervals are NaN and its p-value is 1.
+
     Raises:
         ValueError: the sides differ in shape, or the floor is negative.
 
@@ -115,6 +118,11 @@ def decide(comparisons: Sequence[PairedComparison]) -> list[Verdict]:
     p-values are corrected by Holm's method for all comparisons with enough seeds. A comparison is better or worse where
     its corrected p-value is at most 0.05, and mixed where the whole interval of the ratio of means then lies on the
     other side of 1.
+
+    Args:
+        comparisons: all that are made together, such as those of one table.
+
+    Source: Holm 1979.
     """
     enough = [item.seeds >= ENOUGH for item in comparisons]
     raw = [item.p_value if full else np.nan for item, full in zip(comparisons, enough, strict=True)]
@@ -124,6 +132,11 @@ def decide(comparisons: Sequence[PairedComparison]) -> list[Verdict]:
 
 def verdict(losses: ArrayLike, baseline: ArrayLike, floor: float = FLOOR) -> Verdict:
     """The verdict of a single comparison.
+
+    Args:
+        losses: as for `compare_losses`.
+        baseline: as for `compare_losses`.
+        floor: as for `compare_losses`.
 
     Example:
         >>> verdict([1.0] * 12, [2.0] * 12).outcome

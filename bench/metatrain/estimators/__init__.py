@@ -13,7 +13,11 @@ from l2obench.bench.metatrain.estimators.second_order import SecondOrderBPTT
 
 
 def make_estimator(recipe: Recipe) -> Estimator:
-    """The estimator of a recipe."""
+    """Make the estimator of a recipe.
+
+    Args:
+        recipe: `estimator` names it; `objective`, `second_order`, `coordinates`, `sigma` and `pairs` set it.
+    """
     objective = Objective(recipe.objective)
     match recipe.estimator:
         case "tbptt" | "full" as name:
@@ -29,7 +33,13 @@ def make_estimator(recipe: Recipe) -> Estimator:
 
 
 def make_imitation(recipe: Recipe) -> Imitation | None:
-    """The estimator of the first trajectories of a recipe that names a teacher.
+    """Make the estimator of the first trajectories, which imitate a teacher.
+
+    Args:
+        recipe: `teacher` is the identity of an optimizer.
+
+    Returns:
+        None where the recipe names no teacher.
 
     Raises:
         IdentityError, UnknownName: the teacher is no optimizer.

@@ -37,7 +37,12 @@ class UnrollState:
     """Which functions of the meta-batch these are; None: all."""
 
     def after(self, carry: Carry, losses: Tensor) -> "UnrollState":
-        """The state after a segment that ended at `carry` and had `losses [functions, settings, steps]`."""
+        """The state after a segment.
+
+        Args:
+            carry: where the segment ended.
+            losses: those of its steps, `[functions, settings, steps]`.
+        """
         return replace(self, carry=carry, history=self.history.after(losses))
 
 
@@ -92,11 +97,19 @@ class Estimator(ABC):
             weights: the weight of the loss after each step, `[steps]`; there are as many steps.
             random: draws perturbations and coordinates.
 
+        Returns:
+            The state after the segment, its losses, and the meta-gradient of each meta-parameter.
+
         Raises:
             RecipeError: the rule or the task does not fit the estimator or its objective.
         """
 
 
 def begin_unroll(carry: Carry, noise: Tensors | None = None) -> UnrollState:
-    """The state of a trajectory that begins at `carry`."""
+    """The state of a trajectory before its first segment.
+
+    Args:
+        carry: θ_0 with its loss, `[functions, settings, ...]`.
+        noise: perturbations for later segments, `[pairs, ...]` for each meta-parameter; None: there are none.
+    """
     return UnrollState(carry, LossHistory(carry.losses, carry.losses), noise or {})

@@ -63,6 +63,9 @@ def truncated_bptt(
         slopes: from the losses, `[functions, settings, steps]`, to ∂J/∂f(θ_t) of an objective J, `[steps]` or of the
             losses' shape, in place of the weights. None: the weights.
 
+    Returns:
+        Where the segment ended, its losses, and the meta-gradient.
+
     Raises:
         ValueError: `coordinates` asked of a rule that is not coordinatewise.
         RecipeError: the rule gives no gradient.

@@ -23,17 +23,34 @@ class LossHistory:
     """The least loss so far."""
 
     def after(self, losses: Tensor) -> "LossHistory":
-        """The history after a segment with `losses [functions, settings, steps]`."""
+        """The history after a segment.
+
+        Args:
+            losses: those of its steps, `[functions, settings, steps]`.
+        """
         return LossHistory(self.first, torch.minimum(self.best, losses.amin(-1)))
 
 
 def loss(losses: Tensor, _: LossHistory) -> Tensor:
-    """f(θ_t): equation 3 of Andrychowicz et al. 2016."""
+    """f(θ_t) itself; the history has no part.
+
+    Args:
+        losses: those of a segment, `[functions, settings, steps]`.
+
+    Source: Andrychowicz et al. 2016, equation 3.
+    """
     return losses
 
 
 def log_ratio(losses: Tensor, history: LossHistory) -> Tensor:
     """log f(θ_t) / f(θ_0): a halving counts alike whatever the scale of the function, early and late.
+
+    Args:
+        losses: those of a segment, `[functions, settings, steps]`.
+        history: gives f(θ_0).
+
+    Returns:
+        Of the shape of `losses`.
 
     Raises:
         RecipeError: a loss is not positive.
@@ -47,7 +64,15 @@ def log_ratio(losses: Tensor, history: LossHistory) -> Tensor:
 
 
 def best_so_far(losses: Tensor, history: LossHistory) -> Tensor:
-    """min over s ≤ t of f(θ_s): a step to a higher loss costs nothing, as where one keeps the best iterate."""
+    """min over s ≤ t of f(θ_s): a step to a higher loss costs nothing, as where one keeps the best iterate.
+
+    Args:
+        losses: those of a segment, `[functions, settings, steps]`.
+        history: gives the least loss before it.
+
+    Returns:
+        Of the shape of `losses`; never rising along the steps.
+    """
     return torch.minimum(losses.cummin(-1).values, history.best.unsqueeze(-1))
 
 
@@ -65,13 +90,30 @@ class Objective:
     term: Term = "loss"
 
     def value(self, weights: Tensor, losses: Tensor, history: LossHistory) -> Tensor:
-        """J `[functions, settings]` of `losses [functions, settings, steps]` under `weights [steps]`."""
+        """J of a segment.
+
+        Args:
+            weights: w_t, `[steps]`.
+            losses: f(θ_t), `[functions, settings, steps]`.
+            history: the losses before the segment.
+
+        Returns:
+            `[functions, settings]`.
+        """
         return (weights * TERMS[self.term](losses, history)).sum(-1)
 
     def slopes(self, weights: Tensor, losses: Tensor, history: LossHistory) -> Tensor:
-        """∂J/∂f(θ_t) at the losses: the weights themselves, `[steps]`, or `[functions, settings, steps]`.
+        """∂J/∂f(θ_t) at the losses of a segment.
 
         Losses of earlier segments are constants here: that is part of the truncation.
+
+        Args:
+            weights: w_t, `[steps]`.
+            losses: f(θ_t), `[functions, settings, steps]`.
+            history: the losses before the segment.
+
+        Returns:
+            The weights themselves, `[steps]`, where J is linear in the losses; else `[functions, settings, steps]`.
         """
         if self.term == "loss":
             return weights

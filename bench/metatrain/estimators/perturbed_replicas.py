@@ -19,7 +19,16 @@ from l2obench.tasks.base import Tensors
 
 
 def draw_perturbations(rule: LearnedOptimizer, pairs: int, random: torch.Generator) -> Tensors:
-    """ε ~ N(0, I), `[pairs, ...]` for each meta-parameter."""
+    """Draw ε ~ N(0, I).
+
+    Args:
+        rule: the learned optimizer; its meta-parameters give the shapes.
+        pairs: perturbations, each used with both signs.
+        random: a CPU generator, so that every device has the same ones.
+
+    Returns:
+        `[pairs, ...]` for each meta-parameter.
+    """
     return {
         name: torch.randn(pairs, *phi.shape, generator=random, dtype=phi.dtype).to(phi.device)
         for name, phi in rule.meta_parameters.items()
@@ -33,6 +42,9 @@ def perturb_antithetically(rule: LearnedOptimizer, noise: Tensors, sigma: float)
         rule: the learned optimizer at φ.
         noise: ε, `[pairs, ...]` for each meta-parameter.
         sigma: σ.
+
+    Returns:
+        `2 · pairs` rules, in that order.
     """
     pairs = len(next(iter(noise.values())))
     return [
@@ -43,14 +55,31 @@ def perturb_antithetically(rule: LearnedOptimizer, noise: Tensors, sigma: float)
 
 
 def start_replicas(problems: Problems, rule: LearnedOptimizer, count: int) -> Carry:
-    """`count` replicas of each function at θ_0, `[functions, count, ...]`, each with an optimizer state of its own."""
+    """Start several replicas of each function at θ_0, each with an optimizer state of its own.
+
+    Args:
+        problems: the functions.
+        rule: the learned optimizer, unperturbed; all replicas have its initial state.
+        count: replicas of each function.
+
+    Returns:
+        `[functions, count, ...]`; the state is by replica: `"0"`, `"1"`, ….
+    """
     carry = start(problems, rule, count)
     state = {str(k): rule.init(_select(carry.params, k)) for k in range(count)}
     return _observe_losses(problems, [rule] * count, replace(carry, state=state))
 
 
 def repeat_replica(carry: Carry, count: int) -> Carry:
-    """`count` replicas of each function, all where the one in `carry` is."""
+    """Copy the replica of each function.
+
+    Args:
+        carry: one replica of each function, `[functions, 1, ...]`.
+        count: copies.
+
+    Returns:
+        `[functions, count, ...]`; the state is by replica, as in `start_replicas`.
+    """
 
     def repeat(values: Tensors) -> Tensors:
         return {name: value.repeat_interleave(count, dim=1) for name, value in values.items()}
@@ -61,7 +90,15 @@ def repeat_replica(carry: Carry, count: int) -> Carry:
 
 
 def select_replica(carry: Carry, index: int) -> Carry:
-    """One of the replicas of each function, as an ordinary rollout with one setting."""
+    """Take one of the replicas of each function, as an ordinary rollout with one setting.
+
+    Args:
+        carry: `[functions, replicas, ...]`.
+        index: the replica's number, from 0.
+
+    Returns:
+        `[functions, 1, ...]`.
+    """
     state = carry.state[str(index)]
     params, grads, buffers = (_select(values, index) for values in (carry.params, carry.grads, carry.buffers))
     return Carry(params, state, _select_losses(carry, index), grads, carry.step, buffers)

@@ -18,6 +18,8 @@ class SecondOrderBPTT(Estimator):
     Of the two biases of `bptt` the truncation is left. With `whole` there is none: this is the derivative that the
     other estimators are compared with. The optimizee's graph of every step is in memory. Along chaotic trajectories the
     exact derivative explodes and is of no use (Metz et al. 2019). A function that diverges makes it not finite.
+
+    Source: Andrychowicz et al. 2016, section 2, without its approximation.
     """
 
     def advance(

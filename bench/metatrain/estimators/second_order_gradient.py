@@ -38,6 +38,9 @@ def second_order_bptt(
         value: an objective J of each replica, `[functions, settings]`, from the losses,
             `[functions, settings, steps]`; None: their weighted sum.
 
+    Returns:
+        Where the segment ended, detached from its graph, its losses, and the meta-gradient.
+
     Raises:
         RecipeError: the rule gives no gradient.
     """

@@ -19,7 +19,16 @@ from l2obench.tasks.base import Tensors
 
 
 def unroll_tensors(rule: LearnedOptimizer, state: State, steps: int) -> dict[str, Unrolled] | None:
-    """The rule's hand-written forward and backward pass for each tensor of a state; None where it has none."""
+    """Start the rule's hand-written forward and backward pass for each tensor of a state.
+
+    Args:
+        rule: the learned optimizer.
+        state: its state, by parameter or by kind of parameter.
+        steps: of the segment.
+
+    Returns:
+        The passes by the names in `state`; None where the rule has none, so that autograd must be used.
+    """
     if not isinstance(rule, CoordinatewiseOptimizer):
         return None
     unrolled = {}
@@ -36,6 +45,11 @@ def require_gradients(rule: Optimizer, objective: Tensor, phi: Tensors) -> Tenso
     """The gradient of `objective` with respect to every meta-parameter in `phi`.
 
     It is zero for one that the updates of the segment do not depend on, such as one that decides only the next step.
+
+    Args:
+        rule: for the error.
+        objective: a scalar.
+        phi: meta-parameters that are leaves of its graph.
 
     Raises:
         RecipeError: the updates depend on none, because no derivative passes through the rule.
@@ -67,6 +81,12 @@ class SegmentTape:
 
     With a sample of coordinates, only those are kept, concatenated into one tensor for each kind of parameter that the
     rule distinguishes: few large tensors are faster than many small ones.
+
+    Args:
+        rule: the learned optimizer.
+        carry: where the segment begins; its state is copied.
+        horizon: T, which some rules observe.
+        sample: coordinates that are backpropagated through; None: all.
     """
 
     def __init__(self, rule: LearnedOptimizer, carry: Carry, horizon: int, sample: CoordinateSample | None) -> None:
@@ -103,6 +123,11 @@ class SegmentTape:
         """∂/∂φ of the surrogate Σ_s ⟨u_s, G_s⟩.
 
         `unrolled` are the passes that the rollout ran. They are used again if all they saw was finite.
+
+        Args:
+            rule: the learned optimizer.
+            weights: ∂J/∂f(θ_t), `[steps]` or `[functions, settings, steps]`.
+            unrolled: those passes; None: they run again.
         """
         to_go = self._weighted_gradients_to_go(weights)
         return self.pull_back(rule, to_go, unrolled if self.finite else None)
@@ -117,6 +142,17 @@ class SegmentTape:
         """∂/∂φ of Σ_s ⟨u_s, targets_s⟩ with constant targets: by the rule's hand-written pass, else by autograd.
 
         `unrolled` are the passes that the rollout ran; None: they run again over the recorded gradients.
+
+        Args:
+            rule: the learned optimizer.
+            targets: one a step, from `targets`.
+            unrolled: those passes.
+
+        Returns:
+            Of the shape of each meta-parameter.
+
+        Raises:
+            RecipeError: no derivative passes through the rule.
         """
         if unrolled is None:
             unrolled = self._unroll_recorded(rule)

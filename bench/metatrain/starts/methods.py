@@ -61,6 +61,12 @@ def maml(problems: Problems, rule: Optimizer, start: Tensors, steps: int) -> Dir
 
     Of a `MetaSGD`, also the derivative with respect to its rates: then it is Meta-SGD.
 
+    Args:
+        problems: the functions of a meta-batch.
+        rule: the inner optimizer; autograd passes through its updates.
+        start: θ₀, without dimensions for functions and settings.
+        steps: k.
+
     Source: Finn et al. 2017, algorithm 1; Li et al. 2017, algorithm 1.
     """
     theta = {name: value.detach().requires_grad_() for name, value in start.items()}
@@ -77,14 +83,32 @@ def maml(problems: Problems, rule: Optimizer, start: Tensors, steps: int) -> Dir
 
 @torch.no_grad()
 def fomaml(problems: Problems, rule: Optimizer, start: Tensors, steps: int) -> Direction:
-    """The mean over functions of ∇f at θ_k: MAML with ∂θ_k/∂θ₀ taken for 1 (Finn et al. 2017, section 5.2)."""
+    """The mean over functions of ∇f at θ_k: MAML with ∂θ_k/∂θ₀ taken for 1.
+
+    Args:
+        problems: the functions of a meta-batch.
+        rule: the inner optimizer.
+        start: θ₀, without dimensions for functions and settings.
+        steps: k.
+
+    Source: Finn et al. 2017, section 5.2.
+    """
     carry = adapt(problems, rule, start, steps)
     return Direction(carry.losses.mean(), {name: grad.mean((0, 1)) for name, grad in carry.grads.items()}, {})
 
 
 @torch.no_grad()
 def reptile(problems: Problems, rule: Optimizer, start: Tensors, steps: int) -> Direction:
-    """θ₀ minus the mean over functions of θ_k (Nichol et al. 2018, algorithm 2)."""
+    """θ₀ minus the mean over functions of θ_k.
+
+    Args:
+        problems: the functions of a meta-batch.
+        rule: the inner optimizer.
+        start: θ₀, without dimensions for functions and settings.
+        steps: k; with one step, Reptile is plain training on all functions together.
+
+    Source: Nichol et al. 2018, algorithm 2.
+    """
     carry = adapt(problems, rule, start, steps)
     ends = {name: value.mean((0, 1)) for name, value in carry.params.items()}
     return Direction(carry.losses.mean(), {name: start[name] - ends[name] for name in start}, {})

@@ -51,6 +51,9 @@ class LearnedStart:
 def make_startable_task(identity: str) -> Task:
     """Make the task family of an identity, if it takes a learned start.
 
+    Args:
+        identity: of the task, such as `sinusoid`.
+
     Raises:
         RecipeError: it takes none.
     """
@@ -68,6 +71,9 @@ def learn_start(recipe: StartRecipe, on_step: Callable[[int, float], Any] = lamb
     Args:
         recipe: how to learn it.
         on_step: called after each outer step with its number and the loss after adaptation.
+
+    Returns:
+        The start, with its mean loss on the validation functions.
 
     Raises:
         RecipeError: the family takes no learned start.
@@ -134,7 +140,16 @@ class _Learner:
 
 
 def write_start(folder: Path, recipe: StartRecipe, learned: LearnedStart, force: bool = False) -> list[Path]:
-    """Write `start.safetensors`, and the rates of Meta-SGD as `checkpoint.safetensors`; return their paths.
+    """Write `start.safetensors`, and the rates of Meta-SGD as `checkpoint.safetensors`.
+
+    Args:
+        folder: it is made if it does not exist.
+        recipe: goes into the files.
+        learned: what `learn_start` gave.
+        force: replace a start that the folder holds.
+
+    Returns:
+        The paths of the files.
 
     Raises:
         StoreError: the folder holds a start already, or cannot be written.
