@@ -39,7 +39,14 @@ FAMILIES = {
 
 
 def shipped_starts(family: str) -> list[str]:
-    """Names of the starts that come with the package for a family."""
+    """Names of the starts that come with the package for a family.
+
+    Args:
+        family: the task's name, such as `sinusoid`.
+
+    Returns:
+        Sorted names; none for a family without starts.
+    """
     folder = resources.files("l2obench.tasks") / "starts" / family
     names = [item.name for item in folder.iterdir()] if folder.is_dir() else []
     return sorted(name.removesuffix(TENSOR_FILE_SUFFIX) for name in names if name.endswith(TENSOR_FILE_SUFFIX))

@@ -19,7 +19,9 @@ from l2obench.foundation.tensors import Tensors
 from l2obench.tasks import shipped_starts
 
 METADATA_KEY = "l2obench-start"
+# Raised when older versions could no longer read what is written.
 FORMAT = 1
+# A file from outside can claim any size. The starts that come with the package take less than a hundredth of this.
 MAX_BYTES = 64 * 2**20
 MAX_HEADER_BYTES = 2**20
 
@@ -32,15 +34,22 @@ class StartError(ValueError):
 
 @dataclass(frozen=True)
 class Start:
-    """What a start file holds; two with the same bytes are equal."""
+    """A learned initialisation, as its file holds it; two with the same bytes are equal."""
 
     sha256: str
+    """Of the file, hexadecimal."""
     source: str = field(compare=False)
+    """The name or the path that it was read by, for errors."""
     recipe: Mapping[str, Any] = field(compare=False)
+    """How it was learned: the values of `l2obench train-start`."""
     params: Tensors = field(compare=False)
+    """θ₀ of one replica by name, float32."""
 
     def checked(self, shapes: Mapping[str, tuple[int, ...]]) -> "Start":
         """This start, if its parameters are float32, finite, named and shaped as `shapes` says.
+
+        Args:
+            shapes: the shape of each parameter of one replica, by name.
 
         Raises:
             StartError: they are not.
@@ -55,6 +64,10 @@ class Start:
 
 def read_start(name: str, family: str) -> Start:
     """Read a shipped start of a family by name, or any start by the path of its .safetensors file.
+
+    Args:
+        name: a name in `shipped_starts(family)`, or a path that ends in .safetensors.
+        family: the task's name, such as `sinusoid`.
 
     Raises:
         StartError: missing, unreadable, too large, not safetensors, or not made by l2obench.
@@ -76,7 +89,12 @@ def read_start(name: str, family: str) -> Start:
 
 
 def encode_start(recipe: Mapping[str, Any], params: Tensors) -> bytes:
-    """The bytes of a start file; the same input gives the same bytes."""
+    """The bytes of a start file; the same input gives the same bytes.
+
+    Args:
+        recipe: how the start was learned: values that JSON can hold.
+        params: θ₀ of one replica by name, on any device.
+    """
     cpu = {name: value.detach().cpu().contiguous() for name, value in params.items()}
     return save(cpu, metadata={METADATA_KEY: json.dumps({"format": FORMAT, "recipe": dict(recipe)}, sort_keys=True)})
 

@@ -12,16 +12,21 @@ from l2obench.optimizers.bridged.pytorch_optimizer import LibraryOptimizer, libr
 class Lion(LibraryOptimizer):
     """u = −lr · (sign(β₁ m + (1 − β₁) g) + λ θ), then m ← β₂ m + (1 − β₂) g.
 
-    Source: Chen et al. 2023, "Symbolic discovery of optimization algorithms", program 1; `pytorch_optimizer.Lion`.
+    State: that of `TorchOptimizer`: m of each parameter.
+
+    Source: Chen et al. 2023, "Symbolic discovery of optimization algorithms", program 1; as `pytorch_optimizer.Lion`.
     """
 
     name: ClassVar[str] = "lion"
 
     lr: float = Field(default=1e-4, gt=0)
+    """Learning rate: the size of every coordinate's update. The default is the library's, a tenth of Adam's."""
     beta1: float = Field(default=0.9, ge=0, lt=1)
+    """Weight of m in the update; the paper's value."""
     beta2: float = Field(default=0.99, ge=0, lt=1)
+    """Decay of m for each step; the paper's value."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """λ."""
+    """λ, decoupled: each step takes the share lr · λ from θ."""
 
     def make(self, params: Tensors) -> torch.optim.Optimizer:
         betas = (self.beta1, self.beta2)

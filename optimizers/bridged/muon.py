@@ -12,21 +12,27 @@ from l2obench.optimizers.bridged.pytorch_optimizer import LibraryOptimizer, libr
 class Muon(LibraryOptimizer):
     """For a matrix `[a, b]`: u = −lr · (0.2 √max(a, b) · O + λ θ), O ≈ U Vᵀ of the Nesterov momentum U S Vᵀ.
 
-    O comes from five Newton–Schulz iterations in bfloat16. Tensors of more dimensions (convolutions) are matrices of
-    their first dimension against all others; vectors and scalars are AdamW's (β of 0.9 and 0.95), as its author says.
-    He leaves embeddings and the last layer to AdamW as well, which a tensor's shape does not tell: here they are
-    Muon's. On a task without matrices, such as `quadratic`, this is AdamW.
+    O comes from five Newton–Schulz iterations in bfloat16. A tensor of more dimensions (convolutions) is a matrix of
+    its first dimension against all others. Vectors and scalars follow AdamW (β of 0.9 and 0.95), as the author says. He
+    leaves embeddings and the last layer to AdamW as well. A tensor's shape does not tell them: here they are matrices.
+    On a task without matrices, such as `quadratic`, this rule is AdamW.
 
-    Source: Jordan et al. 2024 (kellerjordan.github.io/posts/muon); the factor 0.2 √max(a, b), by which one learning
-    rate serves both parts: Liu et al. 2025, "Muon is scalable for LLM training", section 2.2; `pytorch_optimizer.Muon`.
+    State: that of `TorchOptimizer`: the momentum of each matrix, AdamW's moments of everything else.
+
+    Source: Jordan et al. 2024 (kellerjordan.github.io/posts/muon). The factor 0.2 √max(a, b), by which one learning
+    rate serves both parts: Liu et al. 2025, "Muon is scalable for LLM training", section 2.2. As
+    `pytorch_optimizer.Muon`.
     """
 
     name: ClassVar[str] = "muon"
 
     lr: float = Field(default=1e-3, gt=0)
+    """Learning rate of both parts: an update of a matrix has a root mean square of about 0.2 lr. The default is Adam's;
+    the library's 0.02 is for matrices without the factor."""
     momentum: float = Field(default=0.95, ge=0, lt=1)
+    """Decay of the momentum for each step; its author's value."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """λ, of both parts."""
+    """λ of both parts, decoupled: each step takes the share lr · λ from θ."""
 
     def make(self, params: Tensors) -> torch.optim.Optimizer:
         matrices = [param for param in params.values() if param.ndim >= 2]

@@ -12,24 +12,32 @@ from l2obench.optimizers.bridged.pytorch_optimizer import LibraryOptimizer, libr
 class Prodigy(LibraryOptimizer):
     """Adam with lr = d_t, a growing estimate of the distance |θ₀ − θ*| from below.
 
-    m ← β₁ m + (1 − β₁) d g, v ← β₂ v + (1 − β₂) d² g², r ← √β₂ r + (1 − √β₂) d² ⟨g, θ₀ − θ⟩,
-    s ← √β₂ s + (1 − √β₂) d² g, d ← max(d, d_coef · r / |s|₁), u = −d m / (√v + d ε) with d as it was before the step
-    in front of m. The learning rate is 1, as its authors say: nothing is tuned, and it runs in `default` alone.
+        m ← β₁ m + (1 − β₁) d g;  v ← β₂ v + (1 − β₂) d² g²
+        r ← √β₂ r + (1 − √β₂) d² ⟨g, θ₀ − θ⟩;  s ← √β₂ s + (1 − √β₂) d² g
+        d ← max(d, d_coef · r / |s|₁);  u = −d m / (√v + d ε)
 
-    Source: Mishchenko & Defazio 2024, algorithm 4; `pytorch_optimizer.Prodigy`.
+    In front of m, d is that of before the step. The learning rate is 1, as its authors say. Nothing is tuned, so the
+    rule runs in the track `default` alone.
+
+    State: that of `TorchOptimizer`: θ₀, m, v and s of each parameter, r and d of each replica.
+
+    Source: Mishchenko & Defazio 2024, "Prodigy: an expeditiously adaptive parameter-free learner", algorithm 4; as
+    `pytorch_optimizer.Prodigy`.
     """
 
     name: ClassVar[str] = "prodigy"
     tunable: ClassVar[tuple[str, ...]] = ()
 
     d_coef: float = Field(default=1.0, gt=0)
-    """The one knob that its authors would turn, between 0.5 and 2."""
+    """Multiplies the estimate d. Its authors change this one hyperparameter alone, between 0.5 and 2."""
     d0: float = Field(default=1e-6, gt=0)
-    """The first estimate: small enough to be below the distance."""
+    """The first estimate, in the unit of θ: small enough to be below the distance. The paper's value."""
     beta1: float = Field(default=0.9, ge=0, lt=1)
+    """Decay of the mean of gradients for each step."""
     beta2: float = Field(default=0.999, ge=0, lt=1)
+    """Decay of the mean of squared gradients for each step."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """Decoupled."""
+    """Decoupled: each step takes the share d · weight_decay from θ."""
 
     def make(self, params: Tensors) -> torch.optim.Optimizer:
         rule: torch.optim.Optimizer = library().Prodigy(

@@ -12,7 +12,13 @@ PACKAGE = "pytorch_optimizer"
 
 
 class LibraryOptimizer(TorchOptimizer):
-    """A rule as pytorch-optimizer has it. Like all bridged ones it steps one replica after the other."""
+    """A rule as pytorch-optimizer has it. Like all bridged ones it steps one replica after the other.
+
+    State: that of `TorchOptimizer`.
+
+    Raises:
+        ValueError: pytorch-optimizer is not installed; the message says how to install it.
+    """
 
     @model_validator(mode="after")
     def _is_installed(self) -> Self:

@@ -13,15 +13,23 @@ class RAdam(TorchOptimizer):
     """u = −lr · r_t · m̂ / (√v̂ + ε), m̂ and v̂ as in Adam, r_t the rectification; u = −lr · m̂ while ρ_t ≤ 5.
 
     ρ_t = ρ − 2 t β₂ᵗ / (1 − β₂ᵗ) with ρ = 2 / (1 − β₂) − 1, r_t² = (ρ_t − 4)(ρ_t − 2) ρ / ((ρ − 4)(ρ − 2) ρ_t).
-    Source: Liu et al. 2020, algorithm 2; `torch.optim.RAdam`.
+
+    State: that of `TorchOptimizer`: m and v of each parameter.
+
+    Source: Liu et al. 2020, "On the variance of the adaptive learning rate and beyond", algorithm 2; as
+    `torch.optim.RAdam`.
     """
 
     name: ClassVar[str] = "radam"
 
     lr: float = Field(default=1e-3, gt=0)
+    """Learning rate: about the size of an update of each coordinate. The defaults are torch's."""
     beta1: float = Field(default=0.9, ge=0, lt=1)
+    """Decay of the mean of gradients for each step."""
     beta2: float = Field(default=0.999, ge=0, lt=1)
+    """Decay of the mean of squared gradients for each step."""
     epsilon: float = Field(default=1e-8, ge=0)
+    """Added to √v̂, in the unit of a gradient: against division by zero."""
 
     def make(self, params: Tensors) -> torch.optim.Optimizer:
         return torch.optim.RAdam(params.values(), lr=self.lr, betas=(self.beta1, self.beta2), eps=self.epsilon)

@@ -11,14 +11,15 @@ from torch import Tensor
 
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors, tensors_bytes
 
-SQUARES_OVERFLOW = 1e15  # sums of squares beyond it leave float32
+# Float32 ends at 3e38: the square of a larger gradient, summed over a hundred million coordinates, may overflow.
+SQUARES_OVERFLOW = 1e15
 
 
 class DropIn(torch.optim.Optimizer):
     """A rule as a `torch.optim.Optimizer`: parameter groups, schedulers and `state_dict` work as they do for any other.
 
-    Every floating-point hyperparameter of the rule stands in the parameter groups under its own name, `lr` included. A
-    rule of two networks moves the filters of convolutions by one and all else by the other.
+    Every floating-point hyperparameter of the rule is in the parameter groups under its own name, `lr` included. A rule
+    of two networks has one for the filters of convolutions and one for all other parameters.
 
     Args:
         params: parameters, or dicts of groups, as `torch.optim` takes them.
@@ -26,6 +27,15 @@ class DropIn(torch.optim.Optimizer):
 
     Raises:
         TypeError: the rule is not coordinatewise: its state could not be kept by parameter.
+
+    Example:
+        >>> from l2obench.optimizers.designed.sgd import SGD
+        >>> theta = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
+        >>> optimizer = DropIn([theta], SGD(lr=0.5))
+        >>> theta.square().sum().backward()
+        >>> optimizer.step()
+        >>> theta.data
+        tensor([0., 0.])
     """
 
     def __init__(self, params: Iterable[Tensor] | Iterable[dict[str, Any]], rule: Optimizer) -> None:
@@ -46,7 +56,14 @@ class DropIn(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update of every parameter that has a gradient; the closure's loss, where one is given."""
+        """Update every parameter that has a gradient.
+
+        Args:
+            closure: evaluates the loss and its gradients before the update, as `torch.optim` has it.
+
+        Returns:
+            What `closure` returns; None without one.
+        """
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -67,18 +84,29 @@ class DropIn(torch.optim.Optimizer):
 class TorchOptimizer(Optimizer):
     """A `torch.optim.Optimizer` as a rule: one instance a replica, stepped one after the other.
 
-    One that stands at two points and changes between them by `train()` and `eval()`, as the schedule-free ones do, is
-    asked for gradients in the first mode and for losses in the second.
+    The schedule-free optimizers have two points, between which they change by `train()` and `eval()`. Gradients are
+    taken in the first mode and losses in the second.
+
+    State: `replicas`, for each replica, seed by seed, a pair: its parameters by name, and its torch optimizer. A torch
+    optimizer keeps in its own `state` what it remembers.
     """
 
     compiled_up_to: ClassVar[float] = 0
 
     @abstractmethod
     def make(self, params: Tensors) -> torch.optim.Optimizer:
-        """The optimizer of one replica, on its own parameters; this rule's hyperparameters are plain numbers."""
+        """Make the torch optimizer of one replica. This rule's hyperparameters are plain numbers there.
+
+        Args:
+            params: the replica's parameters by name, without the dimensions for seeds and settings.
+        """
 
     def take_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """One step on gradients that are in place."""
+        """Take one step. A subclass overrides it where the torch optimizer needs a closure.
+
+        Args:
+            optimizer: from `make`, with the gradients of this step in its parameters.
+        """
         optimizer.step()
 
     def init(self, params: Tensors) -> State:
@@ -130,9 +158,10 @@ class TorchOptimizer(Optimizer):
 
 
 class Bridged(TorchOptimizer):
-    """Any class of torch optimizers; what is not given of its hyperparameters is left to its own defaults."""
+    """A class of torch optimizers as a rule, from `bridge`. Hyperparameters not given keep that class's defaults."""
 
     torch_class: ClassVar[type[torch.optim.Optimizer]]
+    """The class of which `make` makes an instance for each replica."""
 
     def make(self, params: Tensors) -> torch.optim.Optimizer:
         given = {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
@@ -140,7 +169,19 @@ class Bridged(TorchOptimizer):
 
 
 def bridge(name: str, torch_class: type[torch.optim.Optimizer]) -> type[Bridged]:
-    """An optimizer of ours over a torch class; the numbers and switches of its constructor are the hyperparameters."""
+    """Make a rule of a class of torch optimizers.
+
+    Args:
+        name: of the rule, on the command line and in results.
+        torch_class: numbers, switches and words of its constructor become the hyperparameters, with their defaults.
+
+    Returns:
+        A class whose track `tuned` searches `lr`, where the constructor has one.
+
+    Example:
+        >>> bridge("adagrad", torch.optim.Adagrad)().lr
+        0.01
+    """
     fields: dict[str, Any] = {}
     for parameter in list(inspect.signature(torch_class).parameters.values())[1:]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):

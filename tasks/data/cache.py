@@ -22,6 +22,9 @@ def cached(path: Path, make: Callable[[], Tensors]) -> Tensors:
     Args:
         path: a safetensors file, whose name must change where the tensors would.
         make: makes the tensors. They are kept if the folder can be written, and made again next time if not.
+
+    Returns:
+        The tensors by name, on the CPU.
     """
     try:
         return read_tensor_file(path, MAX_BYTES).tensors

@@ -16,21 +16,30 @@ from l2obench.tasks.data.file_hash import file_sha256
 from l2obench.tasks.data.folder import DataMissing
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+# A damaged archive, or another one, would give other results.
 SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
 FILES = {
     "train": [f"cifar-10-batches-bin/data_batch_{k}.bin" for k in range(1, 6)],
     "test": ["cifar-10-batches-bin/test_batch.bin"],
 }
+# Bytes of one image in the binary version: its label, then three planes of 32×32 pixels.
 RECORD = 1 + 3 * 32 * 32
 
 
 def archive(folder: Path) -> Path:
-    """Where the archive lies in a data folder."""
+    """The path of the archive in a data folder.
+
+    Args:
+        folder: the folder for data, from `data_dir`.
+    """
     return folder / "cifar-10-binary.tar.gz"
 
 
 def fetch_cifar10(folder: Path) -> None:
     """Download the archive into `folder`, unless it is there, and check its SHA-256.
+
+    Args:
+        folder: the folder for data, from `data_dir`.
 
     Raises:
         DataMissing: the download failed, or the file is not CIFAR-10's.
@@ -51,6 +60,9 @@ def fetch_cifar10(folder: Path) -> None:
 def check_cifar10(folder: Path) -> None:
     """Make sure that the archive is there and is CIFAR-10's.
 
+    Args:
+        folder: the folder for data, from `data_dir`.
+
     Raises:
         DataMissing: it is not; the message says what to do.
     """
@@ -68,10 +80,19 @@ def check_cifar10(folder: Path) -> None:
 
 
 def read_cifar10(split: Literal["train", "test"], folder: Path) -> tuple[Tensor, Tensor]:
-    """Images `[n, 3, 32, 32]` uint8 and labels `[n]` int64: 50,000 to train on, 10,000 to test.
+    """Images and labels of CIFAR-10: 50,000 to train on, 10,000 to test.
+
+    Args:
+        split: which images.
+        folder: the folder for data, from `data_dir`.
+
+    Returns:
+        Images `[n, 3, 32, 32]` uint8 and labels `[n]` int64.
 
     Raises:
         DataMissing: the archive is not there, or is not CIFAR-10's.
+
+    Source: Krizhevsky 2009, "Learning multiple layers of features from tiny images".
     """
     check_cifar10(folder)
     with tarfile.open(archive(folder)) as tar:

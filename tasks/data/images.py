@@ -22,12 +22,19 @@ class Images:
     labels: Tensor
 
     def to(self, device: torch.device) -> "Images":
-        """These images on `device`, copied there once."""
+        """These images on another device. The copy is made once and kept.
+
+        Args:
+            device: where to.
+        """
         return self if self.images.device == device else _on_device(self, device)
 
 
 def label_range(labels: str) -> range:
     """The labels that a range such as `0-4` names.
+
+    Args:
+        labels: the first and the last label, with a hyphen between them.
 
     Example:
         >>> list(label_range("2-4"))
@@ -45,6 +52,9 @@ def labelled_images(source: ImageSource, split: Literal["train", "test"], labels
         split: which images.
         labels: a range as `label_range` takes it.
         folder: where CIFAR-10's archive is.
+
+    Returns:
+        Images `[n, 3, 32, 32]` in −1..1 with their labels. Later calls give the same tensors: do not change them.
 
     Raises:
         DataMissing: the archive is not there, or is not CIFAR-10's.

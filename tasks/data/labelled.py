@@ -26,12 +26,22 @@ class Labelled:
 
     @classmethod
     def of(cls, inputs: Tensor, labels: Tensor, classes: int) -> "Labelled":
-        """Examples from inputs `[n, features]` and labels `[n]` of any numeric types."""
+        """Make examples from inputs and labels of any numeric types.
+
+        Args:
+            inputs: `[n, features]`.
+            labels: `[n]`, from 0.
+            classes: how many there are, those without an example included.
+        """
         labels = labels.long()
         return cls(inputs.float(), labels, torch.nn.functional.one_hot(labels, classes).float())
 
     def to(self, device: torch.device) -> "Labelled":
-        """These examples on `device`, copied there once."""
+        """These examples on another device. The copy is made once and kept.
+
+        Args:
+            device: where to.
+        """
         return self if self.inputs.device == device else _on_device(self, device)
 
 

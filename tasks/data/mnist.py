@@ -20,6 +20,9 @@ MNIST_SHA256 = {
 def fetch_mnist(folder: Path) -> None:
     """Download MNIST by torchvision into `folder`/MNIST/raw, unless it is there, and check the SHA-256 of its files.
 
+    Args:
+        folder: the folder for data, from `data_dir`.
+
     Raises:
         DataMissing: the download failed, or a file is not the one that MNIST_SHA256 names.
     """
@@ -36,10 +39,19 @@ def fetch_mnist(folder: Path) -> None:
 
 
 def read_mnist(split: str, folder: Path) -> tuple[Tensor, Tensor]:
-    """Images `[n, 28, 28]` uint8 and labels `[n]` int64: 60,000 to train on, 10,000 to test.
+    """Images and labels of MNIST: 60,000 to train on, 10,000 to test.
+
+    Args:
+        split: `train` or `test`.
+        folder: the folder for data, from `data_dir`.
+
+    Returns:
+        Images `[n, 28, 28]` uint8 and labels `[n]` int64.
 
     Raises:
         DataMissing: MNIST's files are not in `folder`, or are not MNIST's.
+
+    Source: LeCun et al. 1998, "Gradient-based learning applied to document recognition".
     """
     from torchvision.datasets import MNIST
     from torchvision.datasets.utils import extract_archive

@@ -21,11 +21,22 @@ from l2obench.tasks.data.file_hash import file_sha256
 from l2obench.tasks.data.folder import DataMissing, data_dir
 from l2obench.tasks.data.labelled import Labelled
 
+# The files of the package that decide what the data are: a manifest names their SHA-256.
 GENERATOR = ("data.py", "transform.py")
 
 
 def mnist1d(split: Literal["train", "test"]) -> Labelled:
-    """The signals of a split, `[n, 40]`, centred and scaled as in the paper."""
+    """The signals of a split, centred and scaled as in the paper.
+
+    Args:
+        split: which examples.
+
+    Returns:
+        4,000 or 1,000 signals `[n, 40]` with labels in ten classes.
+
+    Raises:
+        DataMissing: the package `mnist1d` is not installed.
+    """
     return _mnist1d(split, data_dir())
 
 

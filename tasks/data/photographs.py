@@ -17,6 +17,7 @@ from l2obench.tasks.data.file_hash import file_sha256
 
 # A file of a few kilobytes can claim any size: decoded, this many pixels take 256 MB.
 MAX_PIXELS = 64_000_000
+# `square` enlarges a smaller image more than fourfold even for pictures of 64 pixels: no texture is left.
 MIN_SIDE = 16
 
 
@@ -56,6 +57,9 @@ class ImageError(ValueError):
 def image_path(name: str) -> Path:
     """The file of a bundled photograph, by its name, or of any image, by its path.
 
+    Args:
+        name: a name in PHOTOGRAPHS, or a path.
+
     Raises:
         ImageError: neither a bundled photograph nor a file.
     """
@@ -68,7 +72,13 @@ def image_path(name: str) -> Path:
 
 
 def read_image(name: str) -> Tensor:
-    """The pixels of an image, `[3, height, width]` uint8: grey becomes RGB, transparent parts lie on white.
+    """The pixels of an image: grey becomes RGB, transparent parts become white.
+
+    Args:
+        name: a name in PHOTOGRAPHS, or a path.
+
+    Returns:
+        `[3, height, width]` uint8, kept for the next call: do not change it.
 
     Raises:
         ImageError: there is no such image, it cannot be decoded, or its size is out of bounds.
@@ -101,21 +111,51 @@ def _read(path: str, modified: int) -> Tensor:
 
 
 def image_source(name: str) -> dict[str, str]:
-    """Where an image comes from: a description and its SHA-256, for a run's manifest."""
+    """Where an image comes from: a description and its SHA-256, for a run's manifest.
+
+    Args:
+        name: a name in PHOTOGRAPHS, or a path.
+
+    Raises:
+        ImageError: there is no such image.
+    """
     known = PHOTOGRAPHS.get(name)
     about = f"{known.credit} (in the {known.package} wheel)" if known else "the user's file"
     return {"description": about, "sha256": file_sha256(image_path(name))}
 
 
 def square(image: Tensor, side: int) -> Tensor:
-    """The largest centred square of an image `[3, h, w]`, resized to `[3, side, side]` float32 in 0..1."""
+    """The largest centred square of an image, resized.
+
+    Args:
+        image: `[3, height, width]` uint8.
+        side: of the result, in pixels.
+
+    Returns:
+        `[3, side, side]` float32 in 0..1.
+
+    Example:
+        >>> square(torch.full((3, 20, 40), 255, dtype=torch.uint8), side=16).shape
+        torch.Size([3, 16, 16])
+    """
     height, width = image.shape[1:]
     extent = min(height, width)
     return crop(image, (height - extent) // 2, (width - extent) // 2, extent, side)
 
 
 def crop(image: Tensor, top: int, left: int, extent: int, side: int) -> Tensor:
-    """A square of `extent` pixels a side, resized to `[3, side, side]` float32 in 0..1."""
+    """A square part of an image, resized.
+
+    Args:
+        image: `[3, height, width]` uint8.
+        top: the first row of the part.
+        left: the first column of the part.
+        extent: its height and width in pixels.
+        side: of the result, in pixels.
+
+    Returns:
+        `[3, side, side]` float32 in 0..1.
+    """
     part = image[:, top : top + extent, left : left + extent].float().div(255)
     resized = torch.nn.functional.interpolate(part[None], (side, side), mode="bilinear", antialias=True)
     return resized[0].clamp(0, 1)

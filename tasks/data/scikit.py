@@ -23,9 +23,19 @@ SHUFFLE_SEED = 20161130
 
 @lru_cache(maxsize=8)
 def scikit(source: ScikitSource, split: Literal["train", "test"]) -> Labelled:
-    """The examples of a split, features as in the file; a fifth of the examples, after a shuffle, is for tests.
+    """The examples of a split, features as in the file. After a shuffle, a fifth of the examples is for tests.
 
-    `breast-cancer`: 569 × 30, 2 classes. `digits`: 1,797 × 64 (8×8 pixels, 0 to 16), 10 classes. `wine`: 178 × 13, 3.
+    Args:
+        source: `breast-cancer`: 569 examples of 30 features in 2 classes. `digits`: 1,797 of 64 (8×8 pixels, 0 to 16)
+            in 10. `wine`: 178 of 13 in 3.
+        split: which examples.
+
+    Returns:
+        Examples `[n, features]`. Later calls give the same tensors: do not change them.
+
+    Example:
+        >>> scikit("wine", "test").inputs.shape
+        torch.Size([35, 13])
     """
     from sklearn import datasets
 
@@ -38,6 +48,10 @@ def scikit(source: ScikitSource, split: Literal["train", "test"]) -> Labelled:
 
 
 def scikit_sources(source: ScikitSource) -> dict[str, dict[str, str]]:
-    """A description and the SHA-256 of the file behind `source`, for a run's manifest."""
+    """A description and the SHA-256 of the file behind `source`, for a run's manifest.
+
+    Args:
+        source: as in `scikit`.
+    """
     path = Path(str(resources.files("sklearn") / "datasets" / "data" / FILES[source]))
     return {source: {"description": f"{path.name} in the scikit-learn wheel", "sha256": file_sha256(path)}}

@@ -23,14 +23,27 @@ TEST_EVERY = 10
 
 @lru_cache(maxsize=1)
 def unicode_names() -> str:
-    """The whole text, in the order of the characters."""
+    """The whole text, in the order of the characters.
+
+    Example:
+        >>> unicode_names().splitlines()[:2]
+        ['SPACE', 'EXCLAMATION MARK']
+    """
     names = (unicodedata.ucd_3_2_0.name(chr(code), "") for code in range(sys.maxunicode + 1))
     return "".join(f"{name}\n" for name in names if name and not name.startswith(BY_RULE))
 
 
 @lru_cache(maxsize=4)
 def codes(split: Literal["train", "test"], device: torch.device) -> Tensor:
-    """The text of a split as places in ALPHABET, `[characters]` int64: every tenth piece of 1,000 is for tests."""
+    """The text of a split as places in ALPHABET: every tenth piece of 1,000 characters is for tests.
+
+    Args:
+        split: which pieces.
+        device: where the result is.
+
+    Returns:
+        `[characters]` int64, kept for the next call: do not change it.
+    """
     text = torch.tensor([ALPHABET.index(letter) for letter in unicode_names()], device=device)
     pieces = text[: len(text) // PIECE * PIECE].view(-1, PIECE)
     is_test = torch.arange(len(pieces), device=device) % TEST_EVERY == TEST_EVERY - 1

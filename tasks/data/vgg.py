@@ -32,9 +32,11 @@ FeatureSource = Literal["random", "vgg16"]
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))
 LAYERS = [f"relu{i}_{j}" for i, block in enumerate(BLOCKS, 1) for j in range(1, len(block) + 1)]
 PIXEL_MEAN, PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as torchvision's weights expect
+# Results depend on the random weights: the seed must never change.
 RANDOM_SEED = 20161130
 CALIBRATION = ("brick", "chelsea", "china", "coffee", "gravel", "ihc", "motorcycle")
 """What calibration sees: no photograph and no style that is kept for tests."""
+# The largest resolution of `neural-art`: statistics of channels depend on the scale of what a picture shows.
 CALIBRATION_SIDE = 128
 
 VGG16_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
@@ -54,9 +56,16 @@ class Vgg:
     biases: list[Tensor]
 
     def __call__(self, pictures: Tensor, last: str = LAYERS[-1]) -> Tensors:
-        """Activations by layer up to `last`, `[n, channels, h, w]` each, of normalised pictures `[n, 3, h, w]`.
+        """The activations of each layer up to `last`.
 
         Pooling is by average, which gives smoother pictures than the maximum (Gatys et al. 2016, section 2).
+
+        Args:
+            pictures: normalised, `[n, 3, height, width]`.
+            last: a name in LAYERS.
+
+        Returns:
+            By layer, `[n, channels, h, w]` each; h and w are halved from block to block.
         """
         activations: Tensors = {}
         x = pictures
@@ -71,20 +80,43 @@ class Vgg:
 
 
 def normalised(pixels: Tensor) -> Tensor:
-    """What the features take, `[..., 3, h, w]`, of pixels in 0..1."""
+    """Pixels as the features take them: without ImageNet's mean, in units of its standard deviation.
+
+    Args:
+        pixels: `[..., 3, height, width]` in 0..1.
+    """
     return (pixels - _channels(PIXEL_MEAN, pixels)) / _channels(PIXEL_STD, pixels)
 
 
 def pixels(picture: Tensor) -> Tensor:
-    """Pixels, in 0..1 where the picture can be shown, of a normalised picture: the inverse of `normalised`."""
+    """The pixels of a normalised picture: the inverse of `normalised`.
+
+    Args:
+        picture: `[..., 3, height, width]`.
+
+    Returns:
+        Of the same shape, in 0..1 where the picture can be shown.
+
+    Example:
+        >>> grey = torch.full((3, 16, 16), 0.5)
+        >>> torch.allclose(pixels(normalised(grey)), grey)
+        True
+    """
     return picture * _channels(PIXEL_STD, picture) + _channels(PIXEL_MEAN, picture)
 
 
 def vgg(source: FeatureSource, like: Tensor) -> Vgg:
     """The features, on the device and in the precision of `like`.
 
+    Args:
+        source: `random` or `vgg16`.
+        like: any floating-point tensor.
+
     Raises:
         DataMissing: the weights of `vgg16` are not on this machine, or damaged; the message says how to get them.
+
+    Source: Simonyan & Zisserman 2015, "Very deep convolutional networks for large-scale image recognition", table 1,
+    configuration D. Random weights: Ustyuzhaninov et al. 2017; He, Wang & Hopcroft 2016.
     """
     return _vgg(source, str(data_dir()) if source == "vgg16" else "", like.device, like.dtype)
 
@@ -146,6 +178,12 @@ def _read(path: Path) -> Vgg:
 def fetch_vgg16(folder: Path) -> Path:
     """Download torchvision's weights into `folder`, check their SHA-256, and keep the convolutions as safetensors.
 
+    Args:
+        folder: the folder for data, from `data_dir`.
+
+    Returns:
+        The path of the safetensors file.
+
     Raises:
         DataMissing: the download failed, or the file is not the one that VGG16_SHA256 names.
     """
@@ -177,7 +215,11 @@ def fetch_vgg16(folder: Path) -> Path:
 
 
 def vgg_sources(source: FeatureSource) -> dict[str, Any]:
-    """Where the features come from, for a run's manifest."""
+    """Where the features come from, for a run's manifest: a description and a SHA-256 for each file.
+
+    Args:
+        source: `random`, which depends on the photographs of its calibration, or `vgg16`.
+    """
     if source == "random":
         return {f"calibration/{name}": image_source(name) for name in CALIBRATION}
     digest = file_sha256(data_dir() / VGG16_FILE)
