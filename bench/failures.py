@@ -1,4 +1,8 @@
-"""What can go wrong in a cell, as exceptions with the status and the reason that its rows then have."""
+"""What can go wrong in a cell, as exceptions with the status and the reason that its rows then have.
+
+Only an error of the task's or the optimizer's own code becomes a row. Any other stops the run, and the cell stays
+undone: a full disk or a closed terminal says nothing about an optimizer.
+"""
 
 from typing import Literal
 
@@ -33,14 +37,49 @@ class GivenUp(BaseException):
     """A job was given up, because the run ends. No Exception: no handler of a job's errors may catch it."""
 
 
-def as_failure(error: Exception) -> Failure:
-    """Turn any error into a failure; a failure stays what it is.
+class RunStopped(RuntimeError):
+    """Something failed that is neither the optimizer's nor the task's code. The cell at work is left undone."""
+
+    exit_code = 3
+
+
+class _FromModel:
+    """A block that calls code of a task or an optimizer, and nothing else: what it raises is theirs."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception):
+            BaseException.__setattr__(error, "from_model", True)  # a class of a plugin's may forbid its own
+
+
+from_model = _FromModel()
+"""`with from_model:` around exactly the calls of a task's or an optimizer's own code."""
+
+
+def classify_error(error: Exception, *, foreign: bool) -> Exception:
+    """Tell an error of the task's or the optimizer's own code from any other.
 
     Args:
-        error: what a job, or a plugin inside it, raised.
+        error: what a job raised.
+        foreign: whether a plugin takes part. Our own code fails at files and text only where the machine does.
+
+    Returns:
+        A `Failure`, whose reason becomes a row; else an error with an exit code, which ends the run.
 
     Example:
-        >>> as_failure(ValueError("no such digit")).reason
-        'ValueError: no such digit'
+        >>> classify_error(ContractBroken("update returned nothing"), foreign=True).reason
+        'ContractBroken: update returned nothing'
+        >>> type(classify_error(OSError("no space left"), foreign=True)).__name__
+        'RunStopped'
     """
-    return error if isinstance(error, Failure) else Failure("error", describe_error(error))
+    if isinstance(error, Failure) or hasattr(error, "exit_code"):
+        return error
+    theirs = isinstance(error, ContractBroken) or getattr(error, "from_model", False)
+    if theirs and (foreign or not isinstance(error, (OSError, UnicodeError))):
+        return Failure("error", describe_error(error))
+    return RunStopped(
+        f"the run stopped at an error that is not the optimizer's: {describe_error(error)}. Its cell is not stored. "
+        "Try: the same command again"
+    )

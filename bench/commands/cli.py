@@ -14,7 +14,8 @@ from typer.exceptions import TyperException
 from l2obench.bench.commands.command_help import CONTEXT_SETTINGS
 from l2obench.bench.commands.lazy_group import CommandEntry, LazyGroup
 from l2obench.bench.commands.options import show_version
-from l2obench.bench.commands.process import EXIT_USAGE, Terminated, install_signal_handlers, print_error
+from l2obench.bench.commands.process import EXIT_FAILED, EXIT_USAGE, Terminated, install_signal_handlers, print_error
+from l2obench.bench.commands.streams import lost_output, protect_streams
 
 COMMANDS = {
     "Benchmark": {
@@ -85,6 +86,7 @@ def options(
 
 def main() -> None:
     """Run the command line; every error that a user can cause ends in one line and an exit code."""
+    protect_streams()
     install_signal_handlers()
     sys.path.append(os.getcwd())  # where a dotted path such as `-o mine.MyRule` is looked for last
     try:
@@ -101,4 +103,7 @@ def main() -> None:
         if code is None:
             raise
         print_error(str(error))
+    if (lost := lost_output()) is not None:
+        print_error(lost)
+        code = code or EXIT_FAILED
     sys.exit(code or 0)

@@ -91,6 +91,15 @@ class Registry:
             )
         if name in self.own_classes:
             return self.own_classes[name]
+        if not self.foreign(name):
+            return self._find(name)
+        # Imported here, since it brings torch: a plugin does that anyway, and a list of names should not.
+        from l2obench.foundation.global_settings import settings_kept
+
+        with settings_kept():
+            return self._find(name)
+
+    def _find(self, name: str) -> type[Any]:
         if name in self.entries:
             return _import(self.kind, name, self.entries[name].path)
         if names_file(name):
@@ -117,7 +126,7 @@ class Registry:
             name, parameters = optimizers.rule_of_checkpoint(name), {"checkpoint": name, **parameters}
         cls = self._adapt(name, self.resolve(name))
         try:
-            made = cls(**parameters)
+            made = self._make(name, cls, parameters)
         except ValidationError as error:
             findings = describe_findings(error, cls, f"parameter of {name}")
             raise BadParameters(f"{self.kind} {name}: {findings}") from error
@@ -130,6 +139,14 @@ class Registry:
             if not isinstance(value := getattr(made, number, 1), int) or value < 1:
                 raise BadParameters(f"{self.kind} {name}: {number} must be a whole number from 1 on, got {value!r}")
         return made
+
+    def _make(self, name: str, cls: type[BaseModel], parameters: Mapping[str, Any]) -> Any:
+        if not self.foreign(name):
+            return cls(**parameters)
+        from l2obench.foundation.global_settings import settings_kept
+
+        with settings_kept():
+            return cls(**parameters)
 
     def name_class(self, cls: type[Any]) -> str:
         """The name by which `create` finds a class; one that no import leads to is kept for this process.

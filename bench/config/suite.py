@@ -5,13 +5,14 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
 
 from l2obench.bench.config.identity import canonical, parse_identity
 from l2obench.bench.config.registry import identity_of, optimizer_registry, task_registry
 from l2obench.bench.config.shipped import read_shipped, suite_names
+from l2obench.bench.config.tracks import Track, tunes
 from l2obench.bench.config.trainings import CHECKPOINT, Trainings, with_common
 from l2obench.foundation.errors import describe_findings
 from l2obench.foundation.names import explain_unknown
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 # Far above any suite: a file of gigabytes would fill the memory while it is parsed.
 MAX_BYTES = 2**20
-Track = Literal["default", "tuned"]
 
 
 class SuiteError(ValueError):
@@ -88,7 +88,8 @@ class Suite(BaseModel):
     tuning_seeds: int = Field(default=10, ge=1, le=10_000)
     """Functions on which the track `tuned` chooses its learning rate."""
     tracks: list[Track] = Field(default=["default", "tuned"], min_length=1)
-    """`default` runs an optimizer as it is named; `tuned` tunes its learning rate first, where it has one."""
+    """`default` runs an optimizer as it is named; `tuned` tunes its learning rate first, where it has one and none is
+    given: `sgd[lr=0.1]` runs as `default`."""
     optimizers: list[str] = []
     """Identities of the optimizers that run on every task."""
     trainings: list[Trainings] = []
@@ -176,7 +177,7 @@ class Suite(BaseModel):
                 optimizer = optimizer.for_groups(task.groups)
             except ValueError as error:
                 raise SuiteError(f"{identity}: {error}") from error
-            for track in self.tracks if optimizer.tunable else ["default"]:
+            for track in self.tracks if tunes(optimizer) else ["default"]:
                 seeds, tuning_seeds = item.seeds or self.seeds, item.tuning_seeds or self.tuning_seeds
                 yield Cell(task, optimizer, track, seeds, tuning_seeds, item.halving, item.resources)
 

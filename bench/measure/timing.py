@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
-from l2obench.bench.config.registry import function_family, identity_of
+from l2obench.bench.config.registry import function_family, identity_of, optimizer_registry, task_registry
+from l2obench.bench.failures import Failure, classify_error
 from l2obench.bench.measure.operations import Operations
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.bench.rollout.step import apply_update, evaluate_loss, observe, start
-from l2obench.foundation.errors import describe_error
+from l2obench.foundation.global_settings import settings_kept
 from l2obench.optimizers.base import Optimizer
 from l2obench.tasks.base import Task
 
@@ -93,6 +94,7 @@ def time_steps(
     """
     rows: dict[str, dict[str, Any]] = {}
     rollouts: dict[str, _TimedRollout] = {}
+    foreign: dict[str, bool] = {}
     for optimizer in optimizers:
         name = identity_of(optimizer)
         rows[name] = {
@@ -102,13 +104,14 @@ def time_steps(
             "device": device,
         }
         on_turn(name)
-        with _note_failure(rows[name]):
+        foreign[name] = task_registry().foreign(task.name) or optimizer_registry().foreign(optimizer.name)
+        with _turn(rows[name], foreign[name]):
             rollouts[name] = _TimedRollout(task, optimizer, device)
     for turn in range(WARM_UP_STEPS + TIMED_STEPS):
         for name, timed in rollouts.items():
             if "reason" not in rows[name]:
                 on_turn(name)
-                with _note_failure(rows[name]):
+                with _turn(rows[name], foreign[name]):
                     timed.step(record=turn >= WARM_UP_STEPS)
     for name, timed in rollouts.items():
         if "reason" not in rows[name]:
@@ -116,18 +119,23 @@ def time_steps(
             rows[name] |= _summarize("update_seconds", timed.update_seconds)
             rows[name]["timed_steps"] = TIMED_STEPS
             on_turn(name)
-            with contextlib.suppress(Exception):  # what cannot be counted has its time all the same
+            # What cannot be counted has its time all the same.
+            with contextlib.suppress(Exception), settings_kept() if foreign[name] else contextlib.nullcontext():
                 rows[name] |= timed.count()
     return list(rows.values())
 
 
 @contextlib.contextmanager
-def _note_failure(row: dict[str, Any]) -> Iterator[None]:
+def _turn(row: dict[str, Any], foreign: bool) -> Iterator[None]:
+    """A turn of one optimizer: what a plugin sets in it, such as the number of threads, does not reach the next."""
     try:
-        yield
+        with settings_kept() if foreign else contextlib.nullcontext():
+            yield
     # An optimizer may raise anything; its row says what.
     except Exception as error:
-        row["reason"] = describe_error(error)
+        if not isinstance(failure := classify_error(error, foreign=foreign), Failure):
+            raise
+        row["reason"] = failure.reason
 
 
 def _summarize(name: str, seconds: list[float]) -> dict[str, float]:

@@ -16,6 +16,7 @@ import torch
 
 from l2obench.bench.config.registry import function_family, identity_of
 from l2obench.bench.config.run_options import RunOptions
+from l2obench.bench.failures import from_model
 from l2obench.bench.rollout.loop import DEFAULT_OPTIONS, rollout
 from l2obench.bench.rollout.memory import default_budget, settings_that_fit
 from l2obench.bench.rollout.seeds import derive_seed
@@ -78,7 +79,9 @@ def tune(
     Raises:
         ContractBroken: the task or the optimizer changed shapes or inputs.
     """
-    seeds = [derive_seed("tuning", function_family(task.for_tuning()), index) for index in range(count)]
+    with from_model:
+        family = function_family(task.for_tuning())
+    seeds = [derive_seed("tuning", family, index) for index in range(count)]
     new = list(range(FIRST, LAST + 1))
     pruned: list[dict[str, Any]] = []
     for share in (SURVIVAL**2, SURVIVAL) if halving else ():
@@ -110,13 +113,14 @@ def _run_rates(
 ) -> dict[int, list[dict[str, Any]]]:
     """Rows of each point of the grid, one for each seed; all rates that fit into memory run together."""
     rates = [_rate(point) for point in points]
-    tuned_on = task.for_tuning()
     budget = default_budget(options.device) if options.memory is None else options.memory
-    at_once = settings_that_fit(tuned_on, optimizer, budget)
+    with from_model:
+        tuned_on = task.for_tuning()
+        at_once = settings_that_fit(tuned_on, optimizer, budget)
     results = [
         rollout(
             tuned_on,
-            optimizer.stacked({"lr": torch.tensor([some], device=options.device)}),
+            _stack_rates(optimizer, some, options.device),
             seeds,
             len(some),
             options=options,
@@ -126,8 +130,10 @@ def _run_rates(
         for some in (rates[first : first + at_once] for first in range(0, len(rates), at_once))
     ]
     diverged_at = torch.cat([result.diverged_at for result in results], dim=1)
-    final = task.final_loss(torch.cat([result.losses for result in results], dim=1).double())
-    name, failed_at, final_loss = identity_of(optimizer), diverged_at.tolist(), final.tolist()
+    losses = torch.cat([result.losses for result in results], dim=1).double()
+    with from_model:
+        final_loss = task.final_loss(losses).tolist()
+    name, failed_at = identity_of(optimizer), diverged_at.tolist()
     return {
         point: [
             {
@@ -144,6 +150,11 @@ def _run_rates(
         ]
         for k, (point, rate) in enumerate(zip(points, rates, strict=True))
     }
+
+
+def _stack_rates(optimizer: Optimizer, rates: list[float], device: str) -> Optimizer:
+    with from_model:
+        return optimizer.stacked({"lr": torch.tensor([rates], device=device)})
 
 
 def _rate(point: int) -> float:

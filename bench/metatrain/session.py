@@ -22,8 +22,9 @@ from l2obench.bench.config.recipe import Recipe, make_recipe
 from l2obench.bench.config.registry import identity_of
 from l2obench.bench.config.trainings import CHECKPOINT
 from l2obench.bench.metatrain import loss_scales
+from l2obench.bench.metatrain.plugin_errors import plugin_errors
 from l2obench.bench.metatrain.process_group import SINGLE_PROCESS, ProcessGroup
-from l2obench.bench.metatrain.trainer import Progress, Trainer, train
+from l2obench.bench.metatrain.trainer import MetaTrainingDiverged, Progress, Trainer, train
 from l2obench.bench.metatrain.validation import ONE_FAMILY, SEVERAL_FAMILIES
 from l2obench.bench.rollout.seeds import SEEDS_VERSION
 from l2obench.bench.store.environment import commit, versions
@@ -67,11 +68,13 @@ class Session:
     ) -> None:
         self.folder = folder
         self.recipe = recipe
-        self.trainer = Trainer(recipe, device, group)
+        with plugin_errors(recipe):
+            self.trainer = Trainer(recipe, device, group)
         self.origin = {"versions": versions(), **commit()}
         state = group.broadcast(self._read_state(force) if group.is_main else b"")
         self.resumed = bool(state)
-        self.progress = self._restore(state) if state else self.trainer.begin()
+        with plugin_errors(recipe):
+            self.progress = self._restore(state) if state else self.trainer.begin()
 
     def run(self, on_trajectory: Callable[[Progress], Any] = lambda _: None) -> Progress:
         """Train to the end of the recipe, saving every few seconds and at every new best.
@@ -85,7 +88,8 @@ class Session:
             The state at the end.
 
         Raises:
-            MetaTrainingDiverged: too many meta-gradients in a row were not finite.
+            MetaTrainingDiverged: too many meta-gradients in a row were not finite, or no validation loss was.
+            TrainingStopped: a plugin that takes part failed.
             StoreError: the folder cannot be written.
         """
         if self.progress.trajectory == self.recipe.trajectories and (self.folder / CHECKPOINT).exists():
@@ -100,8 +104,14 @@ class Session:
                 self.save()
                 saved_at, saved_best = time.monotonic(), progress.best_validation
 
-        train(self.trainer, self.progress, after)
+        with plugin_errors(self.recipe):
+            train(self.trainer, self.progress, after)
         self.save()
+        if math.isinf(self.progress.best_validation):
+            raise MetaTrainingDiverged(
+                f"{self.folder} has no checkpoint: the loss on the validation functions was infinite at every "
+                f"validation. Try: a lower --lr than {self.recipe.lr:g}, or another task"
+            )
         return self.progress
 
     def save(self) -> None:

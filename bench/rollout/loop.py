@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from l2obench.bench.config.run_options import RunOptions
+from l2obench.bench.failures import from_model
 from l2obench.bench.rollout.memory import default_budget, seeds_that_fit
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.step import (
@@ -92,7 +93,8 @@ def rollout(
         True
     """
     budget = default_budget(options.device) if options.memory is None else options.memory
-    at_once = seeds_that_fit(task, optimizer, settings, budget) if len(seeds) > 1 else 1
+    with from_model:
+        at_once = seeds_that_fit(task, optimizer, settings, budget) if len(seeds) > 1 else 1
     parts = [
         _rollout(
             Problems(task, seeds[first : first + at_once], options.device, dtype),
@@ -139,12 +141,16 @@ def _rollout(
         if on_step is not None:
             on_step()
     trajectories, diverged_at = mark_divergence(losses)
-    heldout = task.evaluate_with_buffers(evaluation_point(optimizer, carry), carry.buffers) if evaluate else {}
+    point = evaluation_point(optimizer, carry)
+    with from_model:
+        measured = task.evaluate_with_buffers(point, carry.buffers) if evaluate else {}
+        heldout = {name: value.cpu() for name, value in measured.items()}
+        state_bytes = int(optimizer.state_bytes(carry.state))
     return Trajectories(
         losses=trajectories.cpu(),
         diverged_at=diverged_at.cpu(),
-        heldout={name: value.cpu() for name, value in heldout.items()},
-        state_bytes=int(optimizer.state_bytes(carry.state)) // max(1, trajectories[..., 0].numel()),
+        heldout=heldout,
+        state_bytes=state_bytes // max(1, trajectories[..., 0].numel()),
         pictures=pictures,
     )
 
@@ -200,4 +206,5 @@ def _take_pictures(task: Task, optimizer: Optimizer, carry: Carry, snapshots: in
     if snapshots < 1 or carry.step not in task.snapshot_steps:
         return {}
     point = evaluation_point(optimizer, carry)
-    return {carry.step: task.picture({name: value[:snapshots] for name, value in point.items()}).cpu()}
+    with from_model:
+        return {carry.step: task.picture({name: value[:snapshots] for name, value in point.items()}).cpu()}

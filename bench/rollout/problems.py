@@ -12,7 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from l2obench.bench.failures import ContractBroken
+from l2obench.bench.failures import ContractBroken, from_model
 from l2obench.bench.rollout.seeds import DRAW_STEPS, generator
 from l2obench.tasks.base import Task, Tensors
 
@@ -37,10 +37,11 @@ class Problems:
         self.device = torch.device(device)
         self.dtype = dtype
         self._generators = [generator(seed) for seed in seeds]
-        problems = [task.sample(random) for random in self._generators]
-        self.start = self._stack([problem.params for problem in problems])
-        self.buffers = self._stack([problem.buffers for problem in problems])
-        self._data = self._stack([problem.data for problem in problems])
+        with from_model:
+            problems = [task.sample(random) for random in self._generators]
+            self.start = self._stack([problem.params for problem in problems])
+            self.buffers = self._stack([problem.buffers for problem in problems])
+            self._data = self._stack([problem.data for problem in problems])
         self._upcoming = self._batches()
         self._evaluation = task.loss_grad_and_buffers
 
@@ -78,9 +79,10 @@ class Problems:
             Losses `[seeds, settings]`, gradients like `params`, and the buffers after the evaluation.
         """
         minibatch = self.minibatch()
-        losses, grads, following = self._evaluation(params, buffers, minibatch)
-        if losses_at is not None:
-            losses, _, following = self._evaluation(losses_at, buffers, minibatch)
+        with from_model:
+            losses, grads, following = self._evaluation(params, buffers, minibatch)
+            if losses_at is not None:
+                losses, _, following = self._evaluation(losses_at, buffers, minibatch)
         return losses, grads, following
 
     def differentiable(self) -> Self:
@@ -90,7 +92,8 @@ class Problems:
         return same
 
     def _minibatch(self, draw: Tensors) -> Tensors:
-        batch = self.task.minibatch(self._data, draw)
+        with from_model:
+            batch = self.task.minibatch(self._data, draw)
         return {name: tensor.to(self.dtype) if tensor.is_floating_point() else tensor for name, tensor in batch.items()}
 
     def _streamed(self, streams: list[Iterator[Tensors]]) -> Iterator[Tensors]:

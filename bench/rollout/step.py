@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from l2obench.bench.failures import from_model
 from l2obench.bench.rollout.guard import Unchanged, require_like, require_own, require_tensor
 from l2obench.bench.rollout.problems import Problems
 from l2obench.optimizers.base import Optimizer, State, tensors_of
@@ -47,7 +48,9 @@ def start(problems: Problems, optimizer: Optimizer, settings: int = 1) -> Carry:
         The carry at step 0: the first minibatch is used, no update is made.
     """
     params = {name: _fan_out(value, settings) for name, value in problems.start.items()}
-    return evaluate_loss(problems, params, optimizer.init(params), make_buffers(problems, settings), 0, optimizer)
+    with from_model:
+        state = optimizer.init(params)
+    return evaluate_loss(problems, params, state, make_buffers(problems, settings), 0, optimizer)
 
 
 def make_buffers(problems: Problems, settings: int = 1) -> Tensors:
@@ -90,8 +93,9 @@ def apply_update(optimizer: Optimizer, carry: Carry) -> tuple[Tensors, State]:
     Returns:
         θ_{t+1} = θ_t + u_t, and the optimizer's next state.
     """
-    updates, state = optimizer.update(carry.grads, carry.state, carry.params)
-    return {name: value + updates[name] for name, value in carry.params.items()}, state
+    with from_model:
+        updates, state = optimizer.update(carry.grads, carry.state, carry.params)
+        return {name: value + updates[name] for name, value in carry.params.items()}, state
 
 
 def evaluate_loss(
@@ -116,7 +120,8 @@ def evaluate_loss(
     Returns:
         The carry at this step.
     """
-    point = None if optimizer is None else optimizer.evaluation_point(params, state)
+    with from_model:
+        point = None if optimizer is None else optimizer.evaluation_point(params, state)
     losses, grads, buffers = problems.loss_grad_and_buffers(params, buffers, point)
     carry = Carry(params, state, losses, grads, step, buffers)
     return carry if optimizer is None else observe(problems, optimizer, carry)
@@ -133,7 +138,8 @@ def observe(problems: Problems, optimizer: Optimizer, carry: Carry) -> Carry:
     Returns:
         The same carry, with the optimizer's next state.
     """
-    state = optimizer.observe(carry.state, carry.losses, problems.task.horizon)
+    with from_model:
+        state = optimizer.observe(carry.state, carry.losses, problems.task.horizon)
     return carry if state is carry.state else replace(carry, state=state)
 
 
@@ -147,7 +153,8 @@ def evaluation_point(optimizer: Optimizer, carry: Carry) -> Tensors:
     Returns:
         `[seeds, settings, ...]` each.
     """
-    point = optimizer.evaluation_point(carry.params, carry.state)
+    with from_model:
+        point = optimizer.evaluation_point(carry.params, carry.state)
     return carry.params if point is None else point
 
 
@@ -168,7 +175,8 @@ def advance_guarded(problems: Problems, optimizer: Optimizer, carry: Carry) -> C
     # Comparing values takes as long as a small step; torch's own count of writes is free, and serves from then on.
     first = carry.step == 0
     inputs = Unchanged({"grads": carry.grads, "params": carry.params}, thorough=first)
-    updates, state = optimizer.update(carry.grads, carry.state, carry.params)
+    with from_model:
+        updates, state = optimizer.update(carry.grads, carry.state, carry.params)
     inputs.require_unchanged("update")
     require_like("update", updates, carry.params)
     # θ₁ lies in the memory of the first updates: a rule that kept them would hand them out again on the second step.

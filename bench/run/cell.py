@@ -15,7 +15,8 @@ from l2obench.bench.config.suite import Cell
 from l2obench.bench.failures import Failure
 from l2obench.bench.measure import tuning
 from l2obench.bench.run import jobs
-from l2obench.bench.run.work import Assignment, is_foreign
+from l2obench.bench.run.jobs import is_foreign
+from l2obench.bench.run.work import Assignment
 from l2obench.bench.store.results_file import cell_name
 from l2obench.bench.store.run_folder import RunFolder
 from l2obench.bench.store.schemas import FORMAT

@@ -10,13 +10,15 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from l2obench.bench.config.registry import function_family
+from l2obench.bench.config.registry import function_family, identity_of, optimizer_registry, task_registry
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.contract.optimizer_requirements import require_of_optimizer
 from l2obench.bench.contract.task_requirements import require_of_task
+from l2obench.bench.failures import classify_error, from_model
 from l2obench.bench.measure import pictures, timing, tuning
 from l2obench.bench.rollout.loop import Trajectories, rollout
 from l2obench.bench.rollout.seeds import derive_seed
+from l2obench.foundation.global_settings import seeded
 from l2obench.optimizers.base import Optimizer
 from l2obench.tasks.base import Task
 
@@ -127,7 +129,46 @@ def require(task: Task | None, optimizers: Sequence[Optimizer], progress: Progre
     Raises:
         ContractBroken: it is not met.
     """
-    return require_of_optimizer(optimizers[0], name) if task is None else require_of_task(task, name)
+    with from_model:
+        return require_of_optimizer(optimizers[0], name) if task is None else require_of_task(task, name)
+
+
+def run_job(
+    job: Job, task: Task | None, optimizers: Sequence[Optimizer], progress: Progress, arguments: Mapping[str, Any]
+) -> Any:
+    """Run a job, with the global generators set from what it is, and with the settings of the process kept.
+
+    Two runs of the same job so give equal numbers, also where a plugin draws from the global generators.
+
+    Args:
+        job: one of `JOBS`.
+        task: the task, where the job has one.
+        optimizers: the optimizers.
+        progress: told as the job proceeds.
+        arguments: the job's keyword arguments.
+
+    Returns:
+        What the job returns.
+
+    Raises:
+        Failure: the task's or an optimizer's own code failed.
+        RunStopped: anything else did.
+    """
+    known = {name: value for name, value in arguments.items() if name in ("seeds", "lr", "count", "name")}
+    models = [*([] if task is None else [task]), *optimizers]
+    foreign = any(is_foreign(model) for model in models)
+    name = json.dumps([job.__name__, *map(identity_of, models), known], sort_keys=True)
+    try:
+        with seeded(name):
+            return job(task, optimizers, progress, **arguments)
+    except Exception as error:
+        raise classify_error(error, foreign=foreign) from error
+
+
+def is_foreign(model: Task | Optimizer) -> bool:
+    """Say whether a task or an optimizer comes from a plugin or a dotted path."""
+    registry = task_registry() if isinstance(model, Task) else optimizer_registry()
+    return registry.foreign(model.name)
 
 
 JOBS: dict[str, Job] = {job.__name__: job for job in (time, tune, evaluate, require)}
@@ -138,14 +179,16 @@ def _make_outcome(task: Task, result: Trajectories, k: int, seed: int) -> dict[s
     """What one seed's trajectory adds to its row. Every step costs one forward and one backward pass."""
     diverged = int(result.diverged_at[k, 0])
     losses = result.losses[k, 0]
-    heldout = {name: float(value[k, 0]) for name, value in result.heldout.items()}
+    with from_model:
+        heldout = {name: float(value[k, 0]) for name, value in result.heldout.items()}
+        # In float64: the mean of float32 losses would round differently with the order of summation.
+        final_loss = float(task.final_loss(losses.double()))
     return {
         "status": "ok" if diverged < 0 else "diverged",
         "reason": None if diverged < 0 else DIVERGED,
         "failed_step": None if diverged < 0 else diverged,
         "loss": losses.tolist(),
-        # In float64: the mean of float32 losses would round differently with the order of summation.
-        "final_loss": float(task.final_loss(losses.double())),
+        "final_loss": final_loss,
         "heldout_loss": heldout.get("loss"),
         "heldout_accuracy": heldout.get("accuracy"),
         "heldout_metrics": _other_metrics(heldout),

@@ -8,6 +8,7 @@ from l2obench.bench.config.suite import Cell
 from l2obench.bench.measure.costs import optimizer_costs, task_costs
 from l2obench.bench.store.environment import environment
 from l2obench.bench.store.run_folder import RunFolder
+from l2obench.foundation.global_settings import settings_kept
 from l2obench.optimizers.learned.base import LearnedOptimizer
 
 
@@ -45,8 +46,10 @@ def make_manifest(
             recipes[cell.optimizer.checkpoint_sha256] = cell.optimizer.recipe
         plan[cell.key] = {"task": task, "optimizer": optimizer, "track": track, "seeds": cell.seeds}
         if task not in costs["tasks"]:
-            costs["tasks"][task] = task_costs(cell.task)
-        costs["optimizers"][optimizer] = optimizer_costs(cell.optimizer)
+            with settings_kept():
+                costs["tasks"][task] = task_costs(cell.task)
+        with settings_kept():
+            costs["optimizers"][optimizer] = optimizer_costs(cell.optimizer)
     start = {**about, "environment": environment(device)}
     return {
         **start,

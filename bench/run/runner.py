@@ -12,18 +12,20 @@ from typing import Any
 
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell
-from l2obench.bench.failures import Failure, as_failure
+from l2obench.bench.failures import Failure
 from l2obench.bench.measure import pictures
 from l2obench.bench.rollout.memory import default_budget
 from l2obench.bench.run.cell import Chain, Rows, describe, make_chain
 from l2obench.bench.run.executors.base import Executor, run_chains
 from l2obench.bench.run.executors.serial import SerialExecutor
+from l2obench.bench.run.jobs import is_foreign
 from l2obench.bench.run.manifest import make_manifest
 from l2obench.bench.run.step_times import StepTimes, TimingPass
-from l2obench.bench.run.work import is_foreign
 from l2obench.bench.store.results_file import cell_name
 from l2obench.bench.store.run_folder import RunFolder
 from l2obench.bench.store.schemas import UNEXPECTED
+from l2obench.foundation.errors import describe_error
+from l2obench.foundation.global_settings import settings_kept
 
 
 @dataclass(frozen=True)
@@ -129,20 +131,24 @@ class Runner:
             FileNotFoundError: the task's data are not on this machine.
         """
         try:
-            # Once for each task: data may be large, and are hashed.
-            if cell.key[0] not in self.sources:
-                cell.task.require_data()
-                self.sources[cell.key[0]] = json.loads(json.dumps(cell.task.sources()))
-            _ = cell.optimizer.meta_parameters
+            with settings_kept():
+                # Once for each task: data may be large, and are hashed.
+                if cell.key[0] not in self.sources:
+                    cell.task.require_data()
+                    self.sources[cell.key[0]] = json.loads(json.dumps(cell.task.sources()))
+                _ = cell.optimizer.meta_parameters
         except FileNotFoundError:
             raise
         except Exception as error:
             if not (is_foreign(cell.task) or is_foreign(cell.optimizer)):
                 raise
-            self.unusable[cell.key] = as_failure(error)
+            self.unusable[cell.key] = Failure("error", describe_error(error))
 
     def _is_finished(self, cell: Cell) -> bool:
-        return self.folder.is_finished("cells", cell_name(*cell.key), describe(cell, self.options))
+        name = cell_name(*cell.key)
+        if not self.folder.is_finished("cells", name, describe(cell, self.options)):
+            return False
+        return is_foreign(cell.task) or is_foreign(cell.optimizer) or not self.folder.holds_reporting_errors(name)
 
 
 def _share_memory(options: RunOptions, processes: int) -> float | None:

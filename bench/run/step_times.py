@@ -11,7 +11,8 @@ from l2obench.bench.failures import Failure
 from l2obench.bench.measure import timing
 from l2obench.bench.run import jobs
 from l2obench.bench.run.cell import describe_sources
-from l2obench.bench.run.work import Assignment, Work, is_foreign
+from l2obench.bench.run.jobs import is_foreign
+from l2obench.bench.run.work import Assignment, Work
 from l2obench.bench.store.results_file import StoreError, cell_name
 from l2obench.bench.store.run_folder import RunFolder
 from l2obench.bench.store.schemas import FORMAT

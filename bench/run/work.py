@@ -6,8 +6,8 @@ from multiprocessing.connection import Connection
 from typing import Any, Self
 
 from l2obench.bench.config.registry import identity_of, optimizer_registry, task_registry
-from l2obench.bench.failures import Failure, ProcessLost, as_failure
-from l2obench.bench.run.jobs import Job
+from l2obench.bench.failures import Failure, ProcessLost, classify_error
+from l2obench.bench.run.jobs import Job, is_foreign, run_job
 from l2obench.bench.run.worker import Worker
 from l2obench.optimizers.base import Optimizer
 from l2obench.tasks.base import Task
@@ -60,6 +60,8 @@ class Answer:
     assignment: Assignment
     result: Any = None
     failure: Failure | None = None
+    stopped_by: Exception | None = None
+    """What failed, where it was neither the task nor the optimizer: the run stops, and no row says anything."""
 
 
 class Work:
@@ -99,23 +101,25 @@ class Work:
             What the job returns.
 
         Raises:
-            Failure: the job ran in a separate process, and failed.
-            Exception: what the job raised here.
+            Failure: the task's or an optimizer's own code failed, or the process that ran it.
+            RunStopped: anything else did.
         """
         if assignment.foreign and not assignment.only_here:
             return _run_apart(self._plugin_worker, assignment, on_part)
         if self._apart and not assignment.only_here:
             return self._try_apart(assignment, on_part)
         here = assignment
-        return here.job(here.task, here.optimizers, lambda part=None: part and on_part(part), **here.arguments)
+        return run_job(here.job, here.task, here.optimizers, lambda part=None: part and on_part(part), here.arguments)
 
     def answer(self, assignment: Assignment, on_part: Callable[[str], Any] = lambda _: None) -> Answer:
-        """Run a job, and give its result or its failure as an answer."""
+        """Run a job, and give its result, its failure, or what stops the run as an answer."""
         try:
             return Answer(assignment, result=self.do(assignment, on_part))
-        # A task or an optimizer may raise anything; its rows say what.
+        except Failure as failure:
+            return Answer(assignment, failure=failure)
+        # Another thread waits for the answer, and raises it there.
         except Exception as error:
-            return Answer(assignment, failure=as_failure(error))
+            return Answer(assignment, stopped_by=classify_error(error, foreign=assignment.foreign))
 
     def _try_apart(self, assignment: Assignment, on_part: Callable[[str], Any]) -> Any:
         for attempt in range(1, TRIES + 1):
@@ -125,12 +129,6 @@ class Work:
                 if attempt == TRIES:
                     raise Failure("error", f"{lost.reason}, {TRIES} times", lost.at) from lost
         raise AssertionError("unreachable")
-
-
-def is_foreign(model: Task | Optimizer) -> bool:
-    """Say whether a task or an optimizer comes from a plugin or a dotted path."""
-    registry = task_registry() if isinstance(model, Task) else optimizer_registry()
-    return registry.foreign(model.name)
 
 
 def is_only_here(model: Task | Optimizer) -> bool:

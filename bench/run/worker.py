@@ -16,8 +16,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any, Self
 
-from l2obench.bench.failures import Failure, GivenUp, ProcessLost
-from l2obench.foundation.errors import describe_error
+from l2obench.bench.failures import Failure, GivenUp, ProcessLost, RunStopped
+from l2obench.foundation.errors import describe_error, describe_message
 
 # Seconds for Python, torch and a plugin's imports on a busy machine; no step has begun until then.
 START_SECONDS = 120.0
@@ -66,7 +66,9 @@ class Worker:
             What the job returns, after its way through JSON.
 
         Raises:
-            Failure: the job raised, or its process was silent for too long, or ended. The next job gets a new one.
+            Failure: the task's or an optimizer's own code raised, or its process was silent for
+                too long, or ended. The next job gets a new one.
+            RunStopped: anything else raised.
             GivenUp: the job was given up, since the run ends.
         """
         request = {"job": job, "task": task, "optimizers": optimizers, "arguments": arguments}
@@ -83,6 +85,8 @@ class Worker:
         except BaseException:
             self.close()
             raise
+        if "stopped_by" in answer:
+            raise RunStopped(answer["stopped_by"])
         if "error" in answer:
             raise Failure("error", answer["error"], part)
         return answer.get("result")
@@ -163,14 +167,17 @@ def _serve(connection: Connection) -> None:
             return
         try:
             answer = json.dumps({"result": _do(connection, request)})
+        except Failure as failure:
+            answer = json.dumps({"error": failure.reason})
         except Exception as error:
-            answer = json.dumps({"error": describe_error(error)})
+            answer = json.dumps({"stopped_by": describe_message(error)})
         connection.send_bytes(answer.encode())
 
 
 def _do(connection: Connection, request: dict[str, Any]) -> Any:
+    from l2obench.bench.config.identity import parse_identity
     from l2obench.bench.config.registry import optimizer_registry, task_registry
-    from l2obench.bench.run.jobs import JOBS
+    from l2obench.bench.run.jobs import JOBS, run_job
 
     last = -QUIET_SECONDS
 
@@ -181,12 +188,20 @@ def _do(connection: Connection, request: dict[str, Any]) -> Any:
             connection.send_bytes(json.dumps({"part": part}).encode())
             last = now
 
-    task = None if request["task"] is None else task_registry().create(request["task"])
-    optimizers = [optimizer_registry().create(name) for name in request["optimizers"]]
-    if task is not None:
-        optimizers = [optimizer.for_groups(task.groups) for optimizer in optimizers]
+    try:
+        task = None if request["task"] is None else task_registry().create(request["task"])
+        optimizers = [optimizer_registry().create(name) for name in request["optimizers"]]
+        if task is not None:
+            optimizers = [optimizer.for_groups(task.groups) for optimizer in optimizers]
+    # A plugin's module may do other things here than where the run was planned; ours is found, or the run stops.
+    except Exception as error:
+        named = [(optimizer_registry(), name) for name in request["optimizers"]]
+        named += [] if request["task"] is None else [(task_registry(), request["task"])]
+        if any(registry.foreign(parse_identity(name)[0]) for registry, name in named):
+            raise Failure("error", describe_error(error)) from error
+        raise
     progress()
-    return JOBS[request["job"]](task, optimizers, progress, **request["arguments"])
+    return run_job(JOBS[request["job"]], task, optimizers, progress, request["arguments"])
 
 
 def _end_with_parent() -> None:

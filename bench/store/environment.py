@@ -2,6 +2,7 @@
 
 import functools
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -10,6 +11,8 @@ from typing import Any
 
 # What git calls the commit of a checkout that has none yet.
 INITIAL = "(initial)"
+# Where this file is in a repository of l2obench.
+PLACE = "bench/store/environment.py"
 # Packages whose version can change a number.
 PACKAGES = ("l2obench", "torch", "numpy", "scipy", "pandas", "pyarrow", "safetensors", "pytorch-optimizer")
 
@@ -59,10 +62,14 @@ def commit() -> dict[str, Any]:
     """Find the commit of the checkout that this code runs from.
 
     Returns:
-        `commit`, and whether tracked files differ from it (`dirty`); both null outside a checkout. Changed results do
-        not count: a run that writes among the committed ones runs the same code.
+        `commit`, and whether tracked files differ from it (`dirty`); both null where the code is not in a checkout of
+        l2obench, as in a `.venv` inside a repository of the user's. A package that pip installed from a repository
+        has the commit that pip noted. Changed results do not count: a run that writes among the committed ones runs
+        the same code.
     """
     here = Path(__file__).resolve().parent
+    if not _is_in_our_repository(here):
+        return {"commit": _installed_commit(), "dirty": None}
     status = ["git", "-C", str(here), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
     status += ["--", ":/", ":(top,exclude)results"]
     try:
@@ -72,6 +79,26 @@ def commit() -> dict[str, Any]:
     about = dict(line.removeprefix("# ").split(" ", 1) for line in lines if line.startswith("# "))
     commit = about.get("branch.oid", INITIAL)
     return {"commit": None if commit == INITIAL else commit, "dirty": any(not line.startswith("# ") for line in lines)}
+
+
+def _is_in_our_repository(here: Path) -> bool:
+    """Whether git tracks this file at the place that it has in a repository of l2obench."""
+    tracked = ["git", "-C", str(here), "ls-files", "--full-name", "--error-unmatch", "--", Path(__file__).name]
+    try:
+        found = subprocess.run(tracked, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return found == PLACE
+
+
+def _installed_commit() -> str | None:
+    """What pip notes of a package from a repository (PEP 610)."""
+    try:
+        noted = importlib.metadata.distribution("l2obench").read_text("direct_url.json")
+        commit = json.loads(noted or "{}").get("vcs_info", {}).get("commit_id")
+    except (importlib.metadata.PackageNotFoundError, OSError, ValueError, AttributeError):
+        return None
+    return commit if isinstance(commit, str) else None
 
 
 def _load() -> float | None:

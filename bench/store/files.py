@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,18 +25,18 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: it could not be written; what was there before is untouched.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=TEMPORARY)
+    temporary = path.parent / f".{secrets.token_hex(8)}{TEMPORARY}"
+    # Not by mkstemp, whose files only their owner can read: here the user's umask decides.
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             # Without it, a crash of the machine after the rename could leave an empty file under the final name.
             os.fsync(file.fileno())
-        # mkstemp makes files that only their owner can read.
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

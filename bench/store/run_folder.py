@@ -25,6 +25,8 @@ from l2obench.foundation.errors import describe_message
 
 # Far above any manifest of ours: a file of gigabytes would fill the memory while it is parsed.
 MAX_MANIFEST_BYTES = 2**28
+# Our own tasks and optimizers write nothing. Version 0.1 kept what a line of progress raised as their result.
+ERRORS_OF_WRITING = ("UnicodeEncodeError: ", "BrokenPipeError: ", "OSError: ")
 
 
 class RunFolder:
@@ -129,6 +131,19 @@ class RunFolder:
             changes = ", ".join(f"{key} was {found.get(key)!r}, now {wanted.get(key)!r}" for key in different)
             raise StoreError(f"{path} holds other results ({changes}). Try: another --out, or --force to replace them")
         return True
+
+    def holds_reporting_errors(self, name: str) -> bool:
+        """Say whether a file of cells holds errors of writing that an earlier version kept as an optimizer's result.
+
+        Args:
+            name: of the file, as `cell_name` makes it.
+
+        Raises:
+            StoreError: it is damaged.
+        """
+        frame = self.read_one("cells", name)
+        reasons = frame.loc[frame["status"] == "error", "reason"].dropna()
+        return bool(reasons.str.startswith(ERRORS_OF_WRITING).any())
 
     def write(self, kind: Kind, name: str, description: Mapping[str, Any], rows: list[dict[str, Any]]) -> None:
         """Write a file by atomic rename.

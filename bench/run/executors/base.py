@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 from l2obench.bench.config.suite import Cell
+from l2obench.bench.failures import RunStopped
 from l2obench.bench.run.cell import Chain, Rows
 from l2obench.bench.run.work import Answer, Assignment
 
@@ -108,7 +109,15 @@ def _advance(
     chain: Chain,
     answer: Answer | None = None,
 ) -> Rows | None:
-    """Bring a chain to its next assignment and submit that; its rows, if it has come to its end."""
+    """Bring a chain to its next assignment and submit that; its rows, if it has come to its end.
+
+    Raises:
+        RunStopped: something failed that is neither the task nor the optimizer.
+    """
+    if answer is not None and answer.stopped_by is not None:
+        if isinstance(answer.stopped_by, RunStopped):
+            raise RunStopped(f"{' '.join(cell.key)}: {answer.stopped_by}") from answer.stopped_by
+        raise answer.stopped_by
     try:
         if answer is None:
             assignment = next(chain)

@@ -17,10 +17,10 @@ from l2obench.bench.config.identity import canonical, parse_identity
 from l2obench.bench.config.registry import identity_of, optimizer_registry, task_registry
 from l2obench.bench.failures import GivenUp
 from l2obench.bench.process import set_up_process
-from l2obench.bench.run.jobs import JOBS
-from l2obench.bench.run.work import Assignment, Work, announce, is_foreign
+from l2obench.bench.run.jobs import JOBS, is_foreign
+from l2obench.bench.run.work import Assignment, Work, announce
 from l2obench.bench.store.environment import versions
-from l2obench.foundation.errors import describe_error
+from l2obench.foundation.errors import describe_error, describe_message
 from l2obench.optimizers.base import Optimizer
 from l2obench.tasks.base import Task
 
@@ -103,6 +103,8 @@ class Place(distributed.WorkerPlugin):
             raise NotReady("its run has ended") from None
         finally:
             self._idle.put(work)
+        if answer.stopped_by is not None:
+            raise NotReady(describe_message(answer.stopped_by))
         if (failure := answer.failure) is not None:
             return {"failure": [failure.status, failure.reason, failure.at]}
         return {"result": answer.result}

@@ -12,6 +12,7 @@ from typing import Any
 from l2obench.api.progress import ProgressDisplay
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell, Suite
+from l2obench.bench.config.tracks import list_given_rates
 from l2obench.bench.run.executors.choice import ExecutorChoice
 from l2obench.bench.run.runner import Outcome, Runner
 from l2obench.bench.store.run_folder import RunFolder
@@ -59,6 +60,8 @@ def execute(
         progress=lambda done, planned: display.count(done, planned, place.places()) if progress else None,
     )
     with display if progress else contextlib.nullcontext():
+        if given := list_given_rates(plan):
+            show(f"{', '.join(given)}: lr is given, so it is not tuned")
         return runner.execute(about)
 
 

@@ -1,6 +1,7 @@
-"""Progress: a bar below the lines on a terminal, only the lines in a pipe."""
+"""Progress: a bar below the lines on a terminal, only the lines in a pipe. What cannot be shown stops no work."""
 
 import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -8,6 +9,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 if TYPE_CHECKING:
     from l2obench.bench.metatrain.trainer import Progress as TrainingProgress
+
+
+@contextlib.contextmanager
+def unfailing() -> Iterator[None]:
+    """Go on with the work where a line cannot be shown.
+
+    The reader of a pipe has ended, a terminal was closed, a disk is full, or a stream of the user's is closed.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        yield
 
 
 class ProgressDisplay:
@@ -27,31 +38,43 @@ class ProgressDisplay:
         self.item = self.bar.add_task(name, total=total, completed=completed)
 
     def __enter__(self) -> "ProgressDisplay":
-        self.bar.start()
+        with unfailing():
+            self.bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.bar.stop()
+        with unfailing():
+            self.bar.stop()
 
     def print_line(self, line: str) -> None:
         """Print a line; on a terminal it stands above the bar."""
-        if self.console.is_terminal:
-            self.console.print(line, markup=False)
-            return
-        with contextlib.suppress(BrokenPipeError):  # the reader, such as `head`, has ended; the work goes on
-            print(line, flush=True)
+        with unfailing():
+            if self.console.is_terminal:
+                self.console.print(line, markup=False)
+            else:
+                _print(line)
 
     def count(self, completed: int, total: int, where: str) -> None:
         """Move the bar to `completed` of `total`, and say where the work is done."""
-        self.bar.update(
-            self.item, completed=completed, total=total, description=" ".join(filter(None, [self.name, where]))
-        )
+        with unfailing():
+            self.bar.update(
+                self.item, completed=completed, total=total, description=" ".join(filter(None, [self.name, where]))
+            )
 
     def advance(self, completed: int, line: str | None) -> None:
         """Move the bar, and print a line if there is one."""
-        self.bar.update(self.item, completed=completed)
+        with unfailing():
+            self.bar.update(self.item, completed=completed)
         if line is not None:
             self.print_line(line)
+
+
+def _print(line: str) -> None:
+    try:
+        print(line, flush=True)
+    # A stream that is not UTF-8 has no `×`.
+    except UnicodeEncodeError:
+        print(line.encode("ascii", "backslashreplace").decode(), flush=True)
 
 
 def describe_progress(progress: "TrainingProgress", total: int) -> tuple[int, str | None]:

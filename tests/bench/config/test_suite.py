@@ -9,6 +9,7 @@ from l2obench.bench.config.identity import parse_identity
 from l2obench.bench.config.registry import BadParameters, UnknownName
 from l2obench.bench.config.shipped import suite_names
 from l2obench.bench.config.suite import Cell, Suite, SuiteError, load_suite, make_suite
+from l2obench.bench.config.tracks import list_given_rates
 from l2obench.optimizers import RULES
 from l2obench.optimizers.learned.checkpoint import encode_checkpoint
 from l2obench.optimizers.learned.lstm import LSTM
@@ -185,3 +186,19 @@ def test_optimizers_of_the_whole_suite_may_have_seen_it(tmp_path: Path) -> None:
 def test_every_rule_is_counted_in_the_suite_of_what_updates_cost() -> None:
     """But for `meta-sgd`, whose rates are those of one network's parameters."""
     assert {parse_identity(name)[0] for name in load_suite("passes").optimizers} == RULES.keys() - {"meta-sgd"}
+
+
+@pytest.mark.parametrize("given", ["sgd[lr=0.1]", "sgd[lr=0.001]", "torch.optim.SGD[lr=0.1]"])
+def test_a_learning_rate_that_is_given_is_not_tuned(given: str) -> None:
+    suite = make_suite("test", {"optimizers": [given, "adam"], "tasks": [{"task": "quadratic"}]})
+    tracks = [(cell.optimizer.name, cell.track) for cell in suite.cells()]
+    assert tracks == [(given.partition("[")[0], "default"), ("adam", "default"), ("adam", "tuned")]
+    first = suite.cells()[0].optimizer
+    assert first.model_dump()["lr"] == float(given.partition("=")[2].strip("]"))
+
+
+def test_what_is_not_tuned_is_listed_once() -> None:
+    values = {"optimizers": ["sgd[lr=0.1]", "adam"], "tasks": [{"task": "quadratic"}, {"task": "chained-rosenbrock"}]}
+    assert list_given_rates(make_suite("test", values)) == ["sgd[lr=0.1]"]
+    assert list_given_rates(make_suite("test", values | {"tracks": ["default"]})) == []
+    assert list_given_rates(make_suite("test", values | {"tracks": ["tuned"]})) == ["sgd[lr=0.1]"]

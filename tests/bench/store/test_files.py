@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from l2obench.bench.store.files import LOCK, lock_folder
+from l2obench.bench.store.files import LOCK, lock_folder, write_atomically
 from l2obench.bench.store.run_folder import RunFolder
 
 WRITERS, TURNS = 4, 10
@@ -58,3 +58,14 @@ def test_a_folder_in_which_another_process_begins_is_no_conflict(tmp_path: Path)
     (tmp_path / LOCK).touch()
     (tmp_path / ".manifest.part").touch()
     RunFolder(tmp_path).require_run_or_empty()
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o077, 0o600), (0o002, 0o664), (0o022, 0o644)])
+def test_the_users_umask_decides_who_may_read(tmp_path: Path, mask: int, mode: int) -> None:
+    before = os.umask(mask)
+    try:
+        write_atomically(tmp_path / "file", b"content")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == mode
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

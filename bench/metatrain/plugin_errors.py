@@ -1,0 +1,47 @@
+"""What a plugin raises during a training becomes one line: which plugin takes part, and what went wrong."""
+
+import contextlib
+from collections.abc import Iterator
+
+from l2obench.bench.config.identity import parse_identity
+from l2obench.bench.config.recipe import Recipe
+from l2obench.bench.config.registry import Registry, optimizer_registry, task_registry
+from l2obench.foundation.errors import describe_error
+
+
+class TrainingStopped(RuntimeError):
+    """A plugin that takes part in a training raised; finished work is kept."""
+
+    exit_code = 3
+
+
+@contextlib.contextmanager
+def plugin_errors(recipe: Recipe) -> Iterator[None]:
+    """Turn what is raised in the block into one line, where a plugin takes part in the training.
+
+    Args:
+        recipe: of the training.
+
+    Raises:
+        TrainingStopped: something was raised that says nothing to users by itself.
+    """
+    try:
+        yield
+    except Exception as error:
+        plugins = list(dict.fromkeys(_list_plugins(recipe)))
+        if hasattr(error, "exit_code") or isinstance(error, FileNotFoundError) or not plugins:
+            raise
+        raise TrainingStopped(
+            f"the training of {recipe.optimizer} stopped, in which {', '.join(plugins)} takes part: "
+            f"{describe_error(error)}. Try: l2obench test-plugin {plugins[0]}"
+        ) from error
+
+
+def _list_plugins(recipe: Recipe) -> Iterator[str]:
+    tasks = [recipe.task, *(recipe.mixture or ()), *(recipe.validation or ())]
+    named: list[tuple[Registry, str]] = [(optimizer_registry(), recipe.optimizer)]
+    named += [(task_registry(), task) for task in tasks]
+    for registry, identity in named:
+        name, _ = parse_identity(identity)
+        if registry.foreign(name):
+            yield name
