@@ -49,7 +49,7 @@ def lost_output() -> str | None:
     """Say why standard output could not be written; None where it was, or where nobody reads it."""
     try:
         sys.stdout.flush()
-        raw = sys.stdout.buffer.raw  # type: ignore[attr-defined]
+        raw = getattr(sys.stdout.buffer, "raw", None)
     except (AttributeError, OSError, ValueError):
         return None
     failure = raw.failure if isinstance(raw, _UnfailingFile) else None

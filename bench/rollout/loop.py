@@ -43,6 +43,8 @@ class Trajectories:
     """The task's held-out metrics at θ_T, `[seeds, settings]` each."""
     state_bytes: int
     """Memory of the optimizer's state, bytes a replica."""
+    function_hashes: list[str] = field(default_factory=list)
+    """Of each seed, where asked for: a hash of the function and the minibatches that the optimizer met."""
     pictures: dict[int, Tensor] = field(default_factory=dict)
     """By step, `[snapshots, settings, 3, height, width]` uint8; none where the task has no pictures."""
 
@@ -59,6 +61,7 @@ def rollout(
     evaluate: bool = True,
     on_step: Callable[[], Any] | None = None,
     snapshots: int = 0,
+    prove: bool = False,
 ) -> Trajectories:
     """Run `task.horizon` steps on one function for each seed, times `settings` of a `stacked` optimizer.
 
@@ -75,6 +78,7 @@ def rollout(
         dtype: of parameters, data and losses.
         evaluate: whether the held-out metrics are computed at the end.
         on_step: called after each step, or after each program of several steps.
+        prove: hash what each seed gives to the optimizer.
         snapshots: pictures are kept of so many first seeds, where the task has pictures.
 
     Returns:
@@ -97,7 +101,7 @@ def rollout(
         at_once = seeds_that_fit(task, optimizer, settings, budget) if len(seeds) > 1 else 1
     parts = [
         _rollout(
-            Problems(task, seeds[first : first + at_once], options.device, dtype),
+            Problems(task, seeds[first : first + at_once], options.device, dtype, prove=prove),
             optimizer,
             settings,
             evaluate=evaluate,
@@ -150,6 +154,7 @@ def _rollout(
         losses=trajectories.cpu(),
         diverged_at=diverged_at.cpu(),
         heldout=heldout,
+        function_hashes=problems.function_hashes(),
         state_bytes=state_bytes // max(1, trajectories[..., 0].numel()),
         pictures=pictures,
     )
@@ -169,6 +174,7 @@ def _join(parts: list[Trajectories]) -> Trajectories:
         losses=torch.cat([part.losses for part in parts]),
         diverged_at=torch.cat([part.diverged_at for part in parts]),
         heldout={name: torch.cat([part.heldout[name] for part in parts]) for name in parts[0].heldout},
+        function_hashes=[digest for part in parts for digest in part.function_hashes],
         state_bytes=parts[0].state_bytes,
         pictures={step: torch.cat([part.pictures[step] for part in parts if step in part.pictures]) for step in steps},
     )

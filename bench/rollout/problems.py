@@ -4,6 +4,7 @@ A replica's randomness comes from its seed's own generator, drawn in blocks of a
 replicas beside it nor the horizon change what it sees.
 """
 
+import contextlib
 import copy
 import itertools
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from l2obench.bench.failures import ContractBroken, from_model
+from l2obench.bench.rollout.proof import Proof, drawing_nothing
 from l2obench.bench.rollout.seeds import DRAW_STEPS, generator
 from l2obench.tasks.base import Task, Tensors
 
@@ -25,23 +27,37 @@ class Problems:
         seeds: one for each function (`derive_seed`).
         device: the torch device; draws are made on the CPU, so that they are the same on every device.
         dtype: of parameters, data and losses.
+        prove: hash what each seed draws, and refuse a task that draws from the global generators.
 
     Raises:
         ContractBroken: the functions' tensors differ in shape.
     """
 
     def __init__(
-        self, task: Task, seeds: Sequence[int], device: str = "cpu", dtype: torch.dtype = torch.float32
+        self,
+        task: Task,
+        seeds: Sequence[int],
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        *,
+        prove: bool = False,
     ) -> None:
         self.task = task
         self.device = torch.device(device)
         self.dtype = dtype
         self._generators = [generator(seed) for seed in seeds]
-        with from_model:
+        self._proof = Proof(len(seeds)) if prove else None
+        self._watched = {"sample", "draw", "loss"} if prove else set[str]()
+        """Methods whose first call is held to draw nothing from the global generators."""
+        with from_model, self._watch("sample"):
             problems = [task.sample(random) for random in self._generators]
             self.start = self._stack([problem.params for problem in problems])
             self.buffers = self._stack([problem.buffers for problem in problems])
             self._data = self._stack([problem.data for problem in problems])
+        if self._proof is not None:
+            self._proof.add("params", [problem.params for problem in problems])
+            self._proof.add("buffers", [problem.buffers for problem in problems])
+            self._proof.add("data", [problem.data for problem in problems])
         self._upcoming = self._batches()
         self._evaluation = task.loss_grad_and_buffers
 
@@ -79,11 +95,15 @@ class Problems:
             Losses `[seeds, settings]`, gradients like `params`, and the buffers after the evaluation.
         """
         minibatch = self.minibatch()
-        with from_model:
+        with from_model, self._watch("loss"):
             losses, grads, following = self._evaluation(params, buffers, minibatch)
             if losses_at is not None:
                 losses, _, following = self._evaluation(losses_at, buffers, minibatch)
         return losses, grads, following
+
+    def function_hashes(self) -> list[str]:
+        """Give the hash of what each seed drew so far; without `prove` none."""
+        return [] if self._proof is None else self._proof.hexdigests()
 
     def differentiable(self) -> Self:
         """These functions and their stream of minibatches, with a gradient that autograd can pass through."""
@@ -99,17 +119,37 @@ class Problems:
     def _streamed(self, streams: list[Iterator[Tensors]]) -> Iterator[Tensors]:
         """The next minibatch of every stream, without end, with the data of every function."""
         while True:
-            yield {**self._data, **self._stack([next(stream) for stream in streams])}
+            with from_model:
+                batches = [next(stream) for stream in streams]
+                stacked = self._stack(batches)
+            if self._proof is not None:
+                self._proof.add("minibatch", batches)
+            yield {**self._data, **stacked}
 
     def _batches(self) -> Iterator[Tensors]:
         """Minibatches without end; where nothing is drawn, one for all steps."""
         streams = [stream for random in self._generators if (stream := self.task.stream(random)) is not None]
         if streams:
             yield from self._streamed(streams)
-        while draws := self._stack([self.task.draw(random, DRAW_STEPS) for random in self._generators]):
+        while draws := self._draw():
             for step in range(DRAW_STEPS):
                 yield self._minibatch({name: draw[:, step] for name, draw in draws.items()})
         yield from itertools.repeat(self._minibatch({}))
+
+    def _draw(self) -> Tensors:
+        """The draws of the next steps, `[seeds, steps, ...]` each."""
+        with from_model, self._watch("draw"):
+            drawn = [self.task.draw(random, DRAW_STEPS) for random in self._generators]
+            stacked = self._stack(drawn)
+        if self._proof is not None:
+            self._proof.add("draws", drawn)
+        return stacked
+
+    def _watch(self, method: str) -> contextlib.AbstractContextManager[None]:
+        if method not in self._watched:
+            return contextlib.nullcontext()
+        self._watched.remove(method)
+        return drawing_nothing(f"{method} of {self.task.name}")
 
     def _stack(self, items: list[Tensors]) -> Tensors:
         stacked = {name: _stack_of_seeds(name, [item[name] for item in items]) for name in items[0]}

@@ -116,7 +116,7 @@ def evaluate(
     rule = optimizer if lr is None else optimizer.model_copy(update={"lr": lr})
     derived = [derive_seed("evaluation", function_family(task), index) for index in seeds]
     kept = sum(index < pictures.SEEDS for index in seeds)
-    result = rollout(task, rule, derived, options=RunOptions(**options), on_step=progress, snapshots=kept)
+    result = rollout(task, rule, derived, options=RunOptions(**options), on_step=progress, snapshots=kept, prove=True)
     return [_make_outcome(task, result, k, seed) for k, seed in enumerate(derived)]
 
 
@@ -192,6 +192,7 @@ def _make_outcome(task: Task, result: Trajectories, k: int, seed: int) -> dict[s
         "heldout_loss": heldout.get("loss"),
         "heldout_accuracy": heldout.get("accuracy"),
         "heldout_metrics": _other_metrics(heldout),
+        "function_sha256": result.function_hashes[k],
         "forward_passes": task.horizon,
         "backward_passes": task.horizon,
         "state_bytes": result.state_bytes,

@@ -12,7 +12,7 @@ from typing import Any
 
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell
-from l2obench.bench.failures import Failure
+from l2obench.bench.failures import Failure, RunStopped
 from l2obench.bench.measure import pictures
 from l2obench.bench.rollout.memory import default_budget
 from l2obench.bench.run.cell import Chain, Rows, describe, make_chain
@@ -20,6 +20,7 @@ from l2obench.bench.run.executors.base import Executor, run_chains
 from l2obench.bench.run.executors.serial import SerialExecutor
 from l2obench.bench.run.jobs import is_foreign
 from l2obench.bench.run.manifest import make_manifest
+from l2obench.bench.run.pairing import Pairing
 from l2obench.bench.run.step_times import StepTimes, TimingPass
 from l2obench.bench.store.results_file import cell_name
 from l2obench.bench.store.run_folder import RunFolder
@@ -105,9 +106,16 @@ class Runner:
 
     def _compute(self, todo: list[Cell], step_times: dict[str, StepTimes]) -> list[str]:
         errors: list[str] = []
+        pairing = Pairing()
+        for cell in self.cells:
+            if cell not in todo:
+                found = self.folder.read_one("cells", cell_name(*cell.key))
+                pairing.find_difference(found[found["loss"].notna()].to_dict("records"))
         self.progress(0, len(todo))
         for done, (cell, rows) in enumerate(run_chains(self.executor, self._make_chains(todo, step_times)), start=1):
             name, description = cell_name(*cell.key), describe(cell, self.options)
+            if (difference := pairing.find_difference(rows)) is not None:
+                rows = self._refuse(cell, rows, difference)
             # Before the cell: a cell that is finished has its pictures.
             if drawn := pictures.take_records(rows):
                 self.folder.write("pictures", name, description, drawn)
@@ -117,6 +125,19 @@ class Runner:
             self.report(_summarize(cell, rows))
             self.progress(done, len(todo))
         return errors
+
+    def _refuse(self, cell: Cell, rows: Rows, difference: str) -> Rows:
+        """Rows that say why a cell cannot be compared, where a plugin's task is the cause.
+
+        Raises:
+            RunStopped: a task of ours gave optimizers other functions, as on other machines or versions.
+        """
+        if not is_foreign(cell.task):
+            raise RunStopped(f"{difference}. Its cell is not stored. Try: one kind of machine for all, or --force")
+        kept = ("loss", "final_loss", "heldout_loss", "heldout_accuracy", "heldout_metrics", "pictures", "failed_step")
+        reason = f"ContractBroken: {difference}. Try: all random numbers of the task from the generator it is given"
+        failed = {"status": "error", "reason": reason, "function_sha256": None}
+        return [{key: value for key, value in row.items() if key not in kept} | failed for row in rows]
 
     def _make_chains(self, todo: list[Cell], step_times: dict[str, StepTimes]) -> Iterator[tuple[Cell, Chain]]:
         for cell in todo:

@@ -42,6 +42,7 @@ SCHEMAS: dict[Kind, pa.Schema] = {
             "backward_passes": _INT,
             "tuning_passes": _INT,
             "state_bytes": _INT,
+            "function_sha256": _TEXT,
         }
     ),
     "tuning": pa.schema(
@@ -91,5 +92,5 @@ SCHEMAS: dict[Kind, pa.Schema] = {
     ),
 }
 """Columns by kind. Losses are float32, as they were computed; what is derived from them is float64."""
-ADDED = ("update_flops", "update_bytes", "record_passes", "heldout_metrics", "replicas")
+ADDED = ("update_flops", "update_bytes", "record_passes", "heldout_metrics", "replicas", "function_sha256")
 """Columns that files of this format may lack, since earlier versions did not write them. They are then read as null."""
