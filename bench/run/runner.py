@@ -110,7 +110,9 @@ class Runner:
         for cell in self.cells:
             if cell not in todo:
                 found = self.folder.read_one("cells", cell_name(*cell.key))
-                pairing.find_difference(found[found["loss"].notna()].to_dict("records"))
+                columns = ["task", "seed", "optimizer", "function_sha256", "loss"]
+                known = found.loc[found["loss"].notna(), columns].itertuples(index=False)
+                pairing.find_difference([dict(zip(columns, row, strict=True)) for row in known])
         self.progress(0, len(todo))
         for done, (cell, rows) in enumerate(run_chains(self.executor, self._make_chains(todo, step_times)), start=1):
             name, description = cell_name(*cell.key), describe(cell, self.options)

@@ -130,7 +130,7 @@ def test_a_task_of_ours_that_gives_another_function_stops_the_run(
     family: Callable[[object], str] = jobs.function_family
     with monkeypatch.context() as patched:
         patched.setattr(jobs, "function_family", lambda task: f"other {family(task)}")
-        with pytest.raises(RunStopped, match="quadratic.*of seed 0, adam met another function"):
+        with pytest.raises(RunStopped, match=r"quadratic.*of seed 0, adam met another function"):
             execute(tmp_path / "run", cells(["quadratic[horizon=3]"], ["sgd", "adam"]))
     _, frame = execute(tmp_path / "run", cells(["quadratic[horizon=3]"], ["sgd", "adam"]))
     assert set(frame["status"]) == {"ok"}
