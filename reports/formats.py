@@ -59,6 +59,7 @@ HEADINGS = {
     "meta_training_trajectories": "meta-training trajectories",
 }
 MARKDOWN_SIGNS = re.compile(r"([\\`*_\[\]|~$])")
+# OWASP, *CSV injection*: a spreadsheet takes text that begins so for a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -73,7 +74,12 @@ class Column:
 
 
 def format_number(value: float) -> str:
-    """Four significant digits; ∞ and — where there is no number to write."""
+    """Four significant digits; ∞ and — where there is no number to write.
+
+    Example:
+        >>> format_number(0.123456), format_number(12345.0), format_number(float("inf"))
+        ('0.1235', '12,345', '∞')
+    """
     if math.isnan(value):
         return "—"
     if math.isinf(value):
@@ -84,7 +90,14 @@ def format_number(value: float) -> str:
 
 
 def readable(table: pd.DataFrame) -> list[Column]:
-    """The columns of a table, its numbers written out."""
+    """The columns of a table, its numbers written out.
+
+    Args:
+        table: its column names decide about percentages, intervals and headings.
+
+    Returns:
+        One for each column, except that the two ends of an interval share one.
+    """
     kinds = pd.api.types
     columns = []
     for name, values in table.items():

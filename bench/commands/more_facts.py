@@ -16,6 +16,9 @@ from l2obench.optimizers.learned.checkpoint import read_checkpoint
 def collect_suite_facts(name: str) -> dict[str, Any]:
     """What a suite runs.
 
+    Args:
+        name: of a suite of the package, or the path of a .toml file.
+
     Raises:
         SuiteError: it does not exist or makes no sense.
     """
@@ -61,6 +64,9 @@ def collect_checkpoint_facts(path: str) -> dict[str, Any]:
 
 def collect_results_facts(given: str) -> dict[str, Any]:
     """What a results folder holds, and what it still lacks.
+
+    Args:
+        given: the path of a folder of results, or the name of a suite.
 
     Raises:
         StoreError: it is no run, or is damaged.

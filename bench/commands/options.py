@@ -40,6 +40,9 @@ Force = Annotated[bool, typer.Option("--force", help="Compute finished cells aga
 def check_timeout(seconds: float | None) -> float | None:
     """Return the seconds unchanged if a process can be waited for that long.
 
+    Args:
+        seconds: value of `--timeout`; None where it was not given.
+
     Raises:
         typer.BadParameter: it cannot.
     """

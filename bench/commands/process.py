@@ -47,6 +47,10 @@ def print_error(message: str) -> None:
 def prepare_process(device: str, data_dir: Path | None) -> None:
     """Set threads and the data folder, and make sure that the device works.
 
+    Args:
+        device: value of `--device`.
+        data_dir: value of `--data-dir`; None leaves the folder as it is.
+
     Raises:
         TyperException: the device does not exist, or cannot compute.
     """

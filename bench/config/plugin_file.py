@@ -15,6 +15,7 @@ from l2obench.foundation.errors import describe_error
 from l2obench.foundation.names import explain_unknown
 from l2obench.foundation.regular_file import FileRefused, read_regular_file
 
+# 16 MiB. No source is so long; a data file that is named by mistake is refused.
 MAX_BYTES = 2**24
 _NAMED = re.compile(r"(?P<path>.*\.py)(?::(?P<attribute>.*))?", re.DOTALL)
 

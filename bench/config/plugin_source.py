@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+# A package with more is cut off here: each file is read and hashed before a run begins.
 MAX_FILES = 10_000
 
 

@@ -16,6 +16,7 @@ COLUMNS = {
     "checkpoint_sha256": "checkpoint",
 }
 CHECKPOINT = COLUMNS["checkpoint_sha256"]
+# Characters of a value in a warning: warnings are lines, and a value may be any text of a results file.
 LONGEST = 60
 
 

@@ -23,6 +23,7 @@ from l2obench.bench.gate.tail import OWN_RISE, seeds_in_the_tail
 from l2obench.bench.gate.task_facts import TaskFacts, task_facts
 from l2obench.bench.stats import holm
 
+# Of a whole comparison, not of a cell: users would stop to believe a gate that fails more often without a reason.
 FALSE_ALARMS = 0.01
 
 
@@ -62,6 +63,7 @@ def _measured(base: Recorded | None, head: Recorded | None, asked: Settings) -> 
     was, now = _finished(before), _finished(after)
     both = was & now
     cell = replace(cell, step_time_ratio=step_time_ratio(base, head), seeds=int(both.sum()))
+    # Before seeds that are missing: a seed that fails now is a regression, whatever else HEAD lacks.
     failed = np.flatnonzero(was & ~now)
     if failed.size:
         why = f"{failed.size} of {len(seeds)} seeds failed that did not before: {_why(after.iloc[failed[0]])}"

@@ -143,6 +143,7 @@ class Session:
             write_atomically(self.folder / "state.safetensors", state)
             write_atomically(self.folder / "log.csv", log.to_csv(index=False).encode())
             write_atomically(self.folder / "meta-loss.png", _draw_log(log, self.recipe))
+            # The checkpoint comes last: where a kill left none, `run` knows the training as unfinished and saves again.
             if not math.isinf(progress.best_validation):
                 write_atomically(self.folder / CHECKPOINT, self.checkpoint())
         except OSError as error:

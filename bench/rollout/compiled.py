@@ -25,7 +25,7 @@ PROGRAMS = 1000
 MOST_STEPS = 100
 # The same where each step has a minibatch of its own: those of all steps of a program are in memory at once.
 MOST_STEPS_WITH_MINIBATCHES = 10
-# Steps in one turn of the compiled loop.
+# Steps in one turn of the compiled loop: more of them take longer to compile, fewer pay for the turn more often.
 UNROLLED = 5
 
 

@@ -123,6 +123,12 @@ def evaluate(
 def require(task: Task | None, optimizers: Sequence[Optimizer], progress: Progress, *, name: str) -> str | None:
     """Hold a task, or one optimizer, to one requirement of the contract.
 
+    Args:
+        task: the task that is asked; None: the optimizer is asked.
+        optimizers: one, where no task is asked.
+        progress: not called.
+        name: of the requirement.
+
     Returns:
         None where it is met; why it does not apply, where it does not.
 

@@ -42,6 +42,9 @@ class TimingPass:
     def measure(self, todo: list[Cell]) -> dict[str, StepTimes]:
         """Measure step times on the tasks of the cells that are to be computed. Nothing else should run meanwhile.
 
+        Args:
+            todo: cells that are to be computed.
+
         Returns:
             For each task its rows, by optimizer.
         """

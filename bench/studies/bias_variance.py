@@ -22,6 +22,7 @@ from l2obench.bench.process import set_up_process
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.studies.known import Bowl, LearnedRate, true_meta_gradient
 
+# 24 has many divisors, so that truncations of many lengths part a trajectory evenly. At e⁻¹ no function diverges.
 STEPS, LOG_RATE, SEEDS = 24, -1.0, (1, 2, 3)
 UNROLLS = (1, 2, 4, 8, 12, 24)
 PAIRS, ESTIMATES = 16, 40
@@ -36,7 +37,13 @@ COLORS = ["#c1440e", "#e3a008", "#6b7a8f", "#7b3fa0", "#1f6f8b"]
 
 
 def estimate_once(estimator: Estimator, unroll: int, seed: int) -> float:
-    """An estimate of the meta-gradient from one trajectory."""
+    """An estimate of the meta-gradient of log_rate from one trajectory: the sum over its truncations.
+
+    Args:
+        estimator: what is studied.
+        unroll: steps of a truncation.
+        seed: of the perturbations.
+    """
     problems, random = Problems(Bowl(), SEEDS, dtype=torch.float64), torch.Generator().manual_seed(seed)
     rule = LearnedRate().with_meta_parameters({"log_rate": torch.tensor(LOG_RATE, dtype=torch.float64)})
     unroll_state, total = estimator.begin(problems, rule, random), 0.0
@@ -50,6 +57,9 @@ def measure(estimates: int = ESTIMATES) -> pd.DataFrame:
     """A row for each estimator and unroll, all in units of the true meta-gradient.
 
     `bias` with its `standard_error`, and the `standard_deviation` of an estimate from one antithetic pair.
+
+    Args:
+        estimates: trajectories for each row; an estimator without perturbations needs one.
     """
     h = Problems(Bowl(), SEEDS, dtype=torch.float64).minibatch()["h"][:, 0]
     truth = float(true_meta_gradient(h, LOG_RATE, torch.ones(STEPS, dtype=torch.float64)))

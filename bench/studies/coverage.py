@@ -54,7 +54,12 @@ class Population:
 
 
 def populations(folder: Path, report: Callable[[str], Any] = lambda _: None) -> list[Population]:
-    """All of them; what is missing of those that are run here is computed."""
+    """All populations; what is missing of those that are run here is computed.
+
+    Args:
+        folder: of the run; what it holds already is not computed again.
+        report: called with a line for each thing done.
+    """
     cells = [
         Cell(task_registry().create(task), optimizer_registry().create(rule), "default", seeds, 1)
         for task, *rules, seeds in RUN_HERE
@@ -84,14 +89,26 @@ def _population(rows: pd.DataFrame, task: str, first: str, second: str) -> Popul
 
 
 def covered(population: Population, count: int, draws: int) -> float:
-    """The share of samples of `count` seeds whose interval of the typical ratio holds the population's."""
+    """The share of samples of `count` seeds whose interval of the typical ratio holds the population's.
+
+    Args:
+        population: its Hodges–Lehmann estimate stands for the truth.
+        count: seeds of a sample.
+        draws: samples.
+    """
     truth = hodges_lehmann(pair_losses(*population.losses).contrasts)
     found = [signed_ranks(pair_losses(*drawn).contrasts).typical for drawn in _samples(population, count, draws)]
     return float(np.mean([interval.low <= truth <= interval.high for interval in found]))
 
 
 def means_covered(population: Population, count: int, draws: int) -> float:
-    """The same of the ratio of means; NaN where a mean is infinite. Each takes a bootstrap, so there are fewer."""
+    """The same of the ratio of means; NaN where a mean is infinite. Each takes a bootstrap, so there are fewer.
+
+    Args:
+        population: its ratio of means stands for the truth.
+        count: seeds of a sample.
+        draws: samples.
+    """
     first, second = population.losses
     truth = float(first.mean() / second.mean())
     found = [mean_ratio(*drawn) for drawn in _samples(population, count, draws)]
@@ -100,14 +117,26 @@ def means_covered(population: Population, count: int, draws: int) -> float:
 
 
 def false_verdicts(population: Population, count: int, draws: int) -> float:
-    """The share of samples in which two copies of the first optimizer, on functions of their own, get a verdict."""
+    """The share of samples in which two copies of the first optimizer, on functions of their own, get a verdict.
+
+    Args:
+        population: only its first optimizer is used.
+        count: seeds of a sample.
+        draws: samples.
+    """
     random = np.random.default_rng(SEED)
     losses = population.losses[0]
     return float(np.mean([_differ(losses[random.integers(losses.size, size=(2, count))]) for _ in range(draws)]))
 
 
 def false_exchanged(population: Population, count: int, draws: int) -> float:
-    """The same where a coin exchanges the two optimizers on each seed: pairs as far apart as real ones."""
+    """The same where a coin exchanges the two optimizers on each seed: pairs as far apart as real ones.
+
+    Args:
+        population: both optimizers are used.
+        count: seeds of a sample.
+        draws: samples.
+    """
     random = np.random.default_rng(SEED)
     coins = (random.random(count) < 0.5 for _ in range(draws))
     samples = zip(coins, _samples(population, count, draws), strict=True)
@@ -127,7 +156,13 @@ def _samples(population: Population, count: int, draws: int) -> Iterator[Floats]
 
 
 def measure(found: Sequence[Population], draws: int, report: Callable[[str], Any]) -> pd.DataFrame:
-    """One row for each population and number of seeds; shares in [0, 1]."""
+    """One row for each population and number of seeds; shares in [0, 1].
+
+    Args:
+        found: the populations.
+        draws: samples of each kind; a quarter as many for the ratio of means.
+        report: called with a line for each row.
+    """
     rows = []
     for population in found:
         for count in SAMPLES:

@@ -24,6 +24,7 @@ from l2obench.bench.process import set_up_process
 from l2obench.bench.studies.pools import Pool, build
 from l2obench.optimizers import rule_of_checkpoint, shipped_checkpoints
 
+# Every kind of comparison begins with the same seed: kinds then differ by their faults, not by their samples.
 SEED = 20161130
 Pair = tuple[list[Recorded], list[Recorded]]
 """The cells of BASE and of HEAD, task by task, on the same seeds."""
@@ -31,7 +32,11 @@ Resampled = Callable[[np.random.Generator], Pair]
 
 
 class PooledCells:
-    """The cells of a pool by optimizer, and comparisons drawn from them."""
+    """The cells of a pool by optimizer, and comparisons drawn from them.
+
+    Args:
+        pool: real trajectories of one checkpoint, and of the same with faults.
+    """
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
@@ -45,7 +50,14 @@ class PooledCells:
         self.noisy = next(pairs for what, pairs in pool.mistakes.items() if "noise" in what)
 
     def pair(self, base: str, head: str, random: np.random.Generator, seeds: int | None = None) -> Pair:
-        """Both optimizers on the same seeds, drawn with replacement."""
+        """Both optimizers on the same seeds, drawn with replacement.
+
+        Args:
+            base: the optimizer of BASE.
+            head: the optimizer of HEAD.
+            random: draws the seeds.
+            seeds: of every task; None: those of the suite `gate`.
+        """
         sides: Pair = ([], [])
         for before, after in zip(self.cells[base], self.cells[head], strict=True):
             drawn = random.integers(len(before.rows), size=seeds or self.seeds[before.key[0]])
@@ -72,6 +84,8 @@ class PooledCells:
         return once, self.pair(self.pool.shipped, self.pool.shipped, random)[0]
 
     def worse_by_a_tenth(self, pairs: Resampled) -> Resampled:
+        """The same comparisons, with every final loss of HEAD 10 % higher."""
+
         def resampled(random: np.random.Generator) -> Pair:
             base, head = pairs(random)
             return base, [_with(cell, cell.rows.assign(final_loss=cell.rows["final_loss"] * 1.1)) for cell in head]
@@ -88,6 +102,8 @@ class PooledCells:
         return base, head
 
     def mistake(self, pairs: list[tuple[str, str]]) -> Resampled:
+        """Comparisons of one pair of optimizers, BASE and HEAD, drawn anew each time."""
+
         def resampled(random: np.random.Generator) -> Pair:
             return self.pair(*pairs[random.integers(len(pairs))], random)
 
@@ -132,6 +148,11 @@ def measure(pooled: PooledCells, comparisons: int, faults: int) -> Iterator[tupl
 
     Yields:
         `false alarms` or `caught`, the name of the kind, the target rate, the number of failed comparisons, and of all.
+
+    Args:
+        pooled: the cells to draw from.
+        comparisons: of each kind without a fault.
+        faults: comparisons of each kind with a fault.
     """
     same, swapped = pooled.same_weights, pooled.swapped
     kinds: list[tuple[str, str, Resampled]] = [

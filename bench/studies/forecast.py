@@ -46,7 +46,14 @@ class Stopwatch(SerialExecutor):
 
 
 def measure_cells(cells: Sequence[Cell]) -> list[list[float]]:
-    """Processor seconds of each cell's assignments, one after the other in this process."""
+    """Processor seconds of each cell's assignments, one after the other in this process.
+
+    Args:
+        cells: those of a suite.
+
+    Returns:
+        For each cell the seconds of its assignments, in the order in which they follow one another.
+    """
     seconds = []
     for cell in cells:
         with Stopwatch() as stopwatch:
@@ -56,7 +63,11 @@ def measure_cells(cells: Sequence[Cell]) -> list[list[float]]:
 
 
 def measure_overhead(count: int) -> float:
-    """Processor seconds of this process for each assignment that Dask workers do for it, scheduler included."""
+    """Processor seconds of this process for each assignment that Dask workers do for it, scheduler included.
+
+    Args:
+        count: small cells to measure it on; the mean is over them.
+    """
     cells = [Cell(Quadratic(dim=1, horizon=steps), SGD(), "default", 1, 1) for steps in range(1, count + 1)]
     with DaskExecutor(processes=2) as executor:
         _compute(cells[:10], executor)  # workers are started, and import what they need
@@ -69,6 +80,15 @@ def simulate(chains: Sequence[Sequence[float]], workers: int, overhead: float) -
     """Seconds until all chains of assignments are done by so many workers under one coordinator.
 
     The coordinator hands out and takes back one assignment in `overhead` seconds, and does one at a time.
+
+    Args:
+        chains: seconds of each chain's assignments, which follow one another.
+        workers: how many.
+        overhead: seconds of the coordinator for each assignment.
+
+    Example:
+        >>> simulate([[1.0], [1.0], [2.0]], workers=2, overhead=0.0)
+        3.0
     """
     waiting = iter(chains)
     answers: list[tuple[float, int, list[float]]] = [(0.0, number, []) for number in range(workers)]

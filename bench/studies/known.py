@@ -45,6 +45,14 @@ def true_meta_gradient(h: Tensor, log_rate: float, weights: Tensor) -> Tensor:
     """d/dφ of the mean over `h [functions]` of Σ_t w_t f(θ_t), with `weights [steps]`, nothing dropped.
 
     θ_t = (1 − αh)^t with α = e^φ, so df(θ_t)/dφ = −α h² t (1 − αh)^{2t−1}.
+
+    Args:
+        h: curvature of each function, `[functions]`.
+        log_rate: φ.
+        weights: w_1 … w_T, `[steps]`.
+
+    Returns:
+        A scalar.
     """
     t = torch.arange(1, len(weights) + 1, dtype=h.dtype)
     alpha = torch.tensor(log_rate, dtype=h.dtype).exp()

@@ -8,7 +8,13 @@ from l2obench.optimizers.learned.lstm import LSTM
 
 
 def perturb(meta_parameters: Tensors, std: float, generator: torch.Generator) -> Tensors:
-    """Meta-parameters φ · (1 + std · ε), with ε ~ N(0, 1) drawn for every value; shapes stay the same."""
+    """Meta-parameters φ · (1 + std · ε), with ε ~ N(0, 1) drawn for every value; shapes stay the same.
+
+    Args:
+        meta_parameters: φ by name.
+        std: of the relative noise.
+        generator: draws it.
+    """
     # Drawn in the order of the names: the order of the tensors in a safetensors file changes from process to process.
     return {
         name: tensor * (1 + std * torch.randn(tensor.shape, generator=generator))

@@ -13,6 +13,7 @@ from l2obench.reports.numbers.amortization import EACH, EVALUATIONS, ONCE, SECON
 
 KIND = "amortization"
 DASHES = {ONCE: (0, (1, 1)), EACH: (0, (4, 2))}
+# Numbers of uses at which costs are drawn, 20 a decade: even on a logarithmic axis.
 USES = np.geomspace(1, 1e6, 121)
 
 
@@ -53,6 +54,11 @@ def amortization_figure(title: str, rows: list[dict[Any, Any]], styles: dict[str
     """Cost over uses, both logarithmic: the learned optimizer, and the baseline tuned once and each time.
 
     A learned optimizer that does not get to the baseline's loss has no line.
+
+    Args:
+        title: the task, and the run where there are several.
+        rows: those of one learned optimizer, task and unit: tuned once and each time.
+        styles: the line style of each optimizer.
     """
     figure, axes = new_figure(title)
     first = rows[0]

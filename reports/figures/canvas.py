@@ -20,9 +20,12 @@ from l2obench.reports.formats import format_number, one_line
 
 WIDTH, HEIGHT = 6.4, 4.6
 PNG_DPI = 150
+# Values that span a larger factor are drawn on a logarithmic axis: on a linear one the small ones would lie on it.
 LOG_RANGE = 10
+# Colours of ratios end here. Without an end, one diverged cell would make all others look alike.
 FURTHEST = 10.0
-TITLE_SIGNS, LEGEND_SIGNS, TICK_SIGNS = 50, 72, 28  # what fits on a line of each
+# Characters that fit on a line of each, at the font sizes of `theme`.
+TITLE_SIGNS, LEGEND_SIGNS, TICK_SIGNS = 50, 72, 28
 LEGEND_ROWS, LEGEND_ROW_HEIGHT = 3, 0.21
 Style = dict[str, Any]
 # A date in a file would make every report of the same results a different one.
@@ -40,6 +43,7 @@ def theme() -> Iterator[None]:
     import seaborn  # takes a second, which a report without figures saves
 
     own: dict[Any, Any] = {
+        # Without it the identifiers in an SVG are random, and the same figure has other bytes every time.
         "svg.hashsalt": "l2obench",
         "figure.constrained_layout.w_pad": 0.08,
         "figure.constrained_layout.h_pad": 0.08,
@@ -57,7 +61,12 @@ def theme() -> Iterator[None]:
 
 
 def new_figure(title: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
-    """A figure that belongs to no global state: nothing to close, and no backend but Agg."""
+    """A figure that belongs to no global state: nothing to close, and no backend but Agg.
+
+    Args:
+        title: wrapped where it is long.
+        height: inches, before a legend is added.
+    """
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -79,7 +88,15 @@ def ratio_colours() -> ScalarMappable:
 
 
 def ink(colour: "NDArray[Any] | Sequence[float]") -> str:
-    """What is read on a colour: black, or white where it is dark."""
+    """What is read on a colour: black, or white where it is dark.
+
+    Args:
+        colour: red, green and blue in [0, 1]; more channels are ignored.
+
+    Example:
+        >>> ink([1.0, 1.0, 0.8]), ink([0.1, 0.1, 0.4])
+        ('black', 'white')
+    """
     return "white" if np.dot(colour[:3], (0.299, 0.587, 0.114)) < 0.5 else "black"
 
 
@@ -89,7 +106,12 @@ def two_digits(value: float) -> str:
 
 
 def scale(set_scale: Any, values: Iterable[np.ndarray[Any, Any]]) -> None:
-    """A logarithmic axis where all values are positive and span more than a factor of ten."""
+    """A logarithmic axis where all values are positive and span more than a factor of ten.
+
+    Args:
+        set_scale: `axes.set_xscale` or `axes.set_yscale`.
+        values: all that is drawn along this axis; what is not finite does not count.
+    """
     numbers = np.concatenate([np.ravel(part) for part in values] or [np.empty(0)])
     numbers = numbers[np.isfinite(numbers)]
     if numbers.size and numbers.min() > 0 and numbers.max() / numbers.min() > LOG_RANGE:
@@ -97,7 +119,12 @@ def scale(set_scale: Any, values: Iterable[np.ndarray[Any, Any]]) -> None:
 
 
 def legend(figure: Figure, entries: Sequence[tuple[str, Style]]) -> None:
-    """A legend below the axes; a long one makes the figure higher instead of the axes lower."""
+    """A legend below the axes; a long one makes the figure higher instead of the axes lower.
+
+    Args:
+        figure: its height may change.
+        entries: label and line style of each.
+    """
     labels = [literal(label, LEGEND_SIGNS) for label, _ in entries]
     columns = 2 if len(labels) > 1 and max(map(len, labels)) <= LEGEND_SIGNS // 2 else 1
     rows = -(-sum(label.count("\n") + 1 for label in labels) // columns)
@@ -107,7 +134,12 @@ def legend(figure: Figure, entries: Sequence[tuple[str, Style]]) -> None:
 
 
 def literal(name: str, width: int) -> str:
-    """A name as matplotlib draws it: no formulas between dollars, no underscore to hide it, no line beyond `width`."""
+    """A name as matplotlib draws it: no formulas between dollars, no underscore to hide it, no line beyond `width`.
+
+    Args:
+        name: data, such as an identity; it may hold any character.
+        width: characters on a line.
+    """
     lines = textwrap.wrap(one_line(name), width, break_on_hyphens=False) or ["—"]
     text = "\n".join(lines).replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
@@ -120,7 +152,16 @@ def broken(label: str) -> str:
 
 
 def save(figure: Figure, path: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
-    """Write `path`.svg, `path`.pdf or `path`.png, without dates in them, so that the same figure is the same bytes."""
+    """Write `path`.svg, `path`.pdf or `path`.png, without dates in them, so that the same figure is the same bytes.
+
+    Args:
+        figure: made under `theme`.
+        path: without a suffix; its folder exists.
+        formats: of `FORMATS`.
+
+    Returns:
+        The files, in the order of the formats.
+    """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # laid out once, for all files
     files = [path.with_name(f"{path.name}.{suffix}") for suffix in formats]

@@ -13,7 +13,8 @@ from l2obench.reports.formats import format_number
 from l2obench.reports.numbers.counting import groups
 
 KIND = "costs"
-LONGEST_LABEL = 32  # signs on one line
+# Characters of a name that stays on one line.
+LONGEST_LABEL = 32
 UNIT = "adam"
 MEASURES: dict[str, tuple[str, Style]] = {
     "flops_per_coordinate": ("FLOPs of an update", {"marker": "o", "color": "#0072B2", "markerfacecolor": "none"}),
@@ -47,6 +48,12 @@ def in_multiples(rows: pd.DataFrame) -> pd.DataFrame:
     """The measures of a task's optimizers over Adam's, the quickest update first; those not timed are left out.
 
     Without Adam's there is nothing.
+
+    Args:
+        rows: those of one task in the table of costs.
+
+    Returns:
+        By optimizer, a column for each of `MEASURES`.
     """
     one = rows.drop_duplicates("optimizer").set_index("optimizer")
     known = one.assign(step_microseconds=one["grad_microseconds"] + one["update_microseconds"])[list(MEASURES)]

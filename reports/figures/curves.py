@@ -64,7 +64,11 @@ def landscape_drawings(plots: Sequence[TaskPlots]) -> list[Drawing]:
 
 
 def line_styles(plots: Sequence[TaskPlots]) -> dict[str, Style]:
-    """One line style for each optimizer, the same in all figures: learned ones thick and in colours of their own."""
+    """One line style for each optimizer, the same in all figures: learned ones thick and in colours of their own.
+
+    Args:
+        plots: all tasks of the report, so that an optimizer has one style on every page.
+    """
     learned = {curve.optimizer: curve.learned for task in plots for curve in task.curves}
     tried = {landscape.optimizer for task in plots for landscape in task.landscapes}
     learned |= dict.fromkeys(tried - learned.keys(), False)
@@ -76,7 +80,14 @@ def line_styles(plots: Sequence[TaskPlots]) -> dict[str, Style]:
 
 
 def curves_figure(title: str, curves: Sequence[Curve], styles: dict[str, Style], window: int) -> Figure:
-    """Interquartile mean losses against steps, with 95 % bands."""
+    """Interquartile mean losses against steps, with 95 % bands.
+
+    Args:
+        title: the task, and the run where there are several.
+        curves: those of one task.
+        styles: as `line_styles` gives them.
+        window: losses that are averaged at each step.
+    """
     figure, axes = new_figure(title)
     draw_curves(axes, curves, styles, window)
     legend(figure, [(curve.label, styles[curve.optimizer]) for curve in curves])
@@ -95,7 +106,14 @@ def draw_curves(axes: Axes, curves: Sequence[Curve], styles: dict[str, Style], w
 
 
 def seconds_figure(title: str, curves: Sequence[Curve], styles: dict[str, Style], window: int) -> Figure:
-    """The same losses against the wall-clock seconds of one replica, at the pace of the serial timing pass."""
+    """The same losses against the wall-clock seconds of one replica, at the pace of the serial timing pass.
+
+    Args:
+        title: the task, and the run where there are several.
+        curves: those of one task; one without a step time is named in the legend only.
+        styles: as `line_styles` gives them.
+        window: losses that are averaged at each step.
+    """
     figure, axes = new_figure(title)
     timed = [curve for curve in curves if np.isfinite(curve.step_seconds)]
     for curve in timed:
@@ -114,7 +132,13 @@ def seconds_figure(title: str, curves: Sequence[Curve], styles: dict[str, Style]
 
 
 def final_losses_figure(title: str, spreads: Sequence[FinalLosses], styles: dict[str, Style]) -> Figure:
-    """Every seed's final loss as a dot, the mean with its 95 % interval above them; no mean where a seed failed."""
+    """Every seed's final loss as a dot, the mean with its 95 % interval above them; no mean where a seed failed.
+
+    Args:
+        title: the task, and the run where there are several.
+        spreads: one a row, from the top.
+        styles: as `line_styles` gives them.
+    """
     figure, axes = new_figure(title, height=1.5 + 0.55 * len(spreads))
     for row, spread in enumerate(spreads):
         colour = styles[spread.optimizer]["color"]
@@ -136,7 +160,13 @@ def final_losses_figure(title: str, spreads: Sequence[FinalLosses], styles: dict
 
 
 def landscape_figure(title: str, rates: Sequence[Landscape], styles: dict[str, Style]) -> Figure:
-    """Mean final loss at every learning rate tried: the chosen one ringed, crosses above where a seed diverged."""
+    """Mean final loss at every learning rate tried: the chosen one ringed, crosses above where a seed diverged.
+
+    Args:
+        title: the task, and the run where there are several.
+        rates: one a line.
+        styles: as `line_styles` gives them.
+    """
     figure, axes = new_figure(title)
     above = axes.get_xaxis_transform()
     for row, landscape in enumerate(rates):

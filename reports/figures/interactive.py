@@ -14,6 +14,7 @@ from l2obench.reports.figures.curves import BASELINE_COLOURS, LEARNED_COLOURS
 from l2obench.reports.numbers.curves import Curve, TaskPlots
 from l2obench.reports.numbers.profiles import Profile
 
+# Significant digits of a number in the page. A chart shows fewer, and each digit costs a byte for every point.
 DIGITS = 5
 CURVE_NUMBERS = 400_000
 """How many numbers the curves of a page may have, so that 50 optimizers × 50 tasks stay within its size."""

@@ -19,6 +19,7 @@ from l2obench.reports.numbers.counting import groups
 from l2obench.reports.reading import ReportError
 
 KIND = "pictures"
+# Pixels. Pictures come out of results, which others may have written: a larger one is refused before it is decoded.
 MAX_SIDE = 2048
 SIDE, LABEL_WIDTH, HEADING = 1.15, 2.1, 0.62  # inches
 TITLE_SIGNS = 80

@@ -29,7 +29,8 @@ from l2obench.reports.numbers.recipes import words
 KIND, MAP_KIND = "recipes", "recipes-map"
 LEAST_CELLS = 6
 """Of a map; what is fewer are rows only."""
-PANEL_SIGNS = 30  # what fits above a panel
+# Characters that fit on a line above a panel.
+PANEL_SIGNS = 30
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,12 @@ def recipe_drawings(table: pd.DataFrame) -> list[Drawing]:
 
 
 def rows_figure(task: str, rows: pd.DataFrame) -> Figure:
-    """Ratio to the best tuned baseline of every recipe, the best first; a line from its best to its worst training."""
+    """Ratio to the best tuned baseline of every recipe, the best first; a line from its best to its worst training.
+
+    Args:
+        task: the title.
+        rows: those of one rule on this task.
+    """
     ordered = rows.sort_values("ratio", kind="stable").to_dict("records")
     figure, axes = new_figure(task, height=1.2 + 0.28 * len(ordered))
     for place, row in enumerate(ordered):
@@ -85,6 +91,9 @@ def maps(rows: pd.DataFrame) -> list[Map]:
     """A map for each task and each of the other settings, over the first two settings that are numbers.
 
     None where no two settings of the table, each with three values at least, are crossed.
+
+    Args:
+        rows: those of one rule in the table of recipes, on any number of tasks.
     """
     settings = pd.DataFrame([json.loads(text) for text in rows["settings"]], index=rows.index)
     numeric = [name for name in settings if _is_number(settings[name]) and settings[name].nunique() > 2]
@@ -104,7 +113,11 @@ def maps(rows: pd.DataFrame) -> list[Map]:
 
 
 def map_figure(panels: Sequence[Map]) -> Figure:
-    """Ratios as colours and numbers: a row of panels for each of the other settings, a column for each task."""
+    """Ratios as colours and numbers: a row of panels for each of the other settings, a column for each task.
+
+    Args:
+        panels: those of one rule; a combination of label and task that has none stays empty.
+    """
     labels, tasks = (list(dict.fromkeys(names)) for names in zip(*((p.label, p.task) for p in panels), strict=True))
     figure, grid = new_panels(len(labels), len(tasks))
     for axes in grid.flat:

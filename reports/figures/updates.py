@@ -34,7 +34,13 @@ def draw_updates(title: str, history: pd.DataFrame, responses: pd.DataFrame, pat
 
 
 def updates_figure(title: str, history: pd.DataFrame, responses: pd.DataFrame) -> Figure:
-    """A row for each optimizer: what it proposed at every step, then what it would have at some; scales differ."""
+    """A row for each optimizer: what it proposed at every step, then what it would have at some; scales differ.
+
+    Args:
+        title: as for `draw_updates`.
+        history: as for `draw_updates`.
+        responses: as for `draw_updates`.
+    """
     names = list(dict.fromkeys(history["optimizer"]))
     steps = sorted(set(responses["step"]))
     colours = _colours(history)

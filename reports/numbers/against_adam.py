@@ -22,6 +22,9 @@ def against_adam(cells: pd.DataFrame) -> pd.DataFrame:
     not get there within its horizon, and `never_matched` is the share of seeds where that is so. `failure_rate` is over
     all of the optimizer's seeds. `p_value`: Wilcoxon's signed-rank test, adjusted by Holm's method for the number of
     tasks on which this optimizer is compared, not for the number of optimizers.
+
+    Args:
+        cells: rows of one run or several.
     """
     rows: list[dict[str, Any]] = []
     for key, task in groups(cells, "task"):

@@ -37,6 +37,9 @@ def compare(rows: pd.DataFrame, other: pd.DataFrame) -> Comparison:
     Args:
         rows: cells of one optimizer on one task, in one track.
         other: cells of the optimizer that it is compared with; the ratio divides by its mean.
+
+    Returns:
+        The comparison; `seeds` is 0 where they have none in common.
     """
     mine, others = common_seeds(rows, other)
     losses, reference = counted_losses(rows)[mine], counted_losses(other)[others]
@@ -47,6 +50,12 @@ def outcomes(comparisons: Sequence[Comparison | None]) -> list[tuple[str, float]
     """The verdict of each comparison and its p-value, corrected by Holm's method for the number of comparisons.
 
     `not comparable: no common seeds` where there are none; nothing, and NaN, where there is no comparison.
+
+    Args:
+        comparisons: all of one table: Holm's method corrects for their number.
+
+    Returns:
+        Verdict and corrected p-value of each, in the same order.
     """
     compared = [item.found for item in comparisons if item is not None and item.seeds]
     decided = iter(decide(compared))
@@ -69,6 +78,11 @@ def paired(rows: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.Da
 
 
 def common_seeds(rows: pd.DataFrame, other: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Positions of the seeds that both have, in each of the two, by rising seed."""
+    """Positions of the seeds that both have, in each of the two, by rising seed.
+
+    Args:
+        rows: with a column `seed`, each seed once.
+        other: the same of another optimizer.
+    """
     _, mine, others = np.intersect1d(rows["seed"].to_numpy(), other["seed"].to_numpy(), return_indices=True)
     return mine, others

@@ -19,7 +19,8 @@ COLUMNS += [
 COLUMNS += ["meta_training_seconds", "meta_training_trajectories"]
 COUNTS = ["update_flops", "update_bytes", "record_passes"]
 NOT_COUNTED = pd.Series(np.nan, COUNTS)
-NUMBER = 4  # bytes of a float32
+# Bytes of a float32, in which all rollouts are computed.
+NUMBER = 4
 
 
 def costs(

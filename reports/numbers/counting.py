@@ -12,24 +12,49 @@ from l2obench.bench.stats import Interval, bootstrap, interquartile_mean, steps_
 
 
 def groups(frame: pd.DataFrame, *names: str) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """Key and rows of every group, in the frame's order, runs kept apart."""
+    """Iterate over the key and the rows of every group, in the frame's order, runs kept apart.
+
+    Args:
+        frame: rows of one run, or of several with a column `run`.
+        names: columns to group by; `run` comes first by itself.
+    """
     columns = [*(["run"] if "run" in frame else []), *names]
     for key, rows in frame.groupby(columns, sort=False, dropna=False):
         yield dict(zip(columns, key, strict=True)), rows
 
 
 def table_of(frame: pd.DataFrame, columns: list[str], rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """A table of these columns, after a column `run` where the frame that it is made from has one."""
+    """A table of these columns, after a column `run` where the frame that it is made from has one.
+
+    Args:
+        frame: decides whether there is a column `run`.
+        columns: those of the table, in their order.
+        rows: one dict a row; what a dict lacks is missing in the table.
+    """
     return pd.DataFrame(rows, columns=[*(["run"] if "run" in frame else []), *columns])
 
 
 def manifest_of(key: Mapping[str, Any], manifests: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The manifest of a group's run, or of the only run; empty where there is none."""
+    """The manifest of a group's run, or of the only run; empty where there is none.
+
+    Args:
+        key: that of a group, as `groups` gives it.
+        manifests: by the label of their run.
+    """
     return manifests.get(key["run"], {}) if "run" in key else next(iter(manifests.values()), {})
 
 
 def fact(facts: Any, name: str) -> float:
-    """A number out of a manifest, which may hold anything; missing where it holds none."""
+    """A number out of a manifest, which may hold anything; missing where it holds none.
+
+    Args:
+        facts: a part of a manifest.
+        name: the key of the number.
+
+    Example:
+        >>> fact({"seconds": 3}, "seconds"), fact("no table", "seconds")
+        (3.0, nan)
+    """
     value = facts.get(name) if isinstance(facts, Mapping) else None
     return float(value) if isinstance(value, int | float) else np.nan
 
@@ -56,21 +81,41 @@ def failed(rows: pd.DataFrame) -> int:
 
 
 def counted_losses(rows: pd.DataFrame) -> NDArray[np.float64]:
-    """Final losses `[seeds]`; infinite for a seed that failed."""
+    """Final losses `[seeds]`; infinite for a seed that failed.
+
+    Args:
+        rows: one a seed.
+
+    Example:
+        >>> rows = pd.DataFrame({"status": ["ok", "diverged"], "final_loss": [0.5, 0.1]})
+        >>> counted_losses(rows).tolist()
+        [0.5, inf]
+    """
     losses = rows["final_loss"].to_numpy(dtype=np.float64, na_value=np.nan)
     counted = (rows["status"] == "ok").to_numpy() & ~np.isnan(losses)
     return np.where(counted, losses, np.inf)
 
 
 def counted_heldout(rows: pd.DataFrame, column: str, worst: float) -> float:
-    """Mean of a held-out metric over all seeds, a failed one at the worst value; missing where the task has none."""
+    """Mean of a held-out metric over all seeds, a failed one at the worst value; missing where the task has none.
+
+    Args:
+        rows: one a seed.
+        column: `heldout_loss` or `heldout_accuracy`.
+        worst: what a failed seed counts as: infinity for a loss, 0 for an accuracy.
+    """
     ok = rows["status"] == "ok"
     values = rows[column].astype(float)
     return np.nan if values[ok].isna().all() else float(values.where(ok).fillna(worst).mean())
 
 
 def counted_steps(rows: pd.DataFrame, target: float) -> NDArray[np.float64]:
-    """Steps to a target loss `[seeds]`; infinite without a trajectory, and everywhere if the target is not finite."""
+    """Steps to a target loss `[seeds]`; infinite without a trajectory, and everywhere if the target is not finite.
+
+    Args:
+        rows: one a seed, of one cell: its final window averages the losses.
+        target: the loss to reach.
+    """
     steps = np.full(len(rows), np.inf)
     known = rows["loss"].notna().to_numpy()
     if known.any() and np.isfinite(target):
@@ -85,7 +130,14 @@ def seconds(rows: pd.DataFrame, column: str) -> float:
 
 
 def step_seconds(rows: pd.DataFrame) -> tuple[float, float]:
-    """Seconds of an update and of a whole step (gradient and update); missing where nothing was timed."""
+    """Seconds of an update and of a whole step (gradient and update); missing where nothing was timed.
+
+    Args:
+        rows: of one cell, or of one optimizer's timing.
+
+    Returns:
+        Seconds of an update, then of a step.
+    """
     if rows.empty:
         return np.nan, np.nan
     update = seconds(rows, "update_seconds")
@@ -113,6 +165,9 @@ def best_baseline(task: pd.DataFrame) -> pd.DataFrame | None:
 
     Where no baseline was tuned, the best of the track `default` is used; its rows say so. The choice is made on the
     evaluation seeds themselves, which favours the baseline.
+
+    Args:
+        task: the rows of one task in one run.
     """
     baselines = task[~task["learned"].eq(True)]
     for track in ("tuned", "default"):

@@ -8,7 +8,11 @@ from l2obench.reports.numbers.counting import groups, table_of
 
 
 def failures(cells: pd.DataFrame) -> pd.DataFrame:
-    """Everything that failed: how many of a cell's seeds, why, and between which steps."""
+    """Everything that failed: how many of a cell's seeds, why, and between which steps.
+
+    Args:
+        cells: rows of one run or several.
+    """
     columns = ["task", "optimizer", "track", "status", "reason", "failures", "seeds"]
     columns += ["first_failed_step", "last_failed_step"]
     seeds = {tuple(key.values()): len(rows) for key, rows in groups(cells, "task", "optimizer", "track")}

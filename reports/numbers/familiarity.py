@@ -23,7 +23,16 @@ def training_families(rows: pd.DataFrame, manifest: Mapping[str, Any]) -> list[s
 
 
 def familiarity(task: str, families: Sequence[str]) -> str:
-    """`trained on`, `others of their kind` (the same name, other parameters) or `held out`."""
+    """`trained on`, `others of their kind` (the same name, other parameters) or `held out`.
+
+    Args:
+        task: identity of the tested task.
+        families: identities of the families trained on, as `training_families` gives them.
+
+    Example:
+        >>> familiarity("quadratic[dim=20]", ["quadratic"])
+        'others of their kind'
+    """
     if task in families:
         return TRAINED
     return KIN if family_name(task) in map(family_name, families) else OTHERS

@@ -10,7 +10,11 @@ from l2obench.reports.numbers.counting import counted_heldout, failed, groups, i
 
 
 def final_losses(cells: pd.DataFrame) -> pd.DataFrame:
-    """Final losses of every (task, optimizer, track), with 95 % bootstrap intervals; a task's lowest mean first."""
+    """Final losses of every (task, optimizer, track), with 95 % bootstrap intervals; a task's lowest mean first.
+
+    Args:
+        cells: rows of one run or several.
+    """
     columns = ["task", "optimizer", "track", "learned", "lr", "seeds", "failures", "mean_final_loss", "low", "high"]
     columns += ["iqm_final_loss", "heldout_loss", "heldout_accuracy"]
     rows: list[dict[str, Any]] = []

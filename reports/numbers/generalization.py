@@ -22,6 +22,11 @@ def generalization(
     `families` says what the tested task is to those trained on, as in `l2obench.reports.numbers.familiarity`. `axis` is
     the parameter that differs between it and the nearest of them: `none` where they are the same, `several`, or
     `family`; `difference` says it in words. Parameters that an identity leaves out have the values in the manifest.
+
+    Args:
+        cells: rows of one run or several.
+        headline: as `l2obench.reports.numbers.headline.headline` gives it.
+        manifests: their manifests by label; of one run, its only one.
     """
     place = [name for name in ("run", "task", "optimizer", "track") if name in headline]
     trained = {

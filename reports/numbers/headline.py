@@ -23,6 +23,9 @@ def headline(cells: pd.DataFrame) -> pd.DataFrame:
     The verdict rests on the typical ratio (`l2obench.bench.stats.verdict`), a difference where a loss is negative. Its
     p-value is corrected by Holm's method for the number of rows. The cost ratios are of the seconds of an update, and
     of a whole step (gradient and update).
+
+    Args:
+        cells: rows of one run or several.
     """
     columns = ["task", "optimizer", "baseline", "ratio", "low", "high", "verdict", "seeds", "p_value"]
     columns += ["typical_ratio", "typical_low", "typical_high", "win_rate"]

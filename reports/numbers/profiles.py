@@ -16,8 +16,10 @@ from l2obench.reports.numbers.reference import cost_ratios, main_tracks, referen
 
 ALL_TASKS = "all tasks"
 MEASURES = ("steps", "seconds")
-TAUS = np.geomspace(2**-5, 2**5, 161)  # to the 32nd part and to 32 times the reference's cost, 16 points an octave
-SHOWN = (0.25, 0.5, 1.0, 2.0, 4.0)  # in the table
+# From a 32nd of the reference's cost to 32 times it, 16 points an octave: even on the figure's logarithmic axis.
+TAUS = np.geomspace(2**-5, 2**5, 161)
+# Those that a table shows.
+SHOWN = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 Floats = NDArray[np.float64]
 
@@ -89,7 +91,11 @@ def profiles(costs: Sequence[CostRatios], taus: Floats = TAUS) -> list[Profile]:
 
 
 def profile_table(costs: Sequence[CostRatios]) -> pd.DataFrame:
-    """Profiles at a few τ: the share of seeds solved at a quarter, half, once, twice and four times Adam's cost."""
+    """Profiles at a few τ: the share of seeds solved at a quarter, half, once, twice and four times Adam's cost.
+
+    Args:
+        costs: as `all_cost_ratios` gives them.
+    """
     rows = [
         ({} if item.run is None else {"run": item.run})
         | {"task": item.task, "optimizer": item.optimizer, "measure": item.measure, "seeds": item.seeds}

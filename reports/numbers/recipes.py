@@ -13,8 +13,10 @@ from l2obench.reports.numbers.counting import fact, groups, manifest_of, meta_tr
 from l2obench.reports.numbers.familiarity import family_name
 
 COLUMNS = ["task", "rule", "settings", "trainings", "ratio", "lowest", "highest", "better_than_baseline"]
+# Keys of a checkpoint's recipe that record an outcome or an origin. They differ between any two trainings.
 RESULTS = {"validation_loss", "validation_criterion", "trajectories_done", "meta_steps", "seconds", "learned_weights"}
 ORIGINS = {"seed", "commit", "dirty", "versions", "sources", "started_from", "task_version", "optimizer_version"}
+# A setting that follows from earlier ones is left out, so those that readers ask for come first.
 FIRST = ("trained_on", "trained_horizon", "estimator", "second_order", "objective", "weighting", "unroll")
 Settings = dict[str, Any]
 
@@ -56,7 +58,12 @@ def recipes(cells: pd.DataFrame, headline: pd.DataFrame, manifests: Mapping[str,
 
 
 def settings_of(recipe: Mapping[str, Any], horizon: float) -> Settings:
-    """The settings of a recipe as a checkpoint carries it, its family without the horizon, which stands apart."""
+    """The settings of a recipe as a checkpoint carries it, its family without the horizon, which stands apart.
+
+    Args:
+        recipe: out of a manifest.
+        horizon: steps of the family trained on; NaN where it is not recorded.
+    """
     kept = {key: value for key, value in recipe.items() if key not in RESULTS | ORIGINS | {"task"}}
     try:
         family, parameters = parse_identity(str(recipe.get("task")))
@@ -67,7 +74,15 @@ def settings_of(recipe: Mapping[str, Any], horizon: float) -> Settings:
 
 
 def deciding(recipes: Sequence[Settings]) -> list[str]:
-    """Names of the settings in which recipes differ, less those that follow from the ones before them."""
+    """Names of the settings in which recipes differ, less those that follow from the ones before them.
+
+    Args:
+        recipes: the settings of several trainings of one rule.
+
+    Example:
+        >>> deciding([{"unroll": 5, "trajectories": 40}, {"unroll": 10, "trajectories": 20}])
+        ['unroll']
+    """
     every = {name: None for recipe in recipes for name in recipe}
     names: list[str] = []
     so_far: list[str] = [""] * len(recipes)
@@ -85,7 +100,15 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def words(settings: str) -> str:
-    """A row's settings as a reader sees them: `unroll 20, second order`; what is not set is not said."""
+    """A row's settings as a reader sees them: `unroll 20, second order`; what is not set is not said.
+
+    Args:
+        settings: a JSON object.
+
+    Example:
+        >>> words('{"unroll": 20, "second_order": true, "average": null}')
+        'unroll 20, second order'
+    """
     said = []
     for name, value in json.loads(settings).items():
         text = name.replace("_", " ")

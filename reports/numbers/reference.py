@@ -39,13 +39,21 @@ def target_loss(task: pd.DataFrame) -> TargetLoss:
 
 
 def reference(task: pd.DataFrame) -> pd.DataFrame | None:
-    """The rows of tuned Adam on a task; None if it did not run."""
+    """The rows of tuned Adam on a task; None if it did not run.
+
+    Args:
+        task: the rows of one task in one run.
+    """
     rows = task[(task["optimizer"] == REFERENCE) & (task["track"] == "tuned")]
     return None if rows.empty else rows
 
 
 def main_tracks(task: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """The rows of each optimizer of a task in its track `tuned`, or in its first one where it was not tuned."""
+    """The rows of each optimizer of a task in its track `tuned`, or in its first one where it was not tuned.
+
+    Args:
+        task: the rows of one task in one run.
+    """
     for _, rows in groups(task, "optimizer"):
         tracks = list(dict.fromkeys(rows["track"]))
         yield rows[rows["track"] == ("tuned" if "tuned" in tracks else tracks[0])]
@@ -62,6 +70,9 @@ def cost_ratios(rows: pd.DataFrame, adam: pd.DataFrame, target: float) -> tuple[
         rows: one optimizer's rows on a task.
         adam: tuned Adam's.
         target: the loss to reach.
+
+    Returns:
+        Ratios in steps and ratios in seconds; below 1 the optimizer is faster than Adam.
     """
     own, other = paired(rows, adam)
     if own.empty:
@@ -76,7 +87,12 @@ def cost_ratios(rows: pd.DataFrame, adam: pd.DataFrame, target: float) -> tuple[
 
 
 def speed_ups(rows: pd.DataFrame, adam: pd.DataFrame) -> Floats:
-    """Adam's steps to each seed's final loss over the steps taken, `[common seeds]`; 0 for a seed that failed."""
+    """Adam's steps to each seed's final loss over the steps taken, `[common seeds]`; 0 for a seed that failed.
+
+    Args:
+        rows: one optimizer's rows on a task, with their trajectories.
+        adam: tuned Adam's.
+    """
     own, other = paired(rows, adam)
     known = (own["loss"].notna() & other["loss"].notna() & (own["status"] == "ok")).to_numpy()
     factors = np.zeros(len(own))

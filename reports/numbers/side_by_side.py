@@ -23,6 +23,10 @@ def side_by_side(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]
 
     The ratio is of mean final losses, this run over the other. Cells of other versions, horizons or data are not
     comparable, and the verdict says which; so it does of cells that only one run has.
+
+    Args:
+        cells: rows of several runs; of one run, the table is empty.
+        manifests: by the label of their run.
     """
     found: list[dict[str, Any]] = []
     if "run" in cells:

@@ -13,6 +13,10 @@ def step_times(timing: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
 
     `state_bytes` is the memory of the optimizer's state for one replica. An optimizer that could not be timed has its
     reason and no times.
+
+    Args:
+        timing: rows of the kind `timing`, of one run or several.
+        cells: rows of the kind `cells`, of the same runs; they have the memory of the state.
     """
     halves = ["grad", "update"]
     quantiles = [f"{half}_{{}}seconds{quantile}" for half in halves for quantile in ("", "_q25", "_q75")]

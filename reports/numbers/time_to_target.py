@@ -17,6 +17,9 @@ def time_to_target(cells: pd.DataFrame) -> pd.DataFrame:
     `steps`: the step by which half of the seeds are there, infinite if fewer ever are; a loss is averaged over the
     task's final window, as the final loss is. `seconds`: those steps at the pace of the serial timing pass. The fewest
     steps of a task come first.
+
+    Args:
+        cells: rows of one run or several.
     """
     columns = ["task", "optimizer", "track", "learned", "target", "seeds", "failures", "reached", "steps", "seconds"]
     columns += ["target_from"]

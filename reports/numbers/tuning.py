@@ -11,6 +11,9 @@ def tuning(tried: pd.DataFrame) -> pd.DataFrame:
     """What the track `tuned` chose for each (task, optimizer), from how many rates, at how many passes.
 
     `at_edge`: the best rate is the first or the last of the grid, at its limit: a better one may lie beyond.
+
+    Args:
+        tried: rows of the kind `tuning`, of one run or several.
     """
     columns = ["task", "optimizer", "lr", "mean_final_loss", "rates_tried", "seeds", "passes", "at_edge"]
     rows: list[dict[str, Any]] = []

@@ -40,7 +40,11 @@ class Executor(ABC):
 
     @abstractmethod
     def submit(self, assignment: Assignment) -> None:
-        """Take an assignment, to run it now or later."""
+        """Take an assignment, to run it now or later.
+
+        Args:
+            assignment: `finished` gives its answer.
+        """
 
     @abstractmethod
     def finished(self) -> Answer:

@@ -37,6 +37,11 @@ class ExecutorChoice:
     def make(self, cells: "Sequence[Cell]", timeout: float | None, report: Callable[[str], Any]) -> "Executor":
         """Make the executor for a run of these cells.
 
+        Args:
+            cells: what is to be run; checkpoints that they name by path are sent to the workers of a cluster.
+            timeout: seconds that a step may take; None: plugins have the default, ours as long as they need.
+            report: called with a line for each part of a job that begins.
+
         Raises:
             TyperException: Dask is not installed.
         """
@@ -60,6 +65,12 @@ def choose_executor(
     name: ExecutorName, workers: int | None, scheduler: str | None, resources: str | None
 ) -> ExecutorChoice:
     """Read the options of `l2obench run` that choose an executor.
+
+    Args:
+        name: value of `--executor`.
+        workers: processes to start; None: as many as fit.
+        scheduler: address of a Dask scheduler; given one, the executor is Dask's.
+        resources: `NAME=AMOUNT,…` that a worker offers.
 
     Raises:
         ChoiceError: they contradict each other, or a resource is not written as NAME=AMOUNT.

@@ -32,7 +32,11 @@ class NotReady(RuntimeError):
 
 
 def to_request(assignment: Assignment) -> bytes:
-    """An assignment as JSON, with what a worker must find at home."""
+    """Write an assignment as JSON, with what a worker must find at home.
+
+    Args:
+        assignment: its task and optimizers go by their identities.
+    """
     optimizers = [identity_of(optimizer) for optimizer in assignment.optimizers]
     request = {
         "job": assignment.job.__name__,
@@ -45,7 +49,18 @@ def to_request(assignment: Assignment) -> bytes:
 
 
 def do_request(place: str, request: bytes) -> bytes:
-    """The answer to a request, on a worker that was given this place."""
+    """Answer a request, on a worker that was given this place.
+
+    Args:
+        place: the name of the run's `Place`.
+        request: as `to_request` writes it.
+
+    Returns:
+        JSON, as `Place.do` gives it.
+
+    Raises:
+        NotReady: this worker would compute something else.
+    """
     found: Place = distributed.get_worker().plugins[place]  # type: ignore[assignment]
     return json.dumps(found.do(json.loads(request))).encode()
 

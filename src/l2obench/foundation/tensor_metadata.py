@@ -53,6 +53,10 @@ def parse_metadata(content: bytes, key: str, max_header_bytes: int = LARGEST_HEA
 def require_header(content: bytes, max_header_bytes: int = LARGEST_HEADER_BYTES) -> bytes:
     """The header's JSON, once its length is known to be possible.
 
+    Args:
+        content: the whole file, or as much as holds its header.
+        max_header_bytes: the longest header that is accepted.
+
     Raises:
         TensorFileError: the content is truncated or not safetensors, or its header is too long.
     """
