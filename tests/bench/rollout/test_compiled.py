@@ -9,7 +9,7 @@ import torch
 from l2obench.bench.config.registry import optimizer_registry
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import make_suite
-from l2obench.bench.rollout.compiled import KEPT, Program
+from l2obench.bench.rollout.compiled import MOST_STEPS_WITH_MINIBATCHES, Program
 from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.run.runner import Runner
 from l2obench.bench.store.results_file import StoreError
@@ -31,7 +31,7 @@ def test_short_steps_are_looped_over_and_long_ones_are_not() -> None:
     steps = [Program(Quadratic(horizon=horizon), Adam(), theta).steps for horizon in (1, 4, 35, 97, 100, 201)]
     assert steps == [1, 4, 35, 95, 100, 100]  # what is left, of 97 and 201, is taken step by step
     drawn = Program(MnistMlp(units=1, horizon=100), Adam(), {"w0": torch.zeros(10, 1, 1, 784)})
-    assert drawn.steps == KEPT
+    assert drawn.steps == MOST_STEPS_WITH_MINIBATCHES
     large = Program(MnistMlp(), Adam(), {"w0": torch.zeros(1, 1, 20, 784)})
     own = Program(CifarCnn(), Adam(), {"fc0.bias": torch.zeros(1, 1, 32)})
     assert (large.steps, own.steps) == (1, 1)
