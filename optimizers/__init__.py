@@ -112,6 +112,10 @@ def shipped_checkpoints(group: str = "") -> list[str]:
 
 
 def rule_of_checkpoint(name: str) -> str:
-    """The rule that a shipped checkpoint belongs to, from the header of its file."""
+    """The name of the rule that a shipped checkpoint belongs to, from the header of its file.
+
+    Args:
+        name: a name in `shipped_checkpoints`.
+    """
     content = (resources.files("l2obench.optimizers") / "checkpoints" / f"{name}{TENSOR_FILE_SUFFIX}").read_bytes()
     return str(parse_metadata(content, METADATA_KEY)["optimizer"])

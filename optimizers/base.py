@@ -183,11 +183,21 @@ class CoordinatewiseOptimizer(Optimizer):
 
     @abstractmethod
     def init_tensor(self, param: Tensor) -> State:
-        """The state that belongs to one parameter tensor, `[seeds, settings, ...]` or, drop-in, the plain tensor."""
+        """The state of one parameter tensor before the first step.
+
+        Args:
+            param: θ₀, `[seeds, settings, ...]`, or drop-in the plain tensor. Only read.
+        """
 
     @abstractmethod
     def update_tensor(self, grad: Tensor, state: State, param: Tensor) -> tuple[Tensor, State]:
-        """The update of one parameter tensor, and its next state; the contract is that of `update`."""
+        """The update of one parameter tensor, and its next state, under the contract of `update`.
+
+        Args:
+            grad: like `param`.
+            state: from `init_tensor`, or the last call.
+            param: θ, `[seeds, settings, ...]`, or drop-in the plain tensor. Only read.
+        """
 
     def kind(self, name: str) -> str:
         """The kind of the parameter called `name`; all are of one kind, unless the rule has several networks."""
@@ -275,7 +285,12 @@ def tensors_bytes(state: Any) -> int:
 
 
 def tensors_of(state: Any) -> Iterator[Tensor]:
-    """Every tensor in a nested state of dicts, lists and tuples."""
+    """Every tensor in a nested state of dicts, lists and tuples.
+
+    Example:
+        >>> len(list(tensors_of({"step": 1, "of": [torch.ones(2), {"mean": torch.ones(2)}]})))
+        2
+    """
     if isinstance(state, Tensor):
         yield state
         return

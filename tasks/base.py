@@ -149,8 +149,13 @@ class Task(BaseModel, ABC):
     def stream(self, generator: torch.Generator) -> Iterator[Tensors] | None:
         """The minibatches of one function one after the other, without end, in place of `draw` and `minibatch`.
 
-        For sources that cannot be indexed, such as a `DataLoader`. A minibatch has no dimension for seeds; all
-        randomness comes from `generator`, which nothing else uses from then on. None: `draw` and `minibatch` it is.
+        For sources that cannot be indexed, such as a `DataLoader`.
+
+        Args:
+            generator: the source of all randomness; nothing else uses it from then on.
+
+        Returns:
+            Minibatches without a dimension for seeds. None: the engine calls `draw` and `minibatch`.
         """
         return None
 
@@ -212,9 +217,15 @@ class Task(BaseModel, ABC):
         return 0.0
 
     def evaluate(self, params: Tensors) -> Tensors:
-        """Held-out metrics by name, `[seeds, settings]` each; empty where the family has no test split.
+        """Held-out metrics at the end of a run.
 
         `loss` and `accuracy` stand in the tables; any others in a table of their own.
+
+        Args:
+            params: θ_T, `[seeds, settings, ...]` each. Only read.
+
+        Returns:
+            `[seeds, settings]` each, by name; empty where the family has no test split.
         """
         return {}
 
@@ -227,7 +238,14 @@ class Task(BaseModel, ABC):
         raise NotImplementedError(f"{self.name} names snapshot_steps and gives no picture")
 
     def originals(self, generator: torch.Generator) -> Tensors:
-        """The images that `sample` draws a function from, by what they are, `[3, height, width]` uint8 each."""
+        """The images that `sample` draws a function from, by what they are.
+
+        Args:
+            generator: in the state in which `sample` gets it.
+
+        Returns:
+            `[3, height, width]` uint8 each.
+        """
         return {}
 
     def for_tuning(self) -> "Task":
@@ -246,9 +264,13 @@ class Task(BaseModel, ABC):
         """
 
     def overlaps(self, other: "Task", parameter: str) -> bool:
-        """Whether what `parameter` picks out of the data for this family is, in part or whole, in the other's too.
+        """Whether this family and another one use some of the same data, in part or whole.
 
         By default two values overlap if they are equal; a family whose values are sets says more.
+
+        Args:
+            other: the other family.
+            parameter: the field that picks out the data, such as `labels`.
         """
         return bool(getattr(self, parameter) == getattr(other, parameter))
 

@@ -91,7 +91,15 @@ def loss_and_grad_by_hand(params: Tensors, x: Tensor, y: Tensor) -> tuple[Tensor
 
 
 def channel_statistics(params: Tensors, x: Tensor) -> list[Statistics]:
-    """What batch norm would use in each layer for images `x`, layer by layer."""
+    """What batch norm would use in each layer for these images.
+
+    Args:
+        params: of one replica.
+        x: images `[n, 3, 32, 32]`, in −1..1.
+
+    Returns:
+        For each layer the means and the variances `[channels]`.
+    """
     found: list[Statistics] = []
     for k in range(CONVOLUTIONS):
         z = conv2d(x, params[f"conv{k}.weight"], padding=1)

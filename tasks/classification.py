@@ -13,7 +13,10 @@ from l2obench.tasks.dense import Activation, Dense
 
 
 class Classifier(Task):
-    """A family says which network learns from which examples; minibatches are drawn with replacement.
+    """A classifier on labelled examples; minibatches are drawn with replacement.
+
+    A subclass gives the network and the examples. The loss is the mean cross-entropy of a minibatch, in nats. Held-out
+    metrics are the cross-entropy and the accuracy, a share in 0..1, on all test examples.
 
     Parameters are those of `l2obench.tasks.dense.Dense`, down to the output layer `[classes, …]`, `[classes]`.
     """
@@ -23,7 +26,7 @@ class Classifier(Task):
     floor: ClassVar[float] = 1e-6
 
     batch: int = Field(default=128, ge=1, le=10_000)
-    """Examples in a minibatch."""
+    """Examples in a minibatch. The default is that of Andrychowicz et al. 2016, section 3.2."""
     scale: float = Field(default=0.1, ge=0, le=100)
     """θ₀ ~ N(0, scale²), biases included."""
 
@@ -33,7 +36,13 @@ class Classifier(Task):
 
     @abstractmethod
     def examples(self, split: Literal["train", "test"]) -> Labelled:
-        """What it is trained and tested on.
+        """The examples of a split.
+
+        Args:
+            split: `train` or `test`.
+
+        Returns:
+            Inputs `[n, features]` with labels. Called at every step: keep them.
 
         Raises:
             FileNotFoundError: the data are not on this machine; the message says how to get them.
@@ -85,7 +94,10 @@ class Classifier(Task):
 
 
 class MultilayerPerceptron(Classifier):
-    """Hidden layers of equal width."""
+    """A classifier whose hidden layers are of equal width.
+
+    The defaults are those of Andrychowicz et al. 2016, section 3.2: one hidden layer of 20 sigmoid units.
+    """
 
     units: int = Field(default=20, ge=1, le=4096)
     """Width of each hidden layer."""

@@ -40,7 +40,14 @@ class Layer:
 
 
 def forward(x: Tensor, weight: Tensor, gain: Tensor, shift: Tensor) -> Layer:
-    """One layer over images `x`, whose height and width are even; `weight` is `[channels, inputs, 3, 3]`."""
+    """One layer over a minibatch of images.
+
+    Args:
+        x: `[batch, height, width, inputs]`; height and width are even.
+        weight: `[channels, inputs, 3, 3]`.
+        gain: of the batch norm, `[channels]`.
+        shift: likewise.
+    """
     sign = torch.where(gain < 0, -1.0, 1.0).to(gain.dtype)
     filters = weight * sign[:, None, None, None]
     # z is kept near its mean, so that the variance is no small difference of large numbers.
@@ -59,7 +66,16 @@ def forward(x: Tensor, weight: Tensor, gain: Tensor, shift: Tensor) -> Layer:
 
 
 def backward(layer: Layer, grad: Tensor, needs_x: bool) -> tuple[Tensor, dict[str, Tensor]]:
-    """Gradients with respect to `x` (zeros unless it is needed) and to `weight`, `gain` and `shift`, from `out`'s."""
+    """Gradients of one layer.
+
+    Args:
+        layer: from `forward`.
+        grad: the loss's derivative in `layer.out`.
+        needs_x: whether that in `x` is needed; the first layer's is not.
+
+    Returns:
+        The derivative in `x` (zeros unless it is needed), and those in `weight`, `gain` and `shift` by name.
+    """
     grad = grad * (layer.out > 0)
     to_shift = grad.sum((0, 1, 2))
     to_gain = ((grad * layer.largest).sum((0, 1, 2)) - layer.mean * to_shift) * layer.rstd

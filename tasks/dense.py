@@ -33,7 +33,17 @@ class Dense:
     activation: Activation = "sigmoid"
 
     def start(self, inputs: int, outputs: int, scale: float, generator: torch.Generator) -> Tensors:
-        """Weights and biases of one network, N(0, scale²) each."""
+        """Weights and biases of one network, N(0, scale²) each.
+
+        Args:
+            inputs: features of an example.
+            outputs: width of the output layer.
+            scale: standard deviation.
+            generator: the source of all randomness.
+
+        Returns:
+            `w0 [width, inputs]`, `b0 [width]`, … of one network.
+        """
         params = {}
         for k, (before, after) in enumerate(itertools.pairwise([inputs, *self.hidden, outputs])):
             params[f"w{k}"] = scale * torch.randn(after, before, generator=generator)
@@ -41,7 +51,15 @@ class Dense:
         return params
 
     def replica(self, params: Tensors, x: Tensor) -> Tensor:
-        """Outputs `[outputs, batch]` of ONE network for `x [batch, inputs]`, without in-place operations."""
+        """Outputs of ONE network, without in-place operations, so that `torch.func` can follow.
+
+        Args:
+            params: of one network, as `start` gives them.
+            x: `[batch, inputs]`.
+
+        Returns:
+            `[outputs, batch]`.
+        """
         h = x.mT
         for k in range(len(self.hidden)):
             h = self._activate(params[f"w{k}"] @ h + params[f"b{k}"][:, None])
@@ -49,9 +67,16 @@ class Dense:
         return params[f"w{last}"] @ h + params[f"b{last}"][:, None]
 
     def forward(self, params: Tensors, x: Tensor) -> tuple[list[Hidden], Tensor]:
-        """Hidden layers, and outputs `[seeds, settings, outputs, batch]`, of `x [seeds, batch, inputs]`.
+        """Hidden layers and outputs of many networks.
 
         The settings of a seed share one product with its minibatch in the first layer.
+
+        Args:
+            params: `[seeds, settings, ...]` each. Only read.
+            x: `[seeds, batch, inputs]`.
+
+        Returns:
+            The hidden layers, as `backward` takes them, and outputs `[seeds, settings, outputs, batch]`.
         """
         w0 = params["w0"]
         z = torch.baddbmm(params["b0"].flatten(1, 2).unsqueeze(-1), w0.flatten(1, 2), x.mT)
@@ -63,7 +88,14 @@ class Dense:
         return layers, z
 
     def backward(self, params: Tensors, x: Tensor, layers: list[Hidden], delta: Tensor) -> Tensors:
-        """Gradients like `params`, from the loss's derivative `delta` in the outputs."""
+        """Gradients with the names and shapes of `params`.
+
+        Args:
+            params: as in `forward`.
+            x: as in `forward`.
+            layers: from `forward`.
+            delta: the loss's derivative in the outputs, `[seeds, settings, outputs, batch]`.
+        """
         grads = {}
         for k in range(len(layers), 0, -1):
             grads[f"b{k}"] = delta.sum(-1)

@@ -16,7 +16,10 @@ class IllConditioned(Task):
 
     H = Q Λ Qᵀ with Q a random rotation (uniform, Stewart 1980) and eigenvalues log-uniform on [1 / condition, 1], the
     largest and the smallest at the ends. It is kept as its root W = Λ^½ Qᵀ, so that no rounding makes it indefinite.
-    Unlike `quadratic[condition=…]`, whose spectrum is the same for every function and whose W has the condition number.
+    `quadratic[condition=…]` differs: its spectrum is the same for every function, and its W has the condition number.
+
+    Source: Stewart 1980, "The efficient generation of random orthogonal matrices", for the rotation. The distribution
+    of the eigenvalues is ours.
     """
 
     name: ClassVar[str] = "ill-conditioned"

@@ -10,8 +10,10 @@ from l2obench.tasks.data.labelled import Labelled
 class MnistMlp(MultilayerPerceptron):
     """Train a small perceptron on digits: cross-entropy on minibatches drawn with replacement.
 
+    Data: 28×28 pixels in 0..1; with `mnist5k` 4,000 digits to train on and 1,000 to test, with `mnist` 60,000 and
+    10,000. Parameters `w0 [units, 784]`, `b0 [units]`, … up to the output layer `[10, units]`, `[10]`.
+
     Source: Andrychowicz et al. 2016, section 3.2 (one hidden layer of 20 sigmoid units, batches of 128, 100 steps).
-    Parameters `w0 [units, 784]`, `b0 [units]`, … up to the output layer `[10, units]`, `[10]`.
     """
 
     name: ClassVar[str] = "mnist-mlp"

@@ -36,6 +36,9 @@ class NeuralArt(Task):
     ‖G(θ) − G(s)‖² / ‖G(s)‖², with G = φφᵀ / positions; total variation is the mean squared difference of neighbouring
     pixels. Divided by its target's norm every term is of order 1, whatever features and resolution.
 
+    Data: with `contents=test` three photographs, with `train` four others; no minibatches. A run keeps pictures of its
+    first seeds at `snapshot_steps`.
+
     The parameter `image [3, H, W]` is in units of a standard deviation of natural pixels about their mean. A function
     is a random crop of a photograph in the pool; the style is shared by all.
     """

@@ -13,10 +13,17 @@ from l2obench.tasks.data.scikit import scikit, scikit_sources
 class Perceptron(MultilayerPerceptron):
     """Train the perceptron of `mnist-mlp` on other data: cross-entropy on minibatches drawn with replacement.
 
-    Parameters `w0 [units, inputs]`, `b0 [units]`, … up to the output layer `[10, units]`, `[10]`; there are 64 inputs
-    with `digits`, 40 with `mnist1d` and 3,072 with `photos10`. All three have ten classes. Pixels of digits are in
-    0..1; crops of photographs lose their mean colour; signals are as in their paper. Textures are hard for a
-    perceptron: on `photos10` the training loss falls, and little of that carries over to the held-out crops.
+    Data, with ten classes each:
+
+    - `digits`: 64 pixels in 0..1; 1,438 examples to train on, 359 to test.
+    - `mnist1d`: signals of 40 points, as in their paper; 4,000 and 1,000.
+    - `photos10`: 3,072 values of crops without their mean colour; 5,000 and 1,000. Textures are hard for a perceptron:
+      the training loss falls, and little of that carries over to the held-out crops.
+
+    Parameters `w0 [units, inputs]`, `b0 [units]`, … up to the output layer `[10, units]`, `[10]`.
+
+    Source: Alpaydin & Kaynak 1998 (UCI repository) for `digits`; Greydanus 2020, "Scaling down deep learning", for
+    `mnist1d`. The network is that of Andrychowicz et al. 2016, section 3.2.
     """
 
     name: ClassVar[str] = "perceptron"

@@ -17,6 +17,13 @@ class Quadratic(Task):
 
     Parameter `theta [dim]`; data `w [dim, dim]`, `y [dim]`. There are no minibatches and no held-out loss.
 
+    Example:
+        >>> task = Quadratic(dim=2)
+        >>> batch = {"w": torch.eye(2).expand(1, 2, 2), "y": torch.zeros(1, 2)}
+        >>> losses, grads = task.loss_and_grad({"theta": torch.tensor([[[3.0, -4.0]]])}, batch)
+        >>> losses, grads["theta"]
+        (tensor([[25.]]), tensor([[[ 6., -8.]]]))
+
     Source: Andrychowicz et al. 2016, section 3.1: IID Gaussian W and y, 10 dimensions. DeepMind's release draws them
     uniformly from [0, 1) instead, which gives another problem: hence the parameter `distribution`.
     """
@@ -26,11 +33,11 @@ class Quadratic(Task):
     floor: ClassVar[float] = 1e-11
 
     dim: int = Field(default=10, ge=1, le=4096)
-    """Number of coordinates of θ."""
+    """Number of coordinates of θ. The default is the paper's."""
     distribution: Literal["gaussian", "uniform"] = "gaussian"
     """W and y are N(0, 1), or uniform on [0, 1)."""
     scale: float = Field(default=1.0, ge=0, le=1e6)
-    """θ₀ ~ N(0, scale²)."""
+    """θ₀ ~ N(0, scale²). The default is ours."""
     condition: float | None = Field(default=None, ge=1, le=1e6)
     """Condition number of W: its singular values are replaced by ones spaced evenly in the logarithm from 1 down to
     1 / condition, times the root of `dim`. None: as drawn."""

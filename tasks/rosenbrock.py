@@ -14,7 +14,13 @@ class ChainedRosenbrock(Task):
 
     Parameter `theta [dim]`; no data and no minibatches.
 
-    Source: Rosenbrock 1960 for two coordinates; the chain over more of them is that of `scipy.optimize.rosen`.
+    Example:
+        >>> losses, grads = ChainedRosenbrock().loss_and_grad({"theta": torch.tensor([[[0.0, 1.0]]])}, {})
+        >>> losses, grads["theta"]
+        (tensor([[101.]]), tensor([[[ -2., 200.]]]))
+
+    Source: Rosenbrock 1960, "An automatic method for finding the greatest or least value of a function", for two
+    coordinates; the chain over more of them is that of `scipy.optimize.rosen`.
     """
 
     name: ClassVar[str] = "chained-rosenbrock"

@@ -22,7 +22,9 @@ class Sinusoid(Task):
 
     A ~ U[0.1, 5] and b ~ U[0, π] are drawn anew for every function. No point comes twice, so each loss is held out
     from the steps before it. Parameters `w0 [units, 1]`, `b0 [units]`, … up to the output layer `[1, units]`, `[1]`.
-    Source: Finn et al. 2017, section 5.1: the functions, the network, ten points. They repeat the same ten points at
+
+    Source: Finn et al. 2017, "Model-agnostic meta-learning", section 5.1: the functions, the network, ten points. They
+    repeat the same ten points at
     each step of a function. θ₀ is that of `torch.nn.Linear`, U(±1/√inputs) with biases, or a learned one.
     """
 

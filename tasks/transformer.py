@@ -17,13 +17,15 @@ class CharTransformer(Task):
     """Predict the next character of a text: cross-entropy in nats over all places of windows drawn at random.
 
     The text is the list of names of Unicode's characters (`tasks/data/unicode_names.py`), 39 different characters.
-    Source: Vaswani et al. 2017, decoder only, with layer norm before each part and learned places as in Radford et al.
-    2019 (GPT-2), all at small widths. Parameters `embed.characters [39, width]`, `embed.places [context, width]`; in
+    Parameters `embed.characters [39, width]`, `embed.places [context, width]`; in
     block k `attention{k}.gain`, `.shift [width]`, `.qkv [3 width, width]`, `.qkv_bias`, `.out [width, width]`,
     `.out_bias`, and `mlp{k}.gain`, `.shift`, `.in [4 width, width]`, `.in_bias`, `.out [width, 4 width]`, `.out_bias`;
     `head.gain`, `head.shift`, `head.weight [39, width]`, `head.bias`.
 
     The held-out loss and accuracy are those of all places in consecutive windows of the test pieces.
+
+    Source: Vaswani et al. 2017, "Attention is all you need", decoder only, with layer norm before each part and learned
+    places as in Radford et al. 2019 (GPT-2), all at small widths.
     """
 
     name: ClassVar[str] = "char-transformer"

@@ -129,13 +129,28 @@ def cosine_to_zero(step: int, horizon: Tensor) -> Tensor:
 
 
 def is_matrix(param: Tensor) -> bool:
-    """Whether a stacked parameter `[seeds, settings, ...]` is a matrix [outputs, rest] with two of each at least."""
+    """Whether a parameter is a matrix [outputs, all other dimensions] with two of each at least.
+
+    Args:
+        param: `[seeds, settings, ...]`.
+
+    Example:
+        >>> is_matrix(torch.ones(1, 1, 16, 3, 3, 3)), is_matrix(torch.ones(1, 1, 16))
+        (True, False)
+    """
     sizes = param.shape[2:]
     return len(sizes) >= 2 and sizes[0] > 1 and math.prod(sizes[1:]) > 1
 
 
 def root_mean_square(tensor: Tensor) -> Tensor:
-    """The root mean square of each replica, `[seeds, settings]` from `[seeds, settings, ...]`."""
+    """The root mean square of each replica's tensor.
+
+    Args:
+        tensor: `[seeds, settings, ...]`.
+
+    Returns:
+        `[seeds, settings]`.
+    """
     return tensor.reshape(*tensor.shape[:2], -1).square().mean(-1).sqrt()
 
 

@@ -47,6 +47,7 @@ class AdafacMLP(PerceptronOptimizer):
     features: ClassVar[int] = 2 + 3 + 1 + 3 + 1 + 6 * COUNT
 
     hidden: int = Field(default=4, ge=1, le=1024)
+    """Units of each hidden layer. The default is the released code's."""
 
     def network_shapes(self) -> dict[str, tuple[int, ...]]:
         decays = {"momentum_decays": (len(MOMENTUM_DECAYS),), "square_decay": (), "factored_decays": (COUNT,)}

@@ -16,7 +16,9 @@ from torch import Tensor
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors
 from l2obench.optimizers.learned.checkpoint import Checkpoint, CheckpointError, read_checkpoint
 
+# The kinds of parameters that have a network each with `networks=conv-fc`; prefixes in checkpoints: never rename.
 KINDS = ("conv", "fc")
+# As a checkpoint's name: untrained meta-parameters.
 RANDOM = "random"
 
 
@@ -25,7 +27,11 @@ class Unrolled(ABC):
 
     @abstractmethod
     def update(self, grad: Tensor) -> Tensor:
-        """The next update."""
+        """The next update, without a graph.
+
+        Args:
+            grad: of the tensor, `[seeds, settings, ...]`. Only read.
+        """
 
     @abstractmethod
     def state(self) -> State:
@@ -33,7 +39,14 @@ class Unrolled(ABC):
 
     @abstractmethod
     def gradient(self, targets: Sequence[Tensor]) -> Tensors:
-        """∂/∂φ of Σ_s ⟨u_s, targets_s⟩; asked once, after the last step."""
+        """∂/∂φ of Σ_s ⟨u_s, targets_s⟩; asked once, after the last step.
+
+        Args:
+            targets: for each step, like its update.
+
+        Returns:
+            By the names of the meta-parameters, in their shapes.
+        """
 
 
 class LearnedOptimizer(Optimizer):
@@ -68,7 +81,14 @@ class LearnedOptimizer(Optimizer):
 
     @abstractmethod
     def random_network(self, generator: torch.Generator) -> Tensors:
-        """Meta-parameters of one network, where training begins."""
+        """Meta-parameters of one network, where training begins.
+
+        Args:
+            generator: the source of all randomness.
+
+        Returns:
+            Tensors with the names and shapes of `network_shapes`, float32 on the CPU.
+        """
 
     def meta_shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the meta-parameters φ."""
@@ -149,7 +169,11 @@ class LearnedOptimizer(Optimizer):
             recipe = recipe.get("started_from")
 
     def with_meta_parameters(self, tensors: Tensors) -> Self:
-        """This rule with other meta-parameters φ, on which autograd may be recording."""
+        """This rule with other meta-parameters φ, on which autograd may be recording.
+
+        Args:
+            tensors: with the names and shapes of `meta_shapes`. Not validated.
+        """
         copy = self.model_copy()
         copy._meta_parameters = tensors
         return copy

@@ -15,7 +15,7 @@ Layer = tuple[Tensor, Tensor]
 
 
 def cell_step(weight: Tensor, bias: Tensor, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """One step as a graph: the next hidden state and cell.
+    """One step as a graph.
 
     Args:
         weight: `[4 units, inputs + units]`.
@@ -23,6 +23,11 @@ def cell_step(weight: Tensor, bias: Tensor, x: Tensor, hidden: Tensor, cell: Ten
         x: `[inputs, coordinates]`.
         hidden: `[units, coordinates]`.
         cell: `[units, coordinates]`.
+
+    Returns:
+        The next hidden state and cell.
+
+    Source: Hochreiter & Schmidhuber 1997, with the forget gates of Gers et al. 2000.
     """
     units = len(hidden)
     gates = torch.addmm(bias.unsqueeze(1), weight, torch.cat([x, hidden]))
@@ -32,10 +37,20 @@ def cell_step(weight: Tensor, bias: Tensor, x: Tensor, hidden: Tensor, cell: Ten
 
 
 def cell_step_in_place(weight: Tensor, bias: Tensor, x: Tensor, hidden: Tensor, cell: Tensor) -> Tensor:
-    """The same step without a graph, for a layer from `fold_candidate_gate`: hidden state and cell are overwritten.
+    """The same step without a graph: hidden state and cell are overwritten.
 
-    tanh(z) = 1 - 2σ(-2z) turns every nonlinearity into the sigmoid, which is several times cheaper here; the factor -2
+    tanh(z) = 1 - 2σ(-2z) turns every nonlinearity into the sigmoid, which is several times cheaper here. The factor -2
     of the candidate gate is folded into its weights.
+
+    Args:
+        weight: of a layer from `fold_candidate_gate`, `[4 units, inputs + units]`.
+        bias: likewise, `[4 units]`.
+        x: `[inputs, coordinates]`.
+        hidden: `[units, coordinates]`.
+        cell: `[units, coordinates]`.
+
+    Returns:
+        `hidden`, with the next hidden state in it.
     """
     gates = torch.addmm(bias.unsqueeze(1), weight, torch.cat([x, hidden])).sigmoid_()
     i, f, o, candidate = gates.view(4, len(hidden), -1).unbind()
@@ -61,7 +76,13 @@ def layers_step(layers: Sequence[Layer], x: Tensor, hidden: Tensor, cell: Tensor
 
 
 def layers_step_in_place(layers: Sequence[Layer], x: Tensor, hidden: Tensor, cell: Tensor) -> Tensor:
-    """The same without a graph, for layers from `fold_candidate_gate`; hidden and cell are overwritten.
+    """The same without a graph; hidden and cell are overwritten.
+
+    Args:
+        layers: from `fold_candidate_gate`.
+        x: `[inputs, coordinates]`.
+        hidden: `[layers, units, coordinates]`.
+        cell: `[layers, units, coordinates]`.
 
     Returns:
         The last layer's activations, `[units, coordinates]`.
@@ -72,17 +93,31 @@ def layers_step_in_place(layers: Sequence[Layer], x: Tensor, hidden: Tensor, cel
 
 
 def layers_of(phi: Mapping[str, Tensor], count: int) -> list[Layer]:
-    """The layers among the meta-parameters of a network."""
+    """The layers among the meta-parameters of a network.
+
+    Args:
+        phi: φ by name: `lstm0.weight`, `lstm0.bias`, `lstm1.weight`, …
+        count: how many layers there are.
+    """
     return [(phi[f"lstm{k}.weight"], phi[f"lstm{k}.bias"]) for k in range(count)]
 
 
 def fold_candidate_gate(layers: Sequence[Layer]) -> list[Layer]:
-    """Layers as `cell_step_in_place` takes them: weights and biases of the candidate times -2."""
+    """Layers as `cell_step_in_place` takes them: weights and biases of the candidate times -2.
+
+    Args:
+        layers: as `cell_step` takes them. Only read.
+    """
     return [(_fold_rows(weight), _fold_rows(bias)) for weight, bias in layers]
 
 
 def random_network(shapes: Mapping[str, tuple[int, ...]], generator: torch.Generator) -> dict[str, Tensor]:
-    """LeCun normal weights, a small output, zero biases but for the forget gates', which are 1."""
+    """LeCun normal weights, a small output, zero biases but for the forget gates', which are 1.
+
+    Args:
+        shapes: names and shapes. Names of cells begin with `lstm`, those of the output layer with `output`.
+        generator: the source of all randomness.
+    """
     tensors = {}
     for name, shape in shapes.items():
         if name.endswith("bias"):
@@ -97,7 +132,11 @@ def random_network(shapes: Mapping[str, tuple[int, ...]], generator: torch.Gener
 
 
 def blocks(coordinates: int) -> Iterator[slice]:
-    """Blocks that together are all of the coordinates."""
+    """Blocks of BLOCK coordinates that together are all of them.
+
+    Args:
+        coordinates: how many there are.
+    """
     return (slice(start, start + BLOCK) for start in range(0, coordinates, BLOCK))
 
 

@@ -69,7 +69,11 @@ class Unroll:
         self._taken = 0
 
     def step(self, inputs: Tensor) -> Tensor:
-        """The next step's output `[coordinates]` for `inputs [inputs, coordinates]`."""
+        """The next step's output `[coordinates]`.
+
+        Args:
+            inputs: `[inputs, coordinates]`, from the preprocessed gradient.
+        """
         weight, bias = self._output
         output = inputs.new_empty(1, inputs.shape[1])
         for block, tapes in self._blocks:

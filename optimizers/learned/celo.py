@@ -95,7 +95,11 @@ class Celo(LearnedOptimizer, Optimizer):
 
 
 def normalised(features: Tensor) -> Tensor:
-    """Features `[30, seeds, settings, ...]`, each over its root mean square in the tensor."""
+    """Features, each over its root mean square in the tensor.
+
+    Args:
+        features: `[features, seeds, settings, ...]`.
+    """
     dims = tuple(range(3, features.ndim))
     mean_square = features.square().mean(dims, keepdim=True) if dims else features.square()
     return features * (mean_square + FEATURE_EPSILON).rsqrt()

@@ -18,7 +18,9 @@ from l2obench.foundation.tensor_file import parse_tensor_file, require_tensors
 from l2obench.foundation.tensor_metadata import TENSOR_FILE_SUFFIX, MetadataError, TensorFileError
 from l2obench.optimizers import METADATA_KEY, shipped_checkpoints
 
+# Raised when older versions could no longer read what is written.
 FORMAT = 1
+# A file from outside can claim any size. VeLO, the largest rule here, takes 9 MB with its defaults.
 MAX_BYTES = 64 * 2**20
 MAX_HEADER_BYTES = 2**20
 
@@ -34,14 +36,23 @@ class Checkpoint:
     """What a checkpoint file holds; `checked` gives the tensors once their names and shapes are known to be right."""
 
     source: str
+    """The name or the path that it was read by, for errors."""
     sha256: str
+    """Of the file, hexadecimal."""
     optimizer: str
+    """Name of the rule."""
     hyperparameters: Mapping[str, Any]
+    """The architecture: values of the fields that the rule names in `architecture`."""
     recipe: Mapping[str, Any]
+    """How it was trained, or where it was published."""
     tensors: Mapping[str, Tensor]
+    """Meta-parameters φ by name, on the CPU; not yet held against the architecture."""
 
     def checked(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
         """The tensors, float32, named and shaped as `shapes` says, every value finite.
+
+        Args:
+            shapes: the shape of each meta-parameter, from `meta_shapes`.
 
         Raises:
             CheckpointError: they are not.
@@ -56,8 +67,17 @@ class Checkpoint:
 def read_checkpoint(name: str) -> Checkpoint:
     """Read a shipped checkpoint by name, or any checkpoint by the path of its .safetensors file.
 
+    Args:
+        name: a name in `shipped_checkpoints`, or a path that ends in .safetensors.
+
     Raises:
         CheckpointError: missing, unreadable, too large, not safetensors, or not made by l2obench.
+
+    Example:
+        >>> from l2obench.optimizers import rule_of_checkpoint, shipped_checkpoints
+        >>> name = shipped_checkpoints()[0]
+        >>> read_checkpoint(name).optimizer == rule_of_checkpoint(name)
+        True
     """
     try:
         file = parse_tensor_file(_content(name), METADATA_KEY, MAX_HEADER_BYTES)
@@ -79,7 +99,14 @@ def read_checkpoint(name: str) -> Checkpoint:
 def encode_checkpoint(
     optimizer: str, hyperparameters: Mapping[str, Any], recipe: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> bytes:
-    """The bytes of a checkpoint file; the same input gives the same bytes."""
+    """The bytes of a checkpoint file; the same input gives the same bytes.
+
+    Args:
+        optimizer: name of the rule.
+        hyperparameters: its architecture, from `describe_architecture`.
+        recipe: how it was trained: values that JSON can hold.
+        tensors: meta-parameters φ by name, on any device.
+    """
     metadata = {
         "format": FORMAT,
         "optimizer": optimizer,

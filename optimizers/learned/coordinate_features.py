@@ -9,6 +9,7 @@ from l2obench.optimizers.learned.accumulators import FACTORED_DECAYS, MOMENTUM_D
 FEATURES = 30
 VECTOR_FEATURES = 15
 """How many of them come before those of the factors, which vectors lack where a rule says so."""
+# Both as in the released code, with which published weights were trained.
 LARGEST_GRADIENT = 1000.0
 CLIP = 0.1
 

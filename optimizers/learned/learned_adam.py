@@ -18,9 +18,10 @@ class LearnedAdam(LearnedOptimizer, CoordinatewiseOptimizer):
 
     State of a tensor: that of `adam`.
 
-    Source: Kingma & Ba
-    2015 for the formula; logarithms as in google/learned_optimization (`LearnableAdam`). It tells how much of a learned
-    optimizer's gain is that its step size was learnt on the task.
+    It shows how much of a learned optimizer's gain comes from a step size that was learned on the task.
+
+    Source: Kingma & Ba 2015, algorithm 1, for the formula; logarithms as in google/learned_optimization
+    (`LearnableAdam`).
     """
 
     name: ClassVar[str] = "learned-adam"

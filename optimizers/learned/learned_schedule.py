@@ -7,11 +7,16 @@ from l2obench.optimizers.base import State, Tensors
 from l2obench.optimizers.learned.cell import cell_step
 from l2obench.optimizers.learned.progress_features import PROGRESS_FEATURES, initial_averages, progress_features
 
+# The factor of an output of 0, as in the released code.
 FACTOR_SCALE = 0.1
 
 
 def schedule_shapes(hidden: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the schedule's meta-parameters, for an LSTM of `hidden` units."""
+    """Names and shapes of the schedule's meta-parameters.
+
+    Args:
+        hidden: units of the LSTM.
+    """
     linear = {
         "input": (hidden, PROGRESS_FEATURES),
         "shared": (hidden, PROGRESS_FEATURES),
@@ -25,7 +30,13 @@ def schedule_shapes(hidden: int) -> dict[str, tuple[int, ...]]:
 
 
 def random_weights(shapes: dict[str, tuple[int, ...]], hidden: int, generator: torch.Generator) -> Tensors:
-    """LeCun normal weights, zeros for all else but the biases of the forget gates, which are 1."""
+    """LeCun normal weights, zeros for all else but the biases of the forget gates, which are 1.
+
+    Args:
+        shapes: from `schedule_shapes`, with those of other layers if the rule has any.
+        hidden: units of the LSTM.
+        generator: the source of all randomness.
+    """
     tensors = {
         name: torch.randn(shape, generator=generator) / shape[-1] ** 0.5
         if name.endswith("weight")

@@ -11,7 +11,9 @@ from l2obench.optimizers.base import Optimizer, Tensors
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.optimizers.learned.cell import blocks
 
+# τ of the eleven inputs for the time, in steps; the released code's values.
 TIMESCALES = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
+# Under the root of a feature's mean square: a feature that is zero everywhere stays zero. The released code's value.
 EPSILON = 1e-5
 
 
@@ -30,10 +32,13 @@ class PerceptronOptimizer(LearnedOptimizer, Optimizer):
     outputs: ClassVar[int] = 2
 
     hidden: int = Field(default=32, ge=1, le=1024)
+    """Units of each hidden layer."""
     layers: int = Field(default=2, ge=1, le=16)
     """Hidden layers."""
     step_size: float = Field(default=1e-3, gt=0)
+    """Multiplies the direction d: an untrained network then takes small steps. The default is the released code's."""
     magnitude_scale: float = Field(default=1e-3, gt=0)
+    """Multiplies a in the exponent, so that sizes of steps begin near 1. The default is the released code's."""
     lr: float = Field(default=1.0, gt=0)
     """Multiplies the update; 1 is as trained."""
 
@@ -60,7 +65,15 @@ class PerceptronOptimizer(LearnedOptimizer, Optimizer):
         return 3 * self.features + sum(2 * inputs * outputs for inputs, outputs in itertools.pairwise(widths))
 
     def network_outputs(self, features: Tensor, step: int) -> Tensor:
-        """The network's outputs `[outputs, seeds, settings, ...]` for `[features, seeds, settings, ...]`."""
+        """The network's outputs for every coordinate.
+
+        Args:
+            features: `[features, seeds, settings, ...]`, not yet divided by their size.
+            step: t, updates done.
+
+        Returns:
+            `[outputs, seeds, settings, ...]`.
+        """
         x = _normalised(features)
         phi = {name: tensor.to(x) for name, tensor in self.meta_parameters.items()}
         time = torch.tanh(step / torch.tensor(TIMESCALES, dtype=x.dtype, device=x.device) - 1)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from l2obench.optimizers.base import State
 
+# τ, as fractions of the run, and how many averages of the loss; as in the released code.
 TIMES = (0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0, 1.1)
 AVERAGES = 10
 PROGRESS_FEATURES = len(TIMES) + AVERAGES - 1

@@ -30,13 +30,16 @@ class RecurrentOptimizer(LearnedOptimizer):
     preset: Literal["paper", "deepmind-release"] | None = None
     """Values for the parameters below that are not given themselves."""
     hidden: int = Field(default=20, ge=1, le=1024)
+    """Units of each layer. The default is the paper's."""
     layers: int = Field(default=2, ge=1, le=16)
+    """Layers of cells. The default is the paper's."""
     preprocessing: Literal["log", "log-linear", "none"] = "log"
     """`log`: the paper's two inputs. `log-linear`: those and g · e^{p/2}, so that an update in proportion to the
     gradient, as momentum makes it, is within easy reach. `none`: the gradient itself."""
     p: float = Field(default=10.0, gt=0, le=80)
     """Gradients from e^-p upwards enter by logarithm and sign, smaller ones linearly (appendix A)."""
     output_scale: float = Field(default=0.1, gt=0)
+    """Multiplies the network's output: an untrained network then takes small steps. The default is the paper's."""
     lr: float = Field(default=1.0, gt=0)
     """Multiplies the update; 1 is as trained. For learning-rate schedules on the drop-in optimizer."""
 
@@ -72,7 +75,16 @@ class RecurrentOptimizer(LearnedOptimizer):
         return preprocessing + layers + 2 * self.hidden + 2  # the output: product, bias, scale
 
     def preprocess(self, grad: Tensor) -> Tensor:
-        """Inputs of the network, `[1 to 3, coordinates]`, from gradients `[coordinates]` (appendix A)."""
+        """Inputs of the network from gradients.
+
+        Args:
+            grad: `[coordinates]`.
+
+        Returns:
+            `[inputs, coordinates]`, with one to three inputs.
+
+        Source: Andrychowicz et al. 2016, appendix A.
+        """
         if self.preprocessing == "none":
             return grad.unsqueeze(0)
         magnitude = grad.abs()

@@ -38,10 +38,15 @@ class RNNprop(LearnedOptimizer, CoordinatewiseOptimizer):
     compiled_up_to: ClassVar[float] = BLOCK
 
     hidden: int = Field(default=20, ge=1, le=1024)
+    """Units of every layer. The default is that of the authors' code, as are those below."""
     layers: int = Field(default=2, ge=1, le=16)
+    """Layers of LSTM cells."""
     beta1: float = Field(default=0.95, ge=0, lt=1)
+    """Decay of the mean of gradients for each step."""
     beta2: float = Field(default=0.95, ge=0, lt=1)
+    """Decay of the mean of squared gradients for each step."""
     epsilon: float = Field(default=1e-8, gt=0)
+    """Added to √v̂, in the unit of a gradient: against division by zero."""
     step_size: float = Field(default=0.1, gt=0)
     """α, the bound of an update."""
     lr: float = Field(default=1.0, gt=0)

@@ -29,7 +29,7 @@ class STAR(AdafacMLP):
     outputs: ClassVar[int] = 3
 
     nominal_size: float = Field(default=1e-3, ge=0)
-    """α."""
+    """α: the size of the nominal term, Adam's default learning rate."""
 
     def flops_per_coordinate(self) -> float | None:
         alone = super().flops_per_coordinate()

@@ -25,6 +25,7 @@ TENSOR_FEATURES = PROGRESS_FEATURES + 1 + RANKS + 3 + 3
 WIDTHS = (FEATURES, 4, 4, 2)
 SQUARE_EPSILON = 1e-6
 STEP_SIZE = MAGNITUDE_SCALE = 1e-3
+# Weights of a tensor are this many times the mean over the bank; as in the released code.
 BANK_SCALE = 100.0
 
 

@@ -40,7 +40,12 @@ def velo_from_flax(theirs: Tensors) -> VeLO:
 
 
 def schedule_shapes(inputs: int, units: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the LSTM's weights as haiku has them: the last dimension is that of outputs."""
+    """Names and shapes of the LSTM's weights as haiku has them: the last dimension is that of outputs.
+
+    Args:
+        inputs: features that the LSTM is given.
+        units: of the LSTM.
+    """
     layers = {
         # Their code computes this layer and does not use what it gives.
         "linear": (inputs, units),
@@ -56,7 +61,11 @@ def schedule_shapes(inputs: int, units: int) -> dict[str, tuple[int, ...]]:
 
 
 def schedule(theirs: Tensors) -> Tensors:
-    """The LSTM's weights under our names, in our order of gates."""
+    """The LSTM's weights under our names, in our order of gates.
+
+    Args:
+        theirs: arrays by their path, with the shapes of `schedule_shapes`.
+    """
 
     def gates(values: Tensor) -> Tensor:
         """Input, candidate, forget, output along the first axis become input, forget, output, candidate."""
@@ -76,7 +85,11 @@ def schedule(theirs: Tensors) -> Tensors:
 
 
 def perceptron_shapes(bank: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a bank of perceptrons as haiku has them."""
+    """Names and shapes of a bank of perceptrons as haiku has them.
+
+    Args:
+        bank: how many perceptrons there are.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
     for k, count in enumerate(OF_FEATURES):
         shapes[f"{STACK}/w0__{k}"] = (bank, count, WIDTHS[1])
@@ -87,7 +100,14 @@ def perceptron_shapes(bank: int) -> dict[str, tuple[int, ...]]:
 
 
 def perceptron(theirs: Tensors) -> Tensors:
-    """A bank of perceptrons under our names: weights `[bank, outputs, inputs]`, without the output that is not used."""
+    """A bank of perceptrons under our names, without the output that is not used.
+
+    Args:
+        theirs: arrays by their path, with the shapes of `perceptron_shapes`.
+
+    Returns:
+        Weights `[bank, outputs, inputs]` and biases `[bank, outputs]`.
+    """
     first = torch.cat([theirs[f"{STACK}/w0__{k}"] for k in range(len(OF_FEATURES))], dim=1)
     assert first.shape[1] == FEATURES
     tensors: Tensors = {}

@@ -28,7 +28,11 @@ class Structure:
     names: tuple[str, ...]
 
     def nested(self, tensors: Tensors) -> Any:
-        """The minibatch as the user gave it, from its tensors by name."""
+        """The minibatch as the user gave it.
+
+        Args:
+            tensors: its tensors by name, as `flatten` names them; others are ignored.
+        """
         return tree_unflatten([tensors[name] for name in self.names], self.spec)
 
 
@@ -41,6 +45,11 @@ def flatten(batch: Any, what: str) -> tuple[Tensors, Structure]:
 
     Raises:
         BadModule: it holds something else, or nothing.
+
+    Example:
+        >>> tensors, structure = flatten((torch.ones(2, 3), {"mask": torch.zeros(2)}), "Mine.training_data")
+        >>> list(tensors)
+        ['batch[0]', "batch[1]['mask']"]
     """
     leaves, spec = tree_flatten_with_path(_plain(batch))
     tensors = {PREFIX + keystr(path): _tensor(leaf, what, PREFIX + keystr(path)) for path, leaf in leaves}
@@ -50,7 +59,15 @@ def flatten(batch: Any, what: str) -> tuple[Tensors, Structure]:
 
 
 def examples(tensors: Tensors) -> int:
-    """Examples in a minibatch: the length of its first tensor that has one."""
+    """Examples in a minibatch: the length of its first tensor that has one.
+
+    Args:
+        tensors: from `flatten`.
+
+    Example:
+        >>> examples({"batch[0]": torch.ones(32, 784), "batch[1]": torch.zeros(32)})
+        32
+    """
     return next((len(value) for value in tensors.values() if value.ndim), 1)
 
 

@@ -17,7 +17,8 @@ LARGE = 1e8
 """Operations of one replica's gradient above which a processor is busy with one, and one after the other is faster."""
 LARGE_ON_GPU = 1e10
 """The same on a GPU, which one replica fills much later."""
-RELATIVE, ABSOLUTE = 1e-3, 1e-4  # rounding of sums in another order
+# Float32 sums in another order differ by less; another mask of dropout or another statistic differs by far more.
+RELATIVE, ABSOLUTE = 1e-3, 1e-4
 
 Found = tuple[Tensor, Tensors, Tensors]
 """Losses, gradients, buffers."""
@@ -36,7 +37,16 @@ class Batching:
     """What one replica's graph keeps for the backward pass."""
 
     def together(self, replicas: int, device: str) -> bool:
-        """Whether so many replicas run together: where they can, are not few, and none is large."""
+        """Whether so many replicas run together: where they can, are not few, and none is large.
+
+        Args:
+            replicas: how many there are.
+            device: `cpu` or `cuda`.
+
+        Example:
+            >>> Batching(refused=None, flops=10_000, saved_bytes=0).together(replicas=20, device="cpu")
+            True
+        """
         large = LARGE_ON_GPU if device == "cuda" else LARGE
         return self.refused is None and replicas >= FEW and self.flops <= large
 
@@ -52,6 +62,9 @@ def try_batching(
         params: `[1, 2, ...]`.
         buffers: likewise.
         batch: `[1, ...]`.
+
+    Raises:
+        BadModule: the model writes into its parameters.
     """
     one = {name: value[:, :1].clone() for name, value in params.items()}
     own = {name: value[:, :1].clone() for name, value in buffers.items()}

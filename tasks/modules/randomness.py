@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+# Seeds are drawn as int64, which ends here; `numpy.random.seed` takes 32 bits.
 LARGEST_SEED = 2**63 - 1
 LARGEST_NUMPY_SEED = 2**32
 
@@ -19,6 +20,16 @@ class OwnRandomness:
     """The state of Python's, NumPy's and PyTorch's global generators that belongs to one seed.
 
     Inside `active`, code that draws from the global generators draws from these; outside, they are as they were.
+
+    Args:
+        seed: sets all three when `active` is first entered.
+
+    Example:
+        >>> own, before = OwnRandomness(0), random.getstate()
+        >>> with own.active():
+        ...     drawn = random.random()
+        >>> random.getstate() == before
+        True
     """
 
     def __init__(self, seed: int) -> None:
@@ -42,7 +53,11 @@ class OwnRandomness:
 
 @contextlib.contextmanager
 def preserved(beyond_torch: bool = True) -> Iterator[None]:
-    """Put the global generators back where they were when the block ends."""
+    """Put the global generators back where they were when the block ends.
+
+    Args:
+        beyond_torch: those of Python and NumPy too, not PyTorch's alone.
+    """
     outside = _states() if beyond_torch else (None, None, torch.default_generator.get_state())
     try:
         yield
@@ -53,7 +68,10 @@ def preserved(beyond_torch: bool = True) -> Iterator[None]:
 def seed_everything(seed: int, beyond_torch: bool = True) -> None:
     """Set the global generators of PyTorch, on every device that is in use, and those of Python and NumPy.
 
-    The latter two take longer than a step of a small model; a model that does not draw from them is spared that.
+    Args:
+        seed: from 0 to LARGEST_SEED.
+        beyond_torch: Python's and NumPy's too. They take longer than a step of a small model; a model that does not
+            draw from them is spared that.
     """
     if beyond_torch:
         random.seed(seed)
@@ -64,7 +82,11 @@ def seed_everything(seed: int, beyond_torch: bool = True) -> None:
 
 
 def drawn_beyond_torch(seed: int) -> bool:
-    """Whether Python's or NumPy's generator was drawn from since `seed_everything(seed)`."""
+    """Whether Python's or NumPy's generator was drawn from since `seed_everything(seed)`.
+
+    Args:
+        seed: the one they were set to.
+    """
     python = random.Random(seed).getstate() != random.getstate()
     numbers = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
     fresh = np.random.RandomState(seed % LARGEST_NUMPY_SEED).get_state(legacy=False)["state"]
@@ -72,7 +94,11 @@ def drawn_beyond_torch(seed: int) -> bool:
 
 
 def next_seed(generator: torch.Generator) -> int:
-    """A seed drawn from a generator."""
+    """A seed drawn from a generator.
+
+    Args:
+        generator: moves on by one draw.
+    """
     return int(torch.randint(LARGEST_SEED, (), generator=generator))
 
 
@@ -98,7 +124,13 @@ class DropoutBySeed(TorchFunctionMode):
         return dropout(self, *args, **(kwargs or {}))
 
     def keep(self, shape: list[int], share: float, like: Tensor) -> Tensor:
-        """1 with probability `share`, else 0, of a shape."""
+        """1 with probability `share`, else 0.
+
+        Args:
+            shape: of the result.
+            share: the probability.
+            like: gives device and type.
+        """
         self.drawn += 1
         kept: Tensor = _Keep.apply(self._seed + self.drawn, shape, share, like.dtype, like.device)
         return kept

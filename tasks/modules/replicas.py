@@ -58,7 +58,14 @@ class Replicas:
     def loss_and_buffers(
         self, params: Tensors, buffers: Tensors, batch: Tensors, structure: Structure
     ) -> tuple[Tensor, Tensors]:
-        """Loss of ONE replica and its buffers afterwards, as a pure function that `torch.func` can transform."""
+        """Loss of ONE replica and its buffers afterwards, as a pure function that `torch.func` can transform.
+
+        Args:
+            params: of one replica by name.
+            buffers: likewise; empty: those of the module.
+            batch: of one seed, with `noise`, the seed of this step's randomness.
+            structure: how the minibatch is nested.
+        """
         own = {name: value.detach().clone() for name, value in (buffers or self.buffers).items()}
         tensors = {f"model.{name}": value for name, value in {**params, **own}.items()}
         with DropoutBySeed(batch["noise"]):
@@ -69,7 +76,17 @@ class Replicas:
     def differentiable_one_by_one(
         self, params: Tensors, buffers: Tensors, batch: Tensors, structure: Structure
     ) -> tuple[Tensor, Tensors, Tensors]:
-        """Losses, gradients and buffers of all replicas, with a graph that second derivatives pass through."""
+        """Losses, gradients and buffers of all replicas, with a graph that second derivatives pass through.
+
+        Args:
+            params: `[seeds, settings, ...]` each. Only read.
+            buffers: likewise.
+            batch: `[seeds, ...]` each, with `noise [seeds]` int64, the seeds of this step's randomness.
+            structure: how the minibatch is nested.
+
+        Returns:
+            Losses `[seeds, settings]`, gradients like `params`, and the buffers after this evaluation.
+        """
         losses, grads, after = [], [], []
         for seed, setting in _indices(params):
             own = {name: _requiring_grad(value[seed, setting]) for name, value in params.items()}
@@ -90,7 +107,20 @@ class Replicas:
     def one_by_one(
         self, params: Tensors, buffers: Tensors, batch: Tensors, structure: Structure
     ) -> tuple[Tensor, Tensors, Tensors]:
-        """The same without a graph, by the module as it is: what a plain loop of PyTorch does for each replica."""
+        """The same without a graph, by the module as it is: what a plain loop of PyTorch does for each replica.
+
+        Args:
+            params: `[seeds, settings, ...]` each. Only read.
+            buffers: likewise.
+            batch: `[seeds, ...]` each, with `noise [seeds]` int64, the seeds of this step's randomness.
+            structure: how the minibatch is nested.
+
+        Returns:
+            Losses `[seeds, settings]`, gradients like `params`, and the buffers after this evaluation.
+
+        Raises:
+            BadModule: the loss is no scalar, does not depend on the parameters, or changes the minibatch.
+        """
         with preserved(self._draws):
             return self._one_by_one(params, buffers, batch, structure)
 
@@ -126,7 +156,13 @@ class Replicas:
 
     @torch.no_grad()
     def metrics(self, params: Tensors, buffers: Tensors, measure: Callable[[nn.Module], None]) -> None:
-        """Call `measure` with the module in evaluation mode, once for each replica, in their order."""
+        """Call `measure` with the module in evaluation mode, once for each replica, in their order.
+
+        Args:
+            params: `[seeds, settings, ...]` each. Only read.
+            buffers: likewise.
+            measure: is given the module with the replica's tensors in it, and keeps what it finds.
+        """
         after = self._own(buffers)
         self.model.eval()
         try:

@@ -24,7 +24,11 @@ class Source(ABC):
 
     @abstractmethod
     def stream(self, generator: torch.Generator) -> Iterator[Tensors] | None:
-        """Minibatches without end, all randomness from `generator`; None where they are drawn by index."""
+        """Minibatches without end; None where they are drawn by index.
+
+        Args:
+            generator: the source of all randomness.
+        """
 
     @abstractmethod
     def once(self) -> Iterator[Tensors]:
@@ -47,7 +51,16 @@ class Source(ABC):
 
 
 class Columns(Source):
-    """Tensors of equal length, one row an example, drawn with replacement."""
+    """Tensors of equal length, one row an example, drawn with replacement.
+
+    Args:
+        data: tensors or arrays, nested in tuples and dicts.
+        what: whose it is, for errors.
+        batch: examples in a minibatch.
+
+    Raises:
+        BadModule: their lengths differ, or are 0.
+    """
 
     def __init__(self, data: Any, what: str, batch: int) -> None:
         self._tensors, self.structure = flatten(data, what)
@@ -63,11 +76,26 @@ class Columns(Source):
         return None
 
     def draw(self, generator: torch.Generator, steps: int) -> Tensors:
-        """Rows of each minibatch, `[steps, batch]`."""
+        """Rows of each minibatch.
+
+        Args:
+            generator: the source of all randomness.
+            steps: how many minibatches.
+
+        Returns:
+            `index [steps, batch]`.
+        """
         return {"index": torch.randint(self._count, (steps, self._batch), generator=generator)}
 
     def gathered(self, index: torch.Tensor) -> Tensors:
-        """The rows of `index [seeds, batch]`, `[seeds, batch, ...]` each."""
+        """The examples of minibatches.
+
+        Args:
+            index: rows, `[seeds, batch]`, on the device of the run.
+
+        Returns:
+            `[seeds, batch, ...]` each, by name.
+        """
         if index.device not in self._on_device:
             self._on_device[index.device] = {name: value.to(index.device) for name, value in self._tensors.items()}
         rows = index.flatten()
@@ -117,7 +145,16 @@ class Stream(Source):
 
 
 class Items(Stream):
-    """A dataset with numbered items, drawn with replacement and collated as a `DataLoader` does."""
+    """A dataset with numbered items, drawn with replacement and collated as a `DataLoader` does.
+
+    Args:
+        dataset: gives an item by number, and has a length.
+        what: whose it is, for errors.
+        batch: items in a minibatch.
+
+    Raises:
+        BadModule: it is empty.
+    """
 
     def __init__(self, dataset: Any, what: str, batch: int) -> None:
         if not len(dataset):

@@ -16,7 +16,8 @@ from l2obench.tasks.modules.randomness import OwnRandomness
 from l2obench.tasks.modules.replicas import Replicas
 from l2obench.tasks.modules.sources import Columns, Source, Stream, make_source
 
-KEPT = 8  # workshops; each holds data
+# Workshops at a time: each holds data, and a suite has few tasks of this kind.
+KEPT = 8
 
 _workshops: dict[tuple[type, str], "Workshop"] = {}
 _latest: tuple[weakref.ref[Any], "Workshop"] | None = None
@@ -72,7 +73,14 @@ class Workshop:
         return None if data is None else make_source(data, what, self._task.batch, batch_given=False)
 
     def start(self, seed: int) -> Problem:
-        """The model as a seed initialises it."""
+        """The model as a seed initialises it.
+
+        Args:
+            seed: sets all global generators before `make_model`.
+
+        Raises:
+            BadModule: `make_model` gives no module, nothing to train, or parameters that are not float32 on the CPU.
+        """
         with OwnRandomness(seed).active():
             replicas = Replicas(self._model(), self._task.batch_loss)
         params = {name: value.detach().clone() for name, value in replicas.params.items()}
@@ -114,7 +122,11 @@ class Workshop:
         return self._replicas_like(params).differentiable_one_by_one(params, buffers, batch, self._structure())
 
     def buffers_like(self, params: Tensors) -> Tensors:
-        """The buffers of a new model for every replica of `params`."""
+        """The buffers of a new model for every replica.
+
+        Args:
+            params: `[seeds, settings, ...]` each.
+        """
         shape = next(iter(params.values())).shape[:2]
         own = self._replicas_like(params).buffers
         return {name: value.detach().expand(*shape, *value.shape).clone() for name, value in own.items()}
@@ -146,7 +158,18 @@ class Workshop:
         return losses, grads, after
 
     def evaluate(self, params: Tensors, buffers: Tensors) -> Tensors:
-        """The mean over held-out examples of every metric, `[seeds, settings]` each."""
+        """The mean over held-out examples of every metric.
+
+        Args:
+            params: `[seeds, settings, ...]` each. Only read.
+            buffers: likewise.
+
+        Returns:
+            `[seeds, settings]` each, by name; empty without held-out data.
+
+        Raises:
+            BadModule: there are no examples, or `heldout_metrics` gives something else than numbers by name.
+        """
         if self.heldout is None:
             return {}
         first = next(iter(params.values()))
@@ -223,7 +246,12 @@ class Workshop:
 
 
 def workshop(task: Any, own_minibatches: bool) -> Workshop:
-    """The workshop of a task; tasks that differ in nothing but the horizon share one."""
+    """The workshop of a task; tasks that differ in nothing but the horizon share one.
+
+    Args:
+        task: a `ModuleTask`.
+        own_minibatches: whether it gives minibatches by a function of its own.
+    """
     global _latest
     if _latest is not None and _latest[0]() is task:  # a step asks several times
         return _latest[1]
