@@ -161,7 +161,7 @@ def run_job(
         RunStopped: anything else did.
     """
     known = {name: value for name, value in arguments.items() if name in ("seeds", "lr", "count", "name")}
-    models = [*([] if task is None else [task]), *optimizers]
+    models: list[Task | Optimizer] = [*([] if task is None else [task]), *optimizers]
     foreign = any(is_foreign(model) for model in models)
     name = json.dumps([job.__name__, *map(identity_of, models), known], sort_keys=True)
     try:

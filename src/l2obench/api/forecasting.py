@@ -18,7 +18,7 @@ from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.memory import default_budget, seed_bytes
 from l2obench.bench.rollout.seeds import Purpose, derive_seed
 from l2obench.bench.run.cell import describe
-from l2obench.bench.run.work import is_foreign
+from l2obench.bench.run.jobs import is_foreign
 from l2obench.bench.store.results_file import cell_name
 from l2obench.bench.store.run_folder import RunFolder
 

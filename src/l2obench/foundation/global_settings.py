@@ -84,7 +84,8 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _numpy_state() -> tuple[Any, ...]:
-    kind, key, *rest = np.random.get_state()  # noqa: NPY002
+    state: Any = np.random.get_state()  # noqa: NPY002
+    kind, key, *rest = state
     return kind, key.tobytes(), *rest  # arrays have no single answer to ==
 
 
@@ -104,7 +105,7 @@ def _cudnn() -> tuple[bool, ...]:
 
 def _set_cudnn(values: tuple[bool, ...]) -> None:
     cudnn = torch.backends.cudnn
-    cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32 = values  # type: ignore[assignment]
+    cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32 = values
 
 
 def _set_device(device: torch.device) -> None:
