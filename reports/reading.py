@@ -37,6 +37,9 @@ class Results:
 def read_results(folders: Sequence[str | Path]) -> Results:
     """Everything in the runs.
 
+    Args:
+        folders: of runs, in the order in which the report shows them.
+
     Raises:
         ReportError: a run has no finished cells, or no folder was given.
         StoreError: a folder is no run, or is damaged.
@@ -70,6 +73,10 @@ def with_timing(cells: pd.DataFrame, timing: pd.DataFrame) -> pd.DataFrame:
 
     A cell keeps the seconds of the pass that was current when it was computed. A suite that grows is timed anew, all
     optimizers together: only seconds of one pass can be compared.
+
+    Args:
+        cells: rows of the kind `cells`, of one run.
+        timing: rows of the kind `timing`, of the same run.
     """
     measured = timing.dropna(subset=STEP_TIMES).drop_duplicates(["task", "optimizer"], keep="last")
     found = cells[["task", "optimizer"]].merge(measured, on=["task", "optimizer"], how="left")[STEP_TIMES]

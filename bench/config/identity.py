@@ -137,7 +137,14 @@ def _spelled(value: Any) -> str:
 
 
 def changed_parameters(model: BaseModel) -> dict[str, Any]:
-    """The fields that were given a value other than their default."""
+    """The fields that were given a value other than their default.
+
+    Args:
+        model: a task or an optimizer.
+
+    Returns:
+        Values by field. One that was given its default is left out: both ways to say the same are one identity.
+    """
     fields = type(model).model_fields
     given = {key: getattr(model, key) for key in model.model_fields_set if key in fields}
     return {key: value for key, value in given.items() if value != fields[key].default}

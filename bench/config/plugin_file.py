@@ -36,7 +36,12 @@ class _SourceLoader(importlib.machinery.SourceFileLoader):
 
 
 def names_file(name: str) -> bool:
-    """Whether a name is a file's and not one of a registry or a module."""
+    """Whether a name is a file's and not one of a registry or a module.
+
+    Example:
+        >>> names_file("./mine.py:MyTask"), names_file("quadratic")
+        (True, False)
+    """
     return _NAMED.fullmatch(name) is not None
 
 

@@ -11,7 +11,11 @@ from l2obench.bench.gate.cell_verdict import FAILING, NOT_COMPARED, CellComparis
 
 
 def summary(check: Check) -> str:
-    """One line: how many cells were compared, and what became of them."""
+    """One line: how many cells were compared, and what became of them.
+
+    Args:
+        check: all comparisons of a gate.
+    """
     counts: dict[str, int] = {}
     for item in check.comparisons:
         counts[item.verdict] = counts.get(item.verdict, 0) + 1
@@ -22,7 +26,14 @@ def summary(check: Check) -> str:
 
 
 def warnings(check: Check) -> list[str]:
-    """What differs between the sides besides the losses, once each, with the number of cells that it concerns."""
+    """What differs between the sides besides the losses, once each, with the number of cells that it concerns.
+
+    Args:
+        check: all comparisons of a gate.
+
+    Returns:
+        Lines, sorted.
+    """
     counts = Counter(warning for item in check.comparisons for warning in item.warnings)
     total = len(check.comparisons)
     return [f"warning: {warning} ({count} of {total} cells)" for warning, count in sorted(counts.items())]
@@ -47,14 +58,28 @@ def rows(check: Check) -> list[dict[str, Any]]:
 
 
 def to_json(check: Check) -> str:
-    """Everything, for machines. What is not finite is null: JSON has no infinity."""
+    """Everything, for machines. What is not finite is null: JSON has no infinity.
+
+    Args:
+        check: all comparisons of a gate.
+
+    Returns:
+        An object with `exit_code`, `summary`, `warnings` and `cells`.
+    """
     found = [_finite(asdict(item)) for item in check.comparisons]
     about = {"exit_code": check.exit_code, "summary": summary(check), "warnings": warnings(check)}
     return json.dumps({**about, "cells": found}, indent=2)
 
 
 def to_junit(check: Check) -> str:
-    """JUnit XML, a test case for each cell: regressions are failures, what was not compared is skipped."""
+    """JUnit XML, a test case for each cell: regressions are failures, what was not compared is skipped.
+
+    Args:
+        check: all comparisons of a gate.
+
+    Returns:
+        A document that CI services read. Cells of one task are one class.
+    """
     skipped = sum(item.verdict in (NOT_COMPARED | {"inconclusive"}) - FAILING for item in check.comparisons)
     counts = {"tests": len(check.comparisons), "failures": len(check.failing), "errors": 0, "skipped": skipped}
     attributes = {"name": "l2obench check", **{name: str(count) for name, count in counts.items()}}

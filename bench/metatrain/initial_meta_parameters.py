@@ -16,6 +16,10 @@ LSTM_BIAS = re.compile(r"(.*/)?lstm\d+\.bias")
 def require_memory(recipe: Recipe, rule: LearnedOptimizer) -> None:
     """Refuse a recipe with `memory` for a rule without untrained LSTM cells.
 
+    Args:
+        recipe: `memory` is T, the longest memory in steps; None: nothing is refused.
+        rule: the learned optimizer.
+
     Raises:
         RecipeError: the rule has no LSTM cells, or has a checkpoint.
     """

@@ -27,7 +27,11 @@ SHAPES: dict[str, tuple[int, ...]] = {"log_scale": (POINTS,), "mean": (POINTS,),
 
 
 def initial_scales(device: str) -> Tensors:
-    """The scales at the start of a training: all steps have the same weight."""
+    """The scales at the start of a training: all steps have the same weight.
+
+    Args:
+        device: the torch device.
+    """
     return {name: torch.zeros(shape, device=device) for name, shape in SHAPES.items()}
 
 
@@ -45,7 +49,15 @@ def weights_of_scales(scales: Tensors, horizon: int) -> Tensor:
 
 
 def weights_at_points(scales: Tensors) -> list[float]:
-    """The weights at the points, from the start of a trajectory to its end, of mean 1."""
+    """The weights at the points, from the start of a trajectory to its end, of mean 1.
+
+    Args:
+        scales: the state of the scales.
+
+    Example:
+        >>> weights_at_points(initial_scales("cpu"))[:3]
+        [1.0, 1.0, 1.0]
+    """
     weights: list[float] = normalize_mean((-scales["log_scale"]).exp()).tolist()
     return weights
 

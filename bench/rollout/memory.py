@@ -36,6 +36,13 @@ def seeds_that_fit(task: Task, optimizer: Optimizer, settings: int, budget: floa
 
     Returns:
         At least 1: one seed runs in whatever memory there is.
+
+    Example:
+        >>> from l2obench.optimizers.designed.adam import Adam
+        >>> from l2obench.tasks.quadratic import Quadratic
+        >>> few, many = (seeds_that_fit(Quadratic(), Adam(), settings, 10 * 2**20) for settings in (21, 1))
+        >>> few < many
+        True
     """
     return max(1, int(budget / seed_bytes(task, optimizer, settings)))
 

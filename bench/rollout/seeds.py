@@ -62,6 +62,10 @@ def derive_seed(purpose: Purpose, family: str, index: int) -> int:
 
     Raises:
         SeedRangeError: the index is out of range.
+
+    Example:
+        >>> derive_seed("evaluation", "quadratic", 0) == derive_seed("tuning", "quadratic", 0)
+        False
     """
     if index < 0 or index >= LISTED.get(purpose, math.inf):
         most = f" to {LISTED[purpose] - 1:,}" if purpose in LISTED else ""

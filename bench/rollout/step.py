@@ -46,6 +46,13 @@ def start(problems: Problems, optimizer: Optimizer, settings: int = 1) -> Carry:
 
     Returns:
         The carry at step 0: the first minibatch is used, no update is made.
+
+    Example:
+        >>> from l2obench.optimizers.designed.sgd import SGD
+        >>> from l2obench.tasks.quadratic import Quadratic
+        >>> carry = start(Problems(Quadratic(), seeds=[1, 2]), SGD(lr=0.01), settings=3)
+        >>> tuple(carry.losses.shape), carry.step
+        ((2, 3), 0)
     """
     params = {name: _fan_out(value, settings) for name, value in problems.start.items()}
     with from_model:

@@ -76,7 +76,12 @@ def measure(estimates: int = ESTIMATES) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
-    """The table as a picture."""
+    """The table as a picture.
+
+    Args:
+        table: as `measure` gives it.
+        path: of the picture; its suffix decides the format.
+    """
     import matplotlib
 
     matplotlib.use("Agg")

@@ -101,7 +101,12 @@ def ink(colour: "NDArray[Any] | Sequence[float]") -> str:
 
 
 def two_digits(value: float) -> str:
-    """A number as a small cell can hold it."""
+    """A number as a small cell can hold it.
+
+    Example:
+        >>> two_digits(0.123), two_digits(1234.0)
+        ('0.12', '1,200')
+    """
     return format_number(float(f"{value:.2g}"))
 
 

@@ -20,7 +20,11 @@ DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
 
 
 def curve_drawings(plots: Sequence[TaskPlots]) -> list[Drawing]:
-    """Learning curves of every task, against steps and against seconds."""
+    """Learning curves of every task, against steps and against seconds.
+
+    Args:
+        plots: as `l2obench.reports.numbers.curves.task_plots` gives them.
+    """
     styles, found = line_styles(plots), []
     for task in plots:
         names = ", ".join(curve.label for curve in task.curves)
@@ -35,7 +39,11 @@ def curve_drawings(plots: Sequence[TaskPlots]) -> list[Drawing]:
 
 
 def final_loss_drawings(plots: Sequence[TaskPlots]) -> list[Drawing]:
-    """Final losses of every seed, a figure for each task."""
+    """Final losses of every seed, a figure for each task.
+
+    Args:
+        plots: as `l2obench.reports.numbers.curves.task_plots` gives them.
+    """
     styles = line_styles(plots)
     return [
         drawing(
@@ -49,7 +57,11 @@ def final_loss_drawings(plots: Sequence[TaskPlots]) -> list[Drawing]:
 
 
 def landscape_drawings(plots: Sequence[TaskPlots]) -> list[Drawing]:
-    """Mean final loss at every learning rate that tuning tried, for each task on which something was tuned."""
+    """Mean final loss at every learning rate that tuning tried, for each task on which something was tuned.
+
+    Args:
+        plots: as `l2obench.reports.numbers.curves.task_plots` gives them.
+    """
     styles = line_styles(plots)
     return [
         drawing(
@@ -95,7 +107,14 @@ def curves_figure(title: str, curves: Sequence[Curve], styles: dict[str, Style],
 
 
 def draw_curves(axes: Axes, curves: Sequence[Curve], styles: dict[str, Style], window: int) -> None:
-    """Draw the curves of one task with their bands on axes that are there."""
+    """Draw the curves of one task with their bands on axes that are there.
+
+    Args:
+        axes: where to draw; its scale and labels are set.
+        curves: those of one task.
+        styles: as `line_styles` gives them.
+        window: losses that are averaged at each step.
+    """
     for curve in curves:
         style = styles[curve.optimizer]
         axes.plot(curve.steps, curve.middle, **style)

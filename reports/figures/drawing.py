@@ -42,7 +42,11 @@ def drawing(kind: str, key: Sequence[str], description: str, make: Callable[[], 
 
 
 def svg(drawing: Drawing) -> bytes:
-    """The figure as SVG, for a page. The same drawing gives the same bytes."""
+    """The figure as SVG, for a page. The same drawing gives the same bytes.
+
+    Args:
+        drawing: the figure; it is made here.
+    """
     stream = io.BytesIO()
     with theme():
         figure = drawing.make()

@@ -62,7 +62,12 @@ def transfer_drawings(table: pd.DataFrame) -> list[Drawing]:
 
 
 def transfer_figure(title: str, rows: pd.DataFrame) -> Figure:
-    """Learned optimizers by tasks, in the order of the rows; colours are on a logarithmic scale around 1."""
+    """Learned optimizers by tasks, in the order of the rows; colours are on a logarithmic scale around 1.
+
+    Args:
+        title: wrapped to the width of the figure.
+        rows: those of one run in the table of generalization.
+    """
     labelled = rows.assign(row=[_row_label(row) for row in rows.to_dict("records")])
     labels, tasks = list(dict.fromkeys(labelled["row"])), list(dict.fromkeys(rows["task"]))
     columns = [_label(*task.replace("[", "\n[", 1).split("\n")) for task in tasks]

@@ -32,7 +32,14 @@ class Detail:
 
 
 def detail(plots: Sequence[TaskPlots]) -> Detail:
-    """As fine as a page has room for."""
+    """As fine as a page has room for.
+
+    Args:
+        plots: all tasks of the page.
+
+    Returns:
+        Points of each curve: fewer where there are more curves, and never less than can be read.
+    """
     curves = [curve for task in plots for curve in task.curves]
     seeds = sum(min(len(curve.seeds), MOST_SEEDS) for curve in curves)
     return Detail(
@@ -42,7 +49,11 @@ def detail(plots: Sequence[TaskPlots]) -> Detail:
 
 
 def style_numbers(plots: Sequence[TaskPlots]) -> dict[str, dict[str, Any]]:
-    """Colour and dashes of every optimizer, as numbers of the page's colours; the same order as the figures'."""
+    """Colour and dashes of every optimizer, as numbers of the page's colours; the same order as the figures'.
+
+    Args:
+        plots: all tasks of the page.
+    """
     learned = {curve.optimizer: curve.learned for task in plots for curve in task.curves}
     found, count = {}, {True: 0, False: 0}
     for name in sorted(learned):
@@ -82,7 +93,12 @@ def task_view(plots: Sequence[TaskPlots], fine: Detail, profiles: Sequence[Profi
 
 
 def profile_views(found: Sequence[Profile], task: str) -> list[dict[str, Any]]:
-    """The performance profiles of a task, or of all tasks, at every fourth τ."""
+    """The performance profiles of a task, or of all tasks, at every fourth τ.
+
+    Args:
+        found: profiles of all tasks.
+        task: a task's identity, or `all tasks`.
+    """
     return [
         {
             "run": formats.one_line(profile.run or ""),
@@ -145,7 +161,15 @@ def _rounded(values: Any, digits: int = DIGITS) -> list[Any]:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON can write it: null for a missing one, words for an infinite one."""
+    """A value as JSON can write it: null for a missing one, words for an infinite one.
+
+    Args:
+        value: a number, a text, or what stands for a missing one; numbers of numpy become Python's.
+
+    Example:
+        >>> plain(float("inf")), plain(float("nan")), plain(np.float64(2.0))
+        ('inf', None, 2)
+    """
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):

@@ -52,6 +52,10 @@ class Grid:
 def picture_drawings(cells: pd.DataFrame, pictures: pd.DataFrame) -> list[Drawing]:
     """A grid of pictures for every task and seed.
 
+    Args:
+        cells: rows of the kind `cells`, of one run or several.
+        pictures: rows of the kind `pictures`, of the same runs.
+
     Raises:
         ReportError: a picture in the results is damaged.
     """
@@ -64,7 +68,15 @@ def picture_drawings(cells: pd.DataFrame, pictures: pd.DataFrame) -> list[Drawin
 
 
 def grids(cells: pd.DataFrame, pictures: pd.DataFrame) -> list[Grid]:
-    """One grid for each task and seed, each optimizer in its tuned track, or in its default one if it has no other."""
+    """One grid for each task and seed, each optimizer in its tuned track, or in its default one if it has no other.
+
+    Args:
+        cells: rows of the kind `cells`, of one run or several.
+        pictures: rows of the kind `pictures`, of the same runs.
+
+    Raises:
+        ReportError: a picture in the results is damaged.
+    """
     found = []
     for key, rows in groups(pictures, "task", "seed"):
         names = [str(value) for value in key.values()]

@@ -72,7 +72,12 @@ def outcomes(comparisons: Sequence[Comparison | None]) -> list[tuple[str, float]
 
 
 def paired(rows: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows of the seeds that both have, in the same order."""
+    """The rows of the seeds that both have, in the same order.
+
+    Args:
+        rows: one optimizer's, with a column `seed`.
+        other: another optimizer's.
+    """
     mine, others = common_seeds(rows, other)
     return rows.iloc[mine].reset_index(drop=True), other.iloc[others].reset_index(drop=True)
 

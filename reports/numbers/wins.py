@@ -42,7 +42,12 @@ def wins(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.
 
 
 def opponent(optimizer: str, track: str) -> str:
-    """A baseline as the column `against` names it."""
+    """A baseline as the column `against` names it.
+
+    Example:
+        >>> opponent("adam", "default"), opponent("adam", "tuned")
+        ('adam, untuned', 'adam, tuned')
+    """
     return f"{optimizer}, {'untuned' if track == 'default' else track}"
 
 

@@ -12,7 +12,11 @@ from l2obench.reports.sections.words import place
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
-    """What the table says, one entry for each learned optimizer on a task."""
+    """What the table says, one entry for each learned optimizer on a task.
+
+    Args:
+        table: as `l2obench.reports.numbers.amortization.amortization` gives it.
+    """
     keys = [name for name in ("run", "task", "optimizer") if name in table]
     return [_sentence(rows) for _, rows in table.groupby(keys, sort=False)]
 

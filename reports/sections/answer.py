@@ -22,12 +22,20 @@ class Answer:
 
 
 def answers(headline: pd.DataFrame) -> list[Answer]:
-    """A sentence for every row of the headline table."""
+    """A sentence for every row of the headline table.
+
+    Args:
+        headline: as `l2obench.reports.numbers.headline.headline` gives it.
+    """
     return [_answer(row) for row in records(headline)]
 
 
 def leaders(final_losses: pd.DataFrame) -> list[str]:
-    """Where no learned optimizer ran: the best optimizer of every task."""
+    """Where no learned optimizer ran: the best optimizer of every task.
+
+    Args:
+        final_losses: as `l2obench.reports.numbers.final_losses.final_losses` gives it.
+    """
     keys = [name for name in ("run", "task") if name in final_losses]
     return [
         one_line(

@@ -13,7 +13,11 @@ from l2obench.reports.sections.words import beside_baseline, place, records, sho
 
 
 def load_warnings(manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A warning for every run that was timed while other work had the processors."""
+    """A warning for every run that was timed while other work had the processors.
+
+    Args:
+        manifests: by the label of their run.
+    """
     found = []
     for label, manifest in manifests.items():
         for start in manifest.get("starts") or [manifest]:
@@ -41,7 +45,12 @@ def untimed_sentences(cells: pd.DataFrame) -> list[str]:
 
 
 def held_out_sentences(headline: pd.DataFrame, final_losses: pd.DataFrame) -> list[str]:
-    """Held-out loss and accuracy of each learned optimizer, beside the best baseline's."""
+    """Held-out loss and accuracy of each learned optimizer, beside the best baseline's.
+
+    Args:
+        headline: as `l2obench.reports.numbers.headline.headline` gives it.
+        final_losses: as `l2obench.reports.numbers.final_losses.final_losses` gives it.
+    """
     compared = beside_baseline(headline, final_losses, ["heldout_loss", "heldout_accuracy"])
     return [_held_out(row) for row in records(compared[compared["heldout_loss"].notna()])]
 

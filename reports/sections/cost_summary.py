@@ -12,14 +12,24 @@ from l2obench.reports.sections.words import beside_baseline, place, records, sho
 
 
 def step_time_sentences(headline: pd.DataFrame, step_times: pd.DataFrame) -> list[str]:
-    """What an update and a whole step of each learned optimizer cost, in Adam's or else in the baseline's."""
+    """What an update and a whole step of each learned optimizer cost, in Adam's or else in the baseline's.
+
+    Args:
+        headline: as `l2obench.reports.numbers.headline.headline` gives it.
+        step_times: as `l2obench.reports.numbers.step_times.step_times` gives it.
+    """
     keys = [name for name in ("run", "task", "optimizer") if name in headline]
     compared = headline.drop_duplicates(keys).merge(step_times, on=keys, how="left")
     return [_step_time(row) for row in records(compared)]
 
 
 def target_sentences(headline: pd.DataFrame, time_to_target: pd.DataFrame) -> list[str]:
-    """Steps and seconds of each learned optimizer to the task's target loss, beside the best baseline's."""
+    """Steps and seconds of each learned optimizer to the task's target loss, beside the best baseline's.
+
+    Args:
+        headline: as `l2obench.reports.numbers.headline.headline` gives it.
+        time_to_target: as `l2obench.reports.numbers.time_to_target.time_to_target` gives it.
+    """
     return [_target(row) for row in records(beside_baseline(headline, time_to_target, ["steps", "seconds"]))]
 
 

@@ -12,7 +12,11 @@ from l2obench.reports.sections.words import place, records
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
-    """What the table says, one entry a row."""
+    """What the table says, one entry a row.
+
+    Args:
+        table: as `l2obench.reports.numbers.horizon.past_the_horizon` gives it.
+    """
     return [_sentence(row) for row in records(table)]
 
 

@@ -11,7 +11,11 @@ from l2obench.reports.sections.section import Section
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
-    """The counts against Adam, over all tasks and those held out; nothing where there is only one task."""
+    """The counts against Adam, over all tasks and those held out; nothing where there is only one task.
+
+    Args:
+        table: as `l2obench.reports.numbers.wins.wins` gives it.
+    """
     found = []
     table = table[table["against"].isin(opponent(REFERENCE, track) for track in TRACKS)]
     keys = [name for name in ("run", "optimizer", "against") if name in table]

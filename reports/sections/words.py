@@ -39,6 +39,9 @@ def beside_baseline(headline: pd.DataFrame, table: pd.DataFrame, columns: list[s
         headline: as `l2obench.reports.numbers.headline.headline` gives it.
         table: with `task`, `optimizer` and `track`.
         columns: what to take from it.
+
+    Returns:
+        A row for each of the headline's whose own row and baseline's row the table has.
     """
     where = [name for name in ("run", "task") if name in headline]
     own = table[[*where, "optimizer", "track", *columns]]

@@ -17,6 +17,11 @@ def make_estimator(recipe: Recipe) -> Estimator:
 
     Args:
         recipe: `estimator` names it; `objective`, `second_order`, `coordinates`, `sigma` and `pairs` set it.
+
+    Example:
+        >>> from l2obench.bench.config.recipe import make_recipe
+        >>> make_estimator(make_recipe({"task": "quadratic", "estimator": "pes", "pairs": 8}))
+        PES(objective=Objective(term='loss'), whole=False, sigma=0.01, pairs=8)
     """
     objective = Objective(recipe.objective)
     match recipe.estimator:

@@ -72,6 +72,11 @@ def best_so_far(losses: Tensor, history: LossHistory) -> Tensor:
 
     Returns:
         Of the shape of `losses`; never rising along the steps.
+
+    Example:
+        >>> history = LossHistory(first=torch.tensor([[4.0]]), best=torch.tensor([[2.0]]))
+        >>> best_so_far(torch.tensor([[[3.0, 5.0, 1.0]]]), history).tolist()
+        [[[2.0, 2.0, 1.0]]]
     """
     return torch.minimum(losses.cummin(-1).values, history.best.unsqueeze(-1))
 
@@ -99,6 +104,12 @@ class Objective:
 
         Returns:
             `[functions, settings]`.
+
+        Example:
+            >>> losses = torch.tensor([[[3.0, 2.0]]])
+            >>> history = LossHistory(first=torch.tensor([[4.0]]), best=torch.tensor([[4.0]]))
+            >>> Objective().value(torch.tensor([1.0, 10.0]), losses, history).tolist()
+            [[23.0]]
         """
         return (weights * TERMS[self.term](losses, history)).sum(-1)
 

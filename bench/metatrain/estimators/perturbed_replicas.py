@@ -139,6 +139,10 @@ def finite_difference(values: Tensor, noise: Tensors, sigma: float) -> Tensors:
 
     Returns:
         The meta-gradient, of the shape of each meta-parameter.
+
+    Example:
+        >>> finite_difference(torch.tensor([[3.0, 1.0]]), {"bias": torch.tensor([[2.0]])}, sigma=0.5)
+        {'bias': tensor([4.])}
     """
     positive, negative = values.chunk(2, dim=1)
     difference = positive - negative

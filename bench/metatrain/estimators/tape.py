@@ -115,7 +115,11 @@ class SegmentTape:
         self.finite = True
 
     def record(self, carry: Carry) -> None:
-        """The gradient and the loss after a step."""
+        """The gradient and the loss after a step.
+
+        Args:
+            carry: the rollout after the step.
+        """
         self.grads.append(self._pick(carry.grads))
         self.losses.append(carry.losses)
 
@@ -133,7 +137,14 @@ class SegmentTape:
         return self.pull_back(rule, to_go, unrolled if self.finite else None)
 
     def targets(self, slopes: Tensors) -> Tensors:
-        """∂J/∂u of one step, given for whole parameters, as `pull_back` takes it."""
+        """∂J/∂u of one step, given for whole parameters, as `pull_back` takes it.
+
+        Args:
+            slopes: ∂J/∂u, `[functions, settings, ...]` for each parameter.
+
+        Returns:
+            Those of the sampled coordinates, times the inverse of their sampling rate.
+        """
         return {name: slope * self.scale[name] for name, slope in self._pick(slopes).items()}
 
     def pull_back(

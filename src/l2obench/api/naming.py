@@ -61,6 +61,11 @@ def optimizer_identities(given: Any) -> list[str]:
 def require_known(argument: str, given: str, known: Sequence[str]) -> None:
     """Refuse a word that is none of the known ones, and name the nearest.
 
+    Args:
+        argument: the name of the argument, for the message.
+        given: the word.
+        known: at least one.
+
     Raises:
         BadArgument: it is not.
     """
