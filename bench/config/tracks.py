@@ -14,7 +14,11 @@ Track = Literal["default", "tuned"]
 def tunes(optimizer: "Optimizer") -> bool:
     """Say whether the track `tuned` may choose a hyperparameter of an optimizer.
 
+    Args:
+        optimizer: as the registry made it: a field that was given is not tuned.
+
     Example:
+        >>> from l2obench.bench.config.registry import optimizer_registry
         >>> [tunes(optimizer_registry().create(name)) for name in ("sgd", "adam[beta1=0.8]", "sgd[lr=0.1]", "lstm")]
         [True, True, False, False]
     """

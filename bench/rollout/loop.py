@@ -44,7 +44,7 @@ class Trajectories:
     state_bytes: int
     """Memory of the optimizer's state, bytes a replica."""
     function_hashes: list[str] = field(default_factory=list)
-    """Of each seed, where asked for: a hash of the function and the minibatches that the optimizer met."""
+    """Of each seed, where asked for: a hash of the function and of its minibatches."""
     pictures: dict[int, Tensor] = field(default_factory=dict)
     """By step, `[snapshots, settings, 3, height, width]` uint8; none where the task has no pictures."""
 

@@ -42,7 +42,7 @@ def time(
     Args:
         task: the family; one function of it is used.
         optimizers: all that are compared on the task, since they take turns.
-        progress: told whose turn begins.
+        progress: called with the name of the optimizer whose turn begins.
         options: the fields of `RunOptions`.
 
     Returns:
@@ -69,7 +69,7 @@ def tune(
     Args:
         task: the family to tune on.
         optimizers: one.
-        progress: told of each rung, and of each step.
+        progress: called with a line before each rung, and without one after each step.
         count: tuning seeds.
         halving: whether to use successive halving.
         options: the fields of `RunOptions`.
@@ -104,7 +104,7 @@ def evaluate(
     Args:
         task: the family.
         optimizers: one.
-        progress: told of each step.
+        progress: called after each step.
         seeds: indices of evaluation seeds.
         lr: the tuned learning rate; None: the optimizer's own.
         options: the fields of `RunOptions`.

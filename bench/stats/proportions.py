@@ -91,12 +91,14 @@ def wins(losses: ArrayLike, reference: ArrayLike) -> Floats:
 def probability_of_improvement(losses: ArrayLike, reference: ArrayLike) -> Interval:
     """How probable it is that a rule ends lower than the reference on a function drawn at random; ties count half.
 
-    Source: Agarwal et al. 2021, section 4, paired: both rules meet the same functions, so seed is compared with seed
-    instead of every seed with every other one. The interval is Wilson's.
+    Both rules run on the same functions, so each seed is compared with itself, not with every other one. The interval
+    is Wilson's.
 
     Args:
         losses: final losses of the rule, `[seeds]`, infinite for a failure; at least one seed.
         reference: those of the reference on the same seeds, `[seeds]`.
+
+    Source: Agarwal et al. 2021, section 4, in a paired form.
     """
     found = wilson(wins(losses, reference))
     return Interval(float(found.estimate), float(found.low), float(found.high))
