@@ -13,7 +13,8 @@ from l2obench.foundation.tensors import Tensors
 from l2obench.tasks.convolution import Layer, backward, forward
 
 CONVOLUTIONS = 3
-HIDDEN = 32  # units of the fully connected layer (Andrychowicz et al. 2016, section 3.3)
+# Units of the fully connected layer (Andrychowicz et al. 2016, section 3.3).
+HIDDEN = 32
 
 Statistics = tuple[Tensor, Tensor] | None
 """Mean and variance of each channel, or nothing: those of the images at hand."""

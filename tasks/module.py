@@ -60,14 +60,26 @@ class ModuleTask(Task):
         raise BadModule(_missing(self, "training_data", "what it learns from", "training_data(self): return x, y"))
 
     def minibatches(self, generator: torch.Generator) -> Iterable[Any]:
-        """In place of `training_data`: one epoch of minibatches, all randomness from `generator` or global generators.
+        """In place of `training_data`: one epoch of minibatches. Called again at the end of each epoch.
 
-        Called again at the end of each epoch.
+        Args:
+            generator: the source of all randomness, besides the global generators; it belongs to the seed.
+
+        Returns:
+            Minibatches, all nested alike.
         """
         raise NotImplementedError
 
     def batch_loss(self, model: Any, batch: Any) -> Tensor:
-        """The loss of a minibatch, a scalar tensor. `batch` is nested as the data are: `x, y = batch`."""
+        """The loss of a minibatch.
+
+        Args:
+            model: from `make_model`, with the parameters of one replica.
+            batch: nested as the data are: `x, y = batch`.
+
+        Returns:
+            A scalar tensor that depends on the model's parameters.
+        """
         example = "batch_loss(self, model, batch): x, y = batch; return mse_loss(model(x), y)"
         raise BadModule(_missing(self, "batch_loss", "the loss", example))
 
@@ -76,9 +88,14 @@ class ModuleTask(Task):
         return None
 
     def heldout_metrics(self, model: Any, batch: Any) -> dict[str, Any]:
-        """Metrics of a held-out minibatch by name, numbers or scalar tensors; the mean over all examples is kept.
+        """Metrics of a held-out minibatch; the mean over all examples is kept.
 
-        The model is in evaluation mode, with the buffers of its replica. `loss` and `accuracy` stand in the tables.
+        Args:
+            model: in evaluation mode, with the parameters and buffers of one replica.
+            batch: nested as the held-out data are.
+
+        Returns:
+            Numbers or scalar tensors by name. `loss` and `accuracy` stand in the tables.
         """
         return {"loss": self.batch_loss(model, batch)}
 
@@ -178,7 +195,10 @@ def make_module_task(
         loss: `loss(model, batch)`, a scalar tensor.
         heldout: as `ModuleTask.heldout_data` returns it.
         metrics: `metrics(model, batch)`, numbers by name; the loss, unless given.
-        fields: `batch` and `horizon`.
+        fields: `batch`, examples in a minibatch, and `horizon`, optimizer steps.
+
+    Raises:
+        ValidationError: a field is out of range, or no field of `ModuleTask`.
 
     Example:
         >>> x = torch.linspace(-1, 1, 64).unsqueeze(1)

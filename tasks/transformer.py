@@ -10,7 +10,8 @@ from torch.nn.functional import cross_entropy, embedding, gelu, layer_norm, line
 from l2obench.tasks.base import Problem, Task, Tensors
 from l2obench.tasks.data.unicode_names import ALPHABET, codes, unicode_names_sources
 
-EXPANSION = 4  # the inner width of a block's perceptron, as in Vaswani et al. 2017
+# The inner width of a block's perceptron, in multiples of its width (Vaswani et al. 2017, section 3.3).
+EXPANSION = 4
 
 
 class CharTransformer(Task):

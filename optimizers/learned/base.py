@@ -98,13 +98,31 @@ class LearnedOptimizer(Optimizer):
         return {f"{kind}/{name}": shape for kind in KINDS for name, shape in shapes.items()}
 
     def initialised(self, generator: torch.Generator) -> Self:
-        """This architecture with random meta-parameters, where training begins."""
+        """This architecture with random meta-parameters, where training begins.
+
+        Args:
+            generator: the source of all randomness.
+
+        Example:
+            >>> from l2obench.optimizers.learned.learned_adam import LearnedAdam
+            >>> rule = LearnedAdam().initialised(torch.Generator().manual_seed(0))
+            >>> {name: tuple(tensor.shape) for name, tensor in rule.meta_parameters.items()} == rule.meta_shapes()
+            True
+        """
         if self.networks == "one":
             return self.with_meta_parameters(self.random_network(generator))
         networks = {kind: self.random_network(generator) for kind in KINDS}
         return self.with_meta_parameters(_join_networks(networks))
 
     def for_groups(self, groups: Mapping[str, tuple[str, ...]]) -> Self:
+        """This rule with the kind of each parameter of a task, which `networks=conv-fc` needs.
+
+        Args:
+            groups: names of parameters by kind, from `Task.groups`.
+
+        Raises:
+            ValueError: the rule is not coordinatewise, or the task has no parameters of a kind.
+        """
         if self.networks == "one":
             return self
         if not issubclass(type(self), CoordinatewiseOptimizer):

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-BLOCK = 4096  # coordinates at a time: their gates stay near a core, and calls cost little beside them
+# Coordinates at a time: few enough that their gates stay in a core's cache, enough that calls cost little beside them.
+BLOCK = 4096
 Layer = tuple[Tensor, Tensor]
 """Weight and bias of a layer of cells."""
 

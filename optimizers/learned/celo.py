@@ -24,6 +24,7 @@ from l2obench.optimizers.learned.learned_schedule import (
 )
 
 WIDTHS = (FEATURES, 4, 4, 2)
+# The released code's values, with which published weights were trained: others would give another rule.
 STEP_SIZE = MAGNITUDE_SCALE = 1e-3
 FEATURE_EPSILON = 1e-5
 SQUARE_EPSILON = 1e-6
@@ -106,7 +107,15 @@ def normalised(features: Tensor) -> Tensor:
 
 
 def perceptron(phi: Tensors, features: Tensor) -> Tensor:
-    """Outputs `[outputs, seeds, settings, ...]` of layers `layer0`, `layer1`, … with ReLU between them."""
+    """Outputs of a perceptron with ReLU between its layers.
+
+    Args:
+        phi: meta-parameters by name; the layers are `layer0`, `layer1`, ….
+        features: `[features, seeds, settings, ...]`, from `normalised`.
+
+    Returns:
+        `[outputs, seeds, settings, ...]`.
+    """
     y, count = features.flatten(1), sum(name.startswith("layer") for name in phi) // 2
     for k in range(count):
         y = torch.addmm(phi[f"layer{k}.bias"].unsqueeze(1), phi[f"layer{k}.weight"], y.relu() if k else y)

@@ -16,6 +16,7 @@ from l2obench.optimizers.learned.learned_schedule import (
     scheduled_factor,
 )
 
+# The released code's value, with which published weights were trained.
 STEP_SIZE = 1e-3
 BETA1, BETA2 = 0.9, 0.999
 

@@ -8,7 +8,8 @@ from pydantic import Field
 from l2obench.optimizers.base import Optimizer, State, Tensors, per_replica
 from l2obench.optimizers.learned.base import LearnedOptimizer
 
-FIRST_RATE = 0.01  # where rates begin: MAML's on sinusoids
+# Where all rates begin: MAML's inner rate on sinusoids.
+FIRST_RATE = 0.01
 HOW_TO_LEARN = "'l2obench train-start meta-sgd'"
 
 

@@ -20,9 +20,11 @@ from l2obench.optimizers.learned.coordinate_features import (
 from l2obench.optimizers.learned.learned_schedule import random_weights
 from l2obench.optimizers.learned.progress_features import PROGRESS_FEATURES, initial_averages, progress_features
 
+# Of the one-hot number of a tensor's dimensions, 0 to 4.
 RANKS = 5
 TENSOR_FEATURES = PROGRESS_FEATURES + 1 + RANKS + 3 + 3
 WIDTHS = (FEATURES, 4, 4, 2)
+# The released code's values, with which published weights were trained: others would give another rule.
 SQUARE_EPSILON = 1e-6
 STEP_SIZE = MAGNITUDE_SCALE = 1e-3
 # Weights of a tensor are this many times the mean over the bank; as in the released code.

@@ -16,8 +16,10 @@ import torch
 from l2obench.foundation.tensor_metadata import TensorFileError
 from l2obench.foundation.tensors import Tensors
 
-ARRAY = 1  # flax's code for it among msgpack's extension types
-MOST = 1000  # entries of a dict; published optimizers have fewer than a hundred
+# Flax's code for an array among msgpack's extension types.
+ARRAY = 1
+# Entries of a dict or a list: published optimizers have fewer than a hundred, a hostile file could claim billions.
+MOST = 1000
 
 
 def parse_flax_file(content: bytes) -> Tensors:

@@ -10,7 +10,8 @@ from l2obench.optimizers.learned.coordinate_features import FEATURES
 from l2obench.optimizers.learned.velo import TENSOR_FEATURES, WIDTHS, VeLO
 
 STACK = "ff_mod_stack/~"
-OUTPUTS = 3  # of the perceptron in the file, of which the last is not used
+# Of the perceptron in the file; the last one is not used.
+OUTPUTS = 3
 OF_FEATURES = (1, 1, 1, 3, 1, 3, 1, 3, 1, 3, 3, 3, 3, 3)
 """How many features each tensor of the perceptron's first weights is for."""
 

@@ -24,7 +24,8 @@ PHOTOS10 = (
     "rocket",
 )
 SIZE = 32
-CROPS = {"train": 500, "test": 100}  # of each photograph
+# Of each photograph: 5,000 and 1,000 in all, a tenth of CIFAR-10.
+CROPS = {"train": 500, "test": 100}
 # Results depend on the crops: the seeds must never change.
 SEED = {"train": 20161130, "test": 20161201}
 # Share of each photograph's width that train crops come from.

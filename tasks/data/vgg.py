@@ -31,7 +31,8 @@ FeatureSource = Literal["random", "vgg16"]
 # Simonyan & Zisserman 2015, configuration D, up to relu4_3: output channels of each convolution, by block.
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))
 LAYERS = [f"relu{i}_{j}" for i, block in enumerate(BLOCKS, 1) for j in range(1, len(block) + 1)]
-PIXEL_MEAN, PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as torchvision's weights expect
+# Of ImageNet's pixels by channel, as torchvision's weights expect.
+PIXEL_MEAN, PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # Results depend on the random weights: the seed must never change.
 RANDOM_SEED = 20161130
 CALIBRATION = ("brick", "chelsea", "china", "coffee", "gravel", "ihc", "motorcycle")

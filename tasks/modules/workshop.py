@@ -108,11 +108,23 @@ class Workshop:
         return model
 
     def loss_and_buffers(self, params: Tensors, buffers: Tensors, batch: Tensors) -> tuple[Tensor, Tensors]:
-        """Loss and buffers of ONE replica, pure."""
+        """Loss and buffers of ONE replica, pure.
+
+        Args:
+            params: of one replica.
+            buffers: likewise.
+            batch: of one seed.
+        """
         return self._replicas_like(params).loss_and_buffers(params, buffers, batch, self._structure())
 
     def one_by_one(self, params: Tensors, buffers: Tensors, batch: Tensors) -> tuple[Tensor, Tensors, Tensors]:
-        """Losses, gradients and buffers of all replicas, one after the other."""
+        """Losses `[seeds, settings]`, gradients and buffers of all replicas, one after the other.
+
+        Args:
+            params: `[seeds, settings, ...]` each. Only read.
+            buffers: likewise.
+            batch: `[seeds, ...]` each.
+        """
         return self._replicas_like(params).one_by_one(params, buffers, batch, self._structure())
 
     def differentiable_one_by_one(
