@@ -107,8 +107,10 @@ class Runner:
     def _compute(self, todo: list[Cell], step_times: dict[str, StepTimes]) -> list[str]:
         errors: list[str] = []
         pairing = Pairing()
+        # Keys, not cells: two learned rules would be compared by their tensors, which have no single answer to ==.
+        waiting = {cell.key for cell in todo}
         for cell in self.cells:
-            if cell not in todo:
+            if cell.key not in waiting:
                 found = self.folder.read_one("cells", cell_name(*cell.key))
                 columns = ["task", "seed", "optimizer", "function_sha256", "loss"]
                 known = found.loc[found["loss"].notna(), columns].itertuples(index=False)

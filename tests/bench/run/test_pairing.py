@@ -136,6 +136,15 @@ def test_a_task_of_ours_that_gives_another_function_stops_the_run(
     assert set(frame["status"]) == {"ok"}
 
 
+def test_a_run_of_learned_optimizers_goes_on_with_one_more(tmp_path: Path) -> None:
+    """Two rules that differ in their meta-parameters only are two cells, computed or not."""
+    learned = ["lstm[checkpoint=mnist]", "lstm[checkpoint=quadratic]", "lstm[checkpoint=mnist-second-order]"]
+    execute(tmp_path / "run", cells(["quadratic[horizon=3]"], learned[:2]))
+    outcome, frame = execute(tmp_path / "run", cells(["quadratic[horizon=3]"], learned))
+    assert (outcome.computed, outcome.already_computed, outcome.errors) == (1, 2, [])
+    assert set(frame["optimizer"]) == set(learned)
+
+
 def test_rows_of_an_earlier_version_are_no_conflict(tmp_path: Path) -> None:
     execute(tmp_path / "run", cells(["quadratic[horizon=3]"], ["sgd"]))
     (path,) = (tmp_path / "run" / "cells").glob("*.parquet")
