@@ -14,7 +14,7 @@ from l2obench.bench.config.registry import function_family, identity_of, optimiz
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.contract.optimizer_requirements import require_of_optimizer
 from l2obench.bench.contract.task_requirements import require_of_task
-from l2obench.bench.failures import classify_error, from_model
+from l2obench.bench.failures import Failure, classify_error, from_model
 from l2obench.bench.measure import pictures, timing, tuning
 from l2obench.bench.rollout.loop import Trajectories, rollout
 from l2obench.bench.rollout.seeds import derive_seed
@@ -134,9 +134,16 @@ def require(task: Task | None, optimizers: Sequence[Optimizer], progress: Progre
 
     Raises:
         ContractBroken: it is not met.
+        Failure: it is not met, and the error says what its author must write.
     """
-    with from_model:
-        return require_of_optimizer(optimizers[0], name) if task is None else require_of_task(task, name)
+    try:
+        with from_model:
+            return require_of_optimizer(optimizers[0], name) if task is None else require_of_task(task, name)
+    except Exception as error:
+        # Elsewhere an error with an exit code is a mistake in what was asked for, and ends the command.
+        if hasattr(error, "exit_code"):
+            raise Failure("error", str(error)) from error
+        raise
 
 
 def run_job(

@@ -215,7 +215,7 @@ class TestResults:
     def test_a_frame_has_a_row_for_each_cell(self, results: l2obench.Results) -> None:
         frame = results.frame()
         assert not frame.duplicated(["task", "optimizer", "track"]).any()
-        assert len(frame) == 2 * (2 + 2 + 1)  # the learned one is not tuned
+        assert len(frame) == 2 * (2 + 1 + 1)  # neither the learned one nor a rate that is given is tuned
         assert len(results.trajectories()) == 3 * len(frame)
 
     def test_curves_end_at_the_horizon(self, results: l2obench.Results) -> None:

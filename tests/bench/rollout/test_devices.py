@@ -19,6 +19,8 @@ from l2obench.bench.metatrain.trainer import Trainer
 from l2obench.bench.process import set_up_process
 from l2obench.bench.rollout import guard, step
 from l2obench.bench.rollout import loop as rollout
+from l2obench.optimizers import RULES as RULES_BY_NAME
+from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.tasks import transformer
 from l2obench.tasks.data.unicode_names import codes
 
@@ -26,11 +28,17 @@ DEVICE = "meta"  # the one that has a backward pass without a driver
 VALUES = {"__bool__": True, "item": 0.5, "__float__": 0.5, "__int__": 1}
 SEEDS = [0, 1]
 TASKS = sorted({*task_registry().entries} - {"cifar-cnn"} | {"cifar-cnn[batch=8,channels=3]"})
-LEARNED = ["adafac-mlp", "gac", "hierarchical", "learned-adam", "lstm", "mlp", "ntm-bfgs", "rnnprop", "star", "velo"]
-HAND_DESIGNED = sorted({*optimizer_registry().entries} - {*LEARNED, "meta-sgd"})  # that has a rate for each parameter
+# Without meta-sgd, which has a rate for each parameter of one network.
+LEARNED = [
+    name
+    for name in sorted(RULES_BY_NAME)
+    if name != "meta-sgd" and issubclass(optimizer_registry().resolve(name), LearnedOptimizer)
+]
+HAND_DESIGNED = sorted({*optimizer_registry().entries} - {*LEARNED, "meta-sgd"})
 RULES = [*HAND_DESIGNED, *(f"{name}[checkpoint=random]" for name in LEARNED), "general"]
 RECIPES: list[dict[str, Any]] = [
-    *({"optimizer": name} for name in LEARNED),
+    # The quadratic has a vector only, which Celo2 leaves to Adam.
+    *({"optimizer": name} for name in LEARNED if name != "celo2"),
     {"optimizer": "lstm", "coordinates": 4},
     {"optimizer": "lstm", "second_order": True},
     {"optimizer": "lstm", "weighting": "learned"},

@@ -226,7 +226,7 @@ def test_what_no_worker_offers_is_waited_for_and_said(cluster: distributed.Local
 
 
 def test_nothing_answers_at_the_address() -> None:
-    with pytest.raises(ExecutorError, match="expected an address such as") as raised, DaskExecutor("nowhere://1"):
+    with pytest.raises(ExecutorError, match="Try: an address such as") as raised, DaskExecutor("nowhere://1"):
         pass
     assert raised.value.exit_code == 2
 

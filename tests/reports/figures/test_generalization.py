@@ -77,7 +77,7 @@ def test_cells_hold_ratios_failures_and_gaps(table) -> None:
     texts = {at(*text.get_position()): (text.get_text(), text.get_fontweight()) for text in axes.texts}
     assert texts == {
         ("lstm", "bowl"): ("0.5", "bold"),
-        ("lstm", "bell"): ("∞\n2 failed", "normal"),
+        ("lstm", "bell"): ("∞\n2 failed", "bold"),
         ("gac", "bowl"): ("1", "normal"),
     }
     assert [label.get_text() for label in axes.get_yticklabels()] == [

@@ -270,7 +270,7 @@ class TestPlace:
 class TestReading:
     def test_seconds_come_from_the_last_timing_pass(self, tmp_path, cell, write_run):
         run = write_run(tmp_path / "run", [cell("adam", [1.0, 2.0], update_seconds=0.5)])
-        timing = RunFolder(run).read("timing").iloc[0].to_dict() | {"reason": None, "update_seconds": 0.25}
+        timing = RunFolder(run).read("timing").iloc[0].dropna().to_dict() | {"reason": None, "update_seconds": 0.25}
         RunFolder(run).write("timing", "000", {}, [timing])
         assert set(read_results([run]).cells["update_seconds"]) == {0.25}
 
