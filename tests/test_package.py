@@ -104,7 +104,9 @@ def test_each_file_is_seen_once_by_mypy(files: set[Path], monkeypatch: pytest.Mo
 
 
 def test_each_file_is_seen_once_by_ruff(files: set[Path]) -> None:
-    shown = subprocess.run(["ruff", "check", "--show-files", ROOT], check=True, capture_output=True, text=True)
+    shown = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--show-files", ROOT], check=True, capture_output=True, text=True
+    )
     seen = [Path(line).resolve() for line in shown.stdout.splitlines() if line.endswith(".py")]
     assert len(seen) == len(set(seen))
     assert files <= set(seen)
