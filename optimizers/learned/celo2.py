@@ -19,6 +19,7 @@ from l2obench.optimizers.learned.coordinate_features import (
     accumulate_gradient,
     coordinate_features,
 )
+from l2obench.optimizers.learned.initial_weights import lecun_normal
 
 HIDDEN = 8
 WIDTHS = (FEATURES, HIDDEN, HIDDEN, 1)
@@ -67,12 +68,7 @@ class Celo2(LearnedOptimizer, Optimizer):
 
     def random_network(self, generator: torch.Generator) -> Tensors:
         """LeCun normal weights, zero biases."""
-        return {
-            name: torch.randn(shape, generator=generator) / shape[-1] ** 0.5
-            if name.endswith("weight")
-            else torch.zeros(shape)
-            for name, shape in self.network_shapes().items()
-        }
+        return lecun_normal(self.network_shapes(), generator)
 
     def init(self, params: Tensors) -> State:
         self.require_trained()

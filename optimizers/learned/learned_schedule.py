@@ -5,6 +5,7 @@ from torch import Tensor
 
 from l2obench.optimizers.base import State, Tensors
 from l2obench.optimizers.learned.cell import cell_step
+from l2obench.optimizers.learned.initial_weights import lecun_normal
 from l2obench.optimizers.learned.progress_features import PROGRESS_FEATURES, initial_averages, progress_features
 
 # The factor of an output of 0, as in the released code.
@@ -37,12 +38,7 @@ def random_weights(shapes: dict[str, tuple[int, ...]], hidden: int, generator: t
         hidden: units of the LSTM.
         generator: the source of all randomness.
     """
-    tensors = {
-        name: torch.randn(shape, generator=generator) / shape[-1] ** 0.5
-        if name.endswith("weight")
-        else torch.zeros(shape)
-        for name, shape in shapes.items()
-    }
+    tensors = lecun_normal(shapes, generator)
     # An LSTM whose forget gates start open keeps what it has until it learns to drop it.
     tensors["lstm.bias"][hidden : 2 * hidden] = 1
     return tensors

@@ -10,6 +10,7 @@ from torch import Tensor
 from l2obench.optimizers.base import Optimizer, Tensors
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.optimizers.learned.cell import blocks
+from l2obench.optimizers.learned.initial_weights import lecun_normal
 
 # τ of the eleven inputs for the time, in steps; the released code's values.
 TIMESCALES = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
@@ -52,12 +53,7 @@ class PerceptronOptimizer(LearnedOptimizer, Optimizer):
 
     def random_network(self, generator: torch.Generator) -> Tensors:
         """LeCun normal weights, zeros for all else."""
-        return {
-            name: torch.randn(shape, generator=generator) / shape[-1] ** 0.5
-            if name.endswith("weight")
-            else torch.zeros(shape)
-            for name, shape in self.network_shapes().items()
-        }
+        return lecun_normal(self.network_shapes(), generator)
 
     def network_flops(self) -> int:
         """Operations of `network_outputs`, for each coordinate: a feature is squared, summed and scaled."""
