@@ -19,7 +19,7 @@ test-slow: $(INSTALLED) ## the tests that take minutes
 	$(BIN)/pytest -m slow
 
 test-faults: $(INSTALLED) ## kills, full disks, damaged files, dying workers, for real; some twenty minutes on 2 cores
-	$(BIN)/pytest -m slow -s tests/faults tests/bench/run/test_executors.py tests/bench/metatrain/test_ranks.py
+	$(BIN)/pytest -m slow -s tests/faults tests/bench/run/test_executors.py tests/bench/metatrain/test_process_group.py
 
 benchmark: $(INSTALLED) ## speed, as ratios to peers measured in the same run; rewrites the table of docs/performance.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,peers]'
