@@ -27,7 +27,7 @@ benchmark: $(INSTALLED) ## speed, as ratios to peers measured in the same run; r
 	$(BIN)/python -m tests.benchmarks.growth docs/performance.md
 
 gate-error-rates: $(INSTALLED) ## how often 'l2obench check' errs; resumable, more than an hour on 2 cores
-	$(BIN)/python -m l2obench.bench.studies.error_rates
+	$(BIN)/python -m l2obench.bench.studies.error_rates --to docs/error_rates.csv
 
 docs: $(INSTALLED) ## the documentation as a site, in build/site
 	$(BIN)/python docs/site/assemble.py build/pages
