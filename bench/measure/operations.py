@@ -1,8 +1,10 @@
 """Counts what runs inside it: arithmetic operations, and bytes that operators read and write."""
 
+import contextlib
 import math
+import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -49,11 +51,28 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.bytes = 0
         self.unknown: set[str] = set()
         self._flops = 0.0
+        self._uncompiled = contextlib.ExitStack()
 
     @property
     def flops(self) -> float | None:
         """Operations so far; None if some were by operators that are not known here."""
         return None if self.unknown else self._flops
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: to skip it, torch would import torch._dynamo, which takes four seconds in every process that counts."""
+        return False
+
+    def __enter__(self) -> Self:
+        # Where a process has compiled something already, torch.compile would go on to compile what counts here.
+        if "torch._dynamo" in sys.modules:
+            self._uncompiled.enter_context(torch.compiler.set_stance("force_eager"))
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
+        self._uncompiled.close()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         given = kwargs or {}

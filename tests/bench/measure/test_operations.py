@@ -1,5 +1,8 @@
 """Operations and bytes against counts by hand, and products against torch's own counter."""
 
+import subprocess
+import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -90,3 +93,23 @@ def test_unknown_operator_makes_the_count_unknown_and_is_named() -> None:
     found = counted(torch.fft.fft, torch.ones(N))
     assert found.flops is None
     assert found.unknown == {"_fft_r2c"}
+
+
+def test_what_a_plugin_compiles_counts_as_it_stands() -> None:
+    def update(grad: torch.Tensor) -> torch.Tensor:
+        return torch.lerp(grad, 2 * grad, 0.5) + 1
+
+    compiled = torch.compile(update, backend="eager")
+    compiled(torch.ones(N))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found, expected = counted(compiled, torch.ones(N)), counted(update, torch.ones(N))
+    assert (found.flops, found.bytes) == (expected.flops, expected.bytes)
+
+
+def test_counting_imports_no_compiler() -> None:
+    """torch would import its own, which takes longer than a short run."""
+    code = "import sys, torch\nfrom l2obench.bench.measure.operations import Operations\n"
+    code += "with Operations(): torch.ones(2) + 1\n"
+    code += "assert 'torch._dynamo' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
