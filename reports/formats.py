@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-PERCENTAGES = {"reached", "heldout_accuracy", "failure_rate", "probability", "never_matched", "solved"}
+PERCENTAGES = {"reached", "heldout_accuracy", "failure_rate", "probability", "never_matched", "solved", "win_rate"}
 INTERVALS = {"low": "high", "grad_microseconds_q25": "grad_microseconds_q75"}
 INTERVALS["update_microseconds_q25"] = "update_microseconds_q75"
 INTERVALS["speed_up_low"] = "speed_up_high"
-INTERVALS["typical_low"] = "typical_high"
+INTERVALS |= {"typical_low": "typical_high", "difference_low": "difference_high"}
 HEADINGS = {
     "low": "95 % interval",
     "lr": "learning rate",
@@ -25,6 +25,8 @@ HEADINGS = {
     "axis": "differs in",
     "p_value": "p (Holm)",
     "typical_low": "95 % interval of the typical ratio",
+    "difference_low": "95 % interval of the difference",
+    "ratio": "ratio of means",
     "win_rate": "lower on, share of seeds",
     "iqm_final_loss": "interquartile mean",
     "heldout_loss": "held-out loss",

@@ -36,7 +36,7 @@ FRAMES: dict[str, Style] = {
 }
 KEY = (
     "Solid frame: the optimizer was trained on this task. Dashed frame: it was trained on the same family with other "
-    "parameters. Bold: the 95 % interval excludes 1. ∞: some seeds failed; their number stands below. Hatched: it did "
+    "parameters. Bold: the verdict is better or worse. Where seeds failed, their number stands below. Hatched: it did "
     "not run, or cannot be compared."
 )
 KEY_SIGN_WIDTH, TITLE_SIGN_WIDTH = 0.063, 0.105  # in inches, of the type of each
@@ -55,8 +55,8 @@ def transfer_drawings(table: pd.DataFrame) -> list[Drawing]:
             continue
         where = f" in {run}" if run else ""
         names = ", ".join(dict.fromkeys(rows["optimizer"]))
-        words = f"Mean final loss divided by the best baseline's, on every task{where}, for {names}"
-        title = f"Mean final loss, learned ÷ best baseline{where}"
+        words = f"Typical final loss divided by the best baseline's, on every task{where}, for {names}"
+        title = f"Typical ratio of final losses, learned ÷ best baseline{where}"
         found.append(drawing(KIND, [run] if run else [], words, partial(transfer_figure, title, rows)))
     return found
 
@@ -115,11 +115,11 @@ def _widest(labels: Sequence[str]) -> int:
 def _draw_cell(axes: Axes, x: int, y: int, cell: dict[Any, Any], colours: ScalarMappable) -> None:
     lines: list[str] = []
     text_style: Style = {}
-    if not np.isnan(cell["ratio"]):
-        colour = colours.to_rgba(cell["ratio"])
+    if not np.isnan(cell["typical_ratio"]):
+        colour = colours.to_rgba(cell["typical_ratio"])
         axes.add_patch(_box(x, y, facecolor=colour, edgecolor="white", linewidth=1))
-        lines.append(two_digits(cell["ratio"]))
-        clear = cell["high"] < 1 or cell["low"] > 1
+        lines.append(two_digits(cell["typical_ratio"]))
+        clear = cell["verdict"].partition(";")[0] in ("better", "worse")
         text_style = {"color": ink(colour), "fontweight": "bold" if clear else "normal"}
     if cell["failures"]:
         lines.append(f"{cell['failures']} failed")

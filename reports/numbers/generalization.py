@@ -10,8 +10,8 @@ from l2obench.reports.numbers.counting import groups, manifest_of, table_of
 from l2obench.reports.numbers.familiarity import familiarity, family_name, training_families
 
 UNKNOWN = "not recorded"
-COLUMNS = ["optimizer", "trained_on", "task", "families", "axis", "difference", "ratio", "low", "high", "seeds"]
-COLUMNS += ["failures", "verdict", "track"]
+COLUMNS = ["optimizer", "trained_on", "task", "families", "axis", "difference", "verdict"]
+COLUMNS += ["typical_ratio", "typical_low", "typical_high", "ratio", "low", "high", "seeds", "failures", "track"]
 
 
 def generalization(

@@ -1,8 +1,8 @@
 """Every learned optimizer against the best tuned baseline of each task."""
 
+from dataclasses import astuple
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from l2obench.reports.numbers.comparison import Comparison, compare, outcomes
@@ -15,20 +15,24 @@ from l2obench.reports.numbers.counting import (
     table_of,
 )
 
+RATIO = ["typical_ratio", "typical_low", "typical_high"]
+DIFFERENCE = ["typical_difference", "difference_low", "difference_high"]
+
 
 def headline(cells: pd.DataFrame) -> pd.DataFrame:
     """Every learned optimizer against the best tuned baseline of its task: losses, their ratio, verdict and cost.
 
-    The ratio is of mean final losses, learned over baseline, on the seeds that both ran, with a paired 95 % interval.
-    The verdict rests on the typical ratio (`l2obench.bench.stats.verdict`), a difference where a loss is negative. Its
-    p-value is corrected by Holm's method for the number of rows. The cost ratios are of the seconds of an update, and
-    of a whole step (gradient and update).
+    The verdict rests on the typical ratio, learned over baseline, on the seeds that both ran
+    (`l2obench.bench.stats.verdict`). Its p-value is corrected by Holm's method for the number of rows. `ratio` is that
+    of mean final losses, the paper's measure, with a paired 95 % interval. Where a loss is negative there is no ratio:
+    the table then has `typical_difference` and its interval. The cost ratios are of the seconds of an update, and of a
+    whole step (gradient and update).
 
     Args:
         cells: rows of one run or several.
     """
-    columns = ["task", "optimizer", "baseline", "ratio", "low", "high", "verdict", "seeds", "p_value"]
-    columns += ["typical_ratio", "typical_low", "typical_high", "win_rate"]
+    columns = ["task", "optimizer", "baseline", "verdict", "typical_ratio", "typical_low", "typical_high", "win_rate"]
+    columns += ["ratio", "low", "high", "seeds", "p_value"]
     columns += ["mean_final_loss", "baseline_mean_final_loss", "update_time_ratio", "step_time_ratio"]
     columns += ["failures", "baseline_failures"]
     columns += ["track", "baseline_track"]
@@ -42,6 +46,8 @@ def headline(cells: pd.DataFrame) -> pd.DataFrame:
     for row, (outcome, p_value) in zip(rows, outcomes(comparisons), strict=True):
         row["verdict"] = f"{outcome}{row['verdict']}"
         row["p_value"] = p_value
+    if any(item and item.found.measure == "difference" for item in comparisons):
+        columns[columns.index("win_rate") : columns.index("win_rate")] = DIFFERENCE
     return table_of(cells, columns, rows)
 
 
@@ -66,9 +72,7 @@ def _against(rows: pd.DataFrame, baseline: pd.DataFrame | None, comparison: Comp
         "ratio": comparison.ratio.estimate,
         "low": comparison.ratio.low,
         "high": comparison.ratio.high,
-        "typical_ratio": found.typical.estimate if found.measure == "ratio" else np.nan,
-        "typical_low": found.typical.low if found.measure == "ratio" else np.nan,
-        "typical_high": found.typical.high if found.measure == "ratio" else np.nan,
+        **dict(zip(RATIO if found.measure == "ratio" else DIFFERENCE, astuple(found.typical), strict=True)),
         "win_rate": found.win_rate.estimate,
         "verdict": "".join(notes) if comparison.seeds else "",
         "update_time_ratio": update / baseline_update,

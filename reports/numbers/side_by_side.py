@@ -1,14 +1,17 @@
 """Several runs side by side: each cell against the first run that has it, or the reason why that says nothing."""
 
 from collections.abc import Mapping
+from dataclasses import astuple
 from typing import Any
 
 import pandas as pd
 
 from l2obench.reports.numbers.comparison import compare, outcomes
 from l2obench.reports.numbers.counting import counted_losses
+from l2obench.reports.numbers.headline import RATIO
 
-COLUMNS = ["task", "optimizer", "track", "run", "against", "ratio", "low", "high", "seeds", "verdict"]
+COLUMNS = ["task", "optimizer", "track", "run", "against", "verdict"]
+COLUMNS += ["typical_ratio", "typical_low", "typical_high", "ratio", "low", "high", "seeds"]
 COLUMNS += ["mean_final_loss", "mean_against"]
 SAME = {
     "task_version": "task version",
@@ -21,8 +24,8 @@ SAME = {
 def side_by_side(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Every (task, optimizer, track) of every run but the first that has it, against that one, on common seeds.
 
-    The ratio is of mean final losses, this run over the other. Cells of other versions, horizons or data are not
-    comparable, and the verdict says which; so it does of cells that only one run has.
+    Ratios divide this run by the other; `ratio` is that of mean final losses. Cells of other versions, horizons or data
+    are not comparable, and the verdict says which; so it does of cells that only one run has.
 
     Args:
         cells: rows of several runs; of one run, the table is empty.
@@ -45,11 +48,13 @@ def _against(rows: pd.DataFrame, first: pd.DataFrame, manifests: Mapping[str, Ma
     if reasons := _differences(rows, first, manifests):
         return runs | means | {"verdict": f"not comparable: {'; '.join(reasons)}"}
     comparison = compare(rows, first)
-    ratio, (verdict, _) = comparison.ratio, outcomes([comparison])[0]
+    found, ratio, (verdict, _) = comparison.found, comparison.ratio, outcomes([comparison])[0]
     if comparison.identical:
         verdict = "the same numbers"
     elif (rows["checkpoint_sha256"].iloc[0] or "") != (first["checkpoint_sha256"].iloc[0] or ""):
         verdict += ", another checkpoint"
+    if found.measure == "ratio":
+        means |= dict(zip(RATIO, astuple(found.typical), strict=True))
     numbers = {"ratio": ratio.estimate, "low": ratio.low, "high": ratio.high, "seeds": comparison.seeds}
     return runs | means | numbers | {"verdict": verdict}
 

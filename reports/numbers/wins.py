@@ -10,7 +10,7 @@ from l2obench.reports.numbers.comparison import compare, outcomes
 from l2obench.reports.numbers.counting import failed, groups, manifest_of, table_of
 from l2obench.reports.numbers.familiarity import KIN, OTHERS, TRAINED, familiarity, training_families
 
-COLUMNS = ["optimizer", "against", "families", "tasks", "lower", "clearly_lower", "clearly_higher"]
+COLUMNS = ["optimizer", "against", "families", "tasks", "lower", "clearly_lower", "clearly_higher", "mixed"]
 COLUMNS += ["median_ratio", "failing_tasks"]
 TRACKS = ("default", "tuned")
 ALL = "all"
@@ -20,9 +20,9 @@ def wins(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.
     """Every learned optimizer against every baseline in each of its tracks, counted over tasks.
 
     A task is `lower` where the ratio of mean final losses, on the seeds that both ran, is below 1. It is
-    `clearly_lower` or `clearly_higher` where the verdict is better or worse, corrected for all tasks against this
-    baseline. `families` parts the tasks into those that the optimizer was trained on, others of the same name (other
-    parameters), and those of names that training did not see.
+    `clearly_lower`, `clearly_higher` or `mixed` where the verdict is better, worse or mixed, corrected for all tasks
+    against this baseline. `families` parts the tasks into those that the optimizer was trained on, others of the same
+    name (other parameters), and those of names that training did not see.
     `failing_tasks` are those where any of its seeds failed.
 
     Args:
@@ -75,6 +75,7 @@ def _counts(rows: pd.DataFrame) -> dict[str, Any]:
         "lower": int((ratios < 1).sum()),
         "clearly_lower": int((rows["outcome"] == "better").sum()),
         "clearly_higher": int((rows["outcome"] == "worse").sum()),
+        "mixed": int((rows["outcome"] == "mixed").sum()),
         "median_ratio": float(np.quantile(ratios, 0.5, method="inverted_cdf")),
         "failing_tasks": int(rows["failed"].sum()),
     }

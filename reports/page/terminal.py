@@ -24,7 +24,7 @@ def headline_rows(analysis: Analysis) -> pd.DataFrame:
 def headline_text(analysis: Analysis) -> str:
     """The headline as a table of text; final losses where there is no learned optimizer to compare."""
     table, columns = headline_rows(analysis), HEADLINE
-    title = "Mean final loss, learned ÷ best tuned baseline (lower is better)"
+    title = "Final loss, learned ÷ best tuned baseline (lower is better)"
     if analysis.headline.empty:
         columns = LOSSES
         title = "Final losses (no learned optimizer ran)"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from l2obench.bench.stats.mean_ratio import FEW
 from l2obench.reports.formats import format_number, one_line
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.sections.section import Body, Section
@@ -13,16 +14,37 @@ from l2obench.reports.sections.words import interval, place, records, short
 
 
 @dataclass(frozen=True)
+class Shown:
+    """A number of a card."""
+
+    name: str
+    number: str
+    """As text; a ratio ends with ×."""
+    ends: str
+    """Of its 95 % interval."""
+
+    @property
+    def words(self) -> str:
+        return f"{self.name} {self.number} (95 % interval {self.ends})"
+
+
+@dataclass(frozen=True)
 class Answer:
-    """One comparison: `verdict` is `better`, `worse` or `unclear`, `ratio` the number as text."""
+    """One comparison as a card."""
 
     verdict: str
-    ratio: str
+    """`better`, `worse` or `unclear`, which colours the card."""
+    word: str
+    """What was found, in a word or two."""
+    typical: Shown | None
+    """What the verdict rests on. It is shown large."""
+    means: Shown | None
+    """The ratio of means, the paper's measure. It stands beside."""
     sentence: str
 
 
 def answers(headline: pd.DataFrame) -> list[Answer]:
-    """A sentence for every row of the headline table.
+    """A card for every row of the headline table.
 
     Args:
         headline: as `l2obench.reports.numbers.headline.headline` gives it.
@@ -55,7 +77,7 @@ def _answer(row: dict[str, Any]) -> Answer:
     verdict, _, failures = row["verdict"].partition("; ")
     name = row["optimizer"] + (" (tuned)" if row["track"] == "tuned" else "")
     if verdict.startswith("not comparable"):
-        return Answer("unclear", "—", one_line(f"{name} on {place(row)}: {verdict}."))
+        return Answer("unclear", "not comparable", None, None, one_line(f"{name} on {place(row)}: {verdict}."))
     kind = "best tuned baseline" if row["baseline_track"] == "tuned" else "best untuned baseline"
     other = f"the {kind} ({row['baseline']})"
     claim = {
@@ -64,13 +86,32 @@ def _answer(row: dict[str, Any]) -> Answer:
         "mixed": f"{name} and {other} are mixed on {place(row)}: the typical function and the mean point apart",
         "too few seeds": f"{name} and {other} ran on too few seeds of {place(row)} for a verdict",
     }.get(verdict, f"{name} and {other} do not differ clearly on {place(row)}")
-    means = f"mean final loss, learned ÷ baseline, {short(row['ratio'])} ({interval(row)}, {row['seeds']} seeds)"
-    typical = ""
-    if verdict != "too few seeds" and row["typical_ratio"] == row["typical_ratio"]:
-        ends = f"{short(row['typical_low'])}–{short(row['typical_high'])}"
-        typical = f"typical ratio {short(row['typical_ratio'])} ({ends}), lower on {row['win_rate']:.0%} of seeds; "
-    sentence = f"{claim}: {typical}{means}." + (f" {failures.capitalize()}." if failures else "")
-    return Answer(verdict if verdict in ("better", "worse") else "unclear", short(row["ratio"]), one_line(sentence))
+    typical, means = _typical(row), _means(row)
+    found = [typical.words] if typical else []
+    found.append(f"lower on {row['win_rate']:.0%} of {row['seeds']} seeds")
+    found += [means.words] if means else []
+    few = f" The interval of the means is too narrow under {FEW} seeds." if means and row["seeds"] < FEW else ""
+    sentence = f"{claim}: {', '.join(found)}.{few}" + (f" {failures.capitalize()}." if failures else "")
+    colour = verdict if verdict in ("better", "worse") else "unclear"
+    return Answer(colour, verdict, typical, means, one_line(sentence))
+
+
+def _typical(row: dict[str, Any]) -> Shown | None:
+    """The typical ratio; the typical difference where a loss is negative."""
+    if pd.notna(row["typical_ratio"]):
+        return _ratio("typical ratio", row["typical_ratio"], row["typical_low"], row["typical_high"])
+    if pd.notna(found := row.get("typical_difference")):
+        ends = f"{short(row['difference_low'])}–{short(row['difference_high'])}"
+        return Shown("typical difference", short(found), ends)
+    return None
+
+
+def _means(row: dict[str, Any]) -> Shown | None:
+    return None if pd.isna(row["ratio"]) else _ratio("ratio of means", row["ratio"], row["low"], row["high"])
+
+
+def _ratio(name: str, ratio: float, low: float, high: float) -> Shown:
+    return Shown(name, f"{short(ratio)}×", f"{short(low)}–{short(high)}")
 
 
 SECTION = Section(

@@ -16,7 +16,7 @@ from l2obench.reports.sections.section import Body, Section
 def heat_map(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The table for its interactive map: ratios as numbers and as text."""
     return [
-        {str(name): plain(value) for name, value in row.items()} | {"shown": format_number(float(row["ratio"]))}
+        {str(name): plain(value) for name, value in row.items()} | {"shown": format_number(float(row["typical_ratio"]))}
         for row in table.to_dict("records")
     ]
 
@@ -29,11 +29,11 @@ SECTION = Section(
     name="generalization",
     title="Generalization",
     numbers=lambda analysis: generalization(analysis.cells, analysis.headline, analysis.manifests),
-    caption="Mean final loss, learned ÷ best tuned baseline, by the task that the optimizer was trained on",
+    caption="Final loss, learned ÷ best tuned baseline, by the task that the optimizer was trained on",
     introduction=(
-        "Each learned optimizer ran on tasks that it was trained on and on others. A cell divides its mean final loss "
-        "by that of the best tuned baseline. Below 1 the learned optimizer is better. Frames mark the tasks of its "
-        "training."
+        "Each learned optimizer ran on tasks that it was trained on and on others. A cell shows the typical ratio of "
+        "its final loss to that of the best tuned baseline. Below 1 the learned optimizer is better. Frames mark the "
+        "tasks of its training."
     ),
     drawings=lambda table, _: transfer_drawings(table),
     in_page=True,

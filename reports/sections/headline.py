@@ -7,10 +7,10 @@ SECTION = Section(
     title="In numbers",
     below=True,
     numbers=lambda analysis: analysis.headline,
-    caption="Mean final loss, learned ÷ best tuned baseline (lower is better)",
+    caption="Final loss, learned ÷ best tuned baseline (lower is better)",
     introduction=(
-        "Each ratio divides the mean final loss of the learned optimizer by that of the best tuned baseline, on the "
-        "same seeds. Below 1 the learned optimizer is better. The verdict rests on the typical ratio: all seeds count "
+        "Each ratio divides the final loss of the learned optimizer by that of the best tuned baseline, on the same "
+        "seeds. Below 1 the learned optimizer is better. The verdict rests on the typical ratio: all seeds count "
         "alike. It is mixed where the ratio of means points the other way. The time columns divide its time by "
         "the baseline's."
     ),

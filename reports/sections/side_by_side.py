@@ -7,9 +7,9 @@ SECTION = Section(
     name="side_by_side",
     title="Runs side by side",
     numbers=lambda analysis: side_by_side(analysis.cells, analysis.manifests),
-    caption="Mean final loss, this run ÷ the first run that has the same cell, on common seeds",
+    caption="Final loss, this run ÷ the first run that has the same cell, on common seeds",
     introduction=(
-        "Only cells with the same task version, optimizer version, horizon and data are compared. For the others, the "
-        "verdict says what differs."
+        "The verdict rests on the typical ratio. Only cells with the same task version, optimizer version, horizon and "
+        "data are compared. For the others, the verdict says what differs."
     ),
 )

@@ -54,8 +54,8 @@ SECTION = Section(
     caption="Tasks on which a learned optimizer has a lower mean final loss than a baseline",
     introduction=(
         "We count the tasks on which the mean final loss of the learned optimizer is lower than the baseline's. A "
-        "task counts as clearly lower or higher where the 95 % interval of the ratio, learned ÷ baseline, excludes 1. "
-        "A task fails where any of its seeds does."
+        "task counts as clearly lower, clearly higher or mixed where that is its verdict, corrected for all tasks "
+        "against this baseline. A task fails where any of its seeds does."
     ),
     sentences=_sentences,
 )

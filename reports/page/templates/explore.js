@@ -230,7 +230,7 @@ async function drawHeat() {
   at("axis").value = view.axis;
   const heat = await part("heat");
   const cells = heat.filter((cell) => view.axis === "all" || cell.axis === view.axis || cell.axis === "none")
-    .map((cell) => ({ ...cell, row: [`trained on ${cell.trained_on}`, cell.optimizer, ...(cell.run ? [cell.run] : [])].join(" · "), value: number(cell.ratio) }));
+    .map((cell) => ({ ...cell, row: [`trained on ${cell.trained_on}`, cell.optimizer, ...(cell.run ? [cell.run] : [])].join(" · "), value: number(cell.typical_ratio) }));
   if (!cells.length) return none("heat-chart", "Nothing to draw.");
   await draw("heat-chart", heatSpec(cells.map((cell) => ({ ...cell, value: Number.isNaN(cell.value) ? 1 : cell.value }))));
 }

@@ -128,6 +128,7 @@ class TestHeadline:
         row = only(headline(cells), optimizer="lstm")
         assert row["verdict"] == "better"
         assert np.isnan([row["ratio"], row["typical_ratio"]]).all()
+        assert (row["typical_difference"], row["difference_low"], row["difference_high"]) == (-1.0, -1.0, -1.0)
 
     def test_where_typical_function_and_mean_point_apart_the_verdict_is_mixed(self, cell, frame):
         hard = np.arange(200) % 10 == 0

@@ -265,7 +265,7 @@ def test_phone_scrolls_no_wider_than_it_is(open_page, address):
 def test_generalization_map_has_the_headline_ratios(open_page, address):
     page = open_page(address)
     drawn = sorted(page.locator("#heat-chart .mark-text.role-mark text").all_text_contents())
-    assert drawn == sorted(column(page, "headline", 3))
+    assert drawn == sorted(column(page, "headline", 4))
     assert re.search("trained on bowl", page.locator("#heat-chart svg").text_content())
 
 
