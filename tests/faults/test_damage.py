@@ -28,7 +28,7 @@ from l2obench.bench.store.run_folder import RunFolder
 from l2obench.bench.store.schemas import SCHEMAS
 from l2obench.reports.reading import _plan
 from l2obench.reports.sections.environment import about
-from tests.faults.processes import command
+from tests.processes import command
 
 pytestmark = pytest.mark.slow
 INPUTS = int(os.environ.get("INPUTS", "2500"))  # of each of five kinds

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.faults.processes import assert_same, command
+from tests.processes import assert_same, command
 
 pytestmark = pytest.mark.slow
 RUN = ["run", "-t", "quadratic[horizon=200]", "-o", "sgd", "-o", "adam", "--seeds", "40"]

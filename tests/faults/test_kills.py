@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from tests.faults.processes import assert_same, command, ended, forked
+from tests.processes import assert_same, command, ended, forked
 
 pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("KILLS", "100"))

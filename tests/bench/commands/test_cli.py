@@ -7,36 +7,55 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from l2obench.bench.metatrain.session import CHECKPOINT
 from l2obench.bench.store.run_folder import RunFolder
+from tests.processes import assert_same, before_file, die, ended, forked
 
-RUN = ["run", "-t", "quadratic[horizon=60]", "-t", "mnist-mlp[horizon=40]", "-o", "sgd", "-o", "adam", "--seeds", "4"]
-TRAIN = ["train", "lstm[hidden=6,output_scale=1,preprocessing=none]", "-t", "quadratic[dim=4]", "--functions", "16"]
-TRAIN += ["--trajectories", "24", "--validate-every", "4", "--validation-functions", "8"]
-
-
-def heed_interrupts() -> None:
-    """In the child: tests that run in the background of a shell inherit that SIGINT is ignored."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "l2obench", *arguments]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed_interrupts)
+RUN = ["run", "-t", "quadratic[horizon=60]", "-t", "mnist-mlp[batch=8,horizon=20,units=4]", "-o", "sgd", "-o", "adam"]
+RUN += ["--seeds", "4"]
+TRAIN = [
+    "train",
+    "lstm[hidden=6,output_scale=1,preprocessing=none]",
+    "-t",
+    "quadratic[dim=4,horizon=40]",
+    "--functions",
+    "8",
+]
+TRAIN += ["--trajectories", "12", "--validate-every", "4", "--validation-functions", "8"]
 
 
-def l2obench(*arguments: str, folder: Path, code: int = 0) -> str:
-    """Run the command to its end; what it printed (what it complained of, if it was to fail)."""
-    process = start(*arguments, folder=folder)
-    output, errors = process.communicate(timeout=300)
-    assert process.returncode == code, output + errors
-    return errors if code else output
+class Command:
+    """The command in processes of its own, in an empty folder."""
+
+    def __init__(self, folder: Path, printed: Path) -> None:
+        self.folder, self.printed = folder, printed
+
+    def start(self, *arguments: str, first: Callable[[], object] = lambda: None) -> int:
+        return forked(*arguments, folder=self.folder, first=first, printed=self.printed)
+
+    def __call__(self, *arguments: str, code: int = 0, first: Callable[[], object] = lambda: None) -> str:
+        """Run it to its end; what it printed (what it complained of, if it was to fail)."""
+        found = ended(self.start(*arguments, first=first))
+        errors = self.errors()
+        output = (self.printed / "out").read_text(encoding="utf-8")
+        assert found == code, output + errors
+        return errors if code else output
+
+    def errors(self) -> str:
+        return (self.printed / "err").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def l2obench(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
+    return Command(tmp_path, tmp_path_factory.mktemp("printed"))
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -47,97 +66,77 @@ def wait_until(condition: Callable[[], bool]) -> None:
     raise TimeoutError
 
 
-def losses(folder: Path) -> dict[tuple[object, ...], list[float]]:
-    frame = pd.read_parquet(folder / "cells")
-    keys = ["task", "optimizer", "track", "hyperparameters", "seed"]
-    return {tuple(row[key] for key in keys): list(row["loss"]) for row in frame.to_dict("records")}
-
-
-def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(tmp_path: Path) -> None:
-    l2obench(*RUN, "--out", "undisturbed", folder=tmp_path)
-    process = start(*RUN, "--out", "killed", folder=tmp_path)
-    wait_until(lambda: len(list((tmp_path / "killed" / "cells").glob("*.parquet"))) >= 2)
-    process.kill()
-    process.wait()
+def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(l2obench: Command, tmp_path: Path) -> None:
+    l2obench(*RUN, "--out", "undisturbed")
+    # A third file of cells is written, and not yet in its place.
+    l2obench(*RUN, "--out", "killed", code=-signal.SIGKILL, first=partial(before_file, "*/cells/*", 3, die))
     finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "killed" / "cells").glob("*.parquet")}
-    assert 2 <= len(finished) < 8
-    output = l2obench(*RUN, "--out", "killed", folder=tmp_path)
-    assert "already computed" in output
+    assert len(finished) == 2
+    assert "already computed" in l2obench(*RUN, "--out", "killed")
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
-    expected, found = losses(tmp_path / "undisturbed"), losses(tmp_path / "killed")
-    assert expected.keys() == found.keys()
-    for key in expected:
-        np.testing.assert_array_equal(expected[key], found[key])
+    assert_same(tmp_path / "undisturbed", tmp_path / "killed")
 
 
-def test_a_killed_training_goes_on_and_ends_with_the_same_weights(tmp_path: Path) -> None:
-    l2obench(*TRAIN, "--out", "undisturbed", folder=tmp_path)
-    process = start(*TRAIN, "--out", "killed", folder=tmp_path)
-    wait_until((tmp_path / "killed" / "checkpoint.safetensors").exists)
-    process.kill()
-    process.wait()
-    assert "resuming at trajectory" in l2obench(*TRAIN, "--out", "killed", folder=tmp_path)
+def test_a_killed_training_goes_on_and_ends_with_the_same_weights(l2obench: Command, tmp_path: Path) -> None:
+    l2obench(*TRAIN, "--out", "undisturbed")
+    l2obench(*TRAIN, "--out", "killed", code=-signal.SIGKILL, first=partial(before_file, f"*/{CHECKPOINT}", 2, die))
+    assert "resuming at trajectory" in l2obench(*TRAIN, "--out", "killed")
     first, second = (
-        json.loads(l2obench("info", f"lstm[checkpoint={name}/checkpoint.safetensors]", "--json", folder=tmp_path))
+        json.loads(l2obench("info", f"lstm[checkpoint={name}/checkpoint.safetensors]", "--json"))
         for name in ("undisturbed", "killed")
     )
     assert first["recipe"]["validation_loss"] == second["recipe"]["validation_loss"]
-    evaluate = ["run", "-t", "quadratic[dim=4]", "--seeds", "3"]
-    found = []
-    for name in ("undisturbed", "killed"):
-        l2obench(
-            *evaluate, "-o", f"lstm[checkpoint={name}/checkpoint.safetensors]", "--out", f"of-{name}", folder=tmp_path
-        )
-        found.append(list(losses(tmp_path / f"of-{name}").values()))
-    np.testing.assert_array_equal(found[0], found[1])
+    first, second = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("undisturbed", "killed"))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.mark.parametrize(
-    ("command", "sign", "sent", "code"),
-    [
-        (RUN, "manifest.json", signal.SIGINT, 130),
-        (TRAIN, "checkpoint.safetensors", signal.SIGINT, 130),
-        (RUN, "manifest.json", signal.SIGTERM, 143),
-        (TRAIN, "checkpoint.safetensors", signal.SIGTERM, 143),
-    ],
+    ("command", "file", "resumed"),
+    [(RUN, "cells/*.parquet", "already computed"), (TRAIN, CHECKPOINT, "resuming at trajectory")],
+    ids=["run", "train"],
 )
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupt_keeps_what_is_finished(
-    tmp_path: Path, command: list[str], sign: str, sent: signal.Signals, code: int
+    l2obench: Command, tmp_path: Path, command: list[str], file: str, resumed: str, sent: signal.Signals, code: int
 ) -> None:
-    process = start(*command, "--out", "it", folder=tmp_path)
-    wait_until((tmp_path / "it" / sign).exists)
-    process.send_signal(sent)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == code
-    assert errors.count("\n") == 1
-    assert "the same command again to resume" in errors
-    l2obench(*command, "--out", "it", folder=tmp_path)
+    def wait() -> None:
+        (tmp_path / "waits").touch()
+        time.sleep(3600)
+
+    child = l2obench.start(*command, "--out", "it", first=partial(before_file, f"*/{file}", 2, wait))
+    wait_until((tmp_path / "waits").exists)
+    os.kill(child, sent)
+    assert ended(child) == code
+    assert l2obench.errors().count("\n") == 1
+    assert "the same command again to resume" in l2obench.errors()
+    assert resumed in l2obench(*command, "--out", "it")
 
 
-def test_run_and_report(tmp_path: Path) -> None:
-    l2obench(*RUN[:3], "-o", "adam", "-o", "lstm[checkpoint=quadratic]", "--seeds", "6", folder=tmp_path)
+def test_run_and_report(l2obench: Command, tmp_path: Path) -> None:
+    l2obench(*RUN[:3], "-o", "adam", "-o", "lstm[checkpoint=quadratic]", "--seeds", "6")
     name = "quadratic-horizon-60--adam+lstm-quadratic"
     assert RunFolder(tmp_path / "results" / name).manifest["suite"] == "custom"
-    output = l2obench("report", name, folder=tmp_path)
+    output = l2obench("report", name)
     assert "lstm[checkpoint=quadratic]" in output
     assert output.splitlines()[-1].startswith(f"Report written to results/{name}/report/index.html (")
     assert (tmp_path / "results" / name / "report" / "index.html").stat().st_size > 10_000
 
 
-def test_help_lists_and_info(tmp_path: Path) -> None:
+def test_help_lists_and_info(l2obench: Command) -> None:
     for command in ("run", "train", "report", "list", "info", "prepare"):
-        assert "Usage" in l2obench(command, "--help", folder=tmp_path)
-        assert command in l2obench(folder=tmp_path)
-    assert "lstm[checkpoint=mnist]" in l2obench("run", "--help", folder=tmp_path)
-    listed = json.loads(l2obench("list", "--json", folder=tmp_path))
+        assert "Usage" in l2obench(command, "--help")
+        assert command in l2obench()
+    assert "lstm[checkpoint=mnist]" in l2obench("run", "--help")
+    listed = json.loads(l2obench("list", "--json"))
     assert {"quadratic", "mnist-mlp"} <= listed["tasks"].keys()
     assert {"adam", "lstm"} <= listed["optimizers"].keys()
     assert {"quadratic", "mnist"} <= listed["checkpoints"].keys()
-    assert "quick" in l2obench("list", "suites", folder=tmp_path)
-    assert "activation" in l2obench("info", "mnist-mlp", folder=tmp_path)
-    assert "Recipe of its training" in l2obench("info", "lstm[checkpoint=mnist]", folder=tmp_path)
-    assert "torch" in l2obench("info", folder=tmp_path)
-    assert l2obench("--version", folder=tmp_path).startswith("l2obench 0.")
+    assert "quick" in l2obench("list", "suites")
+    assert "activation" in l2obench("info", "mnist-mlp")
+    assert "Recipe of its training" in l2obench("info", "lstm[checkpoint=mnist]")
+    assert "torch" in l2obench("info")
+    assert l2obench("--version").startswith("l2obench 0.")
 
 
 def test_lists_come_without_torch(tmp_path: Path) -> None:
@@ -146,8 +145,8 @@ def test_lists_come_without_torch(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
 
 
-def test_prepare_digits(tmp_path: Path) -> None:
-    assert "4,000 train, 1,000 test" in l2obench("prepare", "--data-dir", "data", folder=tmp_path)
+def test_prepare_digits(l2obench: Command, tmp_path: Path) -> None:
+    assert "4,000 train, 1,000 test" in l2obench("prepare", "--data-dir", "data")
     assert list((tmp_path / "data").glob("mnist5k-*.safetensors"))
 
 
@@ -194,16 +193,18 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=[" ".join(arguments) for arguments, _ in MISTAKES])
-def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    l2obench: Command, tmp_path: Path, arguments: list[str], message: str
+) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
-    errors = l2obench(*arguments, folder=tmp_path, code=2)
+    errors = l2obench(*arguments, code=2)
     assert message in errors
     assert errors.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     assert (tmp_path / "thesis.tex").read_text() == "precious"
 
 
-def test_a_failing_plugin_ends_with_code_three_and_rows(tmp_path: Path) -> None:
+def test_a_failing_plugin_ends_with_code_three_and_rows(l2obench: Command, tmp_path: Path) -> None:
     (tmp_path / "stranger.py").write_text(
         "from l2obench.optimizers.designed.sgd import SGD\n"
         "class Raises(SGD):\n"
@@ -211,16 +212,16 @@ def test_a_failing_plugin_ends_with_code_three_and_rows(tmp_path: Path) -> None:
         "        raise ZeroDivisionError('a mistake')\n"
     )
     arguments = ["run", "-t", "quadratic", "-o", "stranger.Raises", "-o", "adam", "--seeds", "2", "--out", "it"]
-    errors = l2obench(*arguments, folder=tmp_path, code=3)
+    errors = l2obench(*arguments, code=3)
     assert "ZeroDivisionError: a mistake" in errors
     frame = pd.read_parquet(tmp_path / "it" / "cells")
     assert frame.groupby("optimizer")["status"].agg(set).to_dict() == {"adam": {"ok"}, "stranger.Raises": {"error"}}
 
 
-def test_results_of_another_checkpoint_are_a_conflict(tmp_path: Path) -> None:
+def test_results_of_another_checkpoint_are_a_conflict(l2obench: Command, tmp_path: Path) -> None:
     for seed in ("1", "2"):
         short = [*TRAIN, "--trajectories", "4", "--seed", seed, "--out", f"training-{seed}"]
-        l2obench(*short, folder=tmp_path)
+        l2obench(*short)
     mine = tmp_path / "mine.safetensors"
     evaluate = [
         "run",
@@ -234,6 +235,6 @@ def test_results_of_another_checkpoint_are_a_conflict(tmp_path: Path) -> None:
         "it",
     ]
     os.replace(tmp_path / "training-1" / "checkpoint.safetensors", mine)
-    l2obench(*evaluate, folder=tmp_path)
+    l2obench(*evaluate)
     os.replace(tmp_path / "training-2" / "checkpoint.safetensors", mine)
-    assert "checkpoint_sha256 was" in l2obench(*evaluate, folder=tmp_path, code=2)
+    assert "checkpoint_sha256 was" in l2obench(*evaluate, code=2)

@@ -135,28 +135,39 @@ class TestProfiles:
         assert [path.read_bytes() for path in files] == [(tmp_path / "b" / path.name).read_bytes() for path in files]
 
 
-@pytest.mark.usefixtures("stored")
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(newcomer=LOSSES, learned=st.booleans(), first=st.booleans())
-def test_adding_an_optimizer_changes_no_other_row(cell, frame, newcomer, learned, first) -> None:
-    """Targets, probabilities, speed-ups, p-values, profiles and costs of the others stay as they were."""
-    others = [
+TABLES = {
+    "against_adam": against_adam,
+    "profiles": lambda cells: profile_table(all_cost_ratios(cells)),
+    "time_to_target": time_to_target,
+    "costs": lambda cells: costs(cells, {}),
+}
+
+
+@pytest.fixture
+def others(cell):
+    return [
         cell("adam", [1.0, 3.0, INF, 2.0]),
         cell("sgd", [0.5, 4.0, 1.0, 2.0]),
         cell("lstm", [0.1, 6.0, 1.0, None]),
     ]
+
+
+@pytest.fixture
+def alone(stored, frame, others):
+    """The tables of the others, before an optimizer is added."""
+    return {name: table(frame(*others)) for name, table in TABLES.items()}
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(newcomer=LOSSES, learned=st.booleans(), first=st.booleans())
+def test_adding_an_optimizer_changes_no_other_row(cell, frame, others, alone, newcomer, learned, first) -> None:
+    """Targets, probabilities, speed-ups, p-values, profiles and costs of the others stay as they were."""
     added = cell("new", newcomer, learned=learned, seconds=(1e-5, 1e-6))
-    before, after = frame(*others), frame(*([added, *others] if first else [*others, added]))
-    for table in (
-        against_adam,
-        lambda cells: profile_table(all_cost_ratios(cells)),
-        time_to_target,
-        lambda cells: costs(cells, {}),
-    ):
-        known = [name for name in ("task", "optimizer", "measure") if name in table(before)]
-        kept = table(after)[lambda rows: rows["optimizer"] != "new"]
-        order = {"by": known, "ignore_index": True}
-        pd.testing.assert_frame_equal(kept.sort_values(**order), table(before).sort_values(**order), check_dtype=False)
+    after = frame(*([added, *others] if first else [*others, added]))
+    for name, before in alone.items():
+        order = {"by": [key for key in ("task", "optimizer", "measure") if key in before], "ignore_index": True}
+        kept = TABLES[name](after)[lambda rows: rows["optimizer"] != "new"]
+        pd.testing.assert_frame_equal(kept.sort_values(**order), before.sort_values(**order), check_dtype=False)
 
 
 def test_stored_target_is_used_for_its_version_only(cell, frame, stored):

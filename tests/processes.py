@@ -1,9 +1,11 @@
 """The command in a process that can be killed, without the seconds that a new interpreter takes to import torch."""
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 
 import matplotlib.pyplot  # noqa: F401  # what commands import when they are asked for, once for all children
@@ -13,10 +15,13 @@ import pandas as pd
 import l2obench.tasks.quadratic  # noqa: F401
 
 
-def forked(*arguments: str, folder: Path, first: Callable[[], object] = lambda: None) -> int:
-    """A child of this process that runs the command in a folder; what it writes goes to `out` and `err` there.
+def forked(
+    *arguments: str, folder: Path, first: Callable[[], object] = lambda: None, printed: Path | None = None
+) -> int:
+    """A child of this process that runs the command in a folder.
 
-    `first` is called in the child before anything else: to limit it, to make it somebody else.
+    `first` is called in the child before anything else: to limit it, to make it somebody else. What it writes goes to
+    files `out` and `err` of the folder, or of `printed`.
     """
     if pid := os.fork():
         return pid
@@ -24,8 +29,12 @@ def forked(*arguments: str, folder: Path, first: Callable[[], object] = lambda: 
     try:
         os.chdir(folder)
         for descriptor, name in ((1, "out"), (2, "err")):
-            os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), descriptor)
-        sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
+            path = (printed or folder) / name
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), descriptor)
+        # Not closed with their objects, which the command exchanges for its own.
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
+        # A process that was started in the background of a shell has it that SIGINT is ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         first()
         sys.argv = ["l2obench", *arguments]
         from l2obench.bench.commands.cli import main
@@ -40,6 +49,26 @@ def forked(*arguments: str, folder: Path, first: Callable[[], object] = lambda: 
         sys.stderr.flush()
         os._exit(code)
     return 0
+
+
+def before_file(pattern: str, number: int, action: Callable[[], object]) -> None:
+    """In a child: act before the so many-th file whose path fits the pattern is put in its place."""
+    put, count = os.replace, 0
+
+    def replace(source: Path, target: Path) -> None:
+        nonlocal count
+        if fnmatch(str(target), pattern):
+            count += 1
+            if count == number:
+                action()
+        put(source, target)
+
+    os.replace = replace  # type: ignore[assignment]
+
+
+def die() -> None:
+    """As by `kill -9` from outside: nothing is cleaned up."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def ended(pid: int) -> int:
