@@ -17,17 +17,20 @@ PERCENTAGES = {"reached", "heldout_accuracy", "failure_rate", "probability", "ne
 INTERVALS = {"low": "high", "grad_microseconds_q25": "grad_microseconds_q75"}
 INTERVALS["update_microseconds_q25"] = "update_microseconds_q75"
 INTERVALS["speed_up_low"] = "speed_up_high"
-INTERVALS |= {"typical_low": "typical_high", "difference_low": "difference_high"}
+INTERVALS |= {"typical_low": "typical_high", "difference_low": "difference_high", "means_low": "means_high"}
 HEADINGS = {
     "low": "95 % interval",
     "lr": "learning rate",
     "families": "the task is",
     "axis": "differs in",
     "p_value": "p (Holm)",
-    "typical_low": "95 % interval of the typical ratio",
+    "typical": "typical value",
+    "typical_low": "95 % interval of the typical value",
+    "means": "of the means",
+    "means_low": "95 % interval of the means",
     "difference_low": "95 % interval of the difference",
     "ratio": "ratio of means",
-    "win_rate": "lower on, share of seeds",
+    "win_rate": "better on, share of seeds",
     "iqm_final_loss": "interquartile mean",
     "heldout_loss": "held-out loss",
     "heldout_accuracy": "held-out accuracy",

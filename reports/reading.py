@@ -9,6 +9,7 @@ import pandas as pd
 
 from l2obench.bench.store.run_folder import RunFolder
 from l2obench.bench.store.schemas import CELL_KEY, Kind
+from l2obench.reports.floors import with_floors
 
 STEP_TIMES = ["grad_seconds", "update_seconds"]
 
@@ -26,6 +27,7 @@ class Results:
     manifests: dict[str, dict[str, Any]]
     """Manifests by the label of their run: its folder's name, numbered where two are alike."""
     cells: pd.DataFrame
+    """With a floor in every row, and where it comes from (`l2obench.reports.floors`)."""
     tuning: pd.DataFrame
     timing: pd.DataFrame
     unfinished: pd.DataFrame
@@ -58,7 +60,7 @@ def read_results(folders: Sequence[str | Path]) -> Results:
             )
         plan = _plan(manifests[label])
         here = {kind: _in_order(frame, plan) for kind, frame in here.items()}
-        here["cells"] = with_timing(here["cells"], here["timing"])
+        here["cells"] = with_floors(with_timing(here["cells"], here["timing"]))
         for kind, frame in here.items():
             frames[kind].append(_marked(frame, label, len(runs)))
         unfinished.append(_marked(_missing(plan, here["cells"]), label, len(runs)))

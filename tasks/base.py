@@ -18,7 +18,7 @@ protocol: `l2obench test-plugin NAME`.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -86,6 +86,8 @@ class Task(BaseModel, ABC):
     uses the task would mind. Noise needs no room here, the check's intervals take care of it."""
     floor: ClassVar[float] = 1e-12
     """The final loss at or below which differences are float32 rounding: comparisons count such losses as equal."""
+    metric_directions: ClassVar[Mapping[str, Literal["lower", "higher"]]] = {"loss": "lower", "accuracy": "higher"}
+    """Which values of each held-out metric are better. A metric that is not named here gets no verdict."""
     groups: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Names of parameters by kind of layer (`conv`, `fc`), for optimizers that treat the kinds differently."""
 
@@ -219,7 +221,7 @@ class Task(BaseModel, ABC):
     def evaluate(self, params: Tensors) -> Tensors:
         """Held-out metrics at the end of a run.
 
-        `loss` and `accuracy` stand in the tables; any others in a table of their own.
+        `metric_directions` says of each whether lower or higher is better.
 
         Args:
             params: θ_T, `[seeds, settings, ...]` each. Only read.

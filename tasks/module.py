@@ -1,8 +1,8 @@
 """`ModuleTask`: a task from an `nn.Module`, its data and its loss, as they stand in a training script."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -95,7 +95,8 @@ class ModuleTask(Task):
             batch: nested as the held-out data are.
 
         Returns:
-            Numbers or scalar tensors by name. `loss` and `accuracy` stand in the tables.
+            Numbers or scalar tensors by name. Give each a direction in `metric_directions`; `loss` and `accuracy` have
+            one.
         """
         return {"loss": self.batch_loss(model, batch)}
 
@@ -184,6 +185,7 @@ def make_module_task(
     loss: Callable[[Any, Any], Tensor],
     heldout: Any = None,
     metrics: Callable[[Any, Any], dict[str, Any]] | None = None,
+    metric_directions: Mapping[str, Literal["lower", "higher"]] | None = None,
     **fields: Any,
 ) -> ModuleTask:
     """A `ModuleTask` from objects, for use from Python; no other process can make it again from its name.
@@ -195,6 +197,7 @@ def make_module_task(
         loss: `loss(model, batch)`, a scalar tensor.
         heldout: as `ModuleTask.heldout_data` returns it.
         metrics: `metrics(model, batch)`, numbers by name; the loss, unless given.
+        metric_directions: which values of each metric are better; `loss` and `accuracy` need none.
         fields: `batch`, examples in a minibatch, and `horizon`, optimizer steps.
 
     Raises:
@@ -220,6 +223,8 @@ def make_module_task(
         methods["training_data"] = lambda self: data
     if metrics is not None:
         methods["heldout_metrics"] = lambda self, made, batch: metrics(made, batch)
+    if metric_directions is not None:
+        methods["metric_directions"] = {**ModuleTask.metric_directions, **metric_directions}
     about = {"name": name, "__module__": __name__, "__doc__": f"The task {name!r}, made in Python."}
     made: ModuleTask = type("Made", (ModuleTask,), {**about, **methods})(**fields)
     return made

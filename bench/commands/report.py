@@ -59,6 +59,7 @@ def report(
             "figures": [str(path) for path in written.figures],
             # pandas writes what is not finite as null: JSON has no infinity.
             "headline": json.loads(written.rows.to_json(orient="records")),
+            "heldout": json.loads(written.heldout.to_json(orient="records")),
         }
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return

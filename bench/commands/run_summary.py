@@ -28,11 +28,11 @@ def show_outcome(folder: Path, outcome: "Outcome", as_json: bool) -> None:
     following = f"l2obench report {shlex.quote(str(folder))}"
     try:
         analysis = Analysis(read_results([folder]))
-        rows, text = headline_rows(analysis), headline_text(analysis)
+        rows, heldout, text = headline_rows(analysis), analysis.heldout, headline_text(analysis)
     except (ReportError, StoreError) as error:
         # What this start computed is whole; a damaged file of an earlier one does not change the exit code.
         print_error(f"the headline table cannot be made: {error}")
-        rows, text = None, ""
+        rows, heldout, text = None, None, ""
     if as_json:
         found = {
             "folder": str(folder),
@@ -43,6 +43,7 @@ def show_outcome(folder: Path, outcome: "Outcome", as_json: bool) -> None:
             "errors": outcome.errors,
             # pandas writes what is not finite as null: JSON has no infinity.
             "headline": None if rows is None else json.loads(rows.to_json(orient="records")),
+            "heldout": None if heldout is None else json.loads(heldout.to_json(orient="records")),
             "next": following,
         }
         print(json.dumps(found, indent=2, ensure_ascii=False))

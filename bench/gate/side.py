@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from l2obench.bench.gate.clocks import Clock, clocks
@@ -34,6 +35,8 @@ class Recorded:
     """What it was made with."""
     contradictions: int = 0
     """Seeds whose final loss is not the mean of their last losses."""
+    floor: float | None = None
+    """That of the task, as the rows record it; none: they do not, or it is no finite number of 0 or more."""
 
 
 def read_side(path: Path) -> list[Recorded]:
@@ -95,9 +98,16 @@ def _cells(frame: pd.DataFrame, manifest: Mapping[str, Any], origin: str, timing
                 clock=timed.get(str(key[0]), Clock(origin, {})),
                 facts=facts(rows, manifest),
                 contradictions=contradictions(rows),
+                floor=_floor(rows),
             )
         )
     return cells
+
+
+def _floor(rows: pd.DataFrame) -> float | None:
+    recorded = rows["floor"].dropna().astype(float) if "floor" in rows else pd.Series(dtype=float)
+    usable = recorded[np.isfinite(recorded) & (recorded >= 0)]
+    return None if usable.empty else float(usable.max())
 
 
 def _sources(manifest: Mapping[str, Any], origin: str) -> dict[str, str]:

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from l2obench.bench.config.task_facts import TaskFacts, task_facts
 from l2obench.bench.gate.cell_verdict import FAILING, VERDICTS, CellComparison, CellVerdict, Check, Settings
 from l2obench.bench.gate.differences import differences
 from l2obench.bench.gate.effect import Effect, effects, smallest_p_value
 from l2obench.bench.gate.side import Recorded, paired
 from l2obench.bench.gate.step_time import step_time_ratio
 from l2obench.bench.gate.tail import OWN_RISE, seeds_in_the_tail
-from l2obench.bench.gate.task_facts import TaskFacts, task_facts
 from l2obench.bench.stats import holm
 
 # Of a whole comparison, not of a cell: users would stop to believe a gate that fails more often without a reason.
@@ -78,8 +78,9 @@ def _measured(base: Recorded | None, head: Recorded | None, asked: Settings) -> 
         reason = f"every seed failed on both sides: {_why(after.iloc[0])}"
         return replace(cell, verdict="not comparable", reason=reason)
     old, new = (rows["final_loss"].to_numpy(dtype=float)[both] for rows in (before, after))
-    cell = replace(cell, effects=tuple(effects(old, new, about.floor)))
-    if (tail := seeds_in_the_tail(old, new, about.floor)).size:
+    floor = max((side.floor for side in (base, head) if side.floor is not None), default=about.floor)
+    cell = replace(cell, effects=tuple(effects(old, new, floor)))
+    if (tail := seeds_in_the_tail(old, new, floor)).size:
         return replace(cell, verdict="tail", reason=_tail(tail, old, new, seeds[both]))
     note = "" if about.known or asked.tolerance is not None else "the task is not registered here: default tolerance"
     return replace(cell, reason=note)

@@ -92,6 +92,7 @@ def make_chain(
         "learned": unusable is None and bool(cell.optimizer.meta_parameters),
         "steps": cell.task.horizon,
         "final_window": cell.task.final_window,
+        "floor": float(cell.task.floor),
         "grad_seconds": step_time.get("grad_seconds"),
         "update_seconds": step_time.get("update_seconds"),
         "hyperparameters": _hyperparameters(cell.optimizer),

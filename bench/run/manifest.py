@@ -36,7 +36,12 @@ def make_manifest(
     for cell in cells:
         task, optimizer, track = cell.key
         files |= sources.get(task, {})
-        tasks[task] = {"parameters": cell.task.model_dump(mode="json"), "sources": sorted(sources.get(task, {}))}
+        tasks[task] = {
+            "parameters": cell.task.model_dump(mode="json"),
+            "sources": sorted(sources.get(task, {})),
+            "floor": float(cell.task.floor),
+            "metric_directions": dict(cell.task.metric_directions),
+        }
         for identity, source in (
             (task, task_registry().source(cell.task)),
             (optimizer, optimizer_registry().source(cell.optimizer)),

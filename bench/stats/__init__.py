@@ -10,7 +10,7 @@ from l2obench.bench.stats.intervals import (
     median,
     ratio_of_means,
 )
-from l2obench.bench.stats.pairs import FLOOR
+from l2obench.bench.stats.pairs import FLOOR, SCORE_GRID
 from l2obench.bench.stats.proportions import (
     Proportions,
     mean_over_tasks,
@@ -22,7 +22,16 @@ from l2obench.bench.stats.proportions import (
 from l2obench.bench.stats.reaching import relative_cost, smoothed, speed_up, steps_to_seconds, steps_to_target
 from l2obench.bench.stats.significance import holm
 from l2obench.bench.stats.targets import REFERENCE, Target, TargetError, stored_targets
-from l2obench.bench.stats.verdict import OUTCOMES, Outcome, PairedComparison, Verdict, compare_losses, decide, verdict
+from l2obench.bench.stats.verdict import (
+    OUTCOMES,
+    Outcome,
+    PairedComparison,
+    Verdict,
+    compare_losses,
+    compare_scores,
+    decide,
+    verdict,
+)
 
 __all__ = [
     "CONFIDENCE",
@@ -30,6 +39,7 @@ __all__ = [
     "OUTCOMES",
     "REFERENCE",
     "RESAMPLES",
+    "SCORE_GRID",
     "SEED",
     "Interval",
     "Outcome",
@@ -40,6 +50,7 @@ __all__ = [
     "Verdict",
     "bootstrap",
     "compare_losses",
+    "compare_scores",
     "decide",
     "holm",
     "interquartile_mean",

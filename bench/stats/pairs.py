@@ -19,6 +19,10 @@ FLOOR = 1e-12
 # on paper tie. A factor of 1 ± 1e-9 is far below the precision of a float32 loss, 6e-8.
 GRID = 2.0**-30
 
+SCORE_GRID = 2.0**-20
+"""Multiples of which differences of accuracies are: a float32 accuracy is off by 6e-8, a share of a million examples
+differs from the next by 1e-6."""
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -29,7 +33,7 @@ class Pairs:
     second: Floats
     measure: Measure
     contrasts: Floats
-    """What is ranked, `[seeds]`: log(first / second), or first − second; positive where the first is worse."""
+    """What is ranked, `[seeds]`: log(first / second), or first − second."""
 
 
 def pair_losses(first: ArrayLike, second: ArrayLike, floor: float = FLOOR) -> Pairs:
@@ -70,6 +74,37 @@ def pair_losses(first: ArrayLike, second: ArrayLike, floor: float = FLOOR) -> Pa
         ratios = np.log(own) - np.log(other)
     ratios = np.where(own == other, 0.0, np.round(ratios / GRID) * GRID)
     return Pairs(own, other, "ratio", ratios + 0.0)
+
+
+def pair_scores(first: ArrayLike, second: ArrayLike, grid: float = 0.0) -> Pairs:
+    """Put two optimizers' scores, of which higher is better, on the same seeds side by side.
+
+    Scores are compared by their differences. An accuracy is bounded: a ratio of accuracies says little near 1, and a
+    ratio of error rates has none at 0.
+
+    Args:
+        first: `[seeds]`; −∞ or NaN for a failure.
+        second: those of the other optimizer on the same seeds, `[seeds]`.
+        grid: differences are rounded to multiples of this, so that values that are equal on paper tie; 0: not.
+
+    Returns:
+        Both sides as they are compared, and first − second; positive where the first is better.
+
+    Raises:
+        ValueError: the sides differ in shape.
+
+    Example:
+        >>> pair_scores([0.9, 0.8], [0.8, 0.8], SCORE_GRID).contrasts.round(3).tolist()
+        [0.1, 0.0]
+    """
+    own, other = (-_as_losses(-np.asarray(side, dtype=np.float64)) for side in (first, second))
+    if own.shape != other.shape or own.ndim != 1:
+        raise ValueError(f"expected two paired samples of scores, got shapes {own.shape} and {other.shape}")
+    with np.errstate(invalid="ignore"):  # ∞ − ∞
+        differences = own - other
+    if grid:
+        differences = np.round(differences / grid) * grid
+    return Pairs(own, other, "difference", np.where(own == other, 0.0, differences) + 0.0)
 
 
 def _as_losses(values: ArrayLike) -> Floats:

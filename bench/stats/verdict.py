@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from l2obench.bench.stats.intervals import CONFIDENCE, Interval
-from l2obench.bench.stats.mean_ratio import FEW, mean_ratio
-from l2obench.bench.stats.pairs import FLOOR, Measure, pair_losses
+from l2obench.bench.stats.mean_ratio import FEW, mean_difference, mean_ratio
+from l2obench.bench.stats.pairs import FLOOR, Measure, pair_losses, pair_scores
 from l2obench.bench.stats.proportions import probability_of_improvement
 from l2obench.bench.stats.signed_rank import signed_ranks
 from l2obench.bench.stats.significance import holm
@@ -29,25 +29,33 @@ UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """One optimizer's final losses against another's on the same seeds."""
+    """One optimizer's final losses, or held-out scores, against another's on the same seeds."""
 
     seeds: int
     """Pairs."""
     measure: Measure
-    """`difference` where a loss is negative: then `typical` is a difference, and `means` is NaN."""
+    """`difference` for scores, and where a loss is negative: then `means` is NaN."""
     typical: Interval
-    """Typical ratio, below 1 where the first optimizer is better; or typical difference, below 0."""
+    """Typical ratio or difference, first to second."""
     p_value: float
     """Of Wilcoxon's signed-rank test. At most 0.05 if and only if the interval of `typical` excludes 1 (or 0)."""
     win_rate: Interval
-    """Share of seeds on which the first is lower, ties a half."""
+    """Share of seeds on which the first is better, ties a half."""
     means: Interval
-    """Ratio of mean losses."""
+    """Ratio of mean losses, or mean difference of scores."""
+    higher_is_better: bool = False
+    """True of scores, such as an accuracy."""
 
     @property
     def same(self) -> float:
-        """The value of `typical` that stands for no difference."""
+        """The value of `typical` and of `means` that stands for no difference."""
         return 1.0 if self.measure == "ratio" else 0.0
+
+    def side(self, interval: Interval) -> Literal["better", "worse", ""]:
+        """On which side of no difference a whole interval of `typical` or `means` lies; none: on both."""
+        if interval.low > self.same or interval.high < self.same:
+            return "better" if (interval.low > self.same) == self.higher_is_better else "worse"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -66,14 +74,18 @@ class Verdict:
         if self.outcome == "too few seeds":
             return f"Too few seeds for a verdict: {found.seeds}, and {ENOUGH} are needed."
         typical = f"typical {found.measure} {_interval(found.typical)}"
-        means = "" if np.isnan(found.means.estimate) else f", ratio of means {_interval(found.means)}"
-        few = f" (the interval of the means is too narrow under {FEW} seeds)" if means and found.seeds < FEW else ""
+        name = "ratio of means" if found.measure == "ratio" else "mean difference"
+        means = "" if np.isnan(found.means.estimate) else f", {name} {_interval(found.means)}"
+        narrow = means and found.measure == "ratio" and found.seeds < FEW
+        few = f" (the interval of the means is too narrow under {FEW} seeds)" if narrow else ""
         if self.outcome == "mixed":
-            lower = "lower" if found.typical.estimate < found.same else "higher"
-            mean = "lower" if found.means.estimate < 1 else "higher"
-            return f"Mixed: it ends {lower} on the typical function, {mean} in the mean: {typical}{means}{few}."
-        wins = f", lower on {found.win_rate.estimate:.0%} of {found.seeds} seeds"
-        what = {"better": "It ends lower", "worse": "It ends higher"}.get(self.outcome, "No difference was shown")
+            ends = ("higher" if end.estimate > found.same else "lower" for end in (found.typical, found.means))
+            return (
+                "Mixed: it ends {} on the typical function, {} in the mean: ".format(*ends) + f"{typical}{means}{few}."
+            )
+        good, bad = ("higher", "lower") if found.higher_is_better else ("lower", "higher")
+        wins = f", {good} on {found.win_rate.estimate:.0%} of {found.seeds} seeds"
+        what = {"better": f"It ends {good}", "worse": f"It ends {bad}"}.get(self.outcome, "No difference was shown")
         return f"{what}: {typical}{wins}{means}{few}."
 
 
@@ -112,12 +124,43 @@ def compare_losses(losses: ArrayLike, baseline: ArrayLike, floor: float = FLOOR)
     )
 
 
+def compare_scores(scores: ArrayLike, baseline: ArrayLike, grid: float = 0.0) -> PairedComparison:
+    """Hold one optimizer's scores, of which higher is better, against another's on the same seeds.
+
+    The typical difference is the Hodges–Lehmann estimate of the paired differences, with Wilcoxon's interval.
+
+    Args:
+        scores: `[seeds]`; −∞ or NaN for a failure.
+        baseline: those of the other optimizer on the same seeds, `[seeds]`.
+        grid: as for `pair_scores`.
+
+    Returns:
+        The comparison; without a seed its intervals are NaN and its p-value is 1.
+
+    Raises:
+        ValueError: the sides differ in shape.
+
+    Example:
+        >>> found = compare_scores([0.9, 0.8, 0.7, 0.9, 0.8, 0.95], [0.8, 0.7, 0.6, 0.8, 0.7, 0.85], 2.0**-20)
+        >>> found.higher_is_better, round(found.typical.estimate, 4), found.win_rate.estimate
+        (True, 0.1, 1.0)
+    """
+    pairs = pair_scores(scores, baseline, grid)
+    count = pairs.contrasts.size
+    if not count:
+        return PairedComparison(0, "difference", UNKNOWN, 1.0, UNKNOWN, UNKNOWN, higher_is_better=True)
+    ranked = signed_ranks(pairs.contrasts)
+    won = probability_of_improvement(-pairs.contrasts, np.zeros(count))
+    means = mean_difference(pairs.contrasts)
+    return PairedComparison(count, "difference", ranked.typical, ranked.p_value, won, means, higher_is_better=True)
+
+
 def decide(comparisons: Sequence[PairedComparison]) -> list[Verdict]:
     """The verdict of each comparison, in the order given; together they are wrong at most once in twenty runs.
 
     p-values are corrected by Holm's method for all comparisons with enough seeds. A comparison is better or worse where
-    its corrected p-value is at most 0.05, and mixed where the whole interval of the ratio of means then lies on the
-    other side of 1.
+    its corrected p-value is at most 0.05, and mixed where the whole interval of the means then lies on the other side
+    of no difference.
 
     Args:
         comparisons: all that are made together, such as those of one table.
@@ -150,10 +193,9 @@ def _outcome(found: PairedComparison, p_value: float) -> Outcome:
         return "too few seeds"
     if p_value > 1 - CONFIDENCE:
         return "no difference"
-    better = found.typical.high < found.same
-    if found.means.low > 1 if better else found.means.high < 1:
-        return "mixed"
-    return "better" if better else "worse"
+    typical, means = found.side(found.typical), found.side(found.means)
+    # At this p-value the typical interval lies on one side.
+    return "mixed" if means not in ("", typical) else typical or "no difference"
 
 
 def _as_ratio(logarithms: Interval) -> Interval:

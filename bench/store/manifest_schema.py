@@ -22,6 +22,7 @@ class _Start(TypedDict, total=False):
 
 class _Task(TypedDict, total=False):
     parameters: Facts | None
+    metric_directions: Facts | None
 
 
 class _Cost(TypedDict, total=False):

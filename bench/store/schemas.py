@@ -43,6 +43,7 @@ SCHEMAS: dict[Kind, pa.Schema] = {
             "tuning_passes": _INT,
             "state_bytes": _INT,
             "function_sha256": _TEXT,
+            "floor": _FLOAT,
         }
     ),
     "tuning": pa.schema(
@@ -92,5 +93,5 @@ SCHEMAS: dict[Kind, pa.Schema] = {
     ),
 }
 """Columns by kind. Losses are float32, as they were computed; what is derived from them is float64."""
-ADDED = ("update_flops", "update_bytes", "record_passes", "heldout_metrics", "replicas", "function_sha256")
+ADDED = (*("update_flops", "update_bytes", "record_passes", "heldout_metrics", "replicas", "function_sha256", "floor"),)
 """Columns that files of this format may lack, since earlier versions did not write them. They are then read as null."""

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from l2obench.bench.config.suite import load_suite
+from l2obench.bench.config.task_facts import task_facts
 from l2obench.bench.gate.clocks import Clock
 from l2obench.bench.gate.side import Recorded, read_side
-from l2obench.bench.gate.task_facts import task_facts
 from l2obench.bench.gate.verdict import compare
 from l2obench.bench.process import set_up_process
 from l2obench.bench.store.files import write_atomically

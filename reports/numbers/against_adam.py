@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from l2obench.bench.stats import REFERENCE, compare_losses, holm, median
+from l2obench.reports.floors import floor_of
 from l2obench.reports.numbers.comparison import paired
 from l2obench.reports.numbers.counting import counted_losses, failed, groups, is_learned, table_of
 from l2obench.reports.numbers.reference import main_tracks, reference, speed_ups
@@ -52,7 +53,7 @@ def _against(rows: pd.DataFrame, adam: pd.DataFrame) -> dict[str, Any]:
     if own.empty:
         return {"seeds": 0}
     losses, reference_losses = counted_losses(own), counted_losses(other)
-    found = compare_losses(losses, reference_losses)
+    found = compare_losses(losses, reference_losses, floor_of(own, other))
     better = found.win_rate
     factors = speed_ups(rows, adam)
     faster = median(factors)

@@ -9,6 +9,7 @@ import pandas as pd
 from l2obench.reports.numbers.curves import TaskPlots, task_plots
 from l2obench.reports.numbers.final_losses import final_losses
 from l2obench.reports.numbers.headline import headline
+from l2obench.reports.numbers.heldout import heldout
 from l2obench.reports.numbers.profiles import CostRatios, Profile, all_cost_ratios, profiles
 from l2obench.reports.numbers.step_times import step_times
 from l2obench.reports.numbers.time_to_target import time_to_target
@@ -36,6 +37,11 @@ class Analysis:
     def headline(self) -> pd.DataFrame:
         """Every learned optimizer against the best tuned baseline of its task."""
         return headline(self.cells)
+
+    @cached_property
+    def heldout(self) -> pd.DataFrame:
+        """Held-out metrics of every learned optimizer against the best tuned baseline of each metric."""
+        return heldout(self.cells, self.manifests)
 
     @cached_property
     def final_losses(self) -> pd.DataFrame:

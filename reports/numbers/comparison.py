@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from l2obench.bench.stats import Interval, PairedComparison, compare_losses, decide
+from l2obench.reports.floors import floor_of
 from l2obench.reports.numbers.counting import counted_losses
 
 
@@ -34,6 +35,8 @@ class Comparison:
 def compare(rows: pd.DataFrame, other: pd.DataFrame) -> Comparison:
     """Compare two optimizers on the seeds that both ran. A failed seed counts as an infinite loss.
 
+    Losses at or below the floor of their task count as the floor.
+
     Args:
         rows: cells of one optimizer on one task, in one track.
         other: cells of the optimizer that it is compared with; the ratio divides by its mean.
@@ -43,7 +46,10 @@ def compare(rows: pd.DataFrame, other: pd.DataFrame) -> Comparison:
     """
     mine, others = common_seeds(rows, other)
     losses, reference = counted_losses(rows)[mine], counted_losses(other)[others]
-    return Comparison(compare_losses(losses, reference), bool(losses.size) and np.array_equal(losses, reference))
+    return Comparison(
+        compare_losses(losses, reference, floor_of(rows, other)),
+        bool(losses.size) and np.array_equal(losses, reference),
+    )
 
 
 def outcomes(comparisons: Sequence[Comparison | None]) -> list[tuple[str, float]]:

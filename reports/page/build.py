@@ -35,6 +35,8 @@ class Report:
     """The headline table as plain text, for a terminal."""
     rows: pd.DataFrame
     """The same table with all its columns."""
+    heldout: pd.DataFrame
+    """Held-out metrics of the learned optimizers against the best tuned baseline of each."""
 
 
 def write_report(
@@ -85,6 +87,7 @@ def write_report(
         figures=sorted((target / "figures").iterdir()) if formats_of_figures else [],
         headline=headline_text(analysis),
         rows=headline_rows(analysis),
+        heldout=analysis.heldout,
     )
 
 

@@ -13,6 +13,8 @@ from l2obench.reports.numbers.analysis import Analysis
 
 HEADLINE = ["task", "optimizer", "baseline", "verdict", "typical_ratio", "typical_low", "typical_high", "win_rate"]
 HEADLINE += ["ratio", "low", "high", "seeds", "update_time_ratio"]
+HELDOUT = ["task", "optimizer", "metric", "baseline", "verdict", "measure", "typical", "typical_low", "typical_high"]
+HELDOUT += ["win_rate", "mean", "baseline_mean", "seeds"]
 LOSSES = ["task", "optimizer", "track", "seeds", "failures", "mean_final_loss", "low", "high"]
 
 
@@ -22,12 +24,20 @@ def headline_rows(analysis: Analysis) -> pd.DataFrame:
 
 
 def headline_text(analysis: Analysis) -> str:
-    """The headline as a table of text; final losses where there is no learned optimizer to compare."""
-    table, columns = headline_rows(analysis), HEADLINE
-    title = "Final loss, learned ÷ best tuned baseline (lower is better)"
+    """The headline as a table of text, and one of held-out metrics where there are any.
+
+    Where no learned optimizer ran, final losses stand in place of the headline.
+    """
     if analysis.headline.empty:
-        columns = LOSSES
-        title = "Final losses (no learned optimizer ran)"
+        return _grid(headline_rows(analysis), LOSSES, "Final losses (no learned optimizer ran)")
+    title = "Final loss, learned ÷ best tuned baseline (lower is better)"
+    text = _grid(analysis.headline, HEADLINE, title)
+    if analysis.heldout.empty:
+        return text
+    return f"{text}\n\n{_grid(analysis.heldout, HELDOUT, 'Held-out data, learned against the best tuned baseline')}"
+
+
+def _grid(table: pd.DataFrame, columns: list[str], title: str) -> str:
     grid = Table(title=title, title_justify="left", title_style="none", header_style="none", box=box.SIMPLE_HEAD)
     visible = readable(table[[*(["run"] if "run" in table else []), *columns]])
     for column in visible:

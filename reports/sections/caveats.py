@@ -5,11 +5,12 @@ from typing import Any
 
 import pandas as pd
 
+from l2obench.bench.stats import FLOOR
 from l2obench.reports.formats import one_line
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.numbers.counting import fact
 from l2obench.reports.sections.section import Section
-from l2obench.reports.sections.words import beside_baseline, place, records, short
+from l2obench.reports.sections.words import short
 
 
 def load_warnings(manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -44,15 +45,20 @@ def untimed_sentences(cells: pd.DataFrame) -> list[str]:
     ]
 
 
-def held_out_sentences(headline: pd.DataFrame, final_losses: pd.DataFrame) -> list[str]:
-    """Held-out loss and accuracy of each learned optimizer, beside the best baseline's.
+def floor_sentences(cells: pd.DataFrame) -> list[str]:
+    """Whose floor was used where the results record none.
 
     Args:
-        headline: as `l2obench.reports.numbers.headline.headline` gives it.
-        final_losses: as `l2obench.reports.numbers.final_losses.final_losses` gives it.
+        cells: as `l2obench.reports.reading.read_results` gives them.
     """
-    compared = beside_baseline(headline, final_losses, ["heldout_loss", "heldout_accuracy"])
-    return [_held_out(row) for row in records(compared[compared["heldout_loss"].notna()])]
+    tasks = cells.drop_duplicates(["task", "floor_from"]) if "floor_from" in cells else cells.iloc[:0]
+    found = []
+    for source, used in (("registered", "those of the installed tasks are used"), ("default", f"{FLOOR:g} is used")):
+        names = list(dict.fromkeys(tasks.loc[tasks["floor_from"].eq(source), "task"])) if len(tasks) else []
+        if names:
+            listed = names[0] if len(names) == 1 else f"{len(names)} tasks"
+            found.append(f"The results record no floor below which losses of {listed} are equal: {used}.")
+    return [one_line(sentence) for sentence in found]
 
 
 def caveats(tried: pd.DataFrame) -> list[str]:
@@ -84,18 +90,9 @@ def _sentences(_: pd.DataFrame, analysis: Analysis) -> list[str]:
     return [
         *load_warnings(analysis.manifests),
         *untimed_sentences(analysis.cells),
-        *held_out_sentences(analysis.headline, analysis.final_losses),
+        *floor_sentences(analysis.cells),
         *caveats(analysis.tuning),
     ]
-
-
-def _held_out(row: dict[str, Any]) -> str:
-    ends = [
-        f"{name} has loss {short(row[f'{prefix}heldout_loss'])}"
-        + ("" if pd.isna(accuracy := row[f"{prefix}heldout_accuracy"]) else f" and accuracy {100 * accuracy:.1f} %")
-        for name, prefix in ((row["optimizer"], ""), (row["baseline"], "baseline_"))
-    ]
-    return one_line(f"On held-out data of {place(row)}, {ends[0]}; {ends[1]}.")
 
 
 SECTION = Section(

@@ -12,6 +12,8 @@ NAMES = (
     "explore",
     "pictures",
     "final_losses",
+    "heldout",
+    "heldout_means",
     "generalization",
     "wins",
     "horizon",

@@ -92,6 +92,16 @@ class Results:
         require_known("against", against, ["baseline", "adam"])
         return against_adam(self._analysis.cells) if against == "adam" else self._analysis.headline.copy()
 
+    def heldout(self) -> pd.DataFrame:
+        """Held-out metrics of every learned optimizer against the best tuned baseline of each metric.
+
+        Returns:
+            One row for each comparison and metric, with its verdict, the typical ratio or difference, and its interval.
+            It is empty where no task has held-out data, or no learned optimizer ran. The means of all optimizers are in
+            the report's table `heldout_means`.
+        """
+        return self._analysis.heldout.copy()
+
     def plot(self, task: str | None = None, axes: "Axes | None" = None) -> "list[Axes]":
         """Plot the learning curves, one axes for each task.
 

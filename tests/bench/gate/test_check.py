@@ -21,12 +21,12 @@ from scipy import stats
 
 from l2obench.bench.commands.cli import main
 from l2obench.bench.config.registry import optimizer_registry
+from l2obench.bench.config.task_facts import task_facts
 from l2obench.bench.gate import output
 from l2obench.bench.gate.cell_verdict import Check, Settings
 from l2obench.bench.gate.clocks import Clock
 from l2obench.bench.gate.effect import effects
 from l2obench.bench.gate.side import Recorded, read_side
-from l2obench.bench.gate.task_facts import task_facts
 from l2obench.bench.gate.verdict import compare, regressed
 from l2obench.bench.store.results_file import StoreError
 from l2obench.bench.store.run_folder import RunFolder
@@ -50,10 +50,11 @@ def cell(
     sources: dict[str, str] | None = None,
     suite: str | None = "quick",
     clock: Clock | None = None,
+    floor: float | None = None,
 ) -> Recorded:
     rows = pd.DataFrame({"status": "ok", "reason": None, "final_loss": np.asarray(losses, dtype=float)})
     rows.loc[list(failed), ["status", "reason", "final_loss"]] = "diverged", "the loss was not finite", np.inf
-    return Recorded(key, suite, version, rows, sources or {}, clock or Clock("", {}))
+    return Recorded(key, suite, version, rows, sources or {}, clock or Clock("", {}), floor=floor)
 
 
 def verdict(base: list[Recorded], head: list[Recorded], **settings: Any) -> tuple[list[str], int]:
@@ -89,6 +90,13 @@ def test_differences_below_the_floor_are_none() -> None:
     """Losses of 0 and 1e-13 are both the minimum: a product in another order makes the difference."""
     assert verdict([cell(np.zeros(40))], [cell(np.full(40, 1e-13))]) == (["same"], 0)
     assert verdict([cell(np.full(40, 1e-13))], [cell(np.full(40, 9e-13))], tolerance=0.0) == (["same"], 0)
+
+
+def test_a_recorded_floor_comes_before_that_of_the_installed_task() -> None:
+    low, high = np.full(40, 1e-8), np.full(40, 9e-8)
+    assert verdict([cell(low)], [cell(high)]) == (["worse"], 1)
+    assert verdict([cell(low, floor=1e-7)], [cell(high, floor=1e-7)]) == (["same"], 0)
+    assert verdict([cell(low)], [cell(high, floor=1e-7)]) == (["same"], 0)
 
 
 def test_one_seed_that_went_far_beyond_all_others_fails() -> None:

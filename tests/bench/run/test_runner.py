@@ -246,6 +246,14 @@ def test_the_manifest_says_on_what_and_with_what(finished: Path) -> None:
     assert len(manifest["cells"]) == 10
 
 
+def test_floors_and_directions_of_metrics_are_recorded(finished: Path) -> None:
+    floors = rows(finished).groupby("task")["floor"].agg(["min", "max"])
+    assert floors.loc["quadratic[horizon=15]"].tolist() == [Quadratic.floor] * 2
+    about = RunFolder(finished).manifest["tasks"]["mnist-mlp[batch=8,horizon=12,units=4]"]
+    assert about["floor"] == floors.loc["mnist-mlp[batch=8,horizon=12,units=4]", "min"]
+    assert about["metric_directions"] == {"loss": "lower", "accuracy": "higher"}
+
+
 def test_manifest_says_what_tasks_are_and_what_checkpoints_were_trained_on(finished: Path) -> None:
     manifest = RunFolder(finished).manifest
     digits = manifest["tasks"]["mnist-mlp[batch=8,horizon=12,units=4]"]

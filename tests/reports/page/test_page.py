@@ -108,6 +108,8 @@ class TestContent:
             "recipes",
             "wins",
             "starts",
+            "heldout",
+            "heldout_means",
         }
         ends = ("md", "csv", "tex")
         assert {path.name for path in report.tables} == {f"{name}.{end}" for name in names for end in ends}

@@ -1,11 +1,11 @@
-"""The sentences on time to the target, on held-out data and on busy machines."""
+"""The sentences on time to the target, on floors and on busy machines."""
 
 import math
 
 import pandas as pd
 import pytest
 
-from l2obench.reports.sections.caveats import held_out_sentences, load_warnings
+from l2obench.reports.sections.caveats import floor_sentences, load_warnings
 from l2obench.reports.sections.cost_summary import target_sentences
 
 HEADLINE = {"task": "bowl", "optimizer": "lstm", "track": "default", "baseline": "nag", "baseline_track": "tuned"}
@@ -48,24 +48,19 @@ def test_no_learned_optimizer_no_sentence() -> None:
     assert target_sentences(pd.DataFrame(columns=[*HEADLINE]), pd.DataFrame(columns=columns)) == []
 
 
-def test_held_out_numbers_stand_beside_the_baselines() -> None:
-    rows = [
-        {"task": "bowl", "optimizer": "lstm", "track": "default", "heldout_loss": 0.4, "heldout_accuracy": 0.915},
-        {"task": "bowl", "optimizer": "nag", "track": "tuned", "heldout_loss": 0.3, "heldout_accuracy": 0.92},
-        {"task": "bowl", "optimizer": "nag", "track": "default", "heldout_loss": 9.0, "heldout_accuracy": 0.1},
-    ]
-    (sentence,) = held_out_sentences(pd.DataFrame([HEADLINE]), pd.DataFrame(rows))
-    assert sentence == (
-        "On held-out data of bowl, lstm has loss 0.4 and accuracy 91.5 %; nag has loss 0.3 and accuracy 92.0 %."
-    )
-
-
-def test_a_task_without_held_out_data_has_no_such_sentence() -> None:
-    rows = [
-        {"task": "bowl", "optimizer": name, "track": track, "heldout_loss": None, "heldout_accuracy": None}
-        for name, track in (("lstm", "default"), ("nag", "tuned"))
-    ]
-    assert held_out_sentences(pd.DataFrame([HEADLINE]), pd.DataFrame(rows)) == []
+@pytest.mark.parametrize(
+    ("sources", "said"),
+    [
+        (["recorded"], []),
+        (["registered"], ["The results record no floor below which losses of t0 are equal: those of the installed"]),
+        (["default", "default"], ["The results record no floor below which losses of 2 tasks are equal: 1e-12 is"]),
+    ],
+)
+def test_a_floor_that_was_not_recorded_is_named(sources: list[str], said: list[str]) -> None:
+    cells = pd.DataFrame({"task": [f"t{k}" for k in range(len(sources))], "floor_from": sources})
+    found = floor_sentences(cells)
+    assert len(found) == len(said)
+    assert all(sentence.startswith(start) for sentence, start in zip(found, said, strict=True))
 
 
 @pytest.mark.parametrize(("load", "warned"), [(0.3, False), (1.9, False), (2.0, True), (8.7, True), (None, False)])

@@ -1,9 +1,10 @@
-"""What a task states about its results: the tolerance of a change, its floor, and which data it uses.
+"""What a task states about its results: the tolerance of a change, its floor, its metrics, and which data it uses.
 
 Names in results are data. Only registered tasks, ours and installed plugins', are asked; a dotted path, which would
 import whatever a results file says, never is.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,6 +19,8 @@ class TaskFacts:
 
     tolerance: float
     floor: float
+    metric_directions: Mapping[str, str]
+    """`lower` or `higher`, which is better, by held-out metric."""
     sources: frozenset[str] | None
     """Names of its data sources; none: not known, it may be any."""
     known: bool
@@ -30,7 +33,7 @@ def task_facts(identity: str) -> TaskFacts:
     Args:
         identity: out of a results file. It is data, so it chooses among registered tasks and imports nothing else.
     """
-    default = TaskFacts(Task.tolerance, Task.floor, None, known=False)
+    default = TaskFacts(Task.tolerance, Task.floor, Task.metric_directions, None, known=False)
     try:
         if parse_identity(identity)[0] not in task_registry().entries:
             return default
@@ -43,4 +46,4 @@ def task_facts(identity: str) -> TaskFacts:
         sources = frozenset(task.sources())
     except Exception:  # its data may not be on this machine
         sources = None
-    return TaskFacts(float(task.tolerance), float(task.floor), sources, known=True)
+    return TaskFacts(float(task.tolerance), float(task.floor), dict(task.metric_directions), sources, known=True)

@@ -1,0 +1,132 @@
+"""Held-out metrics: every learned optimizer against the best tuned baseline of the metric, and the means of all."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from l2obench.bench.stats import SCORE_GRID, Interval, bootstrap, compare_losses, compare_scores
+from l2obench.reports.floors import floor_of
+from l2obench.reports.numbers.comparison import Comparison, common_seeds, outcomes
+from l2obench.reports.numbers.counting import best_baseline, failed, groups, is_learned, manifest_of, table_of
+from l2obench.reports.numbers.metrics import Metric, metrics_of, values
+
+NO_DIRECTION = "none: the task does not say which values are better"
+VERDICTS = ["task", "optimizer", "metric", "better", "baseline", "verdict", "measure", "typical", "typical_low"]
+VERDICTS += ["typical_high", "win_rate", "means", "means_low", "means_high", "mean", "baseline_mean", "seeds"]
+VERDICTS += ["p_value", "failures", "baseline_failures", "track", "baseline_track"]
+MEANS = ["task", "metric", "optimizer", "track", "learned", "seeds", "failures", "mean", "low", "high"]
+
+
+def heldout(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Every learned optimizer against the best tuned baseline of its task, metric by metric.
+
+    The baseline is the one with the best mean of this metric, which favours the baseline. A loss is compared by the
+    typical ratio, with the task's floor. So is any other metric of which lower is better. A metric of which higher is
+    better, such as an accuracy, is compared by the typical difference, learned − baseline. p-values are corrected by
+    Holm's method for the number of rows. A seed that failed counts as the worst value: accuracy 0, else infinite. Of a
+    metric without a direction there is no verdict, and seeds that failed are left out of its typical difference.
+
+    Args:
+        cells: rows of one run or several.
+        manifests: their manifests by label; of one run, its only one.
+    """
+    rows: list[dict[str, Any]] = []
+    comparisons: list[Comparison | None] = []
+    for key, task in groups(cells, "task"):
+        for metric in metrics_of(task, manifest_of(key, manifests)):
+            baseline = _best(task, metric)
+            for place, learned in groups(task[task["learned"].eq(True)], "task", "optimizer", "track"):
+                comparison = None if baseline is None else _compare(learned, baseline, metric)
+                about = place | {"metric": metric.name, "better": metric.better or "not stated"}
+                rows.append(about | _numbers(learned, baseline, metric, comparison))
+                comparisons.append(comparison if metric.better else None)
+    for row, (outcome, p_value) in zip(rows, outcomes(comparisons), strict=True):
+        row["verdict"], row["p_value"] = outcome or row["verdict"], p_value
+    return table_of(cells, VERDICTS, rows)
+
+
+def heldout_means(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Means of every held-out metric of every (task, optimizer, track), with 95 % bootstrap intervals; the best first.
+
+    A seed that failed counts as the worst value; where the task does not say which that is, it is left out.
+
+    Args:
+        cells: rows of one run or several.
+        manifests: their manifests by label; of one run, its only one.
+    """
+    rows: list[dict[str, Any]] = []
+    for key, task in groups(cells, "task"):
+        for metric in metrics_of(task, manifest_of(key, manifests)):
+            here = []
+            for place, seeds in groups(task, "task", "optimizer", "track"):
+                mean = _mean(values(seeds, metric))
+                counts = {"learned": is_learned(seeds), "seeds": len(seeds), "failures": failed(seeds)}
+                ends = {"mean": mean.estimate, "low": mean.low, "high": mean.high}
+                here.append(place | {"metric": metric.name} | counts | ends)
+            rows += sorted(here, key=lambda row, metric=metric: _order(row["mean"], metric))
+    return table_of(cells, MEANS, rows)
+
+
+def _best(task: pd.DataFrame, metric: Metric) -> pd.DataFrame | None:
+    """The rows of the tuned baseline with the best mean of a metric; the headline's where none is better."""
+    if not metric.better:
+        return best_baseline(task)
+    baselines = task[~task["learned"].eq(True)]
+    for track in ("tuned", "default"):
+        candidates = [rows for _, rows in groups(baselines[baselines["track"] == track], "optimizer")]
+        if candidates:
+            return min(candidates, key=lambda rows: (_order(values(rows, metric).mean(), metric), failed(rows)))
+    return None
+
+
+def _compare(learned: pd.DataFrame, baseline: pd.DataFrame, metric: Metric) -> Comparison:
+    mine, others = common_seeds(learned, baseline)
+    own, other = values(learned, metric)[mine], values(baseline, metric)[others]
+    if not metric.better:
+        both = ~(np.isnan(own) | np.isnan(other))
+        own, other = own[both], other[both]
+    if metric.better == "lower":
+        found = compare_losses(own, other, floor_of(learned, baseline))
+    else:
+        found = compare_scores(own, other, SCORE_GRID if metric.name == "accuracy" else 0.0)
+    return Comparison(found, bool(own.size) and np.array_equal(own, other))
+
+
+def _numbers(
+    learned: pd.DataFrame, baseline: pd.DataFrame | None, metric: Metric, comparison: Comparison | None
+) -> dict[str, Any]:
+    own = {"mean": _mean(values(learned, metric)).estimate, "failures": failed(learned), "seeds": len(learned)}
+    if baseline is None or comparison is None:
+        return own | {"verdict": "not comparable: no baseline ran"}
+    found = comparison.found
+    return own | {
+        "verdict": NO_DIRECTION,
+        "baseline": baseline["optimizer"].iloc[0],
+        "baseline_track": baseline["track"].iloc[0],
+        "baseline_mean": _mean(values(baseline, metric)).estimate,
+        "baseline_failures": failed(baseline),
+        "seeds": comparison.seeds,
+        "measure": found.measure,
+        "typical": found.typical.estimate,
+        "typical_low": found.typical.low,
+        "typical_high": found.typical.high,
+        "win_rate": found.win_rate.estimate if metric.better else np.nan,
+        "means": found.means.estimate,
+        "means_low": found.means.low,
+        "means_high": found.means.high,
+    }
+
+
+def _mean(found: "np.ndarray[Any, np.dtype[np.float64]]") -> Interval:
+    """The mean of what is known, with its interval."""
+    known = found[~np.isnan(found)]
+    return bootstrap(np.mean, known) if known.size else Interval(np.nan, np.nan, np.nan)
+
+
+def _order(mean: float, metric: Metric) -> float:
+    """Smaller for what is better; unknown means come last."""
+    if np.isnan(mean):
+        return np.inf
+    return -mean if metric.better == "higher" else mean
