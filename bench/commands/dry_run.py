@@ -22,7 +22,6 @@ def show_forecast(cells: "Sequence[Cell]", folder: Path, options: "RunOptions", 
     """
     from l2obench.api.execution import describe_plan
     from l2obench.api.forecasting import forecast
-    from l2obench.bench.rollout.memory import GIB
 
     found = forecast(cells, folder, options)
     if as_json:
@@ -33,10 +32,4 @@ def show_forecast(cells: "Sequence[Cell]", folder: Path, options: "RunOptions", 
     for cell in cells:
         print(f"  {' '.join(cell.key)}: {cell.seeds} seeds, {cell.task.horizon:,} steps")
     print(f"Plan: {describe_plan(cells)}, into {folder}")
-    print(f"Already computed: {found.already_computed} of {found.cells} cells")
-    if found.forecast_cells:
-        print(f"Time: about {found.seconds:.0f} s in one process, and {found.timing_seconds:.0f} s of timing")
-        print(f"Memory of the replicas: about {found.memory_bytes / GIB:.2g} GiB")
-        print(f"{found.rests_on}.")
-    elif found.already_computed < found.cells:
-        print("No forecast: the cells are of plugins, which run in processes of their own.")
+    print("\n".join([f"Already computed: {found.already_computed} of {found.cells} cells", *found.lines()]))

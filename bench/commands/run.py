@@ -119,7 +119,7 @@ def run(
     choice = choose_executor(executor, workers, scheduler, resources)
     prepare_process(device, data_dir)
 
-    from l2obench.api.execution import describe_plan, execute
+    from l2obench.api.execution import execute
     from l2obench.api.locating import RESULTS, name_matrix
     from l2obench.bench.config.run_options import RunOptions
     from l2obench.bench.rollout.memory import GIB
@@ -141,8 +141,6 @@ def run(
     if dry_run:
         show_forecast(cells, folder, options, as_json)
         return
-    if not as_json:
-        print(f"Plan: {describe_plan(cells)}, into {folder}", flush=True)
     command = shlex.join(["l2obench", *sys.argv[1:]])
     outcome = execute(name, plan, folder, choice, options, command, progress=not as_json)
     show_outcome(folder, outcome, as_json)

@@ -8,6 +8,7 @@ step.
 import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
 from typing import Any, Protocol
 
 from l2obench.bench.config.registry import function_family, identity_of, optimizer_registry, task_registry
@@ -15,7 +16,7 @@ from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.contract.optimizer_requirements import require_of_optimizer
 from l2obench.bench.contract.task_requirements import require_of_task
 from l2obench.bench.failures import Failure, classify_error, from_model
-from l2obench.bench.measure import pictures, timing, tuning
+from l2obench.bench.measure import pictures, timing, trial, tuning
 from l2obench.bench.rollout.loop import Trajectories, rollout
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.foundation.global_settings import seeded
@@ -120,6 +121,47 @@ def evaluate(
     return [_make_outcome(task, result, k, seed) for k, seed in enumerate(derived)]
 
 
+def try_out(
+    task: Task,
+    optimizers: Sequence[Optimizer],
+    progress: Progress,
+    *,
+    count: int,
+    tuning_count: int,
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Take a few steps of one optimizer, for a forecast.
+
+    Args:
+        task: the family.
+        optimizers: one.
+        progress: called after each step.
+        count: evaluation seeds.
+        tuning_count: tuning seeds; 0: it is not tuned.
+        options: the fields of `RunOptions`.
+
+    Returns:
+        `evaluation`, `tuning` (None where it is not tuned) and `single`, one replica: the fields of a `Trial`;
+        `replica_bytes`: what all replicas take; `took_seconds`: all of this.
+    """
+    (optimizer,) = optimizers
+    given = RunOptions(**options)
+    began = perf_counter()
+    # The first rollout of a process is slower, since libraries are loaded. It is the one that is not long anyway.
+    single = trial.try_rollout(task, optimizer, 1, 1, given, progress)
+    evaluation = trial.try_rollout(task, optimizer, count, 1, given, progress)
+    tuned = None
+    if tuning_count:
+        tuned = trial.try_rollout(task.for_tuning(), optimizer, tuning_count, trial.RATES, given, progress)
+    return {
+        "single": vars(single),
+        "evaluation": vars(evaluation),
+        "tuning": tuned and vars(tuned),
+        "replica_bytes": trial.replica_bytes(task, optimizer, count, tuning_count),
+        "took_seconds": perf_counter() - began,
+    }
+
+
 def require(task: Task | None, optimizers: Sequence[Optimizer], progress: Progress, *, name: str) -> str | None:
     """Hold a task, or one optimizer, to one requirement of the contract.
 
@@ -184,7 +226,7 @@ def is_foreign(model: Task | Optimizer) -> bool:
     return registry.foreign(model.name)
 
 
-JOBS: dict[str, Job] = {job.__name__: job for job in (time, tune, evaluate, require)}
+JOBS: dict[str, Job] = {job.__name__: job for job in (time, tune, evaluate, try_out, require)}
 """Jobs by the names under which another process is asked for them."""
 
 

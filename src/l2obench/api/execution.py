@@ -9,13 +9,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from l2obench.api.forecasting import count_steps, forecast
 from l2obench.api.progress import ProgressDisplay
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell, Suite
 from l2obench.bench.config.tracks import list_given_rates
-from l2obench.bench.run.executors.choice import ExecutorChoice
+from l2obench.bench.run.executors.choice import ExecutorChoice, ExecutorName
 from l2obench.bench.run.runner import Outcome, Runner
 from l2obench.bench.store.run_folder import RunFolder
+
+LONG = 50_000
+"""Steps of all replicas, tuning included, from which a run begins with a forecast."""
 
 
 def execute(
@@ -60,19 +64,26 @@ def execute(
         progress=lambda done, planned: display.count(done, planned, place.places()) if progress else None,
     )
     with display if progress else contextlib.nullcontext():
+        show(f"Plan: {describe_plan(cells)}, into {folder}")
+        # On a cluster, other machines do the work.
+        if progress and choice.name is not ExecutorName.dask and sum(count_steps(cells)) > LONG:
+            for line in forecast(cells, folder, options).lines():
+                show(line)
         if given := list_given_rates(plan):
             show(f"{', '.join(given)}: lr is given, so it is not tuned")
         return runner.execute(about)
 
 
 def describe_plan(cells: Sequence[Cell]) -> str:
-    """Say in a line how much a run is to compute, without tuning, whose length is not known before."""
+    """Say in a line how much a run is to compute."""
     tasks, optimizers = ({cell.key[at] for cell in cells} for at in (0, 1))
-    steps = sum(cell.seeds * cell.task.horizon for cell in cells)
+    evaluation, tuning = count_steps(cells)
     tuned = sum(cell.track == "tuned" for cell in cells)
     return (
         f"{_count(len(cells), 'cell')} of {_count(len(tasks), 'task')} and {_count(len(optimizers), 'optimizer')}, "
-        f"{steps:,} evaluation steps, {tuned} of the cells with tuning"
+        f"{evaluation:,} steps of evaluation"
+        # A grid whose best rate lies at its edge grows.
+        + (f", at least {tuning:,} steps to tune {_count(tuned, 'cell')}" if tuned else "")
     )
 
 

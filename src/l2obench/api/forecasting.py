@@ -1,36 +1,22 @@
 """What a run would compute, and what that would take: short trials of its cells, without any file written."""
 
-import itertools
-import statistics
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import torch
-
-from l2obench.bench.config.registry import function_family
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell
-from l2obench.bench.measure import timing, tuning
-from l2obench.bench.rollout.loop import rollout
-from l2obench.bench.rollout.memory import default_budget, seed_bytes
-from l2obench.bench.rollout.seeds import Purpose, derive_seed
+from l2obench.bench.measure import timing
+from l2obench.bench.measure.trial import RATES, STEPS, Trial
+from l2obench.bench.rollout.memory import GIB, default_budget
 from l2obench.bench.run.cell import describe
-from l2obench.bench.run.jobs import is_foreign
+from l2obench.bench.run.jobs import is_foreign, try_out
+from l2obench.bench.run.work import Assignment, Work
 from l2obench.bench.store.results_file import cell_name
 from l2obench.bench.store.run_folder import RunFolder
 
-if TYPE_CHECKING:
-    from l2obench.optimizers.base import Optimizer
-    from l2obench.tasks.base import Task
-
 TRIAL_SECONDS = 20.0
-"""After so many seconds no further trial begins: a forecast should not take as long as a run."""
-TRIAL_STEPS = 8
-"""Steps of a trial, of which the median counts."""
-RATES = tuning.LAST - tuning.FIRST + 1
+"""After trials of so many seconds none begins: a forecast should not take as long as a run."""
 TIMING_STEPS = timing.WARM_UP_STEPS + timing.TIMED_STEPS + timing.COUNTED_STEPS
 # Successive halving runs all rates over 1/9 of the horizon, a third of them over 1/3, a ninth over all of it.
 HALVING_SHARE = 1 / 3
@@ -46,6 +32,8 @@ class Forecast:
     """Cells that its folder holds."""
     evaluation_steps: int
     """Steps of all replicas of the cells that are left, without tuning."""
+    tuning_steps: int
+    """Steps of all replicas in the tuning of the cells that are left. A grid that grows takes more."""
     forecast_cells: int
     """Cells that are left and had a trial."""
     seconds: float
@@ -54,21 +42,47 @@ class Forecast:
     """Seconds of the timing pass."""
     memory_bytes: float
     """Memory of the replicas of the largest of those cells."""
+    errors: list[str] = field(default_factory=list)
+    """A line for each trial that failed."""
+
+    @property
+    def left(self) -> int:
+        """Cells that are still to be computed."""
+        return self.cells - self.already_computed
 
     @property
     def rests_on(self) -> str:
-        """What the forecast rests on, in a sentence."""
-        left = self.cells - self.already_computed
+        """What the forecast rests on, in a sentence or two."""
+        basis = f"Trials of up to {STEPS} steps on this machine, with one grid of learning rates for a tuned cell."
+        if self.forecast_cells == self.left:
+            return basis
         return (
-            f"Trials of {TRIAL_STEPS} steps on this machine, for {self.forecast_cells} of the {left} cells to compute, "
-            "with one grid of learning rates where they are tuned"
+            f"{basis} {self.left - self.forecast_cells} of {self.left} cells are left out: their trial failed, "
+            f"or trials had taken {TRIAL_SECONDS:.0f} s before it."
         )
+
+    def lines(self) -> list[str]:
+        """The forecast as lines for people; none where nothing is left to compute."""
+        warnings = [f"warning: a trial failed, and so will the run: {error}" for error in self.errors]
+        if not self.left:
+            return []
+        if not self.forecast_cells:
+            return ["No forecast: no trial was finished.", *warnings]
+        word = "about" if self.forecast_cells == self.left else "more than"
+        return [
+            f"Time: {word} {format_duration(self.seconds)} in one process, and {format_duration(self.timing_seconds)} "
+            "of timing",
+            f"Memory of the replicas: about {self.memory_bytes / GIB:.2g} GiB",
+            self.rests_on,
+            *warnings,
+        ]
 
 
 def forecast(cells: Sequence[Cell], folder: Path, options: RunOptions) -> Forecast:
     """Say what a run would take, without running or writing anything.
 
-    Cells of plugins have no trial: their code runs in processes of their own. After `TRIAL_SECONDS` no trial begins.
+    Each pair of a task and an optimizer has one trial, plugins in a process of their own. After `TRIAL_SECONDS` of
+    trials none begins.
 
     Args:
         cells: what would run.
@@ -82,64 +96,81 @@ def forecast(cells: Sequence[Cell], folder: Path, options: RunOptions) -> Foreca
     run = RunFolder(folder)
     run.require_run_or_empty()
     left = [cell for cell in cells if options.force or not _is_finished(run, cell, options)]
-    began, tried, seconds, memory = time.perf_counter(), 0, 0.0, 0.0
-    timed: dict[tuple[str, str], float] = {}
-    for cell in left:
-        if is_foreign(cell.task) or is_foreign(cell.optimizer) or time.perf_counter() - began > TRIAL_SECONDS:
-            continue
-        cell.task.require_data()
-        tried += 1
-        seconds += _seconds(cell, options)
-        memory = max(memory, _memory(cell, options))
-        if options.timing and cell.key[:2] not in timed:
-            timed[cell.key[:2]] = TIMING_STEPS * _trial(cell.task, cell.optimizer, 1, 1, options)[1]
-    steps = sum(cell.seeds * cell.task.horizon for cell in left)
-    return Forecast(len(cells), len(cells) - len(left), steps, tried, seconds, sum(timed.values()), memory)
+    budget = default_budget(options.device) if options.memory is None else options.memory
+    tried, seconds, timed, memory, took, errors = 0, 0.0, 0.0, 0.0, 0.0, list[str]()
+    with Work(options.timeout) as work:
+        for pair in _pairs(left):
+            if took > TRIAL_SECONDS:
+                break
+            found = work.answer(_make_trial(pair, options))
+            if (error := found.failure or found.stopped_by) is not None:
+                if isinstance(error, FileNotFoundError):
+                    raise error
+                errors.append(f"{' '.join(pair[0].key[:2])}: {error}")
+                continue
+            took += found.result["took_seconds"]
+            tried += len(pair)
+            seconds += sum(_seconds(cell, found.result) for cell in pair)
+            timed += Trial(**found.result["single"]).step_seconds * TIMING_STEPS if options.timing else 0.0
+            memory = max(memory, min(found.result["replica_bytes"], budget))
+    done = len(cells) - len(left)
+    return Forecast(len(cells), done, *count_steps(left), tried, seconds, timed, memory, errors)
+
+
+def count_steps(cells: Sequence[Cell]) -> tuple[int, int]:
+    """Count the steps of all replicas, in evaluation and in tuning over one grid.
+
+    Args:
+        cells: of a run.
+    """
+    tuned = [cell for cell in cells if cell.track == "tuned"]
+    return (
+        sum(cell.seeds * cell.task.horizon for cell in cells),
+        round(sum(cell.tuning_seeds * RATES * cell.task.horizon * _share(cell) for cell in tuned)),
+    )
+
+
+def format_duration(seconds: float) -> str:
+    """Seconds in the unit in which people count them.
+
+    Example:
+        >>> format_duration(45), format_duration(400), format_duration(9000)
+        ('45 s', '7 min', '2.5 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _pairs(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Cells by task and optimizer: their tracks share a trial."""
+    pairs: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        pairs.setdefault((cell.key[0], cell.key[1]), []).append(cell)
+    return list(pairs.values())
+
+
+def _make_trial(pair: Sequence[Cell], options: RunOptions) -> Assignment:
+    task, optimizer = pair[0].task, pair[0].optimizer
+    if not (is_foreign(task) or is_foreign(optimizer)):
+        task.require_data()
+    tuning_count = max((cell.tuning_seeds for cell in pair if cell.track == "tuned"), default=0)
+    arguments = {"count": pair[0].seeds, "tuning_count": tuning_count, "options": asdict(options)}
+    return Assignment(try_out, task, [optimizer], arguments)
 
 
 def _is_finished(run: RunFolder, cell: Cell, options: RunOptions) -> bool:
     return run.is_finished("cells", cell_name(*cell.key), describe(cell, options))
 
 
-def _seconds(cell: Cell, options: RunOptions) -> float:
+def _seconds(cell: Cell, found: dict[str, dict[str, float]]) -> float:
     """Seconds of a cell's evaluation, and of its tuning over one grid."""
-    begin, step = _trial(cell.task, cell.optimizer, cell.seeds, 1, options)
-    total = begin + step * cell.task.horizon
+    total = Trial(**found["evaluation"]).seconds(cell.task.horizon)
     if cell.track == "tuned":
-        begin, step = _trial(cell.task.for_tuning(), cell.optimizer, cell.tuning_seeds, RATES, options)
-        total += begin + step * cell.task.horizon * (HALVING_SHARE if cell.halving else 1.0)
+        total += Trial(**found["tuning"]).seconds(cell.task.horizon * _share(cell))
     return total
 
 
-def _trial(task: "Task", optimizer: "Optimizer", count: int, settings: int, options: RunOptions) -> tuple[float, float]:
-    """Seconds of a rollout's start, and of one of its steps."""
-    purpose: Purpose = "evaluation" if settings == 1 else "tuning"
-    seeds = [derive_seed(purpose, function_family(task), index) for index in range(count)]
-    if settings > 1:
-        lr = torch.full((1, settings), float(getattr(optimizer, "lr")), device=options.device)  # noqa: B009
-        optimizer = optimizer.stacked({"lr": lr})
-    short = task.model_copy(update={"horizon": TRIAL_STEPS})
-    # Compiling takes a minute, which a forecast should not.
-    own = replace(options, compile=False)
-    marks = [time.perf_counter()]
-    rollout(
-        short,
-        optimizer,
-        seeds,
-        settings,
-        options=own,
-        evaluate=False,
-        on_step=lambda: marks.append(time.perf_counter()),
-    )
-    # The median leaves out the first step, which is slow: memory is allocated, and libraries choose their kernels.
-    step = statistics.median(after - before for before, after in itertools.pairwise(marks[1:]))
-    return max(0.0, marks[1] - marks[0] - step), step
-
-
-def _memory(cell: Cell, options: RunOptions) -> float:
-    """Bytes of a cell's replicas. What exceeds the budget runs one part after another."""
-    budget = default_budget(options.device) if options.memory is None else options.memory
-    needed = cell.seeds * seed_bytes(cell.task, cell.optimizer, 1)
-    if cell.track == "tuned":
-        needed = max(needed, cell.tuning_seeds * seed_bytes(cell.task.for_tuning(), cell.optimizer, RATES))
-    return min(needed, budget)
+def _share(cell: Cell) -> float:
+    """The share of a grid's steps that tuning takes."""
+    return HALVING_SHARE if cell.halving else 1.0

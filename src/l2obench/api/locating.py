@@ -10,7 +10,7 @@ from l2obench.bench.store.results_file import StoreError
 RESULTS = Path("results")
 """Where `l2obench run` keeps a run by default, in a folder with the name of its suite."""
 
-LONGEST_NAME = 60
+LONGEST_NAME = 100
 """Characters of a folder's name; a longer one is cut, and ends with a hash of the whole."""
 
 

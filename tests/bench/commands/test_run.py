@@ -38,7 +38,8 @@ def l2obench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 
 def test_a_run_ends_with_its_table_and_a_command_that_works(l2obench: Command, tmp_path: Path) -> None:
     output, _ = l2obench(*RUN, "--no-timing")
-    assert output.startswith("Plan: 2 cells of 1 task and 1 optimizer, 24 evaluation steps, 1 of the cells with tuning")
+    assert output.startswith("Plan: 2 cells of 1 task and 1 optimizer, 24 steps of evaluation, ")
+    assert "at least 1,260 steps to tune 1 cell" in output.splitlines()[0]
     assert "Final losses (no learned optimizer ran)" in output
     last = output.splitlines()[-1]
     assert last.startswith("2 of 2 cells computed in ")
@@ -108,6 +109,32 @@ def test_info_describes_whatever_has_a_name(l2obench: Command, tmp_path: Path) -
         assert found["statuses"] == {"ok": 4}
 
 
+def test_info_describes_a_task_of_the_users(l2obench: Command, tmp_path: Path) -> None:
+    source = """
+import torch
+from torch import nn
+
+from l2obench import ModuleTask
+
+
+class Line(ModuleTask):
+    def make_model(self):
+        return nn.Linear(1, 1)
+
+    def training_data(self):
+        return torch.ones(8, 1), torch.ones(8, 1)
+
+    def batch_loss(self, model, batch):
+        return nn.functional.mse_loss(model(batch[0]), batch[1])
+"""
+    (tmp_path / "mine.py").write_text(source, encoding="utf-8")
+    output, _ = l2obench("info", "./mine.py:Line[horizon=7]")
+    assert output.startswith("task ./mine.py:Line[horizon=7] (version 1)\n\nParameters:\n  horizon = 7")
+    assert "  trained parameters: 2\n  held-out metrics: none\n  replicas: can run together" in output
+    found = json.loads(l2obench("info", "torch.optim.Rprop", "--json")[0])
+    assert found["kind"] == "optimizer"
+
+
 def test_info_describes_a_checkpoint_file(l2obench: Command) -> None:
     from l2obench import optimizers
 
@@ -140,11 +167,12 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(l2obench: Command, tmp
     assert "quadratic[dim=3,horizon=6] sgd tuned: 2 seeds, 6 steps" in output
     assert f"into results/{NAME}" in output
     assert "Already computed: 0 of 2 cells" in output
-    assert "Trials of 8 steps on this machine, for 2 of the 2 cells to compute" in output
+    assert "Time: about " in output
+    assert "Trials of up to 8 steps on this machine" in output
     assert list(tmp_path.iterdir()) == []
     found = json.loads(l2obench(*RUN, "--dry-run", "--json")[0])
     assert (found["cells"], found["already_computed"], found["forecast_cells"]) == (2, 0, 2)
-    assert found["evaluation_steps"] == 24
+    assert (found["evaluation_steps"], found["tuning_steps"]) == (24, 1260)
     assert found["seconds"] > 0
     assert found["timing_seconds"] > 0
     assert found["memory_bytes"] > 0
