@@ -134,14 +134,14 @@ class ModuleTask(Task):
     ) -> tuple[Tensor, Tensors, Tensors]:
         first, made = next(iter(params.values())), self._workshop()
         if made.batching().together(first.shape[0] * first.shape[1], first.device.type):
-            return super().differentiable_loss_grad_and_buffers(params, buffers, batch)
+            return made.together(params, buffers, batch)
         return made.one_by_one(params, buffers, batch)
 
     def differentiable_loss_grad_and_buffers(
         self, params: Tensors, buffers: Tensors, batch: Tensors
     ) -> tuple[Tensor, Tensors, Tensors]:
         if self._workshop().batching().refused is None:
-            return super().differentiable_loss_grad_and_buffers(params, buffers, batch)
+            return self._workshop().together(params, buffers, batch)
         return self._workshop().differentiable_one_by_one(params, buffers, batch)
 
     def compiled_loss_and_grad(self) -> Callable[[Tensors, Tensors], tuple[Tensor, Tensors]]:

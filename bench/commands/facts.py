@@ -3,6 +3,8 @@
 import inspect
 from typing import Any
 
+import torch
+
 from l2obench.bench.commands.more_facts import (
     collect_checkpoint_facts,
     collect_recipe_facts,
@@ -14,10 +16,12 @@ from l2obench.bench.commands.more_facts import (
 from l2obench.bench.config.identity import parse_identity
 from l2obench.bench.config.registry import Registry, UnknownName, identity_of, optimizer_registry, task_registry
 from l2obench.bench.config.shipped import recipe_names, suite_names
+from l2obench.bench.run.plugin_test import leads_to_task
 from l2obench.bench.store.environment import environment
 from l2obench.foundation.names import explain_unknown
 from l2obench.optimizers import shipped_checkpoints
 from l2obench.optimizers.learned.base import LearnedOptimizer
+from l2obench.tasks.module import ModuleTask
 
 
 def kinds_of(name: str) -> list[str]:
@@ -33,9 +37,11 @@ def kinds_of(name: str) -> list[str]:
         return ["results"]
     stem = parse_identity(name)[0]
     optimizers = [*optimizer_registry().entries, *shipped_checkpoints()]
+    is_path = stem not in optimizers and ("." in stem or ":" in stem)
+    is_task = is_path and leads_to_task(stem)
     found = {
-        "task": stem in task_registry().entries,
-        "optimizer": stem in optimizers or "." in stem,
+        "task": stem in task_registry().entries or is_task,
+        "optimizer": stem in optimizers or (is_path and not is_task),
         "suite": name in suite_names(),
         "recipe": name in recipe_names(),
         "results": is_results(name),
@@ -78,16 +84,32 @@ def _collect_model_facts(identity: str, registry: Registry) -> dict[str, Any]:
         "kind": registry.kind,
         "identity": identity_of(subject),
         "version": subject.version,
-        "description": inspect.getdoc(type(subject)),
+        # Not inspect.getdoc, which takes that of the base class where a class of the user's has none.
+        "description": inspect.cleandoc(type(subject).__doc__ or ""),
         "parameters": {
             key: {"value": getattr(subject, key), "default": field.default, "description": field.description}
             for key, field in type(subject).model_fields.items()
         },
     }
+    if isinstance(subject, ModuleTask):
+        facts["model"] = _describe_module(subject)
     if isinstance(subject, LearnedOptimizer) and subject.recipe:
         facts["recipe"] = dict(subject.recipe)
         facts["checkpoint_sha256"] = subject.checkpoint_sha256
     return facts
+
+
+def _describe_module(task: ModuleTask) -> dict[str, Any]:
+    """Size of the model, what it is tested by, and how its replicas run."""
+    problem = task.sample(torch.Generator().manual_seed(0))
+    params = {name: value.expand(1, 1, *value.shape) for name, value in problem.params.items()}
+    buffers = {name: value.expand(1, 1, *value.shape) for name, value in problem.buffers.items()}
+    refused = task.runs_one_by_one()
+    return {
+        "trained parameters": sum(value.numel() for value in problem.params.values()),
+        "held-out metrics": list(task.evaluate_with_buffers(params, buffers)),
+        "replicas": "can run together, by torch.vmap" if refused is None else f"run one after another: {refused}",
+    }
 
 
 def collect_machine_facts() -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typer.exceptions import TyperException
 from l2obench.bench.commands.completion import complete_name
 from l2obench.foundation.names import explain_unknown
 
+# More than so many items are easier to read below one another.
+LONG_LIST = 6
 KINDS = ("task", "optimizer", "checkpoint", "results", "suite", "recipe")
 
 
@@ -59,26 +61,37 @@ def _to_text(facts: dict[str, Any], name: str | None) -> str:
     """The facts as lines for a terminal."""
     also = [f"Also a {kind}: l2obench info {name} --kind {kind}" for kind in facts.pop("also", [])]
     if facts.keys() == {"environment"}:
-        lines = [f"{key}: {_plain(value)}" for key, value in facts["environment"].items()]
+        lines = _lines(facts["environment"])
     elif "parameters" in facts:
         lines = _parameter_lines(facts)
     else:
-        lines = [f"{key}: {_plain(value)}" for key, value in facts.items()]
+        lines = _lines(facts)
     return "\n".join([*lines, *(["", *also] if also else [])])
 
 
 def _parameter_lines(facts: dict[str, Any]) -> list[str]:
-    lines = [f"{facts['kind']} {facts['identity']} (version {facts['version']})", "", facts["description"] or "", ""]
+    lines = [f"{facts['kind']} {facts['identity']} (version {facts['version']})"]
+    if facts["description"]:
+        lines += ["", facts["description"]]
+    lines += ["", "Parameters:"]
     for key, parameter in facts["parameters"].items():
         about = " ".join((parameter["description"] or "").split())
         lines.append(f"  {key} = {parameter['value']}" + (f"    {about}" if about else ""))
-    if "recipe" in facts:
-        recipe = [f"  {key}: {_plain(value)}" for key, value in facts["recipe"].items()]
-        lines += ["", "Recipe of its training:", *recipe]
+    for key, title in (("model", "Model:"), ("recipe", "Recipe of its training:")):
+        if key in facts:
+            lines += ["", title, *_lines(facts[key], "  ")]
     return lines
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_plain, value))
-    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict) else str(value)
+def _lines(facts: dict[str, Any], indent: str = "") -> list[str]:
+    """A line for each fact. What is nested stands below its name."""
+    lines = []
+    for key, value in facts.items():
+        if isinstance(value, dict) and value:
+            lines += [f"{indent}{key}:", *_lines(value, indent + "  ")]
+        elif isinstance(value, list) and len(value) > LONG_LIST:
+            lines += [f"{indent}{key}:", *(f"{indent}  {item}" for item in value)]
+        else:
+            text = (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
+            lines.append(f"{indent}{key}: {text}")
+    return lines

@@ -61,13 +61,25 @@ def find_subject(identity: str) -> Subject:
     if name in known:
         is_task = name in tasks.entries
     elif "." in name or ":" in name:
-        found = Registry("task or optimizer", {}, []).resolve(name)
-        is_task = isinstance(found, type) and issubclass(found, Task)
+        is_task = leads_to_task(name)
     else:
         unknown = explain_unknown("task or optimizer", name, known)
         raise UnknownName(f"{unknown}. Or give a dotted path such as mypkg.opt:MyOptimizer")
     model = (tasks if is_task else optimizers).create(identity)
     return Subject("task" if is_task else "optimizer", identity_of(model), model)
+
+
+def leads_to_task(path: str) -> bool:
+    """Whether a dotted path or a file's path leads to a class of tasks.
+
+    Args:
+        path: such as `mypackage.mine:MyTask` or `./mine.py:MyTask`.
+
+    Raises:
+        UnknownName, PluginFileError: it leads to nothing.
+    """
+    found = Registry("task or optimizer", {}, []).resolve(path)
+    return isinstance(found, type) and issubclass(found, Task)
 
 
 def examine(subject: Subject, timeout: float) -> Iterator[Finding]:

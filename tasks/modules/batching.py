@@ -23,6 +23,8 @@ RELATIVE, ABSOLUTE = 1e-3, 1e-4
 Found = tuple[Tensor, Tensors, Tensors]
 """Losses, gradients, buffers."""
 Evaluation = Callable[[Tensors, Tensors, Tensors], Found]
+Together = Callable[[Tensors, Tensors, Tensors, bool], Found]
+"""The same by `torch.vmap`; the last argument says whether every setting gets its own view of the minibatch."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Batching:
     """Multiplications and additions of one replica's loss and gradient."""
     saved_bytes: int
     """What one replica's graph keeps for the backward pass."""
+    own_views: bool = False
+    """Whether every setting needs its own view of the minibatch, which all settings of a seed share."""
 
     def together(self, replicas: int, device: str) -> bool:
         """Whether so many replicas run together: where they can, are not few, and none is large.
@@ -52,13 +56,13 @@ class Batching:
 
 
 def try_batching(
-    one_by_one: Evaluation, together: Evaluation, params: Tensors, buffers: Tensors, batch: Tensors
+    one_by_one: Evaluation, together: Together, params: Tensors, buffers: Tensors, batch: Tensors
 ) -> Batching:
     """Evaluate two replicas both ways, and compare.
 
     Args:
         one_by_one: what both ways are held against.
-        together: by `torch.vmap`.
+        together: by `torch.vmap`, with one minibatch for all settings of a seed, or with a view of it for each.
         params: `[1, 2, ...]`.
         buffers: likewise.
         batch: `[1, ...]`.
@@ -85,8 +89,10 @@ def try_batching(
                 f"the model must not write into its parameters, got a new {name!r} after an evaluation. "
                 "Try: compute the constrained value in forward"
             )
-    refused = _refusal(lambda: together(params, buffers, batch), expected)
-    return Batching(refused, counter.get_total_flops(), sum(saved.values()))
+    refused = _refusal(lambda: together(params, buffers, batch, False), expected)
+    # PyTorch batches mse_loss, huber_loss and smooth_l1_loss twice only where both arguments are batched twice.
+    own_views = refused is not None and _refusal(lambda: together(params, buffers, batch, True), expected) is None
+    return Batching(None if own_views else refused, counter.get_total_flops(), sum(saved.values()), own_views)
 
 
 def _refusal(evaluate: Callable[[], Found], expected: Found) -> str | None:

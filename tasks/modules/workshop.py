@@ -160,12 +160,27 @@ class Workshop:
                 for tensors in (problem.params, problem.buffers)
             )
             with torch.no_grad():
-                self._batching = try_batching(self.one_by_one, self._together, params, buffers, batch)
+                self._batching = try_batching(self.one_by_one, self._vmapped, params, buffers, batch)
         return self._batching
 
-    def _together(self, params: Tensors, buffers: Tensors, batch: Tensors) -> tuple[Tensor, Tensors, Tensors]:
+    def together(self, params: Tensors, buffers: Tensors, batch: Tensors) -> tuple[Tensor, Tensors, Tensors]:
+        """Losses `[seeds, settings]`, gradients and buffers of all replicas at once, differentiable.
+
+        Args:
+            params: `[seeds, settings, ...]` each.
+            buffers: likewise.
+            batch: `[seeds, ...]` each.
+        """
+        return self._vmapped(params, buffers, batch, self.batching().own_views)
+
+    def _vmapped(
+        self, params: Tensors, buffers: Tensors, batch: Tensors, own_views: bool
+    ) -> tuple[Tensor, Tensors, Tensors]:
         per_replica = grad_and_value(self.loss_and_buffers, has_aux=True)
-        per_setting = torch.vmap(per_replica, in_dims=(0, 0, None))
+        if own_views:
+            settings = next(iter(params.values())).shape[1]
+            batch = {name: value.unsqueeze(1).expand(-1, settings, *value.shape[1:]) for name, value in batch.items()}
+        per_setting = torch.vmap(per_replica, in_dims=(0, 0, 0 if own_views else None))
         grads, (losses, after) = torch.vmap(per_setting)(params, buffers, batch)
         return losses, grads, after
 

@@ -191,6 +191,26 @@ def test_a_model_that_vmap_refuses_runs_one_by_one_and_says_why() -> None:
     assert ResidualTask().runs_one_by_one() is None
 
 
+@pytest.mark.parametrize(
+    "loss", [functional.mse_loss, functional.huber_loss, functional.smooth_l1_loss, functional.l1_loss]
+)
+def test_losses_of_regression_run_together(loss: Any) -> None:
+    x = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
+    task = make_module_task(
+        loss.__name__,
+        model=lambda: nn.Linear(3, 1),
+        data=(x, x.sum(1, keepdim=True)),
+        loss=lambda model, batch: loss(model(batch[0]), batch[1]),
+        horizon=4,
+    )
+    assert task.runs_one_by_one() is None
+    rates = Adam().stacked({"lr": torch.logspace(-3, -1, 4).unsqueeze(0)})
+    together = rollout(task, rates, [0, 1], 4)
+    for k, rate in enumerate(torch.logspace(-3, -1, 4).tolist()):
+        alone = rollout(task, Adam(lr=rate), [0, 1])
+        torch.testing.assert_close(together.losses[:, k : k + 1], alone.losses, rtol=1e-5, atol=1e-6)
+
+
 def test_large_models_and_few_replicas_run_one_by_one() -> None:
     batching = ResidualTask()._workshop().batching()
     assert batching.flops < LARGE
