@@ -20,6 +20,7 @@ from l2obench.optimizers.designed.adam import Adam
 from l2obench.optimizers.learned.lstm import LSTM
 from l2obench.tasks.base import Problem, Task
 from l2obench.tasks.quadratic import Quadratic
+from tests.processes import ended, forked
 
 SHORT = "quadratic[horizon=5]"
 
@@ -76,8 +77,8 @@ def test_identities_classes_and_objects_run_side_by_side() -> None:
 
 
 def test_it_gives_the_numbers_of_the_command_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "l2obench", "run", "-t", SHORT, "-o", "adam", "--seeds", "2", "--out", "there"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    command = ["run", "-t", SHORT, "-o", "adam", "--seeds", "2", "--out", "there"]
+    assert ended(forked(*command, folder=tmp_path)) == 0
     there = l2obench.Results(tmp_path / "there").trajectories()
     here = run_quietly(tasks=SHORT, optimizers="adam", tune=None).trajectories()
     numbers = ["task", "optimizer", "track", "hyperparameters", "seed", "final_loss"]
@@ -122,7 +123,7 @@ def test_a_suite_is_narrowed_as_on_the_command_line() -> None:
 SCRIPT = """
     import l2obench
     import torch
-    {imports}
+    from elsewhere import There
     from l2obench.tasks.base import Problem, Task
 
     print("begun")
@@ -130,35 +131,28 @@ SCRIPT = """
     class Here(Task):
         name = "here"
         def sample(self, generator):
-            return Problem({{"theta": torch.randn(2, generator=generator)}})
+            return Problem({"theta": torch.randn(2, generator=generator)})
         def loss(self, params, batch):
             return params["theta"].square().sum()
 
-    results = l2obench.run(tasks={tasks}, optimizers=["adam"], seeds=2, tune=False, progress=False{more})
-    print(results.tasks, set(results.trajectories()["status"]), set(results.trajectories()["reason"]))
+    for tasks, executor in [(Here(horizon=3), {}), ([There(horizon=3)], {"executor": "local", "workers": 1}),
+                            (There(horizon=3), {"executor": "dask", "workers": 1})]:
+        results = l2obench.run(tasks=tasks, optimizers=["adam"], seeds=2, tune=False, progress=False, **executor)
+        print(results.tasks, set(results.trajectories()["status"]), set(results.trajectories()["reason"]))
 """
 
 
-@pytest.mark.parametrize(
-    ("imports", "tasks", "more"),
-    [
-        ("", "Here(horizon=3)", ""),
-        ("from elsewhere import There", "[There(horizon=3)]", ", executor='local', workers=1"),
-        ("from elsewhere import There", "There(horizon=3)", ", executor='dask', workers=1"),
-    ],
-    ids=["here", "local", "dask"],
-)
-def test_a_script_needs_no_guard(tmp_path: Path, imports: str, tasks: str, more: str) -> None:
-    """Processes that it starts do not run it again."""
-    script = textwrap.dedent(SCRIPT).format(imports=imports, tasks=tasks, more=more)
+def test_a_script_needs_no_guard(tmp_path: Path) -> None:
+    """Processes that its runs start, by either executor, do not run it again."""
+    script = textwrap.dedent(SCRIPT)
     (tmp_path / "script.py").write_text(script)
-    own = script.partition("class Here")[2].partition("results =")[0]
+    own = script.partition("class Here")[2].partition("for tasks")[0]
     header = "import torch\nfrom l2obench.tasks.base import Problem, Task\nclass There"
     (tmp_path / "elsewhere.py").write_text(header + own.replace('"here"', '"there"'))
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("begun") == 1
-    assert "{'ok'}" in done.stdout, done.stdout
+    assert done.stdout.count("{'ok'}") == 3, done.stdout
 
 
 def bad(error: type[Exception], match: str, **arguments: object) -> object:

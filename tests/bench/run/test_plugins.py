@@ -212,7 +212,7 @@ class Hangs(Quadratic):
         time.sleep(3600)
 '''
 
-PROMPT = 5.0  # seconds; a step of these plugins takes less than a millisecond
+PROMPT = 3.0  # seconds; a step of these plugins takes less than a millisecond
 
 
 @pytest.fixture(autouse=True)
@@ -314,7 +314,7 @@ def test_a_hang_is_a_timeout_in_both_tracks(tmp_path: Path) -> None:
         assert status["bad_rules.Hangs", track] == status["bad_rules.HangsInTheEnd", track] == {"timeout"}
         assert status["sgd", track] == {"ok"}
     lost = frame[frame["status"] == "timeout"]
-    assert set(lost["reason"]) == {"no step was finished within 5 s; its process was killed"}
+    assert set(lost["reason"]) == {"no step was finished within 3 s; its process was killed"}
     assert lost["loss"].isna().all()
     assert lost["final_loss"].isna().all()
     assert len(outcome.errors) == 4
@@ -322,7 +322,7 @@ def test_a_hang_is_a_timeout_in_both_tracks(tmp_path: Path) -> None:
     write_report([tmp_path / "run"], tmp_path / "report")
     page = (tmp_path / "report" / "index.html").read_text()
     assert "timeout" in page
-    assert "no step was finished within 5 s" in page
+    assert "no step was finished within 3 s" in page
 
 
 def test_a_task_that_hangs_costs_its_own_cells_only(tmp_path: Path) -> None:
