@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 from l2obench.bench.commands.completion import complete_run, complete_suite
 from l2obench.bench.commands.options import DataDir, Device, Tasks
 from l2obench.bench.commands.process import prepare_process, print_error
+from l2obench.foundation.regular_file import NONBLOCKING
 
 if TYPE_CHECKING:
     from l2obench.bench.gate.cell_verdict import Check
@@ -180,6 +181,10 @@ def _to_markdown(found: "Check") -> str:
 def _write_file(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", errors="replace")
+        # Without waiting: a FIFO that nobody reads is an error at once.
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | NONBLOCKING, 0o666)
+        os.set_blocking(handle, True)
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
     except OSError as error:
         raise TyperException(f"{path} cannot be written: {error.strerror}") from error

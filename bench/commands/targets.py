@@ -1,9 +1,13 @@
 """`l2obench targets`: the fixed targets that a run gives."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+# Far above any list of targets.
+MAX_BYTES = 2**24
 
 
 def targets(
@@ -27,6 +31,7 @@ def targets(
     from l2obench.bench.store.files import write_atomically
     from l2obench.bench.store.results_file import StoreError
     from l2obench.bench.store.run_folder import RunFolder
+    from l2obench.foundation.regular_file import FileRefused, read_regular_file
 
     results = RunFolder(run)
     environment = results.manifest.get("environment") or {}
@@ -40,10 +45,12 @@ def targets(
         print(format_targets(made), end="")
         return
     try:
-        text = out.read_text(encoding="utf-8") if out.exists() else ""
+        text = read_regular_file(out, MAX_BYTES).decode() if os.path.lexists(out) else ""
         kept = parse_targets(text) | {(target.task, target.task_version): target for target in made}
         heading = "".join(f"{line}\n" for line in text.splitlines() if line.startswith("#"))
         write_atomically(out.resolve(), (heading + "\n" * bool(heading) + format_targets(kept.values())).encode())
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(f"{out} cannot be read or written: {error}") from error
+    except (FileRefused, UnicodeDecodeError) as error:
+        raise StoreError(f"{out}: {error}") from error
+    except OSError as error:
+        raise StoreError(f"{out} cannot be written: {error.strerror}. Try: another --out") from error
     print(f"Targets written to {out}: {len(made)} of {len(kept)} come from {run}.")

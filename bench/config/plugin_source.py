@@ -11,6 +11,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from l2obench.foundation.regular_file import FileRefused, read_regular_file
+
+# A source file that is longer is hashed as one that cannot be read.
+MAX_BYTES = 2**24
 # A package with more is cut off here: each file is read and hashed before a run begins.
 MAX_FILES = 10_000
 
@@ -50,7 +54,7 @@ def _digest(first: Path, root: Path, package: str | None) -> str:
     while todo and len(found) < MAX_FILES:
         path = todo.pop()
         if path not in found:
-            found[path] = content = path.read_bytes()
+            found[path] = content = _content(path)
             todo += _imported(path, content, root, package)
     digest = hashlib.sha256()
     for path in sorted(found):
@@ -58,10 +62,23 @@ def _digest(first: Path, root: Path, package: str | None) -> str:
     return digest.hexdigest()
 
 
+def _content(path: Path) -> bytes:
+    """A file as it stands; of one that cannot be read, why. It is then another source once it can."""
+    try:
+        return read_regular_file(path, MAX_BYTES)
+    except FileRefused as error:
+        return str(error).encode()
+
+
 def _imported(path: Path, content: bytes, root: Path, package: str | None) -> Iterator[Path]:
     """Files of the same package that a file imports anywhere; without a package, of the same folder."""
     here = path.relative_to(root).with_suffix("").parts
-    for node in ast.walk(ast.parse(content)):
+    try:
+        tree = ast.parse(content)
+    # A neighbour that is no Python of this version is imported by nobody who goes on without it; its bytes are hashed.
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    for node in ast.walk(tree):
         names: list[tuple[str, ...]] = []
         if isinstance(node, ast.Import):
             names = [tuple(alias.name.split(".")) for alias in node.names]

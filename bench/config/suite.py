@@ -16,6 +16,7 @@ from l2obench.bench.config.tracks import Track, tunes
 from l2obench.bench.config.trainings import CHECKPOINT, Trainings, with_common
 from l2obench.foundation.errors import describe_findings
 from l2obench.foundation.names import explain_unknown
+from l2obench.foundation.regular_file import FileRefused, read_regular_file
 
 if TYPE_CHECKING:
     from l2obench.optimizers.base import Optimizer
@@ -256,12 +257,10 @@ def load_suite(name: str) -> Suite:
     """
     if name.endswith(".toml"):
         try:
-            if (size := Path(name).stat().st_size) > MAX_BYTES:
-                raise SuiteError(f"suite {name} must have at most {MAX_BYTES:,} bytes, got {size:,}")
-            text = Path(name).read_text(encoding="utf-8")
-            trained = str(training_folder(name) / "{name}" / CHECKPOINT)
-        except (OSError, UnicodeDecodeError) as error:
-            raise SuiteError(f"suite {name} cannot be read: {error}") from error
+            text = read_regular_file(Path(name), MAX_BYTES).decode()
+        except (FileRefused, UnicodeDecodeError) as error:
+            raise SuiteError(f"suite {name}: {error}") from error
+        trained = str(training_folder(name) / "{name}" / CHECKPOINT)
     elif name in suite_names():
         text, trained = read_shipped("suites", name), f"{name}/{{name}}"
     else:

@@ -55,6 +55,8 @@ def read_side(path: Path) -> list[Recorded]:
         return _read_single(path)
     if not path.exists():
         raise StoreError(f"{path} does not exist; expected a run, a folder of runs or a Parquet file of results")
+    if not path.is_dir():
+        return _read_single(path)  # which says what it is instead
     if RunFolder(path).exists():
         return _read_run(path)
     runs = sorted(child for child in path.iterdir() if child.is_dir() and RunFolder(child).exists())

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandas as pd
 import pyarrow as pa
@@ -17,9 +17,12 @@ import pyarrow.parquet as pq
 
 from l2obench.bench.store.schemas import ADDED, FORMAT, SCHEMAS, Kind
 from l2obench.foundation.errors import describe_message
+from l2obench.foundation.regular_file import open_regular_file
 
 # A few bytes of Parquet can stand for any number of equal values. So many values of a column of losses take a gigabyte.
 MAX_VALUES = 2**28
+# 4 GiB; so many values take no more, even where nothing could be compressed.
+MAX_FILE_BYTES = 2**32
 DESCRIPTION_KEY = b"l2obench"
 
 
@@ -62,9 +65,10 @@ def read_file(path: Path, kind: Kind) -> pd.DataFrame:
         StoreError: it cannot be read, has other columns, or another version of l2obench wrote it.
     """
     try:
-        _require_modest(path)
-        # Without `partitioning=None`, folders named like `a=b` on the way to the file would become columns.
-        table = pq.read_table(path, partitioning=None)
+        with open_regular_file(path, MAX_FILE_BYTES) as file:
+            _require_modest(file)
+            # Without `partitioning=None`, folders named like `a=b` on the way to the file would become columns.
+            table = pq.read_table(file, partitioning=None)
         metadata = table.schema.metadata or {}
         written_by = json.loads(metadata.get(DESCRIPTION_KEY, b"{}")).get("format", FORMAT)
     except (OSError, ValueError, AttributeError, RecursionError, pa.ArrowException) as error:
@@ -87,7 +91,8 @@ def read_description(path: Path) -> dict[str, Any]:
         StoreError: the file is damaged, or has none.
     """
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        with open_regular_file(path, MAX_FILE_BYTES) as file:
+            metadata = pq.read_schema(file).metadata or {}
         found = json.loads(metadata[DESCRIPTION_KEY])
     except (OSError, ValueError, KeyError, RecursionError, pa.ArrowException) as error:
         raise StoreError(
@@ -123,9 +128,9 @@ def cell_name(*identities: str) -> str:
     return f"{readable}--{digest}"
 
 
-def _require_modest(path: Path) -> None:
+def _require_modest(file: BinaryIO) -> None:
     """Refuse a file that would unfold to more than any cell."""
-    footer = pq.read_metadata(path)
+    footer = pq.read_metadata(file)
     groups = [footer.row_group(group) for group in range(footer.num_row_groups)]
     values = sum(group.column(column).num_values for group in groups for column in range(footer.num_columns))
     if max(values, footer.num_rows) > MAX_VALUES:

@@ -22,6 +22,7 @@ from l2obench.bench.store.manifest_schema import require_manifest
 from l2obench.bench.store.results_file import StoreError, encode_file, read_description, read_file, require_format
 from l2obench.bench.store.schemas import FORMAT, SCHEMAS, Kind
 from l2obench.foundation.errors import describe_message
+from l2obench.foundation.regular_file import read_regular_file
 
 # Far above any manifest of ours: a file of gigabytes would fill the memory while it is parsed.
 MAX_MANIFEST_BYTES = 2**28
@@ -60,15 +61,13 @@ class RunFolder:
         """
         path = self.folder / "manifest.json"
         try:
-            if path.stat().st_size > MAX_MANIFEST_BYTES:
-                raise ValueError(f"it has {path.stat().st_size:,} bytes, more than {MAX_MANIFEST_BYTES:,}")
-            manifest = json.loads(path.read_text(encoding="utf-8"))
+            manifest = json.loads(read_regular_file(path, MAX_MANIFEST_BYTES))
             written_by = manifest["format"]
             if written_by == FORMAT:
                 require_manifest(manifest)
-        except FileNotFoundError as error:
-            raise StoreError(f"{self.folder} is no run: it has no manifest.json") from error
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            if isinstance(error.__cause__, (FileNotFoundError, NotADirectoryError)):
+                raise StoreError(f"{self.folder} is no run: it has no manifest.json") from error
             raise StoreError(f"{path} is damaged: {describe_message(error)}") from error
         require_format(self.folder, written_by)
         return dict(manifest)

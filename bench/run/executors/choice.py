@@ -6,9 +6,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from l2obench.foundation.regular_file import FileRefused, read_regular_file
+
 if TYPE_CHECKING:
     from l2obench.bench.config.suite import Cell
     from l2obench.bench.run.executors.base import Executor
+
+# A gigabyte; each of them is sent to every worker.
+MAX_CHECKPOINT_BYTES = 2**30
 
 
 class ChoiceError(ValueError):
@@ -106,4 +111,7 @@ def _read_checkpoints(cells: "Sequence[Cell]") -> dict[str, bytes]:
     fields = ("checkpoint", "conv", "fc")
     named = {getattr(cell.optimizer, field, None) for cell in cells for field in fields}
     paths = sorted(name for name in named if isinstance(name, str) and name.endswith(TENSOR_FILE_SUFFIX))
-    return {path: Path(path).read_bytes() for path in paths}
+    try:
+        return {path: read_regular_file(Path(path), MAX_CHECKPOINT_BYTES) for path in paths}
+    except FileRefused as error:
+        raise ChoiceError(f"a checkpoint cannot be sent to workers: {error}") from error

@@ -3,6 +3,7 @@
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 # A FIFO without a writer would block `open` for ever. The flag has no effect on a regular file; Windows lacks it.
 NONBLOCKING = getattr(os, "O_NONBLOCK", 0)
@@ -39,23 +40,43 @@ def read_regular_file(path: Path, max_bytes: int) -> bytes:
         ...
         l2obench.foundation.regular_file.FileRefused: it must be a regular file, got a character device
     """
+    with open_regular_file(path, max_bytes) as file:
+        try:
+            # The size of a growing file, or of one in /proc, says nothing: one byte more shows that it is too large.
+            content = file.read(max_bytes + 1)
+        except OSError as error:
+            raise FileRefused(f"it cannot be read: {error.strerror or error}") from error
+    _require_size(len(content), max_bytes)
+    return content
+
+
+def open_regular_file(path: Path, max_bytes: int) -> BinaryIO:
+    """Open a regular file for a reader that takes parts of it, or refuse it in one line.
+
+    Args:
+        path: the file. A symbolic link is followed; what it leads to must be regular.
+        max_bytes: the largest size that is opened.
+
+    Raises:
+        FileRefused: as `read_regular_file` says.
+    """
     try:
         # Before opening: opening some devices has effects (a tape rewinds, a terminal becomes the controlling one).
         _require_regular(path.stat().st_mode)
-        handle = os.open(path, os.O_RDONLY | NONBLOCKING | BINARY)
-        with os.fdopen(handle, "rb") as file:
-            # After opening as well: the name may lead to another file by now.
-            status = os.fstat(handle)
-            _require_regular(status.st_mode)
-            _require_size(status.st_size, max_bytes)
-            # The size of a growing file, or of one in /proc, says nothing: one byte more shows that it is too large.
-            content = file.read(max_bytes + 1)
+        file = os.fdopen(os.open(path, os.O_RDONLY | NONBLOCKING | BINARY), "rb")
     except OSError as error:
         raise FileRefused(f"it cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # a NUL in the name, which `os.stat` refuses before the system sees it
         raise error if isinstance(error, FileRefused) else FileRefused(f"it cannot be read: {error}") from error
-    _require_size(len(content), max_bytes)
-    return content
+    try:
+        # After opening as well: the name may lead to another file by now.
+        status = os.fstat(file.fileno())
+        _require_regular(status.st_mode)
+        _require_size(status.st_size, max_bytes)
+    except FileRefused:
+        file.close()
+        raise
+    return file
 
 
 def _require_regular(mode: int) -> None:
