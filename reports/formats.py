@@ -64,8 +64,8 @@ HEADINGS = {
     "meta_training_trajectories": "meta-training trajectories",
 }
 MARKDOWN_SIGNS = re.compile(r"([\\`*_\[\]|~$])")
-# OWASP, *CSV injection*: a spreadsheet takes text that begins so for a formula.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+# OWASP, *CSV injection*: a spreadsheet takes text that begins so for a formula; some do so with full-width signs too.
+FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def to_markdown(table: pd.DataFrame) -> str:
 def to_csv(table: pd.DataFrame) -> str:
     """Numbers in full; text that a spreadsheet would take for a formula gets an apostrophe before it.
 
-    A carriage return in a name becomes a space: the csv module leaves it unquoted, and readers end the row there.
+    Control characters become spaces: a terminal would obey some, and readers end a row at a carriage return.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -164,5 +164,6 @@ def _markdown(text: str) -> str:
 
 def _csv(value: Any) -> Any:
     if isinstance(value, str):
-        return ("'" if value.startswith(FORMULA_STARTS) else "") + value.replace("\r", " ")
+        text = one_line(value)
+        return ("'" if text.lstrip().startswith(FORMULA_STARTS) else "") + text  # some skip spaces before a formula
     return "" if value is None or value is pd.NA or value != value else value

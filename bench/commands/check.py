@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 from l2obench.bench.commands.completion import complete_run, complete_suite
 from l2obench.bench.commands.options import DataDir, Device, Tasks
 from l2obench.bench.commands.process import prepare_process, print_error
+from l2obench.foundation.plain_text import escape_controls, let_controls_pass
 from l2obench.foundation.regular_file import NONBLOCKING
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def check(
     if markdown is not None:
         _write_file(markdown, _to_markdown(found))
     if as_json:
-        _print(output.to_json(found))
+        _print(escape_controls(output.to_json(found)))
     else:
         _print(_format_comparison(found))
     raise typer.Exit(found.exit_code)
@@ -158,7 +159,8 @@ def _print(text: str) -> None:
     """Print, whatever becomes of the reader: the exit code is the verdict's, also under `| head -1`."""
     encoding = sys.stdout.encoding or "utf-8"
     try:
-        print(text.encode(encoding, "replace").decode(encoding), flush=True)
+        # Colours of the table are ours; what it holds of the results has been made plain.
+        print(text.encode(encoding, "replace").decode(encoding), flush=True, file=let_controls_pass(sys.stdout))
     except OSError as error:
         # What is left in the buffer goes nowhere, or Python would end with another exit code.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

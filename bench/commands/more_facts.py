@@ -1,5 +1,6 @@
 """The facts that `l2obench info` prints of a suite, a recipe, a checkpoint file and a results folder."""
 
+import os
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,7 +102,7 @@ def is_results(given: str) -> bool:
 
 def is_file(given: str) -> bool:
     """Whether this is the path of a file that exists."""
-    return Path(given).is_file()
+    return os.path.isfile(given)
 
 
 def _with_parts(plan: Suite) -> Iterator[Suite]:

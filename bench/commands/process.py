@@ -8,6 +8,8 @@ from pathlib import Path
 from typer.exceptions import TyperException
 
 EXIT_USAGE, EXIT_FAILED = 2, 3
+# What was given may be of any length, and stands in the message.
+LONGEST_ERROR = 2000
 SIGNAL_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
@@ -41,7 +43,9 @@ def install_signal_handlers() -> None:
 def print_error(message: str) -> None:
     """Print one line on stderr; of several processes that torchrun started, only rank 0 prints."""
     if os.environ.get("RANK", "0") == "0":
-        print(f"l2obench: {' '.join(message.split())}", file=sys.stderr)
+        line = " ".join(message.split())
+        line = line if len(line) <= LONGEST_ERROR else f"{line[:LONGEST_ERROR]}…"
+        print(f"l2obench: {line}", file=sys.stderr)
 
 
 def prepare_process(device: str, data_dir: Path | None) -> None:

@@ -41,7 +41,8 @@ def train_suite(
         l2obench run truncation --trained results/training/truncation
     """
     from l2obench.api.training_session import train_to_end
-    from l2obench.bench.config.suite import load_suite, training_folder
+    from l2obench.bench.config.suite import load_suite
+    from l2obench.bench.config.suite_text import training_folder
     from l2obench.bench.metatrain.session import Session
 
     prepare_process(device, data_dir)

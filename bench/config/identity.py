@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,8 @@ from pydantic import BaseModel
 
 _NAME = re.compile(r"[^\[\]\"=,]+\.py(?::[^\[\]\"=,\s]*)?|[A-Za-z0-9_.:-]+")  # a file's class, or a name
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# A training draws from each of them.
+MAX_ALTERNATIVES = 1_000
 _BARE = re.compile(r"[^\[\],=\"\s]+")
 
 
@@ -93,7 +96,7 @@ def alternatives(text: str) -> list[str]:
         text: an identity whose values may hold bars.
 
     Raises:
-        IdentityError: `text` is no identity.
+        IdentityError: `text` is no identity, or stands for too many.
 
     Example:
         >>> alternatives("mnist-mlp[layers=1|2]")
@@ -104,6 +107,8 @@ def alternatives(text: str) -> list[str]:
         [_typed(word) for word in value.split("|")] if isinstance(value, str) else [value]
         for value in parameters.values()
     ]
+    if (count := math.prod(map(len, values))) > MAX_ALTERNATIVES:
+        raise IdentityError(f"{name}[…] must stand for at most {MAX_ALTERNATIVES:,} identities, got {count:,}")
     combinations = list(itertools.product(*values))
     if len(combinations) == 1:
         return [text]

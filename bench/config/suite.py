@@ -1,7 +1,6 @@
 """Suites: which optimizers run on which tasks, with how many seeds. They are TOML, and read before anything runs."""
 
 import itertools
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,19 +10,20 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationErro
 
 from l2obench.bench.config.identity import canonical, parse_identity
 from l2obench.bench.config.registry import identity_of, optimizer_registry, task_registry
-from l2obench.bench.config.shipped import read_shipped, suite_names
+from l2obench.bench.config.suite_size import count_suites, require_possible
+from l2obench.bench.config.suite_text import read_suite
 from l2obench.bench.config.tracks import Track, tunes
 from l2obench.bench.config.trainings import CHECKPOINT, Trainings, with_common
 from l2obench.foundation.errors import describe_findings
 from l2obench.foundation.names import explain_unknown
-from l2obench.foundation.regular_file import FileRefused, read_regular_file
 
 if TYPE_CHECKING:
     from l2obench.optimizers.base import Optimizer
     from l2obench.tasks.base import Task
 
-# Far above any suite: a file of gigabytes would fill the memory while it is parsed.
-MAX_BYTES = 2**20
+MAX_SEEDS = 100_000
+# A suite that includes many others often would unfold to more than any suite; ours include ten.
+MAX_INCLUDED = 100
 
 
 class SuiteError(ValueError):
@@ -38,7 +38,7 @@ class SuiteTask(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     task: str
-    seeds: int | None = Field(default=None, ge=1, le=100_000)
+    seeds: int | None = Field(default=None, ge=1, le=MAX_SEEDS)
     """Evaluation seeds on this task; none: the suite's."""
     tuning_seeds: int | None = Field(default=None, ge=1, le=10_000)
     """Tuning seeds on this task; none: the suite's."""
@@ -84,7 +84,7 @@ class Suite(BaseModel):
 
     description: str = ""
     """What the suite is for, in a line."""
-    seeds: int = Field(default=20, ge=1, le=100_000)
+    seeds: int = Field(default=20, ge=1, le=MAX_SEEDS)
     """Evaluation seeds on each task."""
     tuning_seeds: int = Field(default=10, ge=1, le=10_000)
     """Functions on which the track `tuned` chooses its learning rate."""
@@ -125,7 +125,12 @@ class Suite(BaseModel):
             tasks: identities in place of the suite's tasks; None: its own.
             optimizers: identities in place of the suite's optimizers and trainings; None: its own.
             seeds: evaluation seeds on every task; None: the suite's.
+
+        Raises:
+            SuiteError: there would be too many seeds.
         """
+        if seeds is not None and not 1 <= seeds <= MAX_SEEDS:
+            raise SuiteError(f"seeds must be from 1 to {MAX_SEEDS:,}, got {seeds:,}")
         kept = [SuiteTask(task=name) for name in tasks] if tasks else self.tasks
         parts = [] if tasks else [part.narrowed(None, optimizers, seeds) for part in self.parts]
         if optimizers:
@@ -154,7 +159,9 @@ class Suite(BaseModel):
         Raises:
             IdentityError, UnknownName, BadParameters: a name or parameter in the suite is wrong.
             SuiteError: a task has no optimizer.
+            TooLarge: there would be too many.
         """
+        require_possible(self)
         everywhere = [*self.optimizers, *self.trained()]
         own = (
             cell for item in self.tasks for name in item.identities() for cell in self._cells_of(item, name, everywhere)
@@ -242,7 +249,7 @@ def _refuse_seen(task: "Task", unseen: list[str], optimizer: "Optimizer") -> Non
             )
 
 
-def load_suite(name: str) -> Suite:
+def load_suite(name: str, _within: tuple[str, ...] = ()) -> Suite:
     """Load a suite by its name, or by the path of a .toml file.
 
     Args:
@@ -255,29 +262,14 @@ def load_suite(name: str) -> Suite:
     Raises:
         SuiteError: there is none, it is not TOML, or a key is missing, misspelt or of the wrong type.
     """
-    if name.endswith(".toml"):
-        try:
-            text = read_regular_file(Path(name), MAX_BYTES).decode()
-        except (FileRefused, UnicodeDecodeError) as error:
-            raise SuiteError(f"suite {name}: {error}") from error
-        trained = str(training_folder(name) / "{name}" / CHECKPOINT)
-    elif name in suite_names():
-        text, trained = read_shipped("suites", name), f"{name}/{{name}}"
-    else:
-        raise SuiteError(explain_unknown("suite", name, suite_names()) + ". Or give the path of a .toml file")
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SuiteError(f"suite {name} is not TOML: {error}") from error
-    return make_suite(name, {"checkpoints": trained} | values)
+        values = read_suite(name)
+    except ValueError as error:
+        raise SuiteError(f"suite {name}: {error}") from error
+    return make_suite(name, values, _within)
 
 
-def training_folder(suite: str) -> Path:
-    """The folder in which `l2obench train-suite` keeps a suite's trainings by default, each in its own folder."""
-    return Path("results/training") / Path(suite).stem
-
-
-def make_suite(name: str, values: dict[str, Any]) -> Suite:
+def make_suite(name: str, values: dict[str, Any], _within: tuple[str, ...] = ()) -> Suite:
     """Make a suite from the values of its file.
 
     Args:
@@ -286,12 +278,24 @@ def make_suite(name: str, values: dict[str, Any]) -> Suite:
 
     Raises:
         SuiteError: a key is missing, misspelt or of the wrong type.
+        TooLarge: it has more cells or trainings than can be run.
     """
     included = values.get("include", [])
     if not (isinstance(included, list) and all(isinstance(item, str) for item in included)):
         raise SuiteError(f"suite {name}: include must be a list of suites' names, got {included!r}")
-    parts = [load_suite(item) for item in included]
+    within = (*_within, str(Path(name).resolve()) if name.endswith(".toml") else name)
+    if within[-1] in _within:
+        raise SuiteError(f"suite {name} must not include itself, also not through others. Try: leave that include out")
+    if "parts" in values:
+        raise SuiteError(f"suite {name}: no key is called 'parts'. Try: include = [\"quick\"]")
+    parts: list[Suite] = []
+    for item in included:
+        if len(within) > MAX_INCLUDED or sum(map(count_suites, parts)) > MAX_INCLUDED:
+            raise SuiteError(f"suite {name} must include at most {MAX_INCLUDED} suites, got more")
+        parts.append(load_suite(item, within))
     try:
-        return Suite(**{key: value for key, value in values.items() if key != "include"}, parts=parts)
+        suite = Suite(**{key: value for key, value in values.items() if key != "include"}, parts=parts)
     except ValidationError as error:
         raise SuiteError(f"suite {name}: {describe_findings(error, Suite)}") from error
+    require_possible(suite)
+    return suite

@@ -1,6 +1,7 @@
 """Trainings that a suite compares: one learned optimizer by recipes that differ in what a grid says."""
 
 import itertools
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,8 @@ from l2obench.bench.config.recipe import Recipe, compose
 
 CHECKPOINT = "checkpoint.safetensors"
 """What a training keeps, in its folder."""
+# Each is read as a checkpoint, or trained.
+MAX_TRAININGS = 10_000
 Value = str | bool | int | float | list[float]
 
 
@@ -34,6 +37,8 @@ class Trainings(BaseModel):
 
     @model_validator(mode="after")
     def _names_differ(self) -> "Trainings":
+        if (count := math.prod(map(len, self.grid.values()))) > MAX_TRAININGS:
+            raise ValueError(f"trainings {self.name}: grid must give at most {MAX_TRAININGS:,}, got {count:,}")
         names = [name for name, _ in self._combinations()]
         if len(set(names)) < len(names) or not all(re.match(r"[a-zA-Z0-9][\w.+-]*$", name) for name in names):
             raise ValueError(

@@ -1,5 +1,6 @@
 """Reads one side of a comparison: a run, a folder of several, or single Parquet files, as cells ready to be paired."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,15 +52,18 @@ def read_side(path: Path) -> list[Recorded]:
     Raises:
         StoreError: there is no run and no results file, or one is damaged, foreign or of another format.
     """
-    if path.is_file():
+    if os.path.isfile(path):
         return _read_single(path)
-    if not path.exists():
+    if not os.path.exists(path):
         raise StoreError(f"{path} does not exist; expected a run, a folder of runs or a Parquet file of results")
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return _read_single(path)  # which says what it is instead
     if RunFolder(path).exists():
         return _read_run(path)
-    runs = sorted(child for child in path.iterdir() if child.is_dir() and RunFolder(child).exists())
+    try:
+        runs = sorted(child for child in path.iterdir() if os.path.isdir(child) and RunFolder(child).exists())
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
     if not runs:
         _ = RunFolder(path).manifest  # says that it is no run
     return [cell for run in runs for cell in _read_run(run)]

@@ -9,6 +9,7 @@ FOLDER/checkpoint.safetensors  the best meta-parameters so far, with the recipe
 import io
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -92,7 +93,7 @@ class Session:
             TrainingStopped: a plugin that takes part failed.
             StoreError: the folder cannot be written.
         """
-        if self.progress.trajectory == self.recipe.trajectories and (self.folder / CHECKPOINT).exists():
+        if self.progress.trajectory == self.recipe.trajectories and os.path.exists(self.folder / CHECKPOINT):
             return self.progress
         saved_at, saved_best = time.monotonic(), self.progress.best_validation
 
@@ -179,7 +180,7 @@ class Session:
         path = self.folder / "state.safetensors"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            if force or not path.exists():
+            if force or not os.path.lexists(path):
                 return b""
             content = read_regular_file(path, MAX_STATE_BYTES)
         except FileRefused as error:

@@ -5,7 +5,6 @@ names. `l2obench targets RUN` makes the entries. A target holds for one version 
 """
 
 import json
-import tomllib
 from collections.abc import Iterable
 from functools import lru_cache
 from importlib import resources
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from l2obench.bench.stats.intervals import median
 from l2obench.bench.stats.reaching import steps_to_target
 from l2obench.foundation.errors import describe_message
+from l2obench.foundation.toml_text import parse_toml
 
 REFERENCE = "adam"
 """The optimizer that costs are compared with, in its track `tuned`."""
@@ -71,7 +71,7 @@ def parse_targets(text: str) -> dict[tuple[str, int], Target]:
         TargetError: it is no TOML, an entry is wrong, or two are of the same task and version.
     """
     try:
-        entries = [Target(**entry) for entry in tomllib.loads(text).get("target", [])]
+        entries = [Target(**entry) for entry in parse_toml(text).get("target", [])]
     except (ValidationError, ValueError, TypeError) as error:
         raise TargetError(f"the file of targets is damaged: {describe_message(error)}") from error
     targets = {(entry.task, entry.task_version): entry for entry in entries}

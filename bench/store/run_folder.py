@@ -11,6 +11,7 @@ another description under the same name is a conflict, and nothing is overwritte
 """
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ class RunFolder:
 
     def exists(self) -> bool:
         """Say whether the folder holds a run."""
-        return (self.folder / "manifest.json").is_file()
+        return os.path.isfile(self.folder / "manifest.json")
 
     def begin(self, manifest: Mapping[str, Any] | Callable[[], Mapping[str, Any]]) -> None:
         """Make the folder, or continue in one whose run has the same format, and write the manifest.
@@ -104,9 +105,12 @@ class RunFolder:
             StoreError: it is not.
         """
         # A process that is beginning this run has written its lock and a temporary file, and no manifest yet.
-        entries = self.folder.iterdir() if self.folder.is_dir() else ()
+        try:
+            entries = list(self.folder.iterdir()) if os.path.isdir(self.folder) else []
+        except OSError as error:
+            raise StoreError(f"{self.folder} cannot be read: {error.strerror}. Try: another --out") from error
         found = [path for path in entries if path.suffix != TEMPORARY and path.name != LOCK]
-        if found or self.folder.is_file():
+        if found or os.path.isfile(self.folder):
             _ = self.manifest
 
     def is_finished(self, kind: Kind, name: str, description: Mapping[str, Any]) -> bool:
@@ -121,7 +125,7 @@ class RunFolder:
             StoreError: it is there, and is damaged or holds other results.
         """
         path = self._locate(kind, name)
-        if not path.exists():
+        if not os.path.lexists(path):
             return False
         found = read_description(path)
         # Through JSON, as the one in the file went: tuples are lists there.

@@ -5,6 +5,7 @@ for everything else. Meta-parameters of the two are named `conv/…` and `fc/…
 """
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
@@ -14,12 +15,14 @@ from pydantic import PrivateAttr, ValidationError, model_validator
 from torch import Tensor
 
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors
-from l2obench.optimizers.learned.checkpoint import Checkpoint, CheckpointError, read_checkpoint
+from l2obench.optimizers.learned.checkpoint import MAX_BYTES, Checkpoint, CheckpointError, read_checkpoint
 
 # The kinds of parameters that have a network each with `networks=conv-fc`; prefixes in checkpoints: never rename.
 KINDS = ("conv", "fc")
 # As a checkpoint's name: untrained meta-parameters.
 RANDOM = "random"
+# Of 4 bytes each; a checkpoint with more could not be read again.
+MAX_META_PARAMETERS = MAX_BYTES // 4
 
 
 class Unrolled(ABC):
@@ -103,12 +106,20 @@ class LearnedOptimizer(Optimizer):
         Args:
             generator: the source of all randomness.
 
+        Raises:
+            CheckpointError: the architecture has more meta-parameters than a checkpoint can hold.
+
         Example:
             >>> from l2obench.optimizers.learned.learned_adam import LearnedAdam
             >>> rule = LearnedAdam().initialised(torch.Generator().manual_seed(0))
             >>> {name: tuple(tensor.shape) for name, tensor in rule.meta_parameters.items()} == rule.meta_shapes()
             True
         """
+        if (count := sum(map(math.prod, self.meta_shapes().values()))) > MAX_META_PARAMETERS:
+            raise CheckpointError(
+                f"{self.name} must have at most {MAX_META_PARAMETERS:,} meta-parameters, which a checkpoint can hold, "
+                f"got {count:,}. Try: fewer hidden units or layers"
+            )
         if self.networks == "one":
             return self.with_meta_parameters(self.random_network(generator))
         networks = {kind: self.random_network(generator) for kind in KINDS}

@@ -1,5 +1,6 @@
 """Puts a folder in its place whole or not at all, and never over something that is no report."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -42,18 +43,18 @@ def require_replaceable(target: Path) -> None:
     Raises:
         ReportError: something else than an earlier report or an empty folder is there.
     """
-    ours = target.is_dir() and ((target / MARKER).is_file() or not any(target.iterdir()))
-    if not ours and target.exists():
+    ours = os.path.isdir(target) and (os.path.isfile(target / MARKER) or not any(target.iterdir()))
+    if not ours and os.path.exists(target):
         raise ReportError(f"{target} exists and is not a report of l2obench. Try: another folder with --out")
 
 
 def _swap(new: Path, target: Path, old: Path) -> None:
-    if target.exists():
+    if os.path.exists(target):
         target.rename(old)
     try:
         new.rename(target)
     except OSError:
-        if old.exists():
+        if os.path.exists(old):
             old.rename(target)
         raise
 

@@ -3,6 +3,7 @@
 torchvision's own dataset unpickles the archive's Python version, so only its downloader is used here.
 """
 
+import os
 import tarfile
 from pathlib import Path
 from typing import Literal
@@ -46,7 +47,7 @@ def fetch_cifar10(folder: Path) -> None:
     """
     from torchvision.datasets.utils import download_url
 
-    if not archive(folder).is_file():
+    if not os.path.isfile(archive(folder)):
         try:
             download_url(URL, str(folder), archive(folder).name)
         except (OSError, RuntimeError) as error:
@@ -67,7 +68,7 @@ def check_cifar10(folder: Path) -> None:
         DataMissing: it is not; the message says what to do.
     """
     path = archive(folder)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataMissing(
             f"data=cifar10 needs {path}, which is not there; run 'l2obench prepare cifar10' "
             "(--data-dir for files that you have), or use data=photos10, which needs no download"

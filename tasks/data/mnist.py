@@ -1,5 +1,6 @@
 """MNIST through torchvision: downloaded on request only, and checked by the SHA-256 of its files."""
 
+import os
 from pathlib import Path
 
 from torch import Tensor
@@ -58,7 +59,7 @@ def read_mnist(split: str, folder: Path) -> tuple[Tensor, Tensor]:
 
     _require_mnist(folder)
     for name in MNIST_SHA256:
-        if not (_raw(folder) / name).with_suffix("").exists():
+        if not os.path.exists((_raw(folder) / name).with_suffix("")):
             extract_archive(str(_raw(folder) / name), str(_raw(folder)))
     dataset = MNIST(str(folder), train=split == "train", download=False)
     return dataset.data, dataset.targets
@@ -77,7 +78,7 @@ def _raw(folder: Path) -> Path:
 def _require_mnist(folder: Path) -> None:
     for name, expected in MNIST_SHA256.items():
         path = _raw(folder) / name
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise DataMissing(
                 f"data=mnist needs {path}, which is not there. Try: run 'l2obench prepare mnist' "
                 "(--data-dir for files that you have), or use data=mnist5k, which needs no download"

@@ -3,6 +3,7 @@
 An image from outside is untrusted: what is no image, is too large or too small, is refused in one line.
 """
 
+import os
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -66,7 +67,7 @@ def image_path(name: str) -> Path:
     if (known := PHOTOGRAPHS.get(name)) is not None:
         return Path(str(resources.files(known.package) / known.file))
     path = Path(name)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ImageError(f"no image file {name!r}; give a path, or one of {', '.join(PHOTOGRAPHS)}")
     return path
 

@@ -153,7 +153,7 @@ def _calibrated() -> Vgg:
 
 def _read(path: Path) -> Vgg:
     hint = "run 'l2obench prepare vgg16', or use features=random, which needs no download"
-    if not path.exists():
+    if not os.path.exists(path):
         raise DataMissing(f"features=vgg16 needs {path}, which is not there; {hint}")
     try:
         tensors = read_tensor_file(path, MAX_BYTES).tensors
@@ -193,7 +193,7 @@ def fetch_vgg16(folder: Path) -> Path:
     archive, path = folder / VGG16_URL.rpartition("/")[2], folder / VGG16_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not archive.is_file():
+        if not os.path.isfile(archive):
             download_url_to_file(VGG16_URL, str(archive), progress=False)
     except (OSError, ValueError) as error:
         raise DataMissing(

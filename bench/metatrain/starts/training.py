@@ -3,6 +3,7 @@
 It takes minutes, so it saves no state: one that is stopped begins anew.
 """
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -184,7 +185,7 @@ def require_free(folder: Path, force: bool) -> None:
     Raises:
         StoreError: it does.
     """
-    if (folder / "start.safetensors").exists() and not force:
+    if os.path.exists(folder / "start.safetensors") and not force:
         raise StoreError(f"{folder} holds a start already; choose another --out, or replace it with --force")
 
 

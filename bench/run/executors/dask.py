@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import math
+import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -141,7 +142,7 @@ class DaskExecutor(Executor):
                     silence_logs=logging.CRITICAL,
                 )
         try:
-            if self.scheduler is not None and Path(self.scheduler).is_file():
+            if self.scheduler is not None and os.path.isfile(Path(self.scheduler)):
                 self._client = distributed.Client(scheduler_file=self.scheduler, timeout=CONNECT_SECONDS)
             else:
                 self._client = distributed.Client(self._cluster or self.scheduler, timeout=CONNECT_SECONDS)

@@ -1,6 +1,7 @@
 """Where the results of a run are: in a folder that is given, or below `results` under the name of its suite."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,7 +26,7 @@ def find_results(given: str | Path) -> Path:
     """
     named = RESULTS / given
     for path in (Path(given), named):
-        if path.exists():
+        if os.path.exists(path):
             return path
     raise StoreError(f"{given} is no run: neither {given} nor {named} exists. Try: l2obench run, with --out {named}")
 

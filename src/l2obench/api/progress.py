@@ -1,11 +1,14 @@
 """Progress: a bar below the lines on a terminal, only the lines in a pipe. What cannot be shown stops no work."""
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from l2obench.foundation.plain_text import escape_controls, let_controls_pass
 
 if TYPE_CHECKING:
     from l2obench.bench.metatrain.trainer import Progress as TrainingProgress
@@ -32,7 +35,7 @@ class ProgressDisplay:
 
     def __init__(self, name: str, total: int | None = None, completed: int = 0) -> None:
         self.name = name
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Console(file=let_controls_pass(sys.stderr), highlight=False)
         columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
         self.bar = Progress(*columns, TimeRemainingColumn(), console=self.console, disable=not self.console.is_terminal)
         self.item = self.bar.add_task(name, total=total, completed=completed)
@@ -50,7 +53,7 @@ class ProgressDisplay:
         """Print a line; on a terminal it stands above the bar."""
         with unfailing():
             if self.console.is_terminal:
-                self.console.print(line, markup=False)
+                self.console.print(escape_controls(line), markup=False)
             else:
                 _print(line)
 
@@ -71,7 +74,7 @@ class ProgressDisplay:
 
 def _print(line: str) -> None:
     try:
-        print(line, flush=True)
+        print(escape_controls(line), flush=True)
     # A stream that is not UTF-8 has no `×`.
     except UnicodeEncodeError:
         print(line.encode("ascii", "backslashreplace").decode(), flush=True)

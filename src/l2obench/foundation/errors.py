@@ -102,7 +102,10 @@ def _describe_finding(item: Any, model: type[BaseModel] | None, kind: str) -> st
         return f"{path} is required"
     if item["type"] in ("value_error", "assertion_error"):  # raised by a validator of ours, which says what to do
         return _join(path, str(item["ctx"]["error"]))
-    got = repr(item["input"])
+    try:
+        got = repr(item["input"])
+    except (ValueError, RecursionError):  # an integer with more digits than Python writes, or endless lists
+        got = "one that cannot be shown"
     got = got if len(got) <= LONGEST_INPUT else f"{got[:LONGEST_INPUT]}…"
     subject, should, rest = message.partition(" should ")
     if should and path:
