@@ -3,7 +3,6 @@
 import os
 import tomllib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from l2obench.api.locating import find_results

@@ -71,7 +71,10 @@ def test_a_long_chain_and_an_exponential_tree(command: Command, tmp_path: Path) 
     ("text", "message"),
     [
         (f"{BASE}{TASK}grid = {{ dim = [{NUMBERS}], a = [{NUMBERS}] }}\n", f"at most {MAX_CELLS:,} cells"),
-        (f"{BASE}{TASK}grid = {{ {', '.join(f'a{k} = [1, 2, 3]' for k in range(60))} }}\n", f"at most {MAX_CELLS:,} ce"),
+        (
+            f"{BASE}{TASK}grid = {{ {', '.join(f'a{k} = [1, 2, 3]' for k in range(60))} }}\n",
+            f"at most {MAX_CELLS:,} ce",
+        ),
         (
             f"{BASE}[[trainings]]\nname = '{{seed}}-{{lr}}'\nrule = 'lstm'\n"
             f"grid = {{ seed = [{NUMBERS}], lr = [{NUMBERS}] }}\n{TASK}",
