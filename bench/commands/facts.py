@@ -14,7 +14,7 @@ from l2obench.bench.commands.more_facts import (
     is_results,
 )
 from l2obench.bench.config.identity import parse_identity
-from l2obench.bench.config.registry import Registry, UnknownName, identity_of, optimizer_registry, task_registry
+from l2obench.bench.config.registry import Registry, UnknownName, identify, optimizer_registry, task_registry
 from l2obench.bench.config.shipped import recipe_names, suite_names
 from l2obench.bench.run.plugin_test import leads_to_task
 from l2obench.bench.store.environment import environment
@@ -82,7 +82,7 @@ def _collect_model_facts(identity: str, registry: Registry) -> dict[str, Any]:
     subject = registry.create(identity)
     facts: dict[str, Any] = {
         "kind": registry.kind,
-        "identity": identity_of(subject),
+        "identity": identify(subject),
         "version": subject.version,
         # Not inspect.getdoc, which takes that of the base class where a class of the user's has none.
         "description": inspect.cleandoc(type(subject).__doc__ or ""),

@@ -157,8 +157,8 @@ def _plan(
     from l2obench.bench.config.suite import load_suite, make_suite
 
     if suite is not None:
-        return Path(suite).stem, load_suite(suite).narrowed(tasks, optimizers, seeds)
+        return Path(suite).stem, load_suite(suite).narrow(tasks, optimizers, seeds)
     if not (tasks and optimizers):
         raise TyperException("a suite is required, or a task with -t and an optimizer with -o. Try: l2obench run quick")
     plan = make_suite("custom", {"optimizers": optimizers, "tasks": [{"task": name} for name in tasks]})
-    return "custom", plan.narrowed(None, None, seeds)
+    return "custom", plan.narrow(None, None, seeds)

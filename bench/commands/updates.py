@@ -46,7 +46,7 @@ def updates(
     """
     prepare_process("cpu", data_dir)
 
-    from l2obench.bench.config.registry import identity_of, optimizer_registry, task_registry
+    from l2obench.bench.config.registry import identify, optimizer_registry, task_registry
     from l2obench.bench.measure.updates import proposals
     from l2obench.bench.store.files import write_atomically
     from l2obench.bench.store.results_file import StoreError
@@ -56,7 +56,7 @@ def updates(
     family.require_data()
     rules = [optimizer_registry().create(identity).for_groups(family.groups) for identity in dict.fromkeys(optimizer)]
     found = proposals(family, rules, step, coordinate, seed)
-    title = f"{found.place} of {identity_of(family)}, on the trajectory of {identity_of(rules[0])}"
+    title = f"{found.place} of {identify(family)}, on the trajectory of {identify(rules[0])}"
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name in ("history", "responses"):

@@ -112,18 +112,18 @@ def alternatives(text: str) -> list[str]:
     combinations = list(itertools.product(*values))
     if len(combinations) == 1:
         return [text]
-    return [canonical(name, dict(zip(parameters, chosen, strict=True))) for chosen in combinations]
+    return [format_identity(name, dict(zip(parameters, chosen, strict=True))) for chosen in combinations]
 
 
-def canonical(name: str, parameters: Mapping[str, Any]) -> str:
-    """The one spelling of an identity: parameters sorted, numbers in their shortest form.
+def format_identity(name: str, parameters: Mapping[str, Any]) -> str:
+    """Write an identity in its one spelling: parameters sorted, numbers in their shortest form.
 
     Args:
         name: of a task or an optimizer.
         parameters: its parameters that differ from their defaults.
 
     Example:
-        >>> canonical("adam", {"lr": 0.10, "beta1": 0.9})
+        >>> format_identity("adam", {"lr": 0.10, "beta1": 0.9})
         'adam[beta1=0.9,lr=0.1]'
     """
     if not parameters:

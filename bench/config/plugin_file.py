@@ -45,14 +45,14 @@ def names_file(name: str) -> bool:
     return _NAMED.fullmatch(name) is not None
 
 
-def canonical_file_name(name: str) -> str:
-    """The one spelling of a name: `./mine.py:MyTask` below the working directory, an absolute path elsewhere.
+def format_file_name(name: str) -> str:
+    """Give the one spelling of a name: `./mine.py:MyTask` below the working directory, an absolute path elsewhere.
 
     Args:
         name: the path of a file, with or without `:Class`.
 
     Example:
-        >>> canonical_file_name("models/../mine.py:MyTask")
+        >>> format_file_name("models/../mine.py:MyTask")
         './mine.py:MyTask'
     """
     path, attribute = _split(name)

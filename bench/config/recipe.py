@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from l2obench.bench.config.identity import alternatives, canonical, parse_identity
+from l2obench.bench.config.identity import alternatives, format_identity, parse_identity
 from l2obench.bench.config.registry import optimizer_registry
 from l2obench.bench.config.shipped import read_shipped, recipe_names
 from l2obench.foundation.errors import describe_findings
@@ -121,8 +121,8 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _task_in_mixture(self) -> "Recipe":
-        known = [canonical(*parse_identity(identity)) for identity in self.mixture or ()]
-        if self.mixture and canonical(*parse_identity(self.task)) not in known:
+        known = [format_identity(*parse_identity(identity)) for identity in self.mixture or ()]
+        if self.mixture and format_identity(*parse_identity(self.task)) not in known:
             raise ValueError(
                 f"task must be one of the mixture ({', '.join(known)}), got {self.task}. Try: add it to the mixture"
             )
@@ -200,7 +200,7 @@ def optimizer_for(rule: str, recipe: str) -> str:
     name, given = parse_identity(rule)
     fields = getattr(optimizer_registry().resolve(name), "model_fields", {})
     taken = {key: value for key, value in parse_identity(recipe)[1].items() if key in fields}
-    return rule if given else canonical(name, taken)
+    return rule if given else format_identity(name, taken)
 
 
 def compose(rule: str, families: Sequence[str], recipe: str, given: Mapping[str, Any]) -> Recipe:

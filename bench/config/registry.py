@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from l2obench import optimizers, tasks
-from l2obench.bench.config.identity import canonical, changed_parameters, parse_identity
-from l2obench.bench.config.plugin_file import canonical_file_name, load_class, names_file
+from l2obench.bench.config.identity import changed_parameters, format_identity, parse_identity
+from l2obench.bench.config.plugin_file import format_file_name, load_class, names_file
 from l2obench.bench.config.plugin_source import source_of
 from l2obench.foundation.errors import describe_error, describe_findings
 from l2obench.foundation.names import explain_unknown
@@ -121,7 +121,7 @@ class Registry:
         """
         name, parameters = parse_identity(identity)
         parameters |= more or {}
-        name = canonical_file_name(name) if names_file(name) else name
+        name = format_file_name(name) if names_file(name) else name
         if self.kind == "optimizer" and name not in self.entries and name in optimizers.shipped_checkpoints():
             name, parameters = optimizers.rule_of_checkpoint(name), {"checkpoint": name, **parameters}
         cls = self._adapt(name, self.resolve(name))
@@ -223,31 +223,33 @@ def optimizer_registry() -> Registry:
     return Registry("optimizer", optimizers.RULES, entry_points(group="l2obench.optimizers"))
 
 
-def identity_of(model: Any) -> str:
-    """The canonical identity of a task or an optimizer.
+def identify(model: Any) -> str:
+    """Give the canonical identity of a task or an optimizer.
 
     Args:
         model: one that the registry made, or any of ours.
 
     Example:
-        >>> identity_of(task_registry().create("mnist-mlp[units=40,layers=1]"))
+        >>> identify(task_registry().create("mnist-mlp[units=40,layers=1]"))
         'mnist-mlp[units=40]'
     """
-    return canonical(model.name, changed_parameters(model))
+    return format_identity(model.name, changed_parameters(model))
 
 
-def function_family(task: Any) -> str:
-    """What a task's seeds derive from: its identity without parameters that change no function, such as the horizon.
+def identify_functions(task: Any) -> str:
+    """Give what a task's seeds derive from: its identity without parameters that change no function.
+
+    The horizon is such a parameter: it changes how long a function is trained on, and not the function.
 
     Args:
         task: one that the registry made, or any of ours.
 
     Example:
-        >>> function_family(task_registry().create("mnist-mlp[units=40,horizon=7]"))
+        >>> identify_functions(task_registry().create("mnist-mlp[units=40,horizon=7]"))
         'mnist-mlp[units=40]'
     """
     parameters = changed_parameters(task)
-    return canonical(task.name, {key: parameters[key] for key in parameters.keys() - {*task.changes_no_function}})
+    return format_identity(task.name, {key: parameters[key] for key in parameters.keys() - {*task.changes_no_function}})
 
 
 def _import(kind: str, name: str, path: str) -> type[Any]:

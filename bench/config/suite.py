@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
 
-from l2obench.bench.config.identity import canonical, parse_identity
-from l2obench.bench.config.registry import identity_of, optimizer_registry, task_registry
+from l2obench.bench.config.identity import format_identity, parse_identity
+from l2obench.bench.config.registry import identify, optimizer_registry, task_registry
 from l2obench.bench.config.suite_size import count_suites, require_possible
 from l2obench.bench.config.suite_text import read_suite
 from l2obench.bench.config.tracks import Track, tunes
@@ -68,7 +68,9 @@ class SuiteTask(BaseModel):
         if both := sorted(parameters.keys() & self.grid.keys()):
             raise SuiteError(f"{self.task}: {', '.join(both)} is in the task's name and in its grid. Try: one of them")
         combinations = itertools.product(*self.grid.values())
-        return [canonical(name, parameters | dict(zip(self.grid, values, strict=True))) for values in combinations]
+        return [
+            format_identity(name, parameters | dict(zip(self.grid, values, strict=True))) for values in combinations
+        ]
 
 
 class Suite(BaseModel):
@@ -118,7 +120,7 @@ class Suite(BaseModel):
             raise ValueError("it has neither tasks nor suites to include")
         return self
 
-    def narrowed(self, tasks: list[str] | None, optimizers: list[str] | None, seeds: int | None) -> "Suite":
+    def narrow(self, tasks: list[str] | None, optimizers: list[str] | None, seeds: int | None) -> "Suite":
         """Narrow the suite as `l2obench run SUITE -t … -o … --seeds …` does.
 
         Args:
@@ -132,7 +134,7 @@ class Suite(BaseModel):
         if seeds is not None and not 1 <= seeds <= MAX_SEEDS:
             raise SuiteError(f"seeds must be from 1 to {MAX_SEEDS:,}, got {seeds:,}")
         kept = [SuiteTask(task=name) for name in tasks] if tasks else self.tasks
-        parts = [] if tasks else [part.narrowed(None, optimizers, seeds) for part in self.parts]
+        parts = [] if tasks else [part.narrow(None, optimizers, seeds) for part in self.parts]
         if optimizers:
             kept = [item.model_copy(update={"optimizers": []}) for item in kept]
         if seeds:
@@ -210,7 +212,7 @@ class Cell:
     @property
     def key(self) -> tuple[str, str, str]:
         """Identity of the task, identity of the optimizer, and track."""
-        return identity_of(self.task), identity_of(self.optimizer), self.track
+        return identify(self.task), identify(self.optimizer), self.track
 
 
 def _refuse_untrained(optimizer: "Optimizer") -> None:
@@ -238,13 +240,13 @@ def _refuse_seen(task: "Task", unseen: list[str], optimizer: "Optimizer") -> Non
     seen = [family for family in families if parse_identity(family or "unknown")[0] == task.name]
     if not seen:
         raise SuiteError(
-            f"{identity_of(task)}: unseen={','.join(unseen)} needs optimizers trained on {task.name}; "
-            f"{identity_of(optimizer)} was trained on {trained_on or 'what its checkpoint does not say'}"
+            f"{identify(task)}: unseen={','.join(unseen)} needs optimizers trained on {task.name}; "
+            f"{identify(optimizer)} was trained on {trained_on or 'what its checkpoint does not say'}"
         )
     for other, name in itertools.product(map(task_registry().create, seen), unseen):
         if task.overlaps(other, name):
             raise SuiteError(
-                f"{identity_of(task)}: {name}={getattr(task, name)} is to be unseen, but {identity_of(optimizer)} was "
+                f"{identify(task)}: {name}={getattr(task, name)} is to be unseen, but {identify(optimizer)} was "
                 f"trained on {name}={getattr(other, name)}; take a checkpoint trained on others, or leave unseen out"
             )
 

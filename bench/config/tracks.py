@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Literal
 
-from l2obench.bench.config.registry import identity_of
+from l2obench.bench.config.registry import identify
 
 if TYPE_CHECKING:
     from l2obench.bench.config.suite import Suite
@@ -38,5 +38,5 @@ def list_given_rates(suite: "Suite") -> list[str]:
     if "tuned" in suite.tracks:
         own = suite.model_copy(update={"parts": []})
         optimizers = [cell.optimizer for cell in own.cells()] if own.tasks else []
-        names += [identity_of(rule) for rule in optimizers if rule.tunable and not tunes(rule)]
+        names += [identify(rule) for rule in optimizers if rule.tunable and not tunes(rule)]
     return list(dict.fromkeys(names))

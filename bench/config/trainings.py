@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from l2obench.bench.config.identity import canonical, parse_identity
+from l2obench.bench.config.identity import format_identity, parse_identity
 from l2obench.bench.config.recipe import Recipe, compose
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -64,7 +64,7 @@ class Trainings(BaseModel):
         Args:
             checkpoint: the path or name of its checkpoint.
         """
-        return canonical(parse_identity(self.rule)[0], {"checkpoint": checkpoint})
+        return format_identity(parse_identity(self.rule)[0], {"checkpoint": checkpoint})
 
     def _combinations(self) -> Iterator[tuple[str, dict[str, Value]]]:
         """The grid's combinations, each with its name."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from l2obench.bench.config.registry import identity_of, optimizer_registry
+from l2obench.bench.config.registry import identify, optimizer_registry
 from l2obench.bench.failures import ContractBroken
 from l2obench.bench.rollout.guard import Unchanged, require_like
 from l2obench.bench.rollout.seeds import generator
@@ -32,9 +32,9 @@ def identity_leads_back(rule: Optimizer) -> None:
 
     A results file and a resumed run make the rule again from its identity alone.
     """
-    again = optimizer_registry().create(identity_of(rule))
-    if identity_of(again) != identity_of(rule) or type(again).__qualname__ != type(rule).__qualname__:
-        raise ContractBroken(f"{identity_of(rule)} leads to {identity_of(again)}")
+    again = optimizer_registry().create(identify(rule))
+    if identify(again) != identify(rule) or type(again).__qualname__ != type(rule).__qualname__:
+        raise ContractBroken(f"{identify(rule)} leads to {identify(again)}")
     if not isinstance(rule.version, int):
         raise ContractBroken(f"version must be a whole number, got {rule.version!r}")
 

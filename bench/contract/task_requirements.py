@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from l2obench.bench.config.registry import identity_of, task_registry
+from l2obench.bench.config.registry import identify, task_registry
 from l2obench.bench.contract.module_requirements import requirements_of
 from l2obench.bench.failures import ContractBroken
 from l2obench.bench.rollout.guard import Unchanged, require_like, require_tensor, same
@@ -28,8 +28,8 @@ def identity_leads_back(task: Task) -> None:
 
     A results file and a resumed run make the task again from its identity alone.
     """
-    if (again := identity_of(task_registry().create(identity_of(task)))) != identity_of(task):
-        raise ContractBroken(f"{identity_of(task)} leads to {again}")
+    if (again := identify(task_registry().create(identify(task)))) != identify(task):
+        raise ContractBroken(f"{identify(task)} leads to {again}")
     if not isinstance(task.version, int):
         raise ContractBroken(f"version must be a whole number, got {task.version!r}")
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from l2obench.bench.config.identity import canonical, parse_identity
-from l2obench.bench.config.registry import identity_of, optimizer_registry
+from l2obench.bench.config.identity import format_identity, parse_identity
+from l2obench.bench.config.registry import identify, optimizer_registry
 from l2obench.bench.config.suite import Suite
 from l2obench.bench.gate.differences import CHECKPOINT
 from l2obench.bench.gate.side import Recorded, read_side
@@ -63,7 +63,7 @@ def run_checkpoints(
     if base.name != head.name:
         raise CheckpointMatchError(f"{new} holds a {head.name!r} optimizer and {old} a {base.name!r}")
     plan = suite if tasks else _for_family(new, old, suite)
-    cells = plan.narrowed(list(tasks) or None, [identity_of(base), identity_of(head)], seeds).cells()
+    cells = plan.narrow(list(tasks) or None, [identify(base), identify(head)], seeds).cells()
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     about = {"suite": "gate", "description": suite.description, "command": f"check {new} against {old}"}
     outcome = Runner(RunFolder(folder), cells, RunOptions(device=device), report=report).execute(
@@ -71,9 +71,9 @@ def run_checkpoints(
     )
     for line in outcome.errors:
         report(line)
-    wanted = {identity_of(at.task) for at in cells}
+    wanted = {identify(at.task) for at in cells}
     found = [cell for cell in read_side(folder) if cell.key[0] in wanted]
-    return _named(found, identity_of(base), base.name), _named(found, identity_of(head), base.name)
+    return _named(found, identify(base), base.name), _named(found, identify(head), base.name)
 
 
 def _optimizer(checkpoint: str, rule: str | None) -> "Optimizer":
@@ -85,7 +85,7 @@ def _optimizer(checkpoint: str, rule: str | None) -> "Optimizer":
             f"{checkpoint}: {explain_unknown('optimizer', name, registry.entries)}. Say with -o what reads it"
         )
     stem, parameters = parse_identity(name)
-    made: Optimizer = registry.create(canonical(stem, {**parameters, "checkpoint": checkpoint}))
+    made: Optimizer = registry.create(format_identity(stem, {**parameters, "checkpoint": checkpoint}))
     return made
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from l2obench.bench.config.registry import function_family, identity_of, optimizer_registry, task_registry
+from l2obench.bench.config.registry import identify, identify_functions, optimizer_registry, task_registry
 from l2obench.bench.failures import Failure, classify_error
 from l2obench.bench.measure.operations import Operations
 from l2obench.bench.rollout.problems import Problems
@@ -33,7 +33,7 @@ class _TimedRollout:
 
     def __init__(self, task: Task, optimizer: Optimizer, device: str) -> None:
         self.optimizer = optimizer
-        seed = derive_seed("timing", function_family(task), 0)
+        seed = derive_seed("timing", identify_functions(task), 0)
         self.problems = Problems(task, [seed], device)
         self.carry = start(self.problems, optimizer)
         self.grad_seconds: list[float] = []
@@ -96,9 +96,9 @@ def time_steps(
     rollouts: dict[str, _TimedRollout] = {}
     foreign: dict[str, bool] = {}
     for optimizer in optimizers:
-        name = identity_of(optimizer)
+        name = identify(optimizer)
         rows[name] = {
-            "task": identity_of(task),
+            "task": identify(task),
             "optimizer": name,
             "threads": torch.get_num_threads(),
             "device": device,

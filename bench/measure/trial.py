@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from l2obench.bench.config.registry import function_family
+from l2obench.bench.config.registry import identify_functions
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.measure.tuning import FIRST, LAST
 from l2obench.bench.rollout.loop import rollout
@@ -65,7 +65,7 @@ def try_rollout(
         on_step: called after each step.
     """
     purpose: Purpose = "evaluation" if settings == 1 else "tuning"
-    seeds = [derive_seed(purpose, function_family(task), index) for index in range(count)]
+    seeds = [derive_seed(purpose, identify_functions(task), index) for index in range(count)]
     if settings > 1:
         lr = torch.full((1, settings), float(getattr(optimizer, "lr")), device=options.device)  # noqa: B009
         optimizer = optimizer.stacked({"lr": lr})

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from l2obench.bench.config.registry import function_family, identity_of
+from l2obench.bench.config.registry import identify, identify_functions
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.failures import from_model
 from l2obench.bench.rollout.loop import DEFAULT_OPTIONS, rollout
@@ -80,7 +80,7 @@ def tune(
         ContractBroken: the task or the optimizer changed shapes or inputs.
     """
     with from_model:
-        family = function_family(task.for_tuning())
+        family = identify_functions(task.for_tuning())
     seeds = [derive_seed("tuning", family, index) for index in range(count)]
     new = list(range(FIRST, LAST + 1))
     pruned: list[dict[str, Any]] = []
@@ -98,7 +98,7 @@ def tune(
         new = _neighbours(best, tried) if halving else _beyond(best, min(tried), max(tried))
     at_edge = best in (min(tried), max(tried))
     rows = pruned + [row | {"chosen": point == best} for point in sorted(tried) for row in tried[point]]
-    about = {"task": identity_of(task), "at_edge": at_edge}
+    about = {"task": identify(task), "at_edge": at_edge}
     rows = [row | about for row in rows]
     return Tuning(rows, _rate(best), at_edge, sum(row["steps"] for row in rows))
 
@@ -133,7 +133,7 @@ def _run_rates(
     losses = torch.cat([result.losses for result in results], dim=1).double()
     with from_model:
         final_loss = task.final_loss(losses).tolist()
-    name, failed_at = identity_of(optimizer), diverged_at.tolist()
+    name, failed_at = identify(optimizer), diverged_at.tolist()
     return {
         point: [
             {

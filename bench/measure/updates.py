@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from l2obench.bench.config.registry import function_family, identity_of
+from l2obench.bench.config.registry import identify, identify_functions
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.bench.rollout.step import advance, start
@@ -96,11 +96,11 @@ def proposals(
     """
     steps = [max(2, task.horizon // 20), max(2, task.horizon // 4), task.horizon] if steps is None else steps
     if wrong := [step for step in steps if not 2 <= step <= task.horizon]:
-        raise UpdatesError(f"step must be from 2 to {task.horizon}, the horizon of {identity_of(task)}, got {wrong[0]}")
+        raise UpdatesError(f"step must be from 2 to {task.horizon}, the horizon of {identify(task)}, got {wrong[0]}")
     trajectory = _follow(task, optimizers[0], coordinate, index)
     history, responses = [], []
     for optimizer in optimizers:
-        name, learned = identity_of(optimizer), isinstance(optimizer, LearnedOptimizer)
+        name, learned = identify(optimizer), isinstance(optimizer, LearnedOptimizer)
         before: State = {}
         state = optimizer.init(trajectory.params[0])
         for step, grads in enumerate(trajectory.grads, 1):
@@ -117,13 +117,13 @@ def proposals(
 
 
 def _follow(task: Task, leader: Optimizer, coordinate: int | None, index: int) -> _Trajectory:
-    problems = Problems(task, [derive_seed("evaluation", function_family(task), index)])
+    problems = Problems(task, [derive_seed("evaluation", identify_functions(task), index)])
     carry = start(problems, leader)
     grads, params, losses = [], [], []
     for _ in range(task.horizon):
         if not all(value.isfinite().all() for value in (*carry.grads.values(), *carry.params.values())):
             raise UpdatesError(
-                f"{identity_of(leader)}, the first optimizer, diverges on {identity_of(task)} by step {carry.step}. "
+                f"{identify(leader)}, the first optimizer, diverges on {identify(task)} by step {carry.step}. "
                 "Try: a lower learning rate, or a shorter horizon"
             )
         grads.append(carry.grads)
@@ -134,7 +134,7 @@ def _follow(task: Task, leader: Optimizer, coordinate: int | None, index: int) -
     if coordinate is None:
         coordinate = int(squares.argmax())
     elif not 0 <= coordinate < len(squares):
-        raise UpdatesError(f"coordinate of {identity_of(task)} must be from 0 to {len(squares) - 1}, got {coordinate}")
+        raise UpdatesError(f"coordinate of {identify(task)} must be from 0 to {len(squares) - 1}, got {coordinate}")
     return _Trajectory(grads, params, losses, coordinate)
 
 

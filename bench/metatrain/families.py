@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from l2obench.bench.config.recipe import RecipeError
-from l2obench.bench.config.registry import function_family, identity_of, task_registry
+from l2obench.bench.config.registry import identify, identify_functions, task_registry
 from l2obench.bench.rollout.seeds import Purpose, derive_seed
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.tasks.base import Task
@@ -19,7 +19,7 @@ class Family:
 
     @property
     def identity(self) -> str:
-        return identity_of(self.task)
+        return identify(self.task)
 
     def seeds(self, purpose: Purpose, first: int, count: int) -> list[int]:
         """Seeds of the functions `first` to `first + count - 1` of this family.
@@ -29,7 +29,7 @@ class Family:
             first: number of the first function.
             count: how many.
         """
-        return [derive_seed(purpose, function_family(self.task), first + k) for k in range(count)]
+        return [derive_seed(purpose, identify_functions(self.task), first + k) for k in range(count)]
 
 
 def make_family(identity: str, rule: LearnedOptimizer) -> Family:

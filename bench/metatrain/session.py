@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save
 
 from l2obench.bench.config.recipe import Recipe, make_recipe
-from l2obench.bench.config.registry import identity_of
+from l2obench.bench.config.registry import identify
 from l2obench.bench.config.trainings import CHECKPOINT
 from l2obench.bench.metatrain import loss_scales
 from l2obench.bench.metatrain.plugin_errors import plugin_errors
@@ -155,7 +155,7 @@ class Session:
         rule, progress = self.trainer.rule, self.progress
         recipe = {
             **self.recipe.model_dump(),
-            "task": identity_of(self.trainer.task),
+            "task": identify(self.trainer.task),
             "mixture": [family.identity for family in self.trainer.families] if self.recipe.mixture else None,
             "task_version": self.trainer.task.version,
             "optimizer_version": rule.version,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from l2obench.bench.config.recipe import Recipe, RecipeError
-from l2obench.bench.config.registry import function_family, optimizer_registry, task_registry
+from l2obench.bench.config.registry import identify_functions, optimizer_registry, task_registry
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.metatrain import loss_scales
 from l2obench.bench.metatrain.estimators import make_estimator, make_imitation
@@ -86,7 +86,7 @@ class Trainer:
         self.device = device
         self.group = group
         self.task = task_registry().create(recipe.task)
-        self.family = function_family(self.task)
+        self.family = identify_functions(self.task)
         rule = optimizer_registry().create(recipe.optimizer)
         if not isinstance(rule, LearnedOptimizer):
             raise RecipeError(f"the rule must be a learned optimizer, got {recipe.optimizer}. Try: lstm")

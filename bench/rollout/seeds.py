@@ -54,7 +54,7 @@ def derive_seed(purpose: Purpose, family: str, index: int) -> int:
 
     Args:
         purpose: what the function is for.
-        family: `function_family` of its task.
+        family: `identify_functions` of its task.
         index: 0 or more; for timing, tuning and evaluation less than `LISTED`.
 
     Returns:

@@ -9,7 +9,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from l2obench.bench.config.registry import identity_of, optimizer_registry, task_registry
+from l2obench.bench.config.registry import identify, optimizer_registry, task_registry
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell
 from l2obench.bench.failures import Failure
@@ -60,7 +60,7 @@ def describe_sources(task: Task, optimizers: Sequence[Optimizer]) -> dict[str, A
         task: the task.
         optimizers: those that run on it.
     """
-    sources = {identity_of(optimizer): optimizer_registry().source(optimizer) for optimizer in optimizers}
+    sources = {identify(optimizer): optimizer_registry().source(optimizer) for optimizer in optimizers}
     known = {
         "task_source": task_registry().source(task),
         "optimizer_sources": {name: source for name, source in sources.items() if source is not None},

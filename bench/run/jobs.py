@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Protocol
 
-from l2obench.bench.config.registry import function_family, identity_of, optimizer_registry, task_registry
+from l2obench.bench.config.registry import identify, identify_functions, optimizer_registry, task_registry
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.contract.optimizer_requirements import require_of_optimizer
 from l2obench.bench.contract.task_requirements import require_of_task
@@ -115,7 +115,7 @@ def evaluate(
     """
     (optimizer,) = optimizers
     rule = optimizer if lr is None else optimizer.model_copy(update={"lr": lr})
-    derived = [derive_seed("evaluation", function_family(task), index) for index in seeds]
+    derived = [derive_seed("evaluation", identify_functions(task), index) for index in seeds]
     kept = sum(index < pictures.SEEDS for index in seeds)
     result = rollout(task, rule, derived, options=RunOptions(**options), on_step=progress, snapshots=kept, prove=True)
     return [_make_outcome(task, result, k, seed) for k, seed in enumerate(derived)]
@@ -212,7 +212,7 @@ def run_job(
     known = {name: value for name, value in arguments.items() if name in ("seeds", "lr", "count", "name")}
     models: list[Task | Optimizer] = [*([] if task is None else [task]), *optimizers]
     foreign = any(is_foreign(model) for model in models)
-    name = json.dumps([job.__name__, *map(identity_of, models), known], sort_keys=True)
+    name = json.dumps([job.__name__, *map(identify, models), known], sort_keys=True)
     try:
         with seeded(name):
             return job(task, optimizers, progress, **arguments)

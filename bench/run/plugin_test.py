@@ -12,7 +12,7 @@ from l2obench.bench.config.identity import parse_identity
 from l2obench.bench.config.registry import (
     Registry,
     UnknownName,
-    identity_of,
+    identify,
     optimizer_registry,
     task_registry,
 )
@@ -66,7 +66,7 @@ def find_subject(identity: str) -> Subject:
         unknown = explain_unknown("task or optimizer", name, known)
         raise UnknownName(f"{unknown}. Or give a dotted path such as mypkg.opt:MyOptimizer")
     model = (tasks if is_task else optimizers).create(identity)
-    return Subject("task" if is_task else "optimizer", identity_of(model), model)
+    return Subject("task" if is_task else "optimizer", identify(model), model)
 
 
 def leads_to_task(path: str) -> bool:

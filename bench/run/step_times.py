@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from l2obench.bench.config.registry import identity_of
+from l2obench.bench.config.registry import identify
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell
 from l2obench.bench.failures import Failure
@@ -53,8 +53,8 @@ class TimingPass:
             return {name: self._measure_task(work, task) for name, task in tasks.items()}
 
     def _measure_task(self, work: Work, task: Task) -> StepTimes:
-        identity = identity_of(task)
-        members = {identity_of(c.optimizer): c.optimizer for c in self.cells if identity_of(c.task) == identity}
+        identity = identify(task)
+        members = {identify(c.optimizer): c.optimizer for c in self.cells if identify(c.task) == identity}
         name = cell_name(identity)
         description = {
             "format": FORMAT,
@@ -89,7 +89,7 @@ class TimingPass:
                 # A task of a plugin is under suspicion itself: no optimizer is then blamed for it alone.
                 alone = failure.at in left and not is_foreign(task)
                 for name in [failure.at or ""] if alone else list(left):
-                    rows.append({"task": identity_of(task), "optimizer": name, "reason": failure.reason})
+                    rows.append({"task": identify(task), "optimizer": name, "reason": failure.reason})
                     del left[name]
         return rows
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
-from l2obench.bench.config.registry import identity_of, optimizer_registry, task_registry
+from l2obench.bench.config.registry import identify, optimizer_registry, task_registry
 from l2obench.bench.failures import Failure, ProcessLost, classify_error
 from l2obench.bench.run.jobs import Job, is_foreign, run_job
 from l2obench.bench.run.worker import Worker
@@ -49,7 +49,7 @@ def announce(assignment: Assignment, report: Callable[[str], Any]) -> Callable[[
         assignment: the job.
         report: called with a line.
     """
-    names = " ".join([identity_of(assignment.task), *map(identity_of, assignment.optimizers)])
+    names = " ".join([identify(assignment.task), *map(identify, assignment.optimizers)])
     return lambda part: report(f"{names}: {part}")
 
 
@@ -138,6 +138,6 @@ def is_only_here(model: Task | Optimizer) -> bool:
 
 
 def _run_apart(worker: Worker, assignment: Assignment, on_part: Callable[[str], Any]) -> Any:
-    names = [identity_of(optimizer) for optimizer in assignment.optimizers]
-    job, task, arguments = assignment.job.__name__, identity_of(assignment.task), dict(assignment.arguments)
+    names = [identify(optimizer) for optimizer in assignment.optimizers]
+    job, task, arguments = assignment.job.__name__, identify(assignment.task), dict(assignment.arguments)
     return worker.run_job(job, task, names, arguments, on_part)

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from l2obench.bench.config.identity import canonical
+from l2obench.bench.config.identity import format_identity
 from l2obench.bench.config.recipe import Recipe, make_recipe
-from l2obench.bench.config.registry import identity_of, optimizer_registry
+from l2obench.bench.config.registry import identify, optimizer_registry
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell, load_suite
 from l2obench.bench.metatrain.session import Session
@@ -56,7 +56,7 @@ def build(name: str, folder: Path, draws: int, most_seeds: int, report: Callable
     here = folder / name
     (here / "mistakes").mkdir(parents=True, exist_ok=True)
     checkpoint = read_checkpoint(name)
-    shipped = canonical(checkpoint.optimizer, {"checkpoint": name})
+    shipped = format_identity(checkpoint.optimizer, {"checkpoint": name})
     swapped = _write_faulty(checkpoint, swap_gates(dict(checkpoint.tensors)), here / "mistakes/swapped.safetensors")
     mistakes = {"swapped gates in the LSTM": [(shipped, swapped)]}
     rules = [shipped, swapped]
@@ -76,7 +76,7 @@ def build(name: str, folder: Path, draws: int, most_seeds: int, report: Callable
 
     optimizers = [optimizer_registry().create(rule) for rule in dict.fromkeys([*rules, *noisy])]
     gate = load_suite("gate").cells()
-    tasks = [cell for cell in gate if identity_of(cell.optimizer) == shipped]
+    tasks = [cell for cell in gate if identify(cell.optimizer) == shipped]
     cells = [
         Cell(at.task, optimizer, "default", min(at.seeds, most_seeds), at.tuning_seeds)
         for optimizer in optimizers
@@ -87,7 +87,7 @@ def build(name: str, folder: Path, draws: int, most_seeds: int, report: Callable
     about = {"suite": "gate", "description": f"the gate's error rates: {name}", "command": "", "started": started}
     Runner(run, cells, report=report).execute(about)
     rounded = RunFolder(here / "rounded")
-    again = [cell for cell in cells if identity_of(cell.optimizer) == shipped]
+    again = [cell for cell in cells if identify(cell.optimizer) == shipped]
     options = RunOptions(seeds_at_once=max(1, min(cell.seeds for cell in again) // 3))
     Runner(rounded, again, options, report=report).execute(about)
     return Pool(run, rounded, shipped, mistakes)
@@ -99,7 +99,7 @@ def _write_faulty(
     """Write a checkpoint with other meta-parameters, or for another rule; return the identity that loads it."""
     name = optimizer or checkpoint.optimizer
     write_atomically(path, encode_checkpoint(name, checkpoint.hyperparameters, checkpoint.recipe, tensors))
-    return canonical(name, {"checkpoint": str(path)})
+    return format_identity(name, {"checkpoint": str(path)})
 
 
 def _train_earlier(name: str, checkpoint: Checkpoint, here: Path, report: Callable[[str], Any]) -> tuple[str, str]:

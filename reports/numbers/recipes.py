@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from l2obench.bench.config.identity import IdentityError, canonical, parse_identity
+from l2obench.bench.config.identity import IdentityError, format_identity, parse_identity
 from l2obench.reports.formats import format_number, one_line
 from l2obench.reports.numbers.counting import fact, groups, manifest_of, meta_training_of, recipe_of, table_of
 from l2obench.reports.numbers.familiarity import family_name
@@ -69,7 +69,7 @@ def settings_of(recipe: Mapping[str, Any], horizon: float) -> Settings:
         family, parameters = parse_identity(str(recipe.get("task")))
     except IdentityError:
         return kept
-    trained_on = canonical(family, {key: value for key, value in parameters.items() if key != "horizon"})
+    trained_on = format_identity(family, {key: value for key, value in parameters.items() if key != "horizon"})
     return {"trained_on": trained_on, "trained_horizon": int(horizon) if np.isfinite(horizon) else None, **kept}
 
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from l2obench.bench.config.identity import IdentityError, canonical, parse_identity
+from l2obench.bench.config.identity import IdentityError, format_identity, parse_identity
 from l2obench.reports.numbers.counting import table_of
 
 RANDOM = "random"
@@ -42,7 +42,9 @@ def _family_and_start(task: str) -> tuple[str, str]:
     except IdentityError:
         return task, RANDOM
     start = str(parameters.get("start") or RANDOM)
-    return canonical(name, {key: value for key, value in parameters.items() if key not in {"start", "horizon"}}), start
+    return format_identity(
+        name, {key: value for key, value in parameters.items() if key not in {"start", "horizon"}}
+    ), start
 
 
 def _keys(frame: pd.DataFrame) -> list[tuple[str, ...]]:

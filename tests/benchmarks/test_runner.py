@@ -64,7 +64,7 @@ def test_the_runners_overhead_on_short_rollouts(
     note: Callable[[Row], None], full: bool, share_in_rollouts: Callable[[Suite], tuple[float, float]]
 ) -> None:
     """The harder measure: of the quadratics with 20 seeds, a cell's rollouts take 30 ms."""
-    plan = load_suite("quick").narrowed(["quadratic" if full else "quadratic[horizon=2]"], None, None if full else 2)
+    plan = load_suite("quick").narrow(["quadratic" if full else "quadratic[horizon=2]"], None, None if full else 2)
     note(_row("run of suite quick's rules, quadratics alone", *share_in_rollouts(plan), "", ""))
 
 

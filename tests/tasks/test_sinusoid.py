@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from safetensors.torch import save
 from torch.nn.functional import linear
 
-from l2obench.bench.config.registry import BadParameters, function_family, identity_of, task_registry
+from l2obench.bench.config.registry import BadParameters, identify, identify_functions, task_registry
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell
 from l2obench.bench.rollout.problems import Problems
@@ -81,8 +81,8 @@ def test_a_start_changes_where_a_function_begins_and_nothing_else(tmp_path: Path
     params = small_start()
     path = written(tmp_path, encode_start({"method": "maml"}, params))
     random, learned = Sinusoid(**SMALL), Sinusoid(**SMALL, start=path, horizon=5)
-    assert function_family(random) == function_family(learned) == "sinusoid[layers=1,units=3]"
-    assert identity_of(learned) == f"sinusoid[horizon=5,layers=1,start={path},units=3]"
+    assert identify_functions(random) == identify_functions(learned) == "sinusoid[layers=1,units=3]"
+    assert identify(learned) == f"sinusoid[horizon=5,layers=1,start={path},units=3]"
     one, other = (Problems(task, [3, 4]) for task in (random, learned))
     for name, value in params.items():
         assert not torch.equal(one.start[name], other.start[name])
@@ -172,7 +172,7 @@ def test_any_flipped_byte_is_refused_or_harmless(
 
 @pytest.mark.parametrize("name", shipped_starts("sinusoid"))
 def test_shipped_starts_fit_and_carry_their_recipe(name: str) -> None:
-    assert identity_of(task_registry().create(f"sinusoid[start={name}]")) == f"sinusoid[start={name}]"
+    assert identify(task_registry().create(f"sinusoid[start={name}]")) == f"sinusoid[start={name}]"
     recipe = read_start(name, "sinusoid").recipe
     assert recipe["method"] == name
     assert {"task", "trajectories", "functions", "seed", "versions", "commit", "validation_loss"} <= recipe.keys()

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from l2obench.bench.config.recipe import RecipeError
-from l2obench.bench.config.registry import function_family, identity_of, task_registry
+from l2obench.bench.config.registry import identify, identify_functions, task_registry
 from l2obench.bench.config.start_recipe import MethodName, StartRecipe
 from l2obench.bench.config.trainings import CHECKPOINT
 from l2obench.bench.metatrain.meta_optimizer import adam_step, clip_by_norm, decay_learning_rate
@@ -113,7 +113,7 @@ class _Learner:
     @classmethod
     def begin(cls, recipe: StartRecipe, task: Task) -> "_Learner":
         """The first values: the start of the task's functions, random or learned, and equal rates."""
-        random = generator(derive_seed("meta-randomness", f"{function_family(task)}/start", recipe.seed))
+        random = generator(derive_seed("meta-randomness", f"{identify_functions(task)}/start", recipe.seed))
         start = task.sample(random).params
         rates = start if recipe.method == "meta-sgd" else {}
         phi = _prefix_names(start, {name: torch.full_like(value, recipe.inner_lr) for name, value in rates.items()})
@@ -158,7 +158,7 @@ def write_start(folder: Path, recipe: StartRecipe, learned: LearnedStart, force:
     require_free(folder, force)
     about = {
         **recipe.model_dump(),
-        "task": identity_of(learned.task),
+        "task": identify(learned.task),
         "task_version": learned.task.version,
         "validation_loss": learned.validation_loss,
         "trajectories_done": recipe.trajectories,
@@ -190,7 +190,7 @@ def require_free(folder: Path, force: bool) -> None:
 
 
 def _functions(task: Task, purpose: Purpose, first: int, count: int) -> Problems:
-    return Problems(task, [derive_seed(purpose, function_family(task), first + k) for k in range(count)])
+    return Problems(task, [derive_seed(purpose, identify_functions(task), first + k) for k in range(count)])
 
 
 def _meta_sgd(rates: Tensors) -> MetaSGD:

@@ -13,8 +13,8 @@ from typing import Any
 
 import distributed
 
-from l2obench.bench.config.identity import canonical, parse_identity
-from l2obench.bench.config.registry import identity_of, optimizer_registry, task_registry
+from l2obench.bench.config.identity import format_identity, parse_identity
+from l2obench.bench.config.registry import identify, optimizer_registry, task_registry
 from l2obench.bench.failures import GivenUp
 from l2obench.bench.process import set_up_process
 from l2obench.bench.run.jobs import JOBS, is_foreign
@@ -37,10 +37,10 @@ def to_request(assignment: Assignment) -> bytes:
     Args:
         assignment: its task and optimizers go by their identities.
     """
-    optimizers = [identity_of(optimizer) for optimizer in assignment.optimizers]
+    optimizers = [identify(optimizer) for optimizer in assignment.optimizers]
     request = {
         "job": assignment.job.__name__,
-        "task": identity_of(assignment.task),
+        "task": identify(assignment.task),
         "optimizers": optimizers,
         "arguments": dict(assignment.arguments),
         "expected": _fingerprint(assignment.task, assignment.optimizers),
@@ -143,7 +143,7 @@ class Place(distributed.WorkerPlugin):
 
     def _require_data(self, task: Task) -> None:
         """Once for each task, since data may be large and are hashed. A plugin's error shows in its rows."""
-        name = identity_of(task)
+        name = identify(task)
         if name not in self._read:
             try:
                 task.require_data()
@@ -159,7 +159,7 @@ class Place(distributed.WorkerPlugin):
         here = {
             key: self._paths.get(value, value) if isinstance(value, str) else value for key, value in parameters.items()
         }
-        return canonical(name, here)
+        return format_identity(name, here)
 
 
 def _fingerprint(task: Task, optimizers: Sequence[Optimizer]) -> dict[str, Any]:

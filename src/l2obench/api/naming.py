@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
-from l2obench.bench.config.identity import canonical, changed_parameters
+from l2obench.bench.config.identity import changed_parameters, format_identity
 from l2obench.bench.config.registry import BadParameters, Registry, optimizer_registry, task_registry
 from l2obench.foundation.errors import describe_error
 
@@ -85,7 +85,7 @@ def _to_identity(argument: str, given: Any, registry: Registry) -> str:
     if not hasattr(type(given), "model_fields") or not hasattr(given, "version"):
         raise BadArgument(_wrong_kind(argument, given, registry))
     name = given.name if _leads_back(given, registry) else registry.name_class(type(given))
-    identity = canonical(name, changed_parameters(given))
+    identity = format_identity(name, changed_parameters(given))
     _require_equal(given, registry.create(identity), identity)
     return identity
 

@@ -116,7 +116,7 @@ def plan_run(
     optimizer_names = None if optimizers is None else optimizer_identities(optimizers)
     tracks: dict[str, Any] = {} if tune is None else {"tracks": ["default", "tuned"] if tune else ["default"]}
     if suite is not None:
-        plan = load_suite(str(suite)).narrowed(task_names, optimizer_names, seeds)
+        plan = load_suite(str(suite)).narrow(task_names, optimizer_names, seeds)
         return Path(suite).stem, _with_tracks(plan, tracks)
     if task_names is None or optimizer_names is None:
         raise BadArgument(
@@ -124,7 +124,7 @@ def plan_run(
             "Try: run('quick'), or run(tasks=['quadratic'], optimizers=['adam', 'lstm[checkpoint=quadratic]'])"
         )
     values = {"optimizers": optimizer_names, "tasks": [{"task": task} for task in task_names]}
-    return "custom", make_suite("custom", values | tracks).narrowed(None, None, seeds)
+    return "custom", make_suite("custom", values | tracks).narrow(None, None, seeds)
 
 
 def _require_importable(plan: Suite, choice: ExecutorChoice, timeout: float | None) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from l2obench.api.naming import BadArgument, optimizer_identities, task_identities
 from l2obench.api.training_session import plan_training, train_to_end
-from l2obench.bench.config.identity import alternatives, canonical, parse_identity
+from l2obench.bench.config.identity import alternatives, format_identity, parse_identity
 from l2obench.bench.config.recipe import Recipe
 from l2obench.bench.config.trainings import CHECKPOINT
 from l2obench.bench.metatrain.session import Session
@@ -39,7 +39,7 @@ class Training:
     @property
     def optimizer(self) -> str:
         """The identity that `run` and `load` take."""
-        return canonical(parse_identity(self.recipe.optimizer)[0], {"checkpoint": str(self.checkpoint)})
+        return format_identity(parse_identity(self.recipe.optimizer)[0], {"checkpoint": str(self.checkpoint)})
 
 
 def train(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2obench.bench.config.identity import IdentityError, canonical, parse_identity
+from l2obench.bench.config.identity import IdentityError, format_identity, parse_identity
 
 keys = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True)
 values = st.one_of(
@@ -18,10 +18,10 @@ values = st.one_of(
 
 @given(parameters=st.dictionaries(keys, values, max_size=4))
 def test_canonical_reads_back_to_the_same(parameters: dict[str, object]) -> None:
-    text = canonical("task.of:mine", parameters)
+    text = format_identity("task.of:mine", parameters)
     name, found = parse_identity(text)
     assert (name, found) == ("task.of:mine", parameters)
-    assert canonical(name, found) == text
+    assert format_identity(name, found) == text
 
 
 @given(text=st.text(max_size=40))
@@ -30,12 +30,12 @@ def test_any_text_is_read_or_refused_with_an_identity_error(text: str) -> None:
         name, parameters = parse_identity(text)
     except IdentityError:
         return
-    assert parse_identity(canonical(name, parameters)) == (name, parameters)
+    assert parse_identity(format_identity(name, parameters)) == (name, parameters)
 
 
 def test_order_and_spelling_do_not_matter() -> None:
     spellings = ["m[b=1e-1,a=relu]", "m[a=relu,b=0.1]", 'm[a="relu",b=.1]']
-    assert {canonical(*parse_identity(text)) for text in spellings} == {"m[a=relu,b=0.1]"}
+    assert {format_identity(*parse_identity(text)) for text in spellings} == {"m[a=relu,b=0.1]"}
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from l2obench.bench.config.plugin_file import PluginFileError, canonical_file_name
+from l2obench.bench.config.plugin_file import PluginFileError, format_file_name
 from l2obench.bench.config.plugin_source import source_of
-from l2obench.bench.config.registry import identity_of, optimizer_registry, task_registry
+from l2obench.bench.config.registry import identify, optimizer_registry, task_registry
 
 RULE = """
 import torch
@@ -35,9 +35,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_class_of_a_file_is_made_and_its_identity_leads_back(folder: Path) -> None:
     spellings = ["./rules.py:Rule", "rules.py:Rule", f"{folder}/rules.py:Rule", "./x/../rules.py:Rule"]
     made = [optimizer_registry().create(name) for name in spellings]
-    assert {identity_of(rule) for rule in made} == {"./rules.py:Rule"}
+    assert {identify(rule) for rule in made} == {"./rules.py:Rule"}
     assert made[0].lr == 0.25
-    assert identity_of(optimizer_registry().create("rules.py:Rule[lr=0.5]")) == "./rules.py:Rule[lr=0.5]"
+    assert identify(optimizer_registry().create("rules.py:Rule[lr=0.5]")) == "./rules.py:Rule[lr=0.5]"
     assert optimizer_registry().foreign(made[0].name)
 
 
@@ -47,8 +47,8 @@ def test_a_file_elsewhere_has_an_absolute_path(folder: Path) -> None:
     elsewhere.write_text(RULE)
     (elsewhere.parent / "neighbour.py").write_text("RATE = 0.25")
     os.chdir(elsewhere.parent)
-    assert canonical_file_name("../rules.py:Rule") == f"{folder}/rules.py:Rule"
-    assert canonical_file_name("rules.py:Rule") == "./rules.py:Rule"
+    assert format_file_name("../rules.py:Rule") == f"{folder}/rules.py:Rule"
+    assert format_file_name("rules.py:Rule") == "./rules.py:Rule"
     os.chdir(folder)
     assert optimizer_registry().create("./a folder/rules.py:Rule").name == "./a folder/rules.py:Rule"
 

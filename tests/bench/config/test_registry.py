@@ -11,8 +11,8 @@ from l2obench.bench.config.registry import (
     BadParameters,
     Registry,
     UnknownName,
-    function_family,
-    identity_of,
+    identify,
+    identify_functions,
     optimizer_registry,
     task_registry,
 )
@@ -34,8 +34,8 @@ def test_every_registered_name_is_the_name_of_its_class(name: str) -> None:
 
 def test_identity_leaves_defaults_out() -> None:
     task = task_registry().create("mnist-mlp[units=20,activation=relu,horizon=200]")
-    assert identity_of(task) == "mnist-mlp[activation=relu,horizon=200]"
-    assert identity_of(task_registry().create("mnist-mlp[data=mnist5k]")) == "mnist-mlp"
+    assert identify(task) == "mnist-mlp[activation=relu,horizon=200]"
+    assert identify(task_registry().create("mnist-mlp[data=mnist5k]")) == "mnist-mlp"
 
 
 def test_seeds_do_not_depend_on_the_horizon() -> None:
@@ -43,7 +43,7 @@ def test_seeds_do_not_depend_on_the_horizon() -> None:
         task_registry().create("mnist-mlp[horizon=200,units=40]"),
         task_registry().create("mnist-mlp[units=40]"),
     )
-    assert function_family(long) == function_family(short) == "mnist-mlp[units=40]"
+    assert identify_functions(long) == identify_functions(short) == "mnist-mlp[units=40]"
 
 
 def test_unknown_names_answer_with_the_nearest_and_the_list() -> None:
@@ -67,7 +67,7 @@ def test_dotted_paths() -> None:
     sys.modules["strangers"].Mine = Mine  # type: ignore[attr-defined]
     for path in ("strangers.Mine", "strangers:Mine"):
         rule = optimizer_registry().create(f"{path}[lr=0.5]")
-        assert (identity_of(rule), rule.lr) == (f"{path}[lr=0.5]", 0.5)
+        assert (identify(rule), rule.lr) == (f"{path}[lr=0.5]", 0.5)
     assert optimizer_registry().create("torch.optim.Rprop").name == "torch.optim.Rprop"
     with pytest.raises(UnknownName, match="cannot be imported"):
         optimizer_registry().create("torch.optim.Nothing")

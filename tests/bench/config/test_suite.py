@@ -98,9 +98,9 @@ def test_an_included_suite_keeps_its_own_settings() -> None:
     quick = load_suite("quick")
     assert [cell.key for cell in whole.cells() if cell.task.name != "cifar-cnn"] == [c.key for c in quick.cells()]
     assert {cell.seeds for cell in whole.cells() if cell.task.name == "cifar-cnn"} == {3}
-    assert {cell.seeds for cell in whole.narrowed(None, None, 7).cells()} == {7}
-    assert {cell.optimizer.name for cell in whole.narrowed(None, ["adam"], None).cells()} == {"adam"}
-    assert {cell.task.name for cell in whole.narrowed(["quadratic"], None, None).cells()} == {"quadratic"}
+    assert {cell.seeds for cell in whole.narrow(None, None, 7).cells()} == {7}
+    assert {cell.optimizer.name for cell in whole.narrow(None, ["adam"], None).cells()} == {"adam"}
+    assert {cell.task.name for cell in whole.narrow(["quadratic"], None, None).cells()} == {"quadratic"}
 
 
 def test_missing_suites() -> None:

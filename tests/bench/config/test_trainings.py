@@ -78,7 +78,7 @@ def test_the_command_trains_those_that_are_asked_for(suite: Suite, capsys: pytes
 
 
 def test_optimizers_of_the_command_line_take_the_place_of_trainings(suite: Suite) -> None:
-    assert [cell.optimizer.name for cell in suite.narrowed(None, ["sgd"], None).cells()] == ["sgd"]
+    assert [cell.optimizer.name for cell in suite.narrow(None, ["sgd"], None).cells()] == ["sgd"]
 
 
 @pytest.mark.parametrize("name", [name for name in suite_names() if load_suite(name).trainings])

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from l2obench.bench.commands.cli import app
 from l2obench.bench.config.identity import alternatives
 from l2obench.bench.config.recipe import RecipeError, make_recipe
-from l2obench.bench.config.registry import function_family
+from l2obench.bench.config.registry import identify_functions
 from l2obench.bench.config.suite import Suite
 from l2obench.bench.metatrain.problem_scaling import ScaledProblems
 from l2obench.bench.metatrain.process_group import Shard
@@ -63,7 +63,7 @@ def test_every_trajectory_is_on_one_family_drawn_alike(tmp_path: Path) -> None:
     for number in range(6):
         family = trainer.family_of(number)
         assert len(trainer.weights(number)) == family.task.horizon
-        seeds = [derive_seed("meta-training", function_family(family.task), number * 2 + k) for k in range(2)]
+        seeds = [derive_seed("meta-training", identify_functions(family.task), number * 2 + k) for k in range(2)]
         expected = Problems(family.task, seeds).start
         assert torch.equal(trainer.functions(number, Shard(0, 2, 2)).start["theta"], expected["theta"])
 

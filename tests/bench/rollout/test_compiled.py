@@ -113,7 +113,7 @@ def test_rules_that_torch_cannot_follow_run_step_by_step() -> None:
 @slow
 def test_compiled_cells_are_not_taken_for_plain_ones(tmp_path: Path) -> None:
     plan = make_suite("small", {"optimizers": ["sgd", "torch.optim.Rprop"], "tasks": [{"task": "quadratic"}]})
-    cells = plan.narrowed(None, None, 2).cells()
+    cells = plan.narrow(None, None, 2).cells()
     assert not Runner(RunFolder(tmp_path), cells, RunOptions(compile=True)).execute({}).errors
     assert Runner(RunFolder(tmp_path), cells, RunOptions(compile=True)).execute({}).computed == 0
     with pytest.raises(StoreError, match="compiled was True, now None"):

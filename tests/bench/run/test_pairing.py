@@ -127,9 +127,9 @@ def test_a_task_of_ours_that_gives_another_function_stops_the_run(
 ) -> None:
     """An earlier start's cells count too, as those of another machine."""
     execute(tmp_path / "run", cells(["quadratic[horizon=3]"], ["sgd"]))
-    family: Callable[[object], str] = jobs.function_family
+    family: Callable[[object], str] = jobs.identify_functions
     with monkeypatch.context() as patched:
-        patched.setattr(jobs, "function_family", lambda task: f"other {family(task)}")
+        patched.setattr(jobs, "identify_functions", lambda task: f"other {family(task)}")
         with pytest.raises(RunStopped, match=r"quadratic.*of seed 0, adam met another function"):
             execute(tmp_path / "run", cells(["quadratic[horizon=3]"], ["sgd", "adam"]))
     _, frame = execute(tmp_path / "run", cells(["quadratic[horizon=3]"], ["sgd", "adam"]))

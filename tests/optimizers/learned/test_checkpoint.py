@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from safetensors.torch import save
 
 from l2obench.api.loading import load
-from l2obench.bench.config.registry import identity_of, optimizer_registry
+from l2obench.bench.config.registry import identify, optimizer_registry
 from l2obench.optimizers import rule_of_checkpoint, shipped_checkpoints
 from l2obench.optimizers.base import CoordinatewiseOptimizer
 from l2obench.optimizers.learned.checkpoint import MAX_BYTES, CheckpointError, encode_checkpoint, read_checkpoint
@@ -144,7 +144,7 @@ def test_shipped_checkpoints_load_and_carry_their_recipe(name: str) -> None:
 @pytest.mark.parametrize("name", shipped_checkpoints())
 def test_a_shipped_checkpoints_name_stands_for_its_rule_with_it(name: str) -> None:
     rule = optimizer_registry().create(name)
-    assert identity_of(rule) == f"{rule_of_checkpoint(name)}[checkpoint={name}]"
+    assert identify(rule) == f"{rule_of_checkpoint(name)}[checkpoint={name}]"
     if not isinstance(rule, CoordinatewiseOptimizer):
         return
     parameter = torch.nn.Parameter(torch.ones(2, 2))
@@ -161,7 +161,7 @@ def test_a_shipped_checkpoints_name_stands_for_its_rule_with_it(name: str) -> No
 def test_random_meta_parameters_are_the_same_every_time_and_named(networks: str) -> None:
     identity = "lstm[checkpoint=random,hidden=3" + (",networks=conv-fc]" if networks == "conv-fc" else "]")
     one, other = (optimizer_registry().create(identity) for _ in range(2))
-    assert identity_of(one) == identity
+    assert identify(one) == identity
     assert one.meta_parameters.keys() == one.meta_shapes().keys()
     assert all(torch.equal(one.meta_parameters[name], other.meta_parameters[name]) for name in one.meta_parameters)
     assert one.checkpoint_sha256 is None
