@@ -59,7 +59,7 @@ from_model = _FromModel()
 
 
 def classify_error(error: Exception, *, foreign: bool) -> Exception:
-    """Tell an error of the task's or the optimizer's own code from any other.
+    """Separate an error of the task's or the optimizer's own code from any other.
 
     Args:
         error: what a job raised.

@@ -21,7 +21,7 @@ class ReportError(ValueError):
 
 
 @dataclass(frozen=True)
-class Results:
+class ReportData:
     """What a report is made from. Where there are several runs, every frame has a column `run` with a run's label."""
 
     manifests: dict[str, dict[str, Any]]
@@ -36,7 +36,7 @@ class Results:
     """Snapshots of tasks whose parameters are a picture; empty where there is none."""
 
 
-def read_results(folders: Sequence[str | Path]) -> Results:
+def read_results(folders: Sequence[str | Path]) -> ReportData:
     """Everything in the runs.
 
     Args:
@@ -65,7 +65,7 @@ def read_results(folders: Sequence[str | Path]) -> Results:
             frames[kind].append(_marked(frame, label, len(runs)))
         unfinished.append(_marked(_missing(plan, here["cells"]), label, len(runs)))
     joined = {kind: pd.concat(parts, ignore_index=True) for kind, parts in frames.items()}
-    return Results(
+    return ReportData(
         manifests, joined["cells"], joined["tuning"], joined["timing"], pd.concat(unfinished), joined["pictures"]
     )
 

@@ -22,7 +22,7 @@ class ModuleTask(Task):
     held-out metrics. Its fields are parameters of the task.
 
     - Buffers (batch norm) are carried along with each replica, and no optimizer sees them.
-    - Dropout and other randomness belong to the seed and the step: all optimizers meet the same masks.
+    - Dropout and other randomness belong to the seed and the step: all optimizers get the same masks.
     - Frozen parameters (`requires_grad=False`) stay as they are; a tensor that layers share is one parameter.
     - Many replicas of a small model run together by `torch.vmap`, all others one after the other
       (`l2obench.tasks.modules.batching`).

@@ -76,9 +76,9 @@ def proposals(
     coordinate: int | None = None,
     index: int = 0,
 ) -> Proposals:
-    """Compute the updates of all optimizers on the gradients that the first one meets.
+    """Compute the updates of all optimizers on the gradients along the trajectory of the first one.
 
-    At some steps, the last gradient is varied too: what would the update be, had it been another?
+    At some steps, the last gradient is varied too: what would the update be, had it been different?
 
     Args:
         task: the family; the function is that of evaluation seed `index`.

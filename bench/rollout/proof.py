@@ -45,7 +45,7 @@ class Proof:
 
 @contextlib.contextmanager
 def drawing_nothing(what: str) -> Iterator[None]:
-    """Refuse random numbers from the global generators: each optimizer would meet other ones.
+    """Refuse random numbers from the global generators: each optimizer would get different ones.
 
     Args:
         what: the method of the task that is called in the block.

@@ -27,7 +27,7 @@ DIVERGED = "the loss was not finite, or beyond 10⁶ times its start"
 
 
 class Progress(Protocol):
-    """How a job says that it proceeds, so that one that hangs can be told from one that is slow."""
+    """How a job says that it proceeds, so that one that hangs differs from one that is slow."""
 
     def __call__(self, part: str | None = None) -> object: ...
 
@@ -199,7 +199,7 @@ def run_job(
         job: one of `JOBS`.
         task: the task, where the job has one.
         optimizers: the optimizers.
-        progress: told as the job proceeds.
+        progress: called as the job proceeds.
         arguments: the job's keyword arguments.
 
     Returns:

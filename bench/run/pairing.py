@@ -1,6 +1,6 @@
-"""The proof that comparisons are paired: for each seed, all optimizers of a task met the same function and minibatches.
+"""The proof that comparisons are paired: for each seed, all optimizers of a task got the same function and minibatches.
 
-Each row has the hash of what its optimizer met. Rows of one task and seed are compared as cells are finished, with
+Each row has the hash of what its optimizer got. Rows of one task and seed are compared as cells are finished, with
 those of earlier starts too.
 """
 
@@ -13,18 +13,18 @@ TOLERANCE = 1e-3
 
 
 class Pairing:
-    """What the optimizers of each task and seed met, as far as cells are finished.
+    """The functions and minibatches that each task and seed gave its optimizers, as far as cells are finished.
 
     Example:
         >>> pairing = Pairing()
         >>> row = {"task": "quadratic", "seed": 0, "optimizer": "sgd", "function_sha256": "ab", "loss": [1.0]}
         >>> pairing.find_difference([row])
         >>> pairing.find_difference([row | {"optimizer": "adam", "function_sha256": "cd"}])
-        'quadratic: of seed 0, adam met another function or other minibatches than sgd'
+        'quadratic: of seed 0, adam got another function or other minibatches than sgd'
     """
 
     def __init__(self) -> None:
-        self._met: dict[tuple[str, int], tuple[str, str, float]] = {}
+        self._first: dict[tuple[str, int], tuple[str, str, float]] = {}
 
     def find_difference(self, rows: Sequence[Mapping[str, Any]]) -> str | None:
         """Compare the rows of a cell with those before, and remember them.
@@ -40,10 +40,10 @@ class Pairing:
             if not isinstance(digest := row.get("function_sha256"), str):
                 continue
             key, first = (row["task"], int(row["seed"])), float(row["loss"][0])
-            optimizer, known, loss = self._met.setdefault(key, (row["optimizer"], digest, first))
+            optimizer, known, loss = self._first.setdefault(key, (row["optimizer"], digest, first))
             about = f"{row['task']}: of seed {row['seed']}, {row['optimizer']}"
             if digest != known:
-                return f"{about} met another function or other minibatches than {optimizer}"
+                return f"{about} got another function or other minibatches than {optimizer}"
             if math.isfinite(first) and math.isfinite(loss) and abs(first - loss) > TOLERANCE * (1 + abs(loss)):
                 return f"{about} began with the loss {first:g}, {optimizer} with {loss:g}"
         return None

@@ -1,8 +1,8 @@
 """Measures how often the intervals of a verdict hold the truth: `python -m l2obench.bench.studies.coverage`.
 
-Final losses of many real trajectories stand for a population. Samples of n seeds are drawn from it with replacement.
-What the verdict core says of a sample is held against the population. The quadratics are the committed reference
-results; the other tasks are run here, and go on where they were stopped.
+Final losses of many trajectories are the population. Samples of n seeds are drawn from it with replacement. The
+verdict of a sample is compared with the population's. The quadratics are the committed reference results. The other
+tasks are run here; a run that was stopped goes on.
 """
 
 import datetime
@@ -53,8 +53,8 @@ class Population:
     """`[2, seeds]`."""
 
 
-def populations(folder: Path, report: Callable[[str], Any] = lambda _: None) -> list[Population]:
-    """All populations; what is missing of those that are run here is computed.
+def run_populations(folder: Path, report: Callable[[str], Any] = lambda _: None) -> list[Population]:
+    """Give all populations, and compute what is missing of those that are run here.
 
     Args:
         folder: of the run; what it holds already is not computed again.
@@ -71,13 +71,13 @@ def populations(folder: Path, report: Callable[[str], Any] = lambda _: None) -> 
     Runner(run, cells, report=report).execute(about)
     here = run.read("cells")
     return [
-        *reference_populations(),
+        *read_reference_populations(),
         *(_population(here, task, first, second) for task, first, second, _ in RUN_HERE),
     ]
 
 
-def reference_populations() -> list[Population]:
-    """Those of the committed results."""
+def read_reference_populations() -> list[Population]:
+    """Read the populations of the committed results."""
     rows = RunFolder(REFERENCE).read("cells")
     return [_population(rows, *names) for names in FROM_REFERENCE]
 
@@ -88,26 +88,32 @@ def _population(rows: pd.DataFrame, task: str, first: str, second: str) -> Popul
     return Population(task, first, second, losses)
 
 
-def covered(population: Population, count: int, draws: int) -> float:
-    """The share of samples of `count` seeds whose interval of the typical ratio holds the population's.
+def measure_coverage(population: Population, count: int, draws: int) -> float:
+    """Measure how often the interval of the typical ratio, of `count` seeds, holds the population's ratio.
 
     Args:
-        population: its Hodges–Lehmann estimate stands for the truth.
+        population: its Hodges–Lehmann estimate is the truth.
         count: seeds of a sample.
         draws: samples.
+
+    Returns:
+        A share of the samples, in [0, 1].
     """
     truth = hodges_lehmann(pair_losses(*population.losses).contrasts)
     found = [signed_ranks(pair_losses(*drawn).contrasts).typical for drawn in _samples(population, count, draws)]
     return float(np.mean([interval.low <= truth <= interval.high for interval in found]))
 
 
-def means_covered(population: Population, count: int, draws: int) -> float:
-    """The same of the ratio of means; NaN where a mean is infinite. Each takes a bootstrap, so there are fewer.
+def measure_coverage_of_means(population: Population, count: int, draws: int) -> float:
+    """Measure how often the interval of the ratio of means holds the population's. Each sample takes a bootstrap.
 
     Args:
-        population: its ratio of means stands for the truth.
+        population: its ratio of means is the truth.
         count: seeds of a sample.
         draws: samples.
+
+    Returns:
+        A share of the samples, in [0, 1]; NaN where a mean is infinite.
     """
     first, second = population.losses
     truth = float(first.mean() / second.mean())
@@ -116,26 +122,34 @@ def means_covered(population: Population, count: int, draws: int) -> float:
     return held if np.isfinite(truth) else float("nan")
 
 
-def false_verdicts(population: Population, count: int, draws: int) -> float:
-    """The share of samples in which two copies of the first optimizer, on functions of their own, get a verdict.
+def measure_false_verdicts(population: Population, count: int, draws: int) -> float:
+    """Measure how often two copies of the first optimizer get a verdict, each on functions of its own.
 
     Args:
         population: only its first optimizer is used.
         count: seeds of a sample.
         draws: samples.
+
+    Returns:
+        A share of the samples, in [0, 1].
     """
     random = np.random.default_rng(SEED)
     losses = population.losses[0]
     return float(np.mean([_differ(losses[random.integers(losses.size, size=(2, count))]) for _ in range(draws)]))
 
 
-def false_exchanged(population: Population, count: int, draws: int) -> float:
-    """The same where a coin exchanges the two optimizers on each seed: pairs as far apart as real ones.
+def measure_false_verdicts_of_pairs(population: Population, count: int, draws: int) -> float:
+    """Measure how often equal optimizers get a verdict, on pairs that differ as much as real ones.
+
+    A fair coin exchanges the two optimizers on each seed.
 
     Args:
         population: both optimizers are used.
         count: seeds of a sample.
         draws: samples.
+
+    Returns:
+        A share of the samples, in [0, 1].
     """
     random = np.random.default_rng(SEED)
     coins = (random.random(count) < 0.5 for _ in range(draws))
@@ -156,7 +170,7 @@ def _samples(population: Population, count: int, draws: int) -> Iterator[Floats]
 
 
 def measure(found: Sequence[Population], draws: int, report: Callable[[str], Any]) -> pd.DataFrame:
-    """One row for each population and number of seeds; shares in [0, 1].
+    """Measure all shares, in one row for each population and number of seeds.
 
     Args:
         found: the populations.
@@ -173,10 +187,10 @@ def measure(found: Sequence[Population], draws: int, report: Callable[[str], Any
                     "population": population.losses.shape[1],
                     "seeds": count,
                     "draws": draws,
-                    "typical_covers": covered(population, count, draws),
-                    "means_cover": means_covered(population, count, max(1, draws // 4)),
-                    "copies_differ": false_verdicts(population, count, draws),
-                    "exchanged_differ": false_exchanged(population, count, draws),
+                    "typical_covers": measure_coverage(population, count, draws),
+                    "means_cover": measure_coverage_of_means(population, count, max(1, draws // 4)),
+                    "copies_differ": measure_false_verdicts(population, count, draws),
+                    "exchanged_differ": measure_false_verdicts_of_pairs(population, count, draws),
                 }
             )
             report(str(rows[-1]))
@@ -197,7 +211,7 @@ def main(
     def report(line: str) -> None:
         typer.echo(line, err=True)
 
-    found = reference_populations() if reference_only else populations(folder, report)
+    found = read_reference_populations() if reference_only else run_populations(folder, report)
     table = measure(found, draws, report)
     if to is not None:
         table.to_csv(to, index=False, float_format="%.4g")

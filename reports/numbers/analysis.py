@@ -14,14 +14,14 @@ from l2obench.reports.numbers.profiles import CostRatios, Profile, all_cost_rati
 from l2obench.reports.numbers.step_times import step_times
 from l2obench.reports.numbers.time_to_target import time_to_target
 from l2obench.reports.numbers.tuning import tuning
-from l2obench.reports.reading import Results
+from l2obench.reports.reading import ReportData
 
 
 @dataclass(frozen=True)
 class Analysis:
     """What every section of a report is made from."""
 
-    results: Results
+    results: ReportData
 
     @property
     def cells(self) -> pd.DataFrame:

@@ -100,7 +100,7 @@ def _refusal(evaluate: Callable[[], Found], expected: Found) -> str | None:
     warnings.filterwarnings("ignore", message="There is a performance drop", category=UserWarning)
     try:
         losses, grads, buffers = evaluate()
-    except Exception as error:  # of a stranger's module, and of torch about it
+    except Exception as error:  # a user's module may raise anything, and torch about it too
         first = (str(error).strip().splitlines() or [""])[0]
         return f"torch.vmap cannot run the model ({type(error).__name__}: {first[:200]})"
     found = {"the loss": losses, **grads, **buffers}

@@ -106,7 +106,7 @@ class DropoutBySeed(TorchFunctionMode):
     """Inside it, the masks of dropout come from `seed` and from how many were drawn before.
 
     PyTorch would draw them from the global generator, which `torch.vmap` can't give to each replica: one after another
-    and together, replicas would meet other masks.
+    and together, replicas would get different masks.
 
     Args:
         seed: an int64 tensor with one element a replica; under `torch.vmap` each has its own.

@@ -69,7 +69,7 @@ class Place(distributed.WorkerPlugin):
     """What a run has on a worker: its checkpoints, and the processes in which plugins run.
 
     Args:
-        name: what tells it from the places of other runs, and under which it reports.
+        name: unique among the runs of this scheduler; it reports under this name.
         timeout: seconds that a step may take; none: plugins have the default, ours as long as they need.
         files: checkpoints by the path that identities give them; they are written beside the worker's own files.
     """

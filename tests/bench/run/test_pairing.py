@@ -118,7 +118,7 @@ def test_a_task_with_a_generator_of_its_own_is_found_by_the_hashes(here: Path) -
     outcome, frame = execute(here / "run", cells(["./odd.py:FreshStart[horizon=3]"], ["sgd", "adam"]))
     assert frame.groupby("optimizer")["status"].agg(set).to_dict() == {"sgd": {"ok"}, "adam": {"error"}}
     (line,) = outcome.errors
-    assert "of seed 0, adam met another function or other minibatches than sgd" in line
+    assert "of seed 0, adam got another function or other minibatches than sgd" in line
     assert frame.loc[frame["status"] == "error", ["final_loss", "loss"]].isna().all(axis=None)
 
 
@@ -130,7 +130,7 @@ def test_a_task_of_ours_that_gives_another_function_stops_the_run(
     family: Callable[[object], str] = jobs.identify_functions
     with monkeypatch.context() as patched:
         patched.setattr(jobs, "identify_functions", lambda task: f"other {family(task)}")
-        with pytest.raises(RunStopped, match=r"quadratic.*of seed 0, adam met another function"):
+        with pytest.raises(RunStopped, match=r"quadratic.*of seed 0, adam got another function"):
             execute(tmp_path / "run", cells(["quadratic[horizon=3]"], ["sgd", "adam"]))
     _, frame = execute(tmp_path / "run", cells(["quadratic[horizon=3]"], ["sgd", "adam"]))
     assert set(frame["status"]) == {"ok"}

@@ -5,7 +5,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from l2obench.bench.studies.coverage import covered, false_verdicts, reference_populations
+from l2obench.bench.studies.coverage import (
+    measure_coverage,
+    measure_false_verdicts,
+    read_reference_populations,
+)
 
 ROWS = Path(__file__).resolve().parents[3] / "docs" / "coverage.csv"
 DRAWS = 400
@@ -13,11 +17,11 @@ NOISE = 2 * (0.95 * 0.05 / DRAWS) ** 0.5
 """Two standard errors of a share of 95 % among the draws."""
 
 
-@pytest.mark.parametrize("population", reference_populations(), ids=lambda item: f"{item.task}-{item.first}")
+@pytest.mark.parametrize("population", read_reference_populations(), ids=lambda item: f"{item.task}-{item.first}")
 @pytest.mark.parametrize("count", [10, 20])
 def test_the_interval_of_the_typical_ratio_holds_on_real_trajectories(population, count):
-    assert covered(population, count, DRAWS) >= 0.95 - NOISE
-    assert false_verdicts(population, count, DRAWS) <= 0.05 + NOISE
+    assert measure_coverage(population, count, DRAWS) >= 0.95 - NOISE
+    assert measure_false_verdicts(population, count, DRAWS) <= 0.05 + NOISE
 
 
 def test_the_committed_rows_hold_what_the_protocol_says():

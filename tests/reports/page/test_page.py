@@ -16,7 +16,7 @@ from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.page import build
 from l2obench.reports.page.build import ReportError, write_report
 from l2obench.reports.page.terminal import headline_text
-from l2obench.reports.reading import Results, read_results
+from l2obench.reports.reading import ReportData, read_results
 
 INF = float("inf")
 FIGURES = ("curves", "seconds", "final", "landscape", "profile")
@@ -290,7 +290,7 @@ def test_terminal_shows_names_literally_and_unfolded(cell, frame):
         cell("ad\x1b[31mam", [2.0, 2.0]),
     )
     nothing = pd.DataFrame({"task": [], "optimizer": []})
-    text = headline_text(Analysis(Results({}, cells, nothing, nothing, nothing, nothing)))
+    text = headline_text(Analysis(ReportData({}, cells, nothing, nothing, nothing, nothing)))
     assert "lstm[bold red]" + "x" * 200 in text
     assert "\x1b" not in text
     assert max(len(line.split()) for line in text.splitlines() if "x" * 200 in line) > 4
