@@ -20,7 +20,7 @@ LAYERS = [
     ["bench/run", "reports/figures"],
     ["bench/contract", "reports/numbers"],
     ["bench/measure", "bench/metatrain", "reports/reading"],
-    ["bench/rollout", "reports/formats"],
+    ["bench/rollout", "reports/formats", "reports/floors"],
     ["bench/config", "bench/stats"],
     ["bench/store"],
     ["bench/failures", "bench/process"],
