@@ -32,6 +32,14 @@ def run(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Number of evaluation seeds for each task. Unless given, the suite's.")
     ] = None,
+    heldout_points: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=1000,
+            help="Evaluations on held-out data over the steps, besides the start. Unless given, the suite's, or 10.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Results folder.  [default: results/SUITE; without a suite, results/TASKS--OPTIMIZERS]"),
@@ -102,6 +110,7 @@ def run(
         tuning/*.parquet    one row for each learning rate that was tried
         timing/*.parquet    step times, measured one after the other
         pictures/*.parquet  images, for tasks that have them
+        heldout/*.parquet   held-out metrics over the steps, for tasks that have them
 
     Exit codes: 0 finished, 2 wrong usage, 3 a cell failed unexpectedly, 130 interrupted, 143 terminated.
 
@@ -111,7 +120,7 @@ def run(
         l2obench run -t quadratic -o adam -o 'lstm[checkpoint=quadratic]' --seeds 20
         l2obench run quick -o mypackage.optimizers:MyOptimizer --executor local
     """
-    name, plan = _plan(suite, task, optimizer, seeds)
+    name, plan = _plan(suite, task, optimizer, seeds, heldout_points)
     if trained is not None:
         if not plan.trainings:
             raise TyperException(f"--trained needs a suite with [[trainings]], got {name}. Try: leave --trained out")
@@ -151,14 +160,18 @@ def run(
 
 
 def _plan(
-    suite: str | None, tasks: list[str] | None, optimizers: list[str] | None, seeds: int | None
+    suite: str | None,
+    tasks: list[str] | None,
+    optimizers: list[str] | None,
+    seeds: int | None,
+    heldout_points: int | None,
 ) -> "tuple[str, Suite]":
     """The name of the run and its matrix."""
     from l2obench.bench.config.suite import load_suite, make_suite
 
     if suite is not None:
-        return Path(suite).stem, load_suite(suite).narrow(tasks, optimizers, seeds)
+        return Path(suite).stem, load_suite(suite).narrow(tasks, optimizers, seeds, heldout_points)
     if not (tasks and optimizers):
         raise TyperException("a suite is required, or a task with -t and an optimizer with -o. Try: l2obench run quick")
     plan = make_suite("custom", {"optimizers": optimizers, "tasks": [{"task": name} for name in tasks]})
-    return "custom", plan.narrow(None, None, seeds)
+    return "custom", plan.narrow(None, None, seeds, heldout_points)

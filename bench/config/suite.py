@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from l2obench.bench.config.identity import format_identity, parse_identity
+from l2obench.bench.config.identity import parse_identity
 from l2obench.bench.config.registry import identify, optimizer_registry, task_registry
 from l2obench.bench.config.suite_size import count_suites, require_possible
+from l2obench.bench.config.suite_task import MAX_POINTS, MAX_SEEDS, SuiteTask
+from l2obench.bench.config.suite_task import SuiteError as SuiteError  # part of this page: commands import it from here
 from l2obench.bench.config.suite_text import read_suite
 from l2obench.bench.config.tracks import Track, tunes
 from l2obench.bench.config.trainings import CHECKPOINT, Trainings, with_common
@@ -21,56 +23,8 @@ if TYPE_CHECKING:
     from l2obench.optimizers.base import Optimizer
     from l2obench.tasks.base import Task
 
-MAX_SEEDS = 100_000
 # A suite that includes many others often would unfold to more than any suite; ours include ten.
 MAX_INCLUDED = 100
-
-
-class SuiteError(ValueError):
-    """A suite that does not exist, cannot be read, or does not make sense."""
-
-    exit_code = 2
-
-
-class SuiteTask(BaseModel):
-    """One task of a suite, with what differs from the suite's own settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    task: str
-    seeds: int | None = Field(default=None, ge=1, le=MAX_SEEDS)
-    """Evaluation seeds on this task; none: the suite's."""
-    tuning_seeds: int | None = Field(default=None, ge=1, le=10_000)
-    """Tuning seeds on this task; none: the suite's."""
-    optimizers: list[str] = []
-    """Optimizers that run on this task besides the suite's."""
-    unseen: list[str] = []
-    """Parameters of the task that are held out from the learned optimizers named beside it: one that was trained on an
-    overlapping value (some of the labels) is refused."""
-    halving: bool = False
-    """Tune by successive halving; for tasks too slow for the whole grid."""
-    resources: dict[str, PositiveFloat] = {}
-    """What a worker of a Dask cluster must offer for a cell of this task, by Dask's names, besides `--resources`."""
-    grid: dict[str, list[str | bool | int | float]] = {}
-    """Parameters of the task with the values that each takes: one task for every combination."""
-
-    def identities(self) -> list[str]:
-        """List the task with every combination of the grid's values.
-
-        Example:
-            >>> SuiteTask(task="mnist-mlp", grid={"units": [10, 40]}).identities()
-            ['mnist-mlp[units=10]', 'mnist-mlp[units=40]']
-
-        Raises:
-            SuiteError: a parameter is given by the task's name as well.
-        """
-        name, parameters = parse_identity(self.task)
-        if both := sorted(parameters.keys() & self.grid.keys()):
-            raise SuiteError(f"{self.task}: {', '.join(both)} is in the task's name and in its grid. Try: one of them")
-        combinations = itertools.product(*self.grid.values())
-        return [
-            format_identity(name, parameters | dict(zip(self.grid, values, strict=True))) for values in combinations
-        ]
 
 
 class Suite(BaseModel):
@@ -90,6 +44,8 @@ class Suite(BaseModel):
     """Evaluation seeds on each task."""
     tuning_seeds: int = Field(default=10, ge=1, le=10_000)
     """Functions on which the track `tuned` chooses its learning rate."""
+    heldout_points: int = Field(default=10, ge=0, le=MAX_POINTS)
+    """Evaluations of held-out metrics after the start, evenly spaced over the steps; 0: only at the last step."""
     tracks: list[Track] = Field(default=["default", "tuned"], min_length=1)
     """`default` runs an optimizer as it is named; `tuned` tunes its learning rate first, where it has one and none is
     given: `sgd[lr=0.1]` runs as `default`."""
@@ -120,13 +76,20 @@ class Suite(BaseModel):
             raise ValueError("it has neither tasks nor suites to include")
         return self
 
-    def narrow(self, tasks: list[str] | None, optimizers: list[str] | None, seeds: int | None) -> "Suite":
+    def narrow(
+        self,
+        tasks: list[str] | None,
+        optimizers: list[str] | None,
+        seeds: int | None,
+        heldout_points: int | None = None,
+    ) -> "Suite":
         """Narrow the suite as `l2obench run SUITE -t … -o … --seeds …` does.
 
         Args:
             tasks: identities in place of the suite's tasks; None: its own.
             optimizers: identities in place of the suite's optimizers and trainings; None: its own.
             seeds: evaluation seeds on every task; None: the suite's.
+            heldout_points: evaluations of held-out metrics on every task; None: the suite's.
 
         Raises:
             SuiteError: there would be too many seeds.
@@ -134,11 +97,13 @@ class Suite(BaseModel):
         if seeds is not None and not 1 <= seeds <= MAX_SEEDS:
             raise SuiteError(f"seeds must be from 1 to {MAX_SEEDS:,}, got {seeds:,}")
         kept = [SuiteTask(task=name) for name in tasks] if tasks else self.tasks
-        parts = [] if tasks else [part.narrow(None, optimizers, seeds) for part in self.parts]
+        parts = [] if tasks else [part.narrow(None, optimizers, seeds, heldout_points) for part in self.parts]
         if optimizers:
             kept = [item.model_copy(update={"optimizers": []}) for item in kept]
         if seeds:
             kept = [item.model_copy(update={"seeds": seeds}) for item in kept]
+        if heldout_points is not None:
+            kept = [item.model_copy(update={"heldout_points": heldout_points}) for item in kept]
         changes: dict[str, Any] = {"tasks": kept, "parts": parts}
         others: dict[str, Any] = {"optimizers": optimizers, "trainings": []} if optimizers else {}
         return self.model_copy(update=changes | others)
@@ -189,7 +154,8 @@ class Suite(BaseModel):
                 raise SuiteError(f"{identity}: {error}") from error
             for track in self.tracks if tunes(optimizer) else ["default"]:
                 seeds, tuning_seeds = item.seeds or self.seeds, item.tuning_seeds or self.tuning_seeds
-                yield Cell(task, optimizer, track, seeds, tuning_seeds, item.halving, item.resources)
+                points = self.heldout_points if item.heldout_points is None else item.heldout_points
+                yield Cell(task, optimizer, track, seeds, tuning_seeds, item.halving, item.resources, points)
 
 
 @dataclass(frozen=True)
@@ -208,6 +174,8 @@ class Cell:
     """Whether its learning rate is tuned by successive halving."""
     resources: Mapping[str, float] = field(default_factory=dict)
     """What a worker of a cluster must offer to compute it."""
+    heldout_points: int = 10
+    """Evaluations of held-out metrics after the start. They decide no loss."""
 
     @property
     def key(self) -> tuple[str, str, str]:

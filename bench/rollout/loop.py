@@ -9,6 +9,7 @@ from torch import Tensor
 
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.failures import from_model
+from l2obench.bench.rollout.heldout import HeldOutCurve, evaluation_steps
 from l2obench.bench.rollout.memory import default_budget, seeds_that_fit
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.step import (
@@ -41,6 +42,10 @@ class Trajectories:
     """The first step with a loss that is not finite or exploded, `[seeds, settings]`; -1 where there is none."""
     heldout: Tensors
     """The task's held-out metrics at θ_T, `[seeds, settings]` each."""
+    heldout_steps: list[int]
+    """Steps at which held-out metrics were taken, the last one T."""
+    heldout_curves: Tensors
+    """The metrics there, `[seeds, settings, points]` each."""
     state_bytes: int
     """Memory of the optimizer's state, bytes a replica."""
     function_hashes: list[str] = field(default_factory=list)
@@ -59,6 +64,7 @@ def rollout(
     options: RunOptions = DEFAULT_OPTIONS,
     dtype: torch.dtype = torch.float32,
     evaluate: bool = True,
+    heldout_points: int = 0,
     on_step: Callable[[], Any] | None = None,
     snapshots: int = 0,
     prove: bool = False,
@@ -77,6 +83,7 @@ def rollout(
         options: `device`, `compile` and `memory` are used here.
         dtype: of parameters, data and losses.
         evaluate: whether the held-out metrics are computed at the end.
+        heldout_points: how often they are computed before, evenly spaced. The losses do not depend on it.
         on_step: called after each step, or after each program of several steps.
         prove: hash what each seed gives to the optimizer.
         snapshots: pictures are kept of so many first seeds, where the task has pictures.
@@ -104,7 +111,7 @@ def rollout(
             Problems(task, seeds[first : first + at_once], options.device, dtype, prove=prove),
             optimizer,
             settings,
-            evaluate=evaluate,
+            evaluation=evaluation_steps(task.horizon, heldout_points) if evaluate else [],
             on_step=on_step,
             snapshots=max(0, min(at_once, snapshots - first)),
             compile=options.compile,
@@ -119,7 +126,7 @@ def _rollout(
     optimizer: Optimizer,
     settings: int,
     *,
-    evaluate: bool,
+    evaluation: Sequence[int],
     on_step: Callable[[], Any] | None,
     snapshots: int,
     compile: bool,
@@ -132,6 +139,8 @@ def _rollout(
     losses = carry.losses.new_empty(*carry.losses.shape, task.horizon + 1)
     losses[..., 0] = carry.losses
     pictures = _take_pictures(task, optimizer, carry, snapshots)
+    heldout = HeldOutCurve(task, optimizer, evaluation)
+    heldout.take(carry)
     program = _make_program(task, optimizer, carry) if compile and not carry.buffers else None
     stops = {*(task.snapshot_steps if snapshots else ()), task.horizon}
     while carry.step < task.horizon:
@@ -142,18 +151,18 @@ def _rollout(
             carry, recorded = advance_compiled(problems, program, carry)
             losses[..., carry.step - program.steps + 1 : carry.step + 1] = recorded.movedim(0, -1)
         pictures |= _take_pictures(task, optimizer, carry, snapshots)
+        heldout.take(carry)
         if on_step is not None:
             on_step()
     trajectories, diverged_at = mark_divergence(losses)
-    point = evaluation_point(optimizer, carry)
     with from_model:
-        measured = task.evaluate_with_buffers(point, carry.buffers) if evaluate else {}
-        heldout = {name: value.cpu() for name, value in measured.items()}
         state_bytes = int(optimizer.state_bytes(carry.state))
     return Trajectories(
         losses=trajectories.cpu(),
         diverged_at=diverged_at.cpu(),
-        heldout=heldout,
+        heldout=heldout.last,
+        heldout_steps=heldout.steps,
+        heldout_curves=heldout.curves,
         function_hashes=problems.function_hashes(),
         state_bytes=state_bytes // max(1, trajectories[..., 0].numel()),
         pictures=pictures,
@@ -173,11 +182,17 @@ def _join(parts: list[Trajectories]) -> Trajectories:
     return Trajectories(
         losses=torch.cat([part.losses for part in parts]),
         diverged_at=torch.cat([part.diverged_at for part in parts]),
-        heldout={name: torch.cat([part.heldout[name] for part in parts]) for name in parts[0].heldout},
+        heldout=_join_tensors([part.heldout for part in parts]),
+        heldout_steps=parts[0].heldout_steps,
+        heldout_curves=_join_tensors([part.heldout_curves for part in parts]),
         function_hashes=[digest for part in parts for digest in part.function_hashes],
         state_bytes=parts[0].state_bytes,
         pictures={step: torch.cat([part.pictures[step] for part in parts if step in part.pictures]) for step in steps},
     )
+
+
+def _join_tensors(parts: list[Tensors]) -> Tensors:
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def mark_divergence(losses: Tensor) -> tuple[Tensor, Tensor]:

@@ -112,7 +112,9 @@ def make_chain(
         batch = options.seeds_at_once or cell.seeds
         for first in range(0, cell.seeds, batch):
             seeds = list(range(first, min(first + batch, cell.seeds)))
-            outcomes = yield _assign(cell, jobs.evaluate, seeds=seeds, lr=lr, options=own)
+            outcomes = yield _assign(
+                cell, jobs.evaluate, seeds=seeds, lr=lr, options=own, heldout_points=cell.heldout_points
+            )
             rows += [common | {"seed": seed} | outcome for seed, outcome in zip(seeds, outcomes, strict=True)]
     except Failure as failure:
         failed = {"status": failure.status, "reason": failure.reason}

@@ -16,7 +16,7 @@ from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.contract.optimizer_requirements import require_of_optimizer
 from l2obench.bench.contract.task_requirements import require_of_task
 from l2obench.bench.failures import Failure, classify_error, from_model
-from l2obench.bench.measure import pictures, timing, trial, tuning
+from l2obench.bench.measure import heldout, pictures, timing, trial, tuning
 from l2obench.bench.rollout.loop import Trajectories, rollout
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.foundation.global_settings import seeded
@@ -99,6 +99,7 @@ def evaluate(
     seeds: list[int],
     lr: float | None,
     options: Mapping[str, Any],
+    heldout_points: int = 0,
 ) -> list[dict[str, Any]]:
     """Run one optimizer on evaluation seeds.
 
@@ -109,6 +110,7 @@ def evaluate(
         seeds: indices of evaluation seeds.
         lr: the tuned learning rate; None: the optimizer's own.
         options: the fields of `RunOptions`.
+        heldout_points: evaluations of held-out metrics after the start; 0: only at the last step.
 
     Returns:
         What each seed adds to its row of `cells`, in the order of `seeds`.
@@ -117,7 +119,16 @@ def evaluate(
     rule = optimizer if lr is None else optimizer.model_copy(update={"lr": lr})
     derived = [derive_seed("evaluation", identify_functions(task), index) for index in seeds]
     kept = sum(index < pictures.SEEDS for index in seeds)
-    result = rollout(task, rule, derived, options=RunOptions(**options), on_step=progress, snapshots=kept, prove=True)
+    result = rollout(
+        task,
+        rule,
+        derived,
+        options=RunOptions(**options),
+        heldout_points=heldout_points,
+        on_step=progress,
+        snapshots=kept,
+        prove=True,
+    )
     return [_make_outcome(task, result, k, seed) for k, seed in enumerate(derived)]
 
 
@@ -235,7 +246,7 @@ def _make_outcome(task: Task, result: Trajectories, k: int, seed: int) -> dict[s
     diverged = int(result.diverged_at[k, 0])
     losses = result.losses[k, 0]
     with from_model:
-        heldout = {name: float(value[k, 0]) for name, value in result.heldout.items()}
+        metrics = {name: float(value[k, 0]) for name, value in result.heldout.items()}
         # In float64: the mean of float32 losses would round differently with the order of summation.
         final_loss = float(task.final_loss(losses.double()))
     return {
@@ -244,18 +255,19 @@ def _make_outcome(task: Task, result: Trajectories, k: int, seed: int) -> dict[s
         "failed_step": None if diverged < 0 else diverged,
         "loss": losses.tolist(),
         "final_loss": final_loss,
-        "heldout_loss": heldout.get("loss"),
-        "heldout_accuracy": heldout.get("accuracy"),
-        "heldout_metrics": _other_metrics(heldout),
+        "heldout_loss": metrics.get("loss"),
+        "heldout_accuracy": metrics.get("accuracy"),
+        "heldout_metrics": _other_metrics(metrics),
         "function_sha256": result.function_hashes[k],
         "forward_passes": task.horizon,
         "backward_passes": task.horizon,
         "state_bytes": result.state_bytes,
         "pictures": pictures.to_record(task, result, k, seed),
+        "heldout_curves": heldout.to_record(result, k),
     }
 
 
-def _other_metrics(heldout: Mapping[str, float]) -> str | None:
+def _other_metrics(metrics: Mapping[str, float]) -> str | None:
     """Held-out metrics without a column of their own, as JSON."""
-    others = {name: value for name, value in sorted(heldout.items()) if name not in ("loss", "accuracy")}
+    others = {name: value for name, value in sorted(metrics.items()) if name not in ("loss", "accuracy")}
     return json.dumps(others) if others else None

@@ -50,6 +50,7 @@ def make_manifest(
         if isinstance(cell.optimizer, LearnedOptimizer) and cell.optimizer.checkpoint_sha256:
             recipes[cell.optimizer.checkpoint_sha256] = cell.optimizer.recipe
         plan[cell.key] = {"task": task, "optimizer": optimizer, "track": track, "seeds": cell.seeds}
+        plan[cell.key] |= {"heldout_points": cell.heldout_points}
         if task not in costs["tasks"]:
             with settings_kept():
                 costs["tasks"][task] = task_costs(cell.task)

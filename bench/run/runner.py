@@ -13,7 +13,7 @@ from typing import Any
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell
 from l2obench.bench.failures import Failure, RunStopped
-from l2obench.bench.measure import pictures
+from l2obench.bench.measure import heldout, pictures
 from l2obench.bench.rollout.memory import default_budget
 from l2obench.bench.run.cell import Chain, Rows, describe, make_chain
 from l2obench.bench.run.executors.base import Executor, run_chains
@@ -120,9 +120,11 @@ class Runner:
             name, description = cell_name(*cell.key), describe(cell, self.options)
             if (difference := pairing.find_difference(rows)) is not None:
                 rows = self._refuse(cell, rows, difference)
-            # Before the cell: a cell that is finished has its pictures.
+            # Before the cell: a cell that is finished has its pictures and its held-out curves.
             if drawn := pictures.take_records(rows):
                 self.folder.write("pictures", name, description, drawn)
+            if curves := heldout.take_records(rows):
+                self.folder.write("heldout", name, description, curves)
             self.folder.write("cells", name, description, rows)
             failed = [row["reason"] for row in rows if row["status"] in UNEXPECTED]
             errors += [f"{' '.join(cell.key)}: {reason}" for reason in dict.fromkeys(failed)]
@@ -138,7 +140,8 @@ class Runner:
         """
         if not is_foreign(cell.task):
             raise RunStopped(f"{difference}. Its cell is not stored. Try: one kind of machine for all, or --force")
-        kept = ("loss", "final_loss", "heldout_loss", "heldout_accuracy", "heldout_metrics", "pictures", "failed_step")
+        kept = {"loss", "final_loss", "failed_step", "pictures"}
+        kept |= {"heldout_loss", "heldout_accuracy", "heldout_metrics", "heldout_curves"}
         reason = f"ContractBroken: {difference}. Try: all random numbers of the task from the generator it is given"
         failed = {"status": "error", "reason": reason, "function_sha256": None}
         return [{key: value for key, value in row.items() if key not in kept} | failed for row in rows]

@@ -45,7 +45,11 @@ def encode_file(kind: Kind, description: Mapping[str, Any], rows: list[dict[str,
     table = table.replace_schema_metadata({DESCRIPTION_KEY: json.dumps(description, sort_keys=True).encode()})
     sink = pa.BufferOutputStream()
     # Losses hardly repeat, so dictionaries cost time and room. Bytes of one place in a number do repeat, side by side.
-    split = {f"{field.name}.list.element": "BYTE_STREAM_SPLIT" for field in schema if pa.types.is_list(field.type)}
+    split = {
+        f"{field.name}.list.element": "BYTE_STREAM_SPLIT"
+        for field in schema
+        if pa.types.is_list(field.type) and pa.types.is_floating(field.type.value_type)
+    }
     pq.write_table(table, sink, compression="zstd", use_dictionary=False, column_encoding=split)
     encoded: bytes = sink.getvalue().to_pybytes()
     return encoded

@@ -5,6 +5,7 @@
     RUN/tuning/*.parquet    one row for each learning rate and tuning seed that the track `tuned` tried
     RUN/timing/*.parquet    one row for each optimizer of a task: the serial wall-clock pass
     RUN/pictures/*.parquet  snapshots of a cell's first seeds as PNG, where the task has pictures
+    RUN/heldout/*.parquet   one row for each seed and held-out metric, with its values over the steps
 
 Every file carries a description of what it holds. A file with the same description is never computed again; one with
 another description under the same name is a conflict, and nothing is overwritten unless asked.

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 # Written into every manifest and file. A change of columns or meanings that readers must know of raises it.
 FORMAT = 1
-Kind = Literal["cells", "tuning", "timing", "pictures"]
+Kind = Literal["cells", "tuning", "timing", "pictures", "heldout"]
 """The kinds of files of a run, each in a folder of that name."""
 CELL_KEY = ["task", "optimizer", "track"]
 """Columns that together name a cell, in the order of its identity."""
@@ -89,6 +89,17 @@ SCHEMAS: dict[Kind, pa.Schema] = {
             "what": _TEXT,
             "step": _INT,
             "png": pa.binary(),
+        }
+    ),
+    "heldout": pa.schema(
+        {
+            "task": _TEXT,
+            "optimizer": _TEXT,
+            "track": _TEXT,
+            "seed": _INT,
+            "metric": _TEXT,
+            "steps": pa.list_(_INT),
+            "values": pa.list_(pa.float32()),
         }
     ),
 }

@@ -110,6 +110,7 @@ def _compute(cells: Sequence[Cell], executor: Executor) -> None:
         for cell, rows in run_chains(executor, ((cell, make_chain(cell, run, {}, RunOptions())) for cell in cells)):
             for row in rows:
                 row.pop("pictures", None)
+                row.pop("heldout_curves", None)
             run.write("cells", cell_name(*cell.key), describe(cell, RunOptions()), rows)
 
 

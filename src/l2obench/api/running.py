@@ -29,6 +29,7 @@ def run(
     optimizers: "str | type | Optimizer | Sequence[str | type | Optimizer] | None" = None,
     seeds: int | None = None,
     tune: bool | None = None,
+    heldout_points: int | None = None,
     out: str | Path | None = None,
     executor: str = "serial",
     workers: int | None = None,
@@ -53,6 +54,8 @@ def run(
         seeds: evaluation seeds of every task; None: the suite's, or 20.
         tune: whether optimizers also run with a learning rate that is tuned for the task; None: as the suite says, or
             True.
+        heldout_points: evaluations on held-out data over the steps, besides the start; None: as the suite says, or 10.
+            No loss depends on it.
         out: the results folder. The same call goes on where an earlier one ended. None: a temporary folder, which is
             deleted together with the results.
         executor: `serial` (this process), `local` (the cores of this machine) or `dask`.
@@ -80,7 +83,7 @@ def run(
         >>> sorted(results.frame()["optimizer"])
         ['adam', 'lstm[checkpoint=mnist]']
     """
-    name, plan = plan_run(suite, tasks, optimizers, seeds, tune)
+    name, plan = plan_run(suite, tasks, optimizers, seeds, tune, heldout_points)
     require_known("executor", executor, [item.value for item in ExecutorName])
     choice = choose_executor(ExecutorName(executor), workers, scheduler, None)
     _require_importable(plan, choice, timeout)
@@ -101,7 +104,12 @@ def run(
 
 
 def plan_run(
-    suite: str | Path | None, tasks: Any, optimizers: Any, seeds: int | None, tune: bool | None
+    suite: str | Path | None,
+    tasks: Any,
+    optimizers: Any,
+    seeds: int | None,
+    tune: bool | None,
+    heldout_points: int | None = None,
 ) -> tuple[str, Suite]:
     """The name of a run, and what it runs.
 
@@ -110,13 +118,17 @@ def plan_run(
     """
     if seeds is not None and (isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1):
         raise BadArgument(f"seeds must be a whole number from 1 on, got {seeds!r}. Try: seeds=20")
+    if heldout_points is not None and (
+        isinstance(heldout_points, bool) or not isinstance(heldout_points, int) or not 0 <= heldout_points <= 1000
+    ):
+        raise BadArgument(f"heldout_points must be a whole number from 0 to 1000, got {heldout_points!r}. Try: 10")
     if tune not in (None, True, False):
         raise BadArgument(f"tune must be True or False, got {tune!r}. Try: tune=True")
     task_names = None if tasks is None else task_identities(tasks)
     optimizer_names = None if optimizers is None else optimizer_identities(optimizers)
     tracks: dict[str, Any] = {} if tune is None else {"tracks": ["default", "tuned"] if tune else ["default"]}
     if suite is not None:
-        plan = load_suite(str(suite)).narrow(task_names, optimizer_names, seeds)
+        plan = load_suite(str(suite)).narrow(task_names, optimizer_names, seeds, heldout_points)
         return Path(suite).stem, _with_tracks(plan, tracks)
     if task_names is None or optimizer_names is None:
         raise BadArgument(
@@ -124,7 +136,7 @@ def plan_run(
             "Try: run('quick'), or run(tasks=['quadratic'], optimizers=['adam', 'lstm[checkpoint=quadratic]'])"
         )
     values = {"optimizers": optimizer_names, "tasks": [{"task": task} for task in task_names]}
-    return "custom", make_suite("custom", values | tracks).narrow(None, None, seeds)
+    return "custom", make_suite("custom", values | tracks).narrow(None, None, seeds, heldout_points)
 
 
 def _require_importable(plan: Suite, choice: ExecutorChoice, timeout: float | None) -> None:
