@@ -17,7 +17,7 @@ To write a rule that treats every coordinate alike, derive from `CoordinatewiseO
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -28,10 +28,10 @@ from l2obench.foundation.tensors import Tensors as Tensors  # part of this page:
 # Under a root it keeps the slope finite. At 0 the slope is infinite, and times a gradient of 0 that is NaN, which would
 # end a meta-training. It is far below ε² of every rule, so it changes no update, and a normal number of float32.
 SMALLEST = 1e-30
+Use = Literal["curvature", "loss", "horizon"]
 State = dict[str, Any]
-"""What a rule remembers between steps: nested dicts, lists and tuples of tensors and plain numbers.
-
-A rule's docstring names the entries of its own."""
+"""What a rule remembers between steps: nested dicts, lists and tuples of tensors and plain numbers. Each rule's
+docstring names its entries."""
 
 
 class Optimizer(BaseModel, ABC):
@@ -69,6 +69,10 @@ class Optimizer(BaseModel, ABC):
     """Raised whenever the rule would give other numbers: results of two versions are not comparable."""
     tunable: ClassVar[tuple[str, ...]] = ("lr",)
     """Hyperparameters that the track `tuned` searches, on a logarithmic grid."""
+    uses: ClassVar[tuple[Use, ...]] = ()
+    """What the rule uses beyond gradients; `curvature` is estimated from them."""
+    lr_scales_update: ClassVar[bool] = True
+    """Whether `lr` only multiplies the update, and the state does not depend on it."""
     compiled_up_to: ClassVar[float] = math.inf
     """Coordinates, all replicas together, up to which `--compile` makes a program of `update`; what is larger is faster
     as it stands."""
@@ -108,8 +112,7 @@ class Optimizer(BaseModel, ABC):
     def observe(self, state: State, losses: Tensor, horizon: int) -> State:
         """Put into the state what a rule needs beyond the gradient: the loss, or the number of steps.
 
-        The engine calls it exactly once before each `update`, the first one included. Most rules need nothing and
-        return the state as it is. A drop-in `torch.optim.Optimizer` does not call it.
+        Called once before each `update`, the first one included. A rule that overrides it says so in `uses`.
 
         Args:
             state: from `init` or the last `update`. The rule may overwrite it.
@@ -174,9 +177,8 @@ class Optimizer(BaseModel, ABC):
 class CoordinatewiseOptimizer(Optimizer):
     """A rule in which no coordinate's update depends on another coordinate: one function, applied to each tensor.
 
-    Being coordinatewise is a promise that the engine uses: meta-training may then follow a random subset of the
-    coordinates. The last dimensions of every tensor in a parameter's state are therefore that parameter's shape. Only
-    these rules come as a drop-in `torch.optim.Optimizer`.
+    The engine relies on it: meta-training may follow a random subset of the coordinates. The last dimensions of every
+    tensor in a parameter's state are therefore that parameter's shape.
 
     State: for each parameter by its name, what `init_tensor` returns.
     """
@@ -186,7 +188,7 @@ class CoordinatewiseOptimizer(Optimizer):
         """The state of one parameter tensor before the first step.
 
         Args:
-            param: θ₀, `[seeds, settings, ...]`, or drop-in the plain tensor. Only read.
+            param: θ₀, `[seeds, settings, ...]`. Only read.
         """
 
     @abstractmethod
@@ -196,7 +198,7 @@ class CoordinatewiseOptimizer(Optimizer):
         Args:
             grad: like `param`.
             state: from `init_tensor`, or the last call.
-            param: θ, `[seeds, settings, ...]`, or drop-in the plain tensor. Only read.
+            param: θ, `[seeds, settings, ...]`. Only read.
         """
 
     def kind(self, name: str) -> str:
@@ -204,7 +206,7 @@ class CoordinatewiseOptimizer(Optimizer):
         return ""
 
     def kind_by_shape(self, param: Tensor) -> str:
-        """The kind of a parameter that has no name, as a module's: by its shape."""
+        """The kind of a module's parameter, without dimensions for seeds and settings: by its shape."""
         return ""
 
     def of_kind(self, kind: str) -> Self:

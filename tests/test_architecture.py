@@ -25,7 +25,7 @@ LAYERS = [
     ["bench/store"],
     ["bench/failures", "bench/process"],
     ["optimizers/published"],
-    ["optimizers/learned", "tasks/FAMILY"],
+    ["optimizers/learned", "optimizers/drop_in", "tasks/FAMILY"],
     ["optimizers/designed", "optimizers/bridged", "tasks/data", "tasks/modules"],
     ["optimizers/base", "optimizers/__init__", "tasks/base", "tasks/__init__"],
     ["foundation"],

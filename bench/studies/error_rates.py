@@ -218,9 +218,10 @@ def main(
         if to is not None:
             add_rows(to, name, rows)
         typer.echo(f"\n{name}\n\n| kind | comparison | fails | inconclusive | of |\n|---|---|---|---|---|")
-        for row in rows.itertuples(index=False):
-            rate = f"{row.failed / row.of:.1%} ({row.low:.1%} – {row.high:.1%})"
-            typer.echo(f"| {row.kind} | {row.comparison} | {rate} | {row.inconclusive / row.of:.1%} | {row.of:,} |")
+        for row in rows.to_dict("records"):
+            rate = f"{row['failed'] / row['of']:.1%} ({row['low']:.1%} – {row['high']:.1%})"
+            unclear = f"{row['inconclusive'] / row['of']:.1%}"
+            typer.echo(f"| {row['kind']} | {row['comparison']} | {rate} | {unclear} | {row['of']:,} |")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 
-from l2obench.optimizers.base import Tensors
+from l2obench.optimizers.base import Tensors, Use
 from l2obench.optimizers.bridged.torch_optim import TorchOptimizer
 
 
@@ -25,6 +25,7 @@ class LBFGS(TorchOptimizer):
     """
 
     name: ClassVar[str] = "l-bfgs"
+    uses: ClassVar[tuple[Use, ...]] = ("curvature",)
 
     lr: float = Field(default=1.0, gt=0)
     """Multiplies the step: 1, torch's default, goes to the minimum of the quadratic that H describes."""

@@ -1,84 +1,17 @@
-"""Bridges to `torch.optim`, both ways: their classes as baselines here, our rules as drop-in optimizers there."""
+"""Classes of `torch.optim`, and those that follow its interface, as rules here."""
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import torch
 from pydantic import create_model
 from torch import Tensor
 
-from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors, tensors_bytes
+from l2obench.optimizers.base import Optimizer, State, Tensors, tensors_bytes
 
 # Float32 ends at 3e38: the square of a larger gradient, summed over a hundred million coordinates, may overflow.
 SQUARES_OVERFLOW = 1e15
-
-
-class DropIn(torch.optim.Optimizer):
-    """A rule as a `torch.optim.Optimizer`: parameter groups, schedulers and `state_dict` work as they do for any other.
-
-    Every floating-point hyperparameter of the rule is in the parameter groups under its own name, `lr` included. A rule
-    of two networks has one for the filters of convolutions and one for all other parameters.
-
-    Args:
-        params: parameters, or dicts of groups, as `torch.optim` takes them.
-        rule: a coordinatewise rule; a learned one must have its meta-parameters.
-
-    Raises:
-        TypeError: the rule is not coordinatewise: its state could not be kept by parameter.
-
-    Example:
-        >>> from l2obench.optimizers.designed.sgd import SGD
-        >>> theta = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
-        >>> optimizer = DropIn([theta], SGD(lr=0.5))
-        >>> theta.square().sum().backward()
-        >>> optimizer.step()
-        >>> theta.data
-        tensor([0., 0.])
-    """
-
-    def __init__(self, params: Iterable[Tensor] | Iterable[dict[str, Any]], rule: Optimizer) -> None:
-        if not isinstance(rule, CoordinatewiseOptimizer):
-            raise TypeError(
-                f"{rule.name} is not coordinatewise, and only coordinatewise rules come as torch optimizers"
-            )
-        self.rule = rule
-        super().__init__(params, self._hyperparameters())
-
-    def _hyperparameters(self) -> dict[str, float]:
-        values = {name: getattr(self.rule, name) for name in type(self.rule).model_fields}
-        return {name: value for name, value in values.items() if isinstance(value, float)}
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What copying and pickling keep: torch's own part, and the rule."""
-        return {**super().__getstate__(), "rule": self.rule}
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update every parameter that has a gradient.
-
-        Args:
-            closure: evaluates the loss and its gradients before the update, as `torch.optim` has it.
-
-        Returns:
-            What `closure` returns; None without one.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        names = self._hyperparameters().keys()
-        for group in self.param_groups:
-            rule = self.rule.model_copy(update={name: group[name] for name in names})
-            for param in group["params"]:
-                if param.grad is None:
-                    continue
-                own = rule.of_kind(rule.kind_by_shape(param))
-                state = self.state[param] or own.init_tensor(param)
-                update, self.state[param] = own.update_tensor(param.grad, state, param)
-                param.add_(update)
-        return loss
 
 
 class TorchOptimizer(Optimizer):

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors, per_replica
+from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors, Use, per_replica
 from l2obench.optimizers.designed.adam import Adam
 from l2obench.optimizers.designed.adamw import AdamW
 from l2obench.optimizers.designed.momentum import Momentum
@@ -32,6 +32,7 @@ class Cosine(Optimizer):
     """
 
     name: ClassVar[str] = "cosine"
+    uses: ClassVar[tuple[Use, ...]] = ("horizon",)
 
     rule: Literal["adam", "adamw", "momentum", "nag", "rmsprop", "sgd"] = "adam"
     """Its other hyperparameters are at their defaults."""

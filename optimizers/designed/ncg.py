@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from l2obench.foundation.replica_rows import flatten_replicas, unflatten_replicas
-from l2obench.optimizers.base import Optimizer, State, Tensors, per_replica
+from l2obench.optimizers.base import Optimizer, State, Tensors, Use, per_replica
 
 # A curvature larger than the last one is believed at once; the memory of it fades by this much each step, so that one
 # stiff direction does not keep all later trial steps short.
@@ -54,6 +54,8 @@ class NonlinearCG(Optimizer):
     """
 
     name: ClassVar[str] = "ncg"
+    uses: ClassVar[tuple[Use, ...]] = ("curvature",)
+    lr_scales_update: ClassVar[bool] = False
     compiled_up_to: ClassVar[float] = 0
     """Its products run over all parameters; a program of it is no faster."""
 

@@ -2,12 +2,13 @@
 
 import math
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from l2obench.optimizers.base import Optimizer, State, Tensors, blend, per_replica, power
+from l2obench.optimizers.base import Optimizer, State, Tensors, Use, blend, per_replica, power
 
 # Rows of an embedding whose token is not in the minibatch have no gradient. A dense layer has few such rows.
 ROWS_OF_AN_EMBEDDING = 0.2
@@ -43,6 +44,8 @@ class RelativeOptimizer(Optimizer):
     Source: steps relative to the size of the weights: You et al. 2017 (LARS) and 2020 (LAMB). The floor, the cap and
     the defaults are ours.
     """
+
+    uses: ClassVar[tuple[Use, ...]] = ("horizon",)
 
     lr: float = Field(default=0.036, gt=0)
     """Size of a full step, as a share of the size of the weights. One value serves all tasks; 0.02 is steadier where

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from l2obench.optimizers.base import Optimizer, State, Tensors, per_replica
+from l2obench.optimizers.base import Optimizer, State, Tensors, Use, per_replica
 from l2obench.optimizers.learned.accumulators import SQUARE_DECAY, initial_accumulators
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.optimizers.learned.coordinate_features import (
@@ -47,6 +47,7 @@ class Celo(LearnedOptimizer, Optimizer):
     """
 
     name: ClassVar[str] = "celo"
+    uses: ClassVar[tuple[Use, ...]] = ("loss", "horizon")
     architecture: ClassVar[tuple[str, ...]] = ("hidden",)
 
     hidden: int = Field(default=64, ge=1, le=1024)

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from l2obench.optimizers.base import Optimizer, State, Tensors, blend, per_replica
+from l2obench.optimizers.base import Optimizer, State, Tensors, Use, blend, per_replica
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.optimizers.learned.coordinate_features import LARGEST_GRADIENT
 from l2obench.optimizers.learned.learned_schedule import (
@@ -33,6 +33,7 @@ class CeloAdam(LearnedOptimizer, Optimizer):
     """
 
     name: ClassVar[str] = "celo-adam"
+    uses: ClassVar[tuple[Use, ...]] = ("loss", "horizon")
     architecture: ClassVar[tuple[str, ...]] = ("hidden",)
 
     hidden: int = Field(default=64, ge=1, le=1024)

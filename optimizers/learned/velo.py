@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from l2obench.optimizers.base import Optimizer, State, Tensors, per_replica
+from l2obench.optimizers.base import Optimizer, State, Tensors, Use, per_replica
 from l2obench.optimizers.learned.accumulators import MOMENTUM_DECAYS, SQUARE_DECAY, initial_accumulators
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.optimizers.learned.cell import cell_step
@@ -62,6 +62,7 @@ class VeLO(LearnedOptimizer, Optimizer):
     """
 
     name: ClassVar[str] = "velo"
+    uses: ClassVar[tuple[Use, ...]] = ("loss", "horizon")
     version: ClassVar[int] = 2
     architecture: ClassVar[tuple[str, ...]] = ("hidden", "bank")
 

@@ -9,8 +9,9 @@ import torch
 from l2obench.bench.config.registry import optimizer_registry
 from l2obench.bench.rollout.loop import rollout
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State
-from l2obench.optimizers.bridged.torch_optim import DropIn, bridge
+from l2obench.optimizers.bridged.torch_optim import bridge
 from l2obench.optimizers.designed.adam import Adam
+from l2obench.optimizers.drop_in.optimizer import DropIn
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.optimizers.learned.lstm import LSTM
 from l2obench.tasks.quadratic import Quadratic

@@ -23,6 +23,19 @@ def explain_unknown(kind: str, name: str, known: Iterable[str]) -> str:
         "no optimizer is called 'adma'. Did you mean adam? Known: adam, sgd"
     """
     names = sorted(known)
-    nearest = difflib.get_close_matches(name, names, n=3, cutoff=SIMILARITY)
-    hint = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
-    return f"no {kind} is called {name!r}.{hint} Known: {', '.join(names)}"
+    return f"no {kind} is called {name!r}.{did_you_mean(name, names)} Known: {', '.join(names)}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question with the names that are near a misspelt one; empty where none is.
+
+    Args:
+        name: the name that was given.
+        known: all names, in any order.
+
+    Example:
+        >>> did_you_mean("betas1", ["lr", "betas"])
+        ' Did you mean betas?'
+    """
+    nearest = difflib.get_close_matches(name, sorted(known), n=3, cutoff=SIMILARITY)
+    return f" Did you mean {' or '.join(nearest)}?" if nearest else ""

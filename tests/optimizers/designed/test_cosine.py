@@ -7,8 +7,8 @@ import torch
 
 from l2obench.bench.config.registry import optimizer_registry
 from l2obench.bench.rollout.loop import rollout
-from l2obench.optimizers.bridged.torch_optim import DropIn
 from l2obench.optimizers.designed.cosine import RULES, Cosine
+from l2obench.optimizers.drop_in.optimizer import DropIn
 from l2obench.tasks.quadratic import Quadratic
 from tests.optimizers.designed.test_rules import rosenbrock
 
@@ -64,5 +64,5 @@ def test_without_the_number_of_steps_it_stops() -> None:
     rule = Cosine()
     with pytest.raises(ValueError, match=r"must know the number of steps, got none\. Try: call observe"):
         rule.update(params, rule.init(params), params)
-    with pytest.raises(TypeError, match="cosine is not coordinatewise"):
+    with pytest.raises(ValueError, match="cosine must know how many steps"):
         DropIn([torch.nn.Parameter(torch.ones(3))], rule)

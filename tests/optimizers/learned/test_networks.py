@@ -10,7 +10,7 @@ from l2obench.bench.config.suite import SuiteError, make_suite
 from l2obench.bench.metatrain.estimators.bptt_gradient import truncated_bptt
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.step import start
-from l2obench.optimizers.bridged.torch_optim import DropIn
+from l2obench.optimizers.drop_in.optimizer import DropIn
 from l2obench.optimizers.learned.checkpoint import encode_checkpoint
 from l2obench.optimizers.learned.lstm import LSTM
 from l2obench.tasks.cifar import CifarCnn

@@ -1,0 +1,58 @@
+"""Bridged rules in a training loop: the torch optimizer that such a rule is made of, with groups of its own."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from l2obench.optimizers.bridged.torch_optim import TorchOptimizer
+from l2obench.optimizers.drop_in.groups import BETAS, check_values
+
+
+def make_torch_optimizer(rule: TorchOptimizer, params: Iterable[Any], **defaults: Any) -> torch.optim.Optimizer:
+    """The torch optimizer of a bridged rule, for parameters of a model.
+
+    Args:
+        rule: what it is made of.
+        params: parameters, `named_parameters()`, or dicts of groups, as `torch.optim` takes them. Groups may give
+            values of the rule by the names of its fields.
+        defaults: values for groups that do not give their own.
+
+    Raises:
+        ValueError: there are no parameters, a group has a key that the rule lacks or a value that it does not take, or
+            the optimizer knows one group only.
+
+    Example:
+        >>> from l2obench.optimizers.bridged.nadam import NAdam
+        >>> theta = torch.nn.Parameter(torch.ones(3))
+        >>> type(make_torch_optimizer(NAdam(), [theta], lr=0.5))
+        <class 'torch.optim.nadam.NAdam'>
+    """
+    given = list(params)
+    groups = given if given and isinstance(given[0], Mapping) else [{"params": given}]
+    parts = [_of_group(rule, {**defaults, **group}) for group in groups]
+    if len(parts) > 1 and isinstance(parts[0], torch.optim.LBFGS):
+        raise ValueError(f"{rule.name} takes one group of parameters, got {len(parts)}")
+    whole, *others = parts
+    for part in others:
+        for group in part.param_groups:
+            whole.add_param_group(group)
+    return whole
+
+
+def _of_group(rule: TorchOptimizer, group: Mapping[str, Any]) -> torch.optim.Optimizer:
+    """The torch optimizer of one group."""
+    values = {name: value for name, value in group.items() if name != "params"}
+    known = {*type(rule).model_fields}
+    known |= {"betas"} if known >= {*BETAS} else set()
+    if unknown := sorted(values.keys() - known):
+        raise ValueError(f"{rule.name} has no {unknown[0]}. It has: {', '.join(sorted(known))}")
+    checked = check_values(rule, values)
+    if betas := checked.pop("betas", None):
+        checked |= dict(zip(BETAS, betas, strict=True))
+    given = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
+    if not given:
+        raise ValueError(f"{rule.name} has no parameters to train, got an empty list")
+    named = [pair if isinstance(pair, tuple) else (str(place), pair) for place, pair in enumerate(given)]
+    return rule.model_copy(update=checked).make(dict(named))
