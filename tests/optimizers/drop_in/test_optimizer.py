@@ -40,7 +40,7 @@ def our_rules() -> list[Optimizer]:
         if issubclass(cls, TorchOptimizer) or cls is MetaSGD:
             continue
         rule = optimizer_registry().create(f"{name}[{SMALL[name]}]" if name in SMALL else name)
-        generator = torch.Generator().manual_seed(5)
+        generator = torch.Generator().manual_seed(4)
         found.append(rule.initialised(generator) if isinstance(rule, LearnedOptimizer) else rule)
     return found
 
@@ -85,6 +85,7 @@ def values_of(model: torch.nn.Module) -> list[torch.Tensor]:
 
 def assert_equal(first: torch.nn.Module, second: torch.nn.Module) -> None:
     for mine, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.isfinite(mine).all()
         assert torch.equal(mine, other)
 
 
