@@ -2,11 +2,15 @@
 
 import contextlib
 import ctypes
+import os
 import sys
 import threading
 from collections.abc import Iterator
 from multiprocessing import spawn
+from pathlib import Path
 from typing import Any
+
+from l2obench.foundation.errors import describe_message
 
 # The numbers of two parameters of glibc's allocator, as malloc.h defines them; Python does not name them.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -70,14 +74,54 @@ def main_module_kept_out() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def process_set_up() -> Iterator[None]:
-    """This process as `set_up_process` has it, and as it was afterwards, but for how freed memory is kept."""
+def process_set_up(device: str = "cpu", data_dir: "str | Path | None" = None) -> Iterator[None]:
+    """This process as `set_up_process` has it, and as it was afterwards, but for how freed memory is kept.
+
+    Args:
+        device: the torch device, which must work.
+        data_dir: the folder of downloaded data, for this process and those that it starts; None: as it is.
+
+    Raises:
+        DeviceError: the device does not exist, or cannot compute.
+    """
     import torch
 
+    from l2obench.tasks.data.folder import DATA_DIR_VARIABLE
+
+    require_device(device)
     threads, rounds = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
+    folder = os.environ.get(DATA_DIR_VARIABLE)
     set_up_process()
+    if data_dir is not None:
+        os.environ[DATA_DIR_VARIABLE] = str(data_dir)
     try:
         yield
     finally:
         torch.set_num_threads(threads)
         torch.backends.cudnn.allow_tf32 = rounds
+        if data_dir is not None:
+            os.environ.pop(DATA_DIR_VARIABLE)
+            if folder is not None:
+                os.environ[DATA_DIR_VARIABLE] = folder
+
+
+class DeviceError(ValueError):
+    """A torch device that does not exist here, or cannot compute."""
+
+    exit_code = 2
+
+
+def require_device(device: str) -> None:
+    """Make sure that a torch device works.
+
+    Raises:
+        DeviceError: it does not exist, or cannot compute.
+    """
+    import torch
+
+    try:
+        torch.zeros((), device=device).item()  # the device `meta` has no values to read
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(
+            f"device must be a device that works here, got {device}: {describe_message(error)}. Try: cpu"
+        ) from error

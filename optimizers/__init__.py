@@ -4,6 +4,7 @@ Optimizers know neither the tasks nor the engine.
 """
 
 from importlib import resources
+from typing import Any
 
 from l2obench.foundation.tensor_metadata import TENSOR_FILE_SUFFIX, parse_metadata
 
@@ -117,5 +118,19 @@ def rule_of_checkpoint(name: str) -> str:
     Args:
         name: a name in `shipped_checkpoints`.
     """
+    return str(_metadata(name)["optimizer"])
+
+
+def families_of_checkpoint(name: str) -> list[str]:
+    """The task families that a shipped checkpoint was trained on, from the header of its file.
+
+    Args:
+        name: a name in `shipped_checkpoints`.
+    """
+    recipe = _metadata(name).get("recipe") or {}
+    return list(recipe.get("mixture") or filter(None, [recipe.get("task")]))
+
+
+def _metadata(name: str) -> dict[str, Any]:
     content = (resources.files("l2obench.optimizers") / "checkpoints" / f"{name}{TENSOR_FILE_SUFFIX}").read_bytes()
-    return str(parse_metadata(content, METADATA_KEY)["optimizer"])
+    return parse_metadata(content, METADATA_KEY)

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
-from l2obench.bench.commands.completion import complete_run, complete_suite
+from l2obench.bench.commands.completion import (
+    complete_checkpoint,
+    complete_optimizer,
+    complete_run,
+    complete_suite,
+)
 from l2obench.bench.commands.options import DataDir, Device, Tasks
 from l2obench.bench.commands.process import prepare_process, print_error
 from l2obench.foundation.plain_text import escape_controls, let_controls_pass
-from l2obench.foundation.regular_file import NONBLOCKING
 
 if TYPE_CHECKING:
     from l2obench.bench.gate.cell_verdict import Check
@@ -29,8 +33,13 @@ def check(
             autocompletion=complete_run,
         ),
     ] = None,
-    checkpoint: Annotated[str | None, typer.Option(help="Checkpoint to run in place of HEAD. Needs --against.")] = None,
-    against: Annotated[str | None, typer.Option(help="Checkpoint to run in place of BASE.")] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(help="Checkpoint to run in place of HEAD. Needs --against.", autocompletion=complete_checkpoint),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Checkpoint to run in place of BASE.", autocompletion=complete_checkpoint)
+    ] = None,
     suite: Annotated[
         str, typer.Option(help="Suite whose tasks the checkpoints run on.", autocompletion=complete_suite)
     ] = "gate",
@@ -42,6 +51,7 @@ def check(
             "--optimizer",
             metavar="<optimizer>",
             help="Optimizer that reads the checkpoints, such as mypkg.opt:MyOptimizer.",
+            autocompletion=complete_optimizer,
         ),
     ] = None,
     seeds: Annotated[
@@ -82,7 +92,7 @@ def check(
         l2obench check results/main results/branch
         l2obench check --checkpoint new.safetensors --against old.safetensors --markdown summary.md
     """
-    from l2obench.api.gating import read_sides, run_sides
+    from l2obench.api.gating import read_sides, run_sides, write_summaries
     from l2obench.bench.gate import output
     from l2obench.bench.gate.cell_verdict import Settings
     from l2obench.bench.gate.verdict import compare
@@ -107,10 +117,7 @@ def check(
     else:
         recorded = read_sides(*_base_and_head(sides or []))
     found = compare(*recorded, Settings(tolerance, allow_missing, time_limit))
-    if junit is not None:
-        _write_file(junit, output.to_junit(found))
-    if markdown is not None:
-        _write_file(markdown, _to_markdown(found))
+    write_summaries(found, junit, markdown)
     if as_json:
         _print(escape_controls(output.to_json(found)))
     else:
@@ -166,27 +173,3 @@ def _print(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             print_error(f"standard output cannot be written: {error.strerror}. The exit code is the verdict's")
-
-
-def _to_markdown(found: "Check") -> str:
-    import pandas as pd
-
-    from l2obench.bench.gate import output
-    from l2obench.reports.formats import to_markdown
-
-    said = "".join(
-        f"\n\n{to_markdown(pd.DataFrame({'warnings': found}))}" for found in [output.warnings(found)] if found
-    )
-    return f"### l2obench check\n\n{output.summary(found)}\n\n{to_markdown(pd.DataFrame(output.rows(found)))}{said}"
-
-
-def _write_file(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Without waiting: a FIFO that nobody reads is an error at once.
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | NONBLOCKING, 0o666)
-        os.set_blocking(handle, True)
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-    except OSError as error:
-        raise TyperException(f"{path} cannot be written: {error.strerror}") from error

@@ -6,9 +6,18 @@ It reads tables and names of files, and imports nothing that takes longer than a
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from l2obench.bench.config.shipped import recipe_names, suite_description, suite_names
+from l2obench.bench.config.shipped import description, recipe_names, suite_names
 from l2obench.optimizers import RULES, rule_of_checkpoint, shipped_checkpoints
 from l2obench.tasks import FAMILIES
+
+METHODS = {
+    "maml": "gradients through the steps from the start",
+    "fomaml": "the same without second derivatives",
+    "reptile": "moves the start towards where the steps end",
+    "meta-sgd": "learns a rate for each parameter too",
+}
+KINDS = ("tasks", "optimizers", "suites", "checkpoints", "starts", "recipes")
+DATA_SETS = ("mnist5k", "photos10", "mnist1d", "mnist", "cifar10", "vgg16")
 
 Items = Iterable[tuple[str, str]]
 """Names, each with a line about it, which some shells show."""
@@ -27,12 +36,37 @@ def complete_optimizer(incomplete: str) -> list[tuple[str, str]]:
 
 def complete_suite(incomplete: str) -> list[tuple[str, str]]:
     """Suites of the package; the shell itself offers files."""
-    return _matching(incomplete, ((name, suite_description(name)) for name in suite_names()))
+    return _matching(incomplete, ((name, description("suites", name)) for name in suite_names()))
 
 
 def complete_recipe(incomplete: str) -> list[tuple[str, str]]:
     """Recipes of meta-training."""
-    return _matching(incomplete, ((name, "recipe") for name in recipe_names()))
+    return _matching(incomplete, ((name, description("recipes", name)) for name in recipe_names()))
+
+
+def complete_checkpoint(incomplete: str) -> list[tuple[str, str]]:
+    """Shipped checkpoints; the shell itself offers files."""
+    return _matching(incomplete, ((name, rule_of_checkpoint(name)) for name in shipped_checkpoints()))
+
+
+def complete_method(incomplete: str) -> list[tuple[str, str]]:
+    """Methods of `l2obench train-start`."""
+    return _matching(incomplete, METHODS.items())
+
+
+def complete_kind(incomplete: str) -> list[tuple[str, str]]:
+    """What `l2obench list` lists."""
+    return _matching(incomplete, ((kind, "") for kind in KINDS))
+
+
+def complete_data(incomplete: str) -> list[tuple[str, str]]:
+    """Data sets of `l2obench prepare`."""
+    return _matching(incomplete, ((name, "") for name in DATA_SETS))
+
+
+def complete_model(incomplete: str) -> list[tuple[str, str]]:
+    """Tasks and optimizers."""
+    return [*complete_task(incomplete), *complete_optimizer(incomplete)]
 
 
 def complete_run(incomplete: str) -> list[tuple[str, str]]:

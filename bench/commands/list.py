@@ -6,12 +6,17 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from l2obench.bench.commands.completion import complete_kind
 from l2obench.foundation.names import explain_unknown
 
 
 def list_(
     what: Annotated[
-        str | None, typer.Argument(help="tasks, optimizers, suites, checkpoints, starts or recipes. Unless given, all.")
+        str | None,
+        typer.Argument(
+            help="tasks, optimizers, suites, checkpoints, starts or recipes. Unless given, all.",
+            autocompletion=complete_kind,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -36,5 +41,6 @@ def list_(
         return
     for title, entries in shown.items():
         print(title)
+        width = max(map(len, entries), default=0)
         for name, summary in entries.items():
-            print(f"  {name:<18} {summary}")
+            print(f"  {name:<{width}}  {summary}")

@@ -5,11 +5,10 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from l2obench.bench.commands.completion import DATA_SETS, complete_data
 from l2obench.bench.commands.options import DataDir
 from l2obench.bench.commands.process import set_data_dir
 from l2obench.foundation.names import explain_unknown
-
-DATA_SETS = ("mnist5k", "photos10", "mnist1d", "mnist", "cifar10", "vgg16")
 
 
 def prepare(
@@ -18,6 +17,7 @@ def prepare(
         typer.Argument(
             metavar="DATA",
             help="Without download: mnist5k, photos10, mnist1d (the default). Downloads: mnist, cifar10, vgg16.",
+            autocompletion=complete_data,
         ),
     ] = None,
     data_dir: DataDir = None,

@@ -5,8 +5,6 @@ import signal
 import sys
 from pathlib import Path
 
-from typer.exceptions import TyperException
-
 EXIT_USAGE, EXIT_FAILED = 2, 3
 # What was given may be of any length, and stands in the message.
 LONGEST_ERROR = 2000
@@ -56,21 +54,13 @@ def prepare_process(device: str, data_dir: Path | None) -> None:
         data_dir: value of `--data-dir`; None leaves the folder as it is.
 
     Raises:
-        TyperException: the device does not exist, or cannot compute.
+        DeviceError: the device does not exist, or cannot compute.
     """
-    import torch
-
-    from l2obench.bench.process import set_up_process
-    from l2obench.foundation.errors import describe_message
+    from l2obench.bench.process import require_device, set_up_process
 
     set_data_dir(data_dir)
     set_up_process()
-    try:
-        torch.zeros((), device=device).item()  # the device `meta` has no values to read
-    except (RuntimeError, AssertionError) as error:
-        raise TyperException(
-            f"--device must be a device that works here, got {device}: {describe_message(error)}"
-        ) from error
+    require_device(device)
 
 
 def set_data_dir(data_dir: Path | None) -> None:

@@ -46,9 +46,9 @@ def report(
         l2obench report results/monday results/tuesday --out results/both --figures pdf
     """
     began = time.perf_counter()
-    from l2obench.api.reporting import make_report, open_page, to_folders
+    from l2obench.api.reporting import make_report, open_page, read_formats, to_folders
 
-    formats = [name.strip() for name in figures.split(",") if name.strip()]
+    formats = read_formats(figures)
     written = make_report(to_folders(runs), out, formats, processes=os.cpu_count() or 1, progress=not as_json)
     if open_in_browser:
         open_page(written)

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
@@ -13,10 +13,8 @@ from l2obench.bench.commands.dry_run import show_forecast
 from l2obench.bench.commands.options import DataDir, Device, Force, Optimizers, Tasks, check_timeout
 from l2obench.bench.commands.process import EXIT_FAILED, prepare_process, print_error
 from l2obench.bench.commands.run_summary import show_outcome
+from l2obench.bench.config.tracks import Tune
 from l2obench.bench.run.executors.choice import ExecutorName, choose_executor
-
-if TYPE_CHECKING:
-    from l2obench.bench.config.suite import Suite
 
 
 def run(
@@ -39,6 +37,16 @@ def run(
             max=1000,
             help="Evaluations on held-out data over the steps, besides the start. Unless given, the suite's, or 10.",
         ),
+    ] = None,
+    tune: Annotated[
+        Tune | None,
+        typer.Option(
+            help="How learning rates are tuned: on a grid, by successive halving for slow tasks, or off. "
+            "Unless given, as the suite says, or on a grid."
+        ),
+    ] = None,
+    tuning_seeds: Annotated[
+        int | None, typer.Option(min=1, help="Number of functions to tune on. Unless given, the suite's, or 10.")
     ] = None,
     out: Annotated[
         Path | None,
@@ -120,11 +128,20 @@ def run(
         l2obench run -t quadratic -o adam -o 'lstm[checkpoint=quadratic]' --seeds 20
         l2obench run quick -o mypackage.optimizers:MyOptimizer --executor local
     """
-    name, plan = _plan(suite, task, optimizer, seeds, heldout_points)
-    if trained is not None:
-        if not plan.trainings:
-            raise TyperException(f"--trained needs a suite with [[trainings]], got {name}. Try: leave --trained out")
-        plan = plan.with_checkpoints(trained)
+    if suite is None and not (task and optimizer):
+        raise TyperException("a suite is required, or a task with -t and an optimizer with -o. Try: l2obench run quick")
+    from l2obench.api.planning import plan_run
+
+    name, plan = plan_run(
+        suite,
+        tasks=task,
+        optimizers=optimizer,
+        seeds=seeds,
+        tune=tune,
+        tuning_seeds=tuning_seeds,
+        heldout_points=heldout_points,
+        trained=trained,
+    )
     choice = choose_executor(executor, workers, scheduler, resources)
     prepare_process(device, data_dir)
 
@@ -157,21 +174,3 @@ def run(
         print_error(line)
     if outcome.errors:
         raise typer.Exit(EXIT_FAILED)
-
-
-def _plan(
-    suite: str | None,
-    tasks: list[str] | None,
-    optimizers: list[str] | None,
-    seeds: int | None,
-    heldout_points: int | None,
-) -> "tuple[str, Suite]":
-    """The name of the run and its matrix."""
-    from l2obench.bench.config.suite import load_suite, make_suite
-
-    if suite is not None:
-        return Path(suite).stem, load_suite(suite).narrow(tasks, optimizers, seeds, heldout_points)
-    if not (tasks and optimizers):
-        raise TyperException("a suite is required, or a task with -t and an optimizer with -o. Try: l2obench run quick")
-    plan = make_suite("custom", {"optimizers": optimizers, "tasks": [{"task": name} for name in tasks]})
-    return "custom", plan.narrow(None, None, seeds, heldout_points)

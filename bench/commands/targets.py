@@ -6,12 +6,19 @@ from typing import Annotated
 
 import typer
 
+from l2obench.bench.commands.completion import complete_run
+
 # Far above any list of targets.
 MAX_BYTES = 2**24
 
 
 def targets(
-    run: Annotated[Path, typer.Argument(help="Results folder with tuned baselines.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="Results folder with tuned baselines, or the name of its suite.", autocompletion=complete_run
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option(help="TOML file of targets to update. Unless given, they are printed.")
     ] = None,
@@ -27,13 +34,14 @@ def targets(
         l2obench targets results/quick
         l2obench targets results/quick --out targets.toml
     """
+    from l2obench.api.locating import find_results
     from l2obench.bench.stats.targets import TargetError, format_targets, make_targets, parse_targets
     from l2obench.bench.store.files import write_atomically
     from l2obench.bench.store.results_file import StoreError
     from l2obench.bench.store.run_folder import RunFolder
     from l2obench.foundation.regular_file import FileRefused, read_regular_file
 
-    results = RunFolder(run)
+    results = RunFolder(find_results(run))
     environment = results.manifest.get("environment") or {}
     commit = str(environment.get("commit") or "unknown") + ("+" if environment.get("dirty") else "")
     made = make_targets(results.read("cells"), commit)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from l2obench.bench.commands.completion import complete_model
 from l2obench.bench.commands.options import check_timeout
 
 EXIT_BROKEN = 1
@@ -16,7 +17,9 @@ def check_plugin(
     identity: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="Task or optimizer: name, identity or dotted path such as mypackage.tasks:MyTask."
+            metavar="NAME",
+            help="Task or optimizer: name, identity or dotted path such as mypackage.tasks:MyTask.",
+            autocompletion=complete_model,
         ),
     ],
     timeout: Annotated[float, typer.Option(callback=check_timeout, help="Seconds for one requirement.")] = 60.0,

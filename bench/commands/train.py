@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from l2obench.bench.commands.completion import complete_recipe, complete_task
+from l2obench.bench.commands.completion import complete_optimizer, complete_recipe, complete_task
 from l2obench.bench.commands.model_options import select_given, with_options_of
 from l2obench.bench.commands.options import DataDir, Device
 from l2obench.bench.commands.process import prepare_process
@@ -32,6 +32,7 @@ def train(
             metavar="RULE",
             help="Learned optimizer to train, such as lstm or 'lstm[p=5]'. Without parameters it takes the recipe's. "
             "With a checkpoint, training begins with its meta-parameters.",
+            autocompletion=complete_optimizer,
         ),
     ],
     tasks: Annotated[
@@ -87,7 +88,7 @@ def train(
         l2obench train 'lstm[checkpoint=mnist]' -t mnist-mlp --trajectories 100 --out results/training/longer
         torchrun --nproc-per-node 2 -m l2obench train lstm -t mnist-mlp   # two processes, the same numbers
     """
-    from l2obench.api.training_session import plan_training, train_to_end
+    from l2obench.api.training_session import plan_training, replicate, train_to_end
     from l2obench.bench.metatrain.process_group import init_process_group
     from l2obench.bench.metatrain.session import Session
 
@@ -95,19 +96,13 @@ def train(
     families = [family for identity in tasks or () for family in alternatives(identity)]
     folder, composed = plan_training(rule, families, recipe, select_given(values), out)
     with init_process_group() as group:
-        for replicate, place in enumerate(_replicate_folders(folder, replicates)):
-            seeded = composed.model_copy(update={"seed": composed.seed + replicate})
+        for number, (place, seeded) in enumerate(replicate(folder, composed, replicates), start=1):
             session = Session(place, seeded, device, force, group)
             if not group.is_main:
                 session.run()
                 continue
             if session.resumed:
                 print(f"resuming at trajectory {session.progress.trajectory} of {composed.trajectories}")
-            train_to_end(session, "training" if replicates == 1 else f"training {replicate + 1} of {replicates}")
+            train_to_end(session, "training" if replicates == 1 else f"training {number} of {replicates}")
             best = session.progress.best_validation
             print(f"Best validation loss {best:.5g}. Checkpoint written to {session.folder / CHECKPOINT}")
-
-
-def _replicate_folders(folder: Path, replicates: int) -> list[Path]:
-    """The folder of each training; of a single one, the folder itself."""
-    return [folder] if replicates == 1 else [folder / f"replicate-{number}" for number in range(1, replicates + 1)]

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from l2obench.bench.commands.completion import complete_method, complete_task
 from l2obench.bench.commands.model_options import select_given, with_options_of
 from l2obench.bench.commands.options import DataDir
 from l2obench.bench.commands.process import prepare_process
@@ -18,11 +19,17 @@ GROUPS = {
 
 @with_options_of(StartRecipe, GROUPS)
 def train_start(
-    method: Annotated[MethodName, typer.Argument(metavar="METHOD", help="maml, fomaml, reptile or meta-sgd.")],
+    method: Annotated[
+        MethodName,
+        typer.Argument(metavar="METHOD", help="maml, fomaml, reptile or meta-sgd.", autocompletion=complete_method),
+    ],
     task: Annotated[
         str,
         typer.Option(
-            "-t", "--task", help="Task family, such as 'sinusoid[horizon=5]'. A start is judged at its horizon."
+            "-t",
+            "--task",
+            help="Task family, such as 'sinusoid[horizon=5]'. A start is judged at its horizon.",
+            autocompletion=complete_task,
         ),
     ],
     out: Annotated[

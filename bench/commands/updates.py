@@ -5,18 +5,30 @@ from typing import Annotated
 
 import typer
 
+from l2obench.bench.commands.completion import complete_optimizer, complete_task
 from l2obench.bench.commands.options import DataDir
 from l2obench.bench.commands.process import prepare_process
 
 
 def updates(
     task: Annotated[
-        str, typer.Option("-t", "--task", metavar="<task>", help="Task family. One of its functions is used.")
+        str,
+        typer.Option(
+            "-t",
+            "--task",
+            metavar="<task>",
+            help="Task family. One of its functions is used.",
+            autocompletion=complete_task,
+        ),
     ],
     optimizer: Annotated[
         list[str],
         typer.Option(
-            "-o", "--optimizer", metavar="<optimizer>", help="Optimizer. The first makes the trajectory. Repeatable."
+            "-o",
+            "--optimizer",
+            metavar="<optimizer>",
+            help="Optimizer. The first makes the trajectory. Repeatable.",
+            autocompletion=complete_optimizer,
         ),
     ],
     step: Annotated[

@@ -178,6 +178,7 @@ def named_recipe(name: str, families: Sequence[str] = ()) -> dict[str, Any]:
     if name not in recipe_names():
         raise RecipeError(explain_unknown("recipe", name, recipe_names()))
     values = tomllib.loads(read_shipped("recipes", name))
+    values.pop("description", None)
     by_task = values.pop("tasks", {})
     if families:
         mixture = list(families) if len(families) > 1 else None

@@ -23,9 +23,9 @@ def read_shipped(folder: Folder, name: str) -> str:
     return (_folder(folder) / f"{name}.toml").read_text(encoding="utf-8")
 
 
-def suite_description(name: str) -> str:
-    """The description that a suite of the package gives of itself."""
-    return str(tomllib.loads(read_shipped("suites", name)).get("description", ""))
+def description(folder: Folder, name: str) -> str:
+    """The description that a suite or a recipe of the package gives of itself."""
+    return str(tomllib.loads(read_shipped(folder, name)).get("description", ""))
 
 
 def _names(folder: Folder) -> list[str]:

@@ -1,6 +1,6 @@
 """The tracks of a suite, and which optimizers are tuned: a learning rate that a user gives stays what it is."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from l2obench.bench.config.registry import identify
 
@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from l2obench.optimizers.base import Optimizer
 
 Track = Literal["default", "tuned"]
+Tune = Literal["grid", "halving", "off"]
+"""How learning rates are tuned: on a whole grid, by successive halving of the grid, or not at all."""
 
 
 def tunes(optimizer: "Optimizer") -> bool:
@@ -23,6 +25,30 @@ def tunes(optimizer: "Optimizer") -> bool:
         [True, True, False, False]
     """
     return any(name not in optimizer.model_fields_set for name in optimizer.tunable)
+
+
+def with_tuning(suite: "Suite", tune: Tune | None, tuning_seeds: int | None) -> "Suite":
+    """A suite that tunes in another way, its parts as well.
+
+    Args:
+        suite: with its parts.
+        tune: how learning rates are tuned; None: as the suite says.
+        tuning_seeds: functions on which every task is tuned; None: as the suite says.
+
+    Example:
+        >>> from l2obench.bench.config.suite import load_suite
+        >>> {cell.track for cell in with_tuning(load_suite("quick"), "off", None).cells()}
+        {'default'}
+    """
+    changes: dict[str, Any] = {"parts": [with_tuning(part, tune, tuning_seeds) for part in suite.parts]}
+    of_tasks: dict[str, Any] = {}
+    if tune is not None:
+        changes["tracks"] = ["default"] if tune == "off" else ["default", "tuned"]
+        of_tasks["halving"] = tune == "halving"
+    if tuning_seeds is not None:
+        of_tasks["tuning_seeds"] = tuning_seeds
+    changes["tasks"] = [item.model_copy(update=of_tasks) for item in suite.tasks]
+    return suite.model_copy(update=changes)
 
 
 def list_given_rates(suite: "Suite") -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from l2obench.api.gating import read_sides, run_sides
+from l2obench.api.gating import read_sides, run_sides, write_summaries
 from l2obench.api.naming import BadArgument, task_identities
 from l2obench.api.reporting import to_folder
 from l2obench.api.results import Results
@@ -55,7 +55,10 @@ def check(
     tolerance: float | None = None,
     allow_missing: bool = False,
     time_limit: float | None = None,
+    junit: str | Path | None = None,
+    markdown: str | Path | None = None,
     device: str = "cpu",
+    data_dir: str | Path | None = None,
     progress: bool = True,
 ) -> CheckResult:
     """Say whether HEAD got worse than BASE.
@@ -74,7 +77,10 @@ def check(
         tolerance: growth of the final loss that passes; None: what each task states.
         allow_missing: cells that HEAD lacks do not fail.
         time_limit: fail where a step takes so many times as long; None: step time does not fail.
+        junit: a file for JUnit XML; None: none is written.
+        markdown: a file for a summary in Markdown; None: none is written.
         device: the torch device, for checkpoints.
+        data_dir: the folder of downloaded data; None: the environment variable `L2OBENCH_DATA`.
         progress: show what is done, for checkpoints.
 
     Returns:
@@ -82,7 +88,7 @@ def check(
 
     Raises:
         BadArgument: neither `head` nor `checkpoint` and `against` were given, or all of them.
-        StoreError: a side can't be read.
+        StoreError: a side can't be read, or a file can't be written.
         CheckpointMatchError: the two checkpoints do not belong together.
     """
     if (checkpoint is None) != (against is None) or (checkpoint is None) == (head is None):
@@ -93,7 +99,7 @@ def check(
         )
     if checkpoint is not None and against is not None:
         names = task_identities(tasks) if tasks is not None else []
-        with process_set_up(), main_module_kept_out():
+        with process_set_up(device, data_dir), main_module_kept_out():
             sides = run_sides(
                 checkpoint,
                 against,
@@ -107,4 +113,6 @@ def check(
             )
     else:
         sides = read_sides(None if base is None else to_folder("base", base), to_folder("head", head))
-    return CheckResult(compare(*sides, Settings(tolerance, allow_missing, time_limit)))
+    found = compare(*sides, Settings(tolerance, allow_missing, time_limit))
+    write_summaries(found, junit, markdown)
+    return CheckResult(found)

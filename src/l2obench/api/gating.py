@@ -4,6 +4,7 @@ It imports no report, which would delay the command.
 """
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from importlib import resources
@@ -12,8 +13,12 @@ from typing import Any
 
 from l2obench.api.progress import ProgressDisplay
 from l2obench.bench.config.suite import load_suite
+from l2obench.bench.gate import output
+from l2obench.bench.gate.cell_verdict import Check
 from l2obench.bench.gate.checkpoints import run_checkpoints
 from l2obench.bench.gate.side import Recorded, read_side
+from l2obench.bench.store.results_file import StoreError
+from l2obench.foundation.regular_file import NONBLOCKING
 
 Sides = tuple[list[Recorded], list[Recorded]]
 """The cells of BASE and of HEAD."""
@@ -76,6 +81,47 @@ def run_sides(
             device=device,
             report=show,
         )
+
+
+def write_summaries(found: Check, junit: str | Path | None, markdown: str | Path | None) -> None:
+    """Write what a check found to files.
+
+    Args:
+        found: all comparisons.
+        junit: a file for JUnit XML; None: none is written.
+        markdown: a file for a summary in Markdown; likewise.
+
+    Raises:
+        StoreError: a file can't be written.
+    """
+    if junit is not None:
+        _write(Path(junit), output.to_junit(found))
+    if markdown is not None:
+        _write(Path(markdown), _to_markdown(found))
+
+
+def _to_markdown(found: Check) -> str:
+    # Here and not above: they take longer to import than a check without a summary should wait.
+    import pandas as pd
+
+    from l2obench.reports.formats import to_markdown
+
+    said = "".join(
+        f"\n\n{to_markdown(pd.DataFrame({'warnings': lines}))}" for lines in [output.warnings(found)] if lines
+    )
+    return f"### l2obench check\n\n{output.summary(found)}\n\n{to_markdown(pd.DataFrame(output.rows(found)))}{said}"
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Without waiting: a FIFO that nobody reads is an error at once.
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | NONBLOCKING, 0o666)
+        os.set_blocking(handle, True)
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _reference_folder() -> Path:

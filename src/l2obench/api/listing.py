@@ -4,7 +4,7 @@ import importlib.util
 
 from l2obench import optimizers, tasks
 from l2obench.bench.config.registry import Registry, optimizer_registry, task_registry
-from l2obench.bench.config.shipped import recipe_names, suite_description, suite_names
+from l2obench.bench.config.shipped import description, recipe_names, suite_names
 
 
 def list_tasks() -> dict[str, str]:
@@ -39,18 +39,21 @@ def list_everything() -> dict[str, dict[str, str]]:
     Returns:
         A line about each item, by the kind (`tasks`, `optimizers`, `suites`, …) and by its name.
     """
-    checkpoints = {
-        name: f"{optimizers.rule_of_checkpoint(name)}[checkpoint={name}]" for name in optimizers.shipped_checkpoints()
-    }
     starts = {name: f"{family}[start={name}]" for family in tasks.FAMILIES for name in tasks.shipped_starts(family)}
     return {
         "tasks": list_tasks(),
         "optimizers": {name: summary + _missing(name) for name, summary in list_optimizers().items()},
-        "suites": {name: suite_description(name) for name in suite_names()},
-        "checkpoints": checkpoints,
+        "suites": {name: description("suites", name) for name in suite_names()},
+        "checkpoints": {name: _describe_checkpoint(name) for name in optimizers.shipped_checkpoints()},
         "starts": starts,
-        "recipes": dict.fromkeys(recipe_names(), "l2obench train RULE -t TASK --recipe NAME"),
+        "recipes": {name: description("recipes", name) for name in recipe_names()},
     }
+
+
+def _describe_checkpoint(name: str) -> str:
+    families = optimizers.families_of_checkpoint(name)
+    trained_on = families[0] if len(families) == 1 else f"a mixture of {len(families)} families"
+    return f"{optimizers.rule_of_checkpoint(name)}[checkpoint={name}], trained on {trained_on}"
 
 
 def _missing(name: str) -> str:

@@ -14,7 +14,7 @@ from l2obench.reports.page.build import Report, write_report
 def report(
     runs: "str | Path | Results | Sequence[str | Path | Results]",
     out: str | Path | None = None,
-    figures: Sequence[str] = (),
+    figures: str | Sequence[str] = (),
     open: bool = False,
 ) -> Path:
     """Write a report.
@@ -22,7 +22,8 @@ def report(
     Args:
         runs: results folders or `Results`, one or several; several are shown side by side.
         out: the folder of the report; None: `report` in the folder of the first run.
-        figures: formats of figures that are also written as files: `"pdf"`, `"png"`, `"svg"`.
+        figures: formats of figures that are also written as files: `["pdf", "svg"]`, or `"pdf,svg"` as on the command
+            line; `"png"` is the third.
         open: show the page in a browser.
 
     Returns:
@@ -33,7 +34,7 @@ def report(
         ReportError: a run has no finished cells, or `out` holds something that is no report.
         StoreError: a folder is no run, or is damaged.
     """
-    written = make_report(to_folders(runs), out, figures)
+    written = make_report(to_folders(runs), out, read_formats(figures))
     if open:
         open_page(written)
     return written.page
@@ -63,6 +64,16 @@ def make_report(
         return write_report(folders, target, figures, processes)
     with ProgressDisplay("report") as display:
         return write_report(folders, target, figures, processes, on_step=display.count)
+
+
+def read_formats(figures: str | Sequence[str]) -> list[str]:
+    """The formats of figures, from a list or from a text with commas.
+
+    Example:
+        >>> read_formats("pdf, svg"), read_formats(["png"])
+        (['pdf', 'svg'], ['png'])
+    """
+    return [name.strip() for name in figures.split(",") if name.strip()] if isinstance(figures, str) else list(figures)
 
 
 def open_page(written: Report) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from l2obench.api.locating import find_results
 from l2obench.api.naming import BadArgument, require_known
 from l2obench.foundation.names import explain_unknown
 from l2obench.reports.numbers.against_adam import against_adam
@@ -26,7 +27,7 @@ class Results:
     """The results of a run, from its folder.
 
     Args:
-        folder: a results folder, of `l2obench.run` or of the command line.
+        folder: a results folder, of `l2obench.run` or of the command line; or the name of its suite, as in `"quick"`.
         errors: a line for each cell of the last start that failed unexpectedly.
         temporary: a temporary folder that is deleted together with these results.
 
@@ -41,7 +42,7 @@ class Results:
         errors: Sequence[str] = (),
         temporary: "tempfile.TemporaryDirectory[str] | None" = None,
     ) -> None:
-        self.folder = Path(folder)
+        self.folder = find_results(folder)
         self.errors = list(errors)
         self._temporary = temporary
         self._analysis = Analysis(read_results([self.folder]))

@@ -1,5 +1,6 @@
 """`l2obench.train`: meta-train a learned optimizer."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from l2obench.api.naming import BadArgument, optimizer_identities, task_identities
-from l2obench.api.training_session import plan_training, train_to_end
+from l2obench.api.training_session import plan_training, replicate, train_to_end
 from l2obench.bench.config.identity import alternatives, format_identity, parse_identity
 from l2obench.bench.config.recipe import Recipe
 from l2obench.bench.config.trainings import CHECKPOINT
@@ -30,6 +31,8 @@ class Training:
     """The lowest validation loss, which is that of the checkpoint."""
     log: pd.DataFrame
     """One row for each trajectory: its meta-loss, and its validation loss where there was one."""
+    replicates: "tuple[Training, ...]" = ()
+    """All trainings of the recipe, in the order of their seeds; empty where there is one."""
 
     @property
     def checkpoint(self) -> Path:
@@ -48,7 +51,9 @@ def train(
     *,
     recipe: str = "paper",
     out: str | Path | None = None,
+    replicates: int = 1,
     device: str = "cpu",
+    data_dir: str | Path | None = None,
     force: bool = False,
     progress: bool = True,
     **settings: Any,
@@ -61,16 +66,19 @@ def train(
             `"mnist-mlp[units=10|20]"`. Without any: the recipe's.
         recipe: where values that are not given come from: `paper` and the others of `l2obench list recipes`.
         out: the training folder. The same call goes on where an earlier one ended. None: `results/training/…`.
+        replicates: train the recipe with so many seeds, from `seed` on. A claim about a recipe needs three or more.
         device: the torch device.
+        data_dir: the folder of downloaded data; None: the environment variable `L2OBENCH_DATA`.
         force: begin anew, and replace a training that is there.
         progress: show what is done.
         settings: fields of `Recipe`, as in `trajectories=100`; they go before those of the recipe.
 
     Returns:
-        The checkpoint, its validation loss and the log.
+        The checkpoint, its validation loss and the log. Of several trainings: the best by validation, with all of them
+        in `replicates`.
 
     Raises:
-        BadArgument: a setting has no such name.
+        BadArgument: a setting has no such name, or `replicates` is no whole number from 1 on.
         RecipeError: the recipe does not exist, or a value is out of range.
         StoreError: `out` holds another training, or can't be written.
 
@@ -87,12 +95,18 @@ def train(
         if name not in fields:
             raise BadArgument(explain_unknown("setting of train", name, fields))
     (rule,) = optimizer_identities(optimizer)
+    if isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < 1:
+        raise BadArgument(f"replicates must be a whole number from 1 on, got {replicates!r}. Try: replicates=3")
     folder, made = plan_training(rule, _families(tasks), recipe, settings, out)
-    with process_set_up():
-        session = Session(folder, made, device, force)
-        train_to_end(session, "training", progress)
-    done = session.progress
-    return Training(session.folder, made, done.best_validation, pd.DataFrame(done.log))
+    found = []
+    with process_set_up(device, data_dir):
+        for number, (place, seeded) in enumerate(replicate(folder, made, replicates), start=1):
+            session = Session(place, seeded, device, force)
+            train_to_end(session, "training" if replicates == 1 else f"training {number} of {replicates}", progress)
+            done = session.progress
+            found.append(Training(session.folder, seeded, done.best_validation, pd.DataFrame(done.log)))
+    best = min(found, key=lambda training: training.best_validation)
+    return best if replicates == 1 else dataclasses.replace(best, replicates=tuple(found))
 
 
 def _families(tasks: Any) -> list[str]:

@@ -31,6 +31,22 @@ def plan_training(
     return Path("results/training") / cell_name(*parts) if out is None else Path(out), composed
 
 
+def replicate(folder: Path, recipe: Recipe, replicates: int) -> list[tuple[Path, Recipe]]:
+    """The folder and the recipe of each training of a recipe: their seeds follow one another.
+
+    Args:
+        folder: of all; of a single training, its own.
+        recipe: of the first.
+        replicates: how many there are.
+    """
+    if replicates == 1:
+        return [(folder, recipe)]
+    return [
+        (folder / f"replicate-{number + 1}", recipe.model_copy(update={"seed": recipe.seed + number}))
+        for number in range(replicates)
+    ]
+
+
 def train_to_end(session: Session, name: str, progress: bool = True) -> None:
     """Train to the end and show the progress as `name`. An interrupted session is saved first."""
     total = session.recipe.trajectories

@@ -30,6 +30,17 @@ def offered(words: list[str], folder: Path) -> list[str]:
         (["report", "mo"], {"monday"}),
         (["check", "monday", "mo"], {"monday"}),
         (["info", "qu"], {"quick", "quadratic"}),
+        (["updates", "-t", "quad"], {"quadratic"}),
+        (["updates", "-t", "quadratic", "-o", "ada"], {"adam"}),
+        (["train-start", "ma"], {"maml"}),
+        (["train-start", "maml", "-t", "sinu"], {"sinusoid"}),
+        (["train", "lst"], {"lstm"}),
+        (["test-plugin", "quad"], {"quadratic"}),
+        (["targets", "mo"], {"monday"}),
+        (["check", "--against", "qua"], {"quadratic"}),
+        (["run", "--tune", "ha"], {"halving"}),
+        (["list", "che"], {"checkpoints"}),
+        (["prepare", "cif"], {"cifar10"}),
     ],
 )
 def test_names_complete(words: list[str], some: set[str], tmp_path: Path) -> None:
