@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from l2obench.bench.store.run_folder import RunFolder
-from l2obench.bench.store.schemas import CELL_KEY, Kind
+from l2obench.bench.store.schemas import CELL_KEY, STEP_TIMES, Kind
 from l2obench.reports.floors import with_floors
 
-STEP_TIMES = ["grad_seconds", "update_seconds"]
+UNDER_LOAD = "taken under load: not quoted"
 
 
 class ReportError(ValueError):
@@ -60,6 +60,7 @@ def read_results(folders: Sequence[str | Path]) -> ReportData:
             )
         plan = _plan(manifests[label])
         here = {kind: _in_order(frame, plan) for kind, frame in here.items()}
+        here["timing"] = quotable(here["timing"])
         here["cells"] = with_floors(with_timing(here["cells"], here["timing"]))
         for kind, frame in here.items():
             frames[kind].append(_marked(frame, label, len(runs)))
@@ -70,20 +71,36 @@ def read_results(folders: Sequence[str | Path]) -> ReportData:
     )
 
 
+def quotable(timing: pd.DataFrame) -> pd.DataFrame:
+    """A timing pass without the seconds that were taken under load; `reason` says so in their place.
+
+    Args:
+        timing: rows of the kind `timing`.
+    """
+    loaded = timing["under_load"].eq(True)
+    names = [f"{half}{quantile}" for half in STEP_TIMES for quantile in ("", "_q25", "_q75")]
+    kept = {name: timing[name].astype(float).mask(loaded) for name in names}
+    return timing.assign(**kept, reason=timing["reason"].mask(loaded & timing["reason"].isna(), UNDER_LOAD))
+
+
 def with_timing(cells: pd.DataFrame, timing: pd.DataFrame) -> pd.DataFrame:
     """Cells with the seconds of the timing pass where it has them.
 
     A cell keeps the seconds of the pass that was current when it was computed. A suite that grows is timed anew, all
-    optimizers together: only seconds of one pass can be compared.
+    optimizers together: only seconds of one pass can be compared. So a pass that was taken under load leaves none.
 
     Args:
         cells: rows of the kind `cells`, of one run.
-        timing: rows of the kind `timing`, of the same run.
+        timing: rows of the kind `timing`, of the same run, without seconds that must not be quoted.
     """
-    measured = timing.dropna(subset=STEP_TIMES).drop_duplicates(["task", "optimizer"], keep="last")
-    found = cells[["task", "optimizer"]].merge(measured, on=["task", "optimizer"], how="left")[STEP_TIMES]
+    loaded = timing["under_load"].eq(True)
+    measured = timing[timing[STEP_TIMES].notna().all(axis=1) | loaded].drop_duplicates(
+        ["task", "optimizer"], keep="last"
+    )
+    found = cells[["task", "optimizer"]].merge(measured, on=["task", "optimizer"], how="left")
     found.index = cells.index
-    return cells.assign(**{column: found[column].fillna(cells[column].astype(float)) for column in STEP_TIMES})
+    kept = cells[STEP_TIMES].astype(float).mask(found["under_load"].eq(True))
+    return cells.assign(**{column: found[column].astype(float).fillna(kept[column]) for column in STEP_TIMES})
 
 
 def _labelled(folders: Sequence[str | Path]) -> dict[str, Path]:

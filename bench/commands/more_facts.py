@@ -86,6 +86,7 @@ def collect_results_facts(given: str) -> dict[str, Any]:
         "tasks": list(dict.fromkeys(rows["task"])),
         "optimizers": list(dict.fromkeys(rows["optimizer"])),
         "timed_tasks": int(timing["task"].nunique()),
+        "tasks_timed_under_load": list(dict.fromkeys(timing.loc[timing["under_load"].eq(True), "task"])),
         "commands": list(dict.fromkeys(start.get("command") for start in manifest.get("starts") or [])),
         "environment": manifest.get("environment") or {},
     }

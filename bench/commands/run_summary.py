@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def show_outcome(folder: Path, outcome: "Outcome", as_json: bool) -> None:
-    """Print what a run did, its headline table and the next command.
+    """Print what a run did, its headline table, what to know of its times, and the next command.
 
     Args:
         folder: the results folder.
@@ -24,15 +24,17 @@ def show_outcome(folder: Path, outcome: "Outcome", as_json: bool) -> None:
     from l2obench.reports.numbers.analysis import Analysis
     from l2obench.reports.page.terminal import headline_rows, headline_text
     from l2obench.reports.reading import ReportError, read_results
+    from l2obench.reports.sections.timing_load import timing_sentences
 
     following = f"l2obench report {shlex.quote(str(folder))}"
     try:
         analysis = Analysis(read_results([folder]))
         rows, heldout, text = headline_rows(analysis), analysis.heldout, headline_text(analysis)
+        notes = timing_sentences(analysis)
     except (ReportError, StoreError) as error:
         # What this start computed is whole; a damaged file of an earlier one does not change the exit code.
         print_error(f"the headline table cannot be made: {error}")
-        rows, heldout, text = None, None, ""
+        rows, heldout, text, notes = None, None, "", []
     if as_json:
         found = {
             "folder": str(folder),
@@ -40,6 +42,8 @@ def show_outcome(folder: Path, outcome: "Outcome", as_json: bool) -> None:
             "already_computed": outcome.already_computed,
             "cells_seconds": outcome.cells_seconds,
             "timing_seconds": outcome.timing_seconds,
+            "tasks_timed": outcome.tasks_timed,
+            "timing_notes": notes,
             "errors": outcome.errors,
             # pandas writes what is not finite as null: JSON has no infinity.
             "headline": None if rows is None else json.loads(rows.to_json(orient="records")),
@@ -50,6 +54,8 @@ def show_outcome(folder: Path, outcome: "Outcome", as_json: bool) -> None:
         return
     if text:
         print(text)
+    for note in notes:
+        print(note)
     print(f"{_summarize(outcome)}. Next: {following}")
 
 
@@ -57,7 +63,8 @@ def _summarize(outcome: "Outcome") -> str:
     """How many cells were computed, in what time, and how many were there before."""
     total = outcome.computed + outcome.already_computed
     if not outcome.computed:
-        return f"{outcome.already_computed} of {total} cells already computed"
+        timed = f", {outcome.tasks_timed} of its tasks timed again" if outcome.tasks_timed else ""
+        return f"{outcome.already_computed} of {total} cells already computed{timed}"
     seconds = f"{outcome.cells_seconds:.0f} s (timing {outcome.timing_seconds:.0f} s)"
     before = f", {outcome.already_computed} already computed" if outcome.already_computed else ""
     return f"{outcome.computed} of {total} cells computed in {seconds}{before}"

@@ -1,4 +1,4 @@
-"""Step times of a run's serial timing pass, refused where no clock can have shown them."""
+"""Step times of a run's serial timing pass: none that were taken under load, and none that no clock can have shown."""
 
 import math
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from l2obench.bench.store.results_file import StoreError
+from l2obench.bench.store.timing_commands import timing_commands
 
 
 @dataclass(frozen=True)
@@ -16,15 +17,20 @@ class Clock:
 
     run: str
     step_seconds: Mapping[str, float]
-    """Median seconds of a step, gradient and update, by optimizer."""
+    """Median seconds of a step, gradient and update, by optimizer; none that were taken under load."""
+    under_load: bool | None = False
+    """Whether they were taken while other processes used the machine. None: an earlier version did not watch."""
+    commands: tuple[str, ...] = ()
+    """What measures them again."""
 
 
-def clocks(timing: pd.DataFrame, origin: str) -> dict[str, Clock]:
+def clocks(timing: pd.DataFrame, origin: str, manifest: Mapping[str, Any]) -> dict[str, Clock]:
     """The clocks of a run by task. An optimizer that could not be timed, as its `reason` says, is left out.
 
     Args:
         timing: rows of the timing pass.
         origin: what they were read from, for the message.
+        manifest: of the run; empty for a file without one.
 
     Raises:
         StoreError: a time is zero, negative, infinite or missing without a reason.
@@ -42,6 +48,9 @@ def clocks(timing: pd.DataFrame, origin: str) -> dict[str, Clock]:
                         f"{origin}: {half} of {row.optimizer} on {task} must be a positive number, got {value}. "
                         "Try: run it again with --force"
                     )
-            seconds[str(row.optimizer)] = float(row.grad_seconds + row.update_seconds)
-        found[str(task)] = Clock(origin, seconds)
+            if not (pd.notna(row.under_load) and row.under_load):
+                seconds[str(row.optimizer)] = float(row.grad_seconds + row.update_seconds)
+        loads = rows["under_load"]
+        loaded = True if loads.eq(True).any() else False if loads.notna().any() else None
+        found[str(task)] = Clock(origin, seconds, loaded, tuple(timing_commands(manifest, [str(task)])))
     return found

@@ -13,7 +13,7 @@ from l2obench.bench.gate.clocks import Clock, clocks
 from l2obench.bench.gate.differences import Facts, contradictions, facts
 from l2obench.bench.store.results_file import StoreError, read_file
 from l2obench.bench.store.run_folder import RunFolder
-from l2obench.bench.store.schemas import CELL_KEY
+from l2obench.bench.store.schemas import CELL_KEY, SCHEMAS
 
 Key = tuple[str, str, str]
 
@@ -80,16 +80,14 @@ def _read_single(path: Path) -> list[Recorded]:
     frame, run = read_file(path, "cells"), RunFolder(path.resolve().parent.parent)
     if path.resolve().parent.name == "cells" and run.exists():
         return _cells(frame, run.manifest, str(run.folder), run.read("timing"))
-    return _cells(
-        frame, {}, str(path), pd.DataFrame(columns=["task", "optimizer", "grad_seconds", "update_seconds", "reason"])
-    )
+    return _cells(frame, {}, str(path), SCHEMAS["timing"].empty_table().to_pandas())
 
 
 def _cells(frame: pd.DataFrame, manifest: Mapping[str, Any], origin: str, timing: pd.DataFrame) -> list[Recorded]:
     columns = [*CELL_KEY, "task_version", "seed", "status"]
     if bool(frame[columns].isna().to_numpy().any()):
         raise StoreError(f"{origin} is damaged: rows lack one of {', '.join(columns)}")
-    suite, timed = manifest.get("suite"), clocks(timing, origin)
+    suite, timed = manifest.get("suite"), clocks(timing, origin, manifest)
     cells = []
     for key, rows in frame.groupby(CELL_KEY, sort=False):
         if rows["seed"].duplicated().any() or rows["task_version"].nunique() != 1:

@@ -52,7 +52,8 @@ def _measured(base: Recorded | None, head: Recorded | None, asked: Settings) -> 
     task, optimizer, track = head.key
     about = task_facts(task)
     tolerance = about.tolerance if asked.tolerance is None else asked.tolerance
-    cell = CellComparison(task, optimizer, track, "same", "", tolerance=tolerance, warnings=_warnings(base, head))
+    cell = CellComparison(task, optimizer, track, "same", "", tolerance=tolerance)
+    cell = replace(cell, warnings=_warnings(base, head, asked))
     if reason := _changed(base, head, about):
         return replace(cell, verdict="not comparable", reason=reason)
     same = base.rows.index.equals(head.rows.index)
@@ -86,11 +87,18 @@ def _measured(base: Recorded | None, head: Recorded | None, asked: Settings) -> 
     return replace(cell, reason=note)
 
 
-def _warnings(base: Recorded, head: Recorded) -> tuple[str, ...]:
+def _warnings(base: Recorded, head: Recorded, asked: Settings) -> tuple[str, ...]:
     found = differences(base.facts, head.facts)
     for name, side in (("BASE", base), ("HEAD", head)):
         if side.contradictions:
             found.append(f"in {name}, {side.contradictions} seeds have a final loss that contradicts their losses")
+        if side.clock.under_load:
+            again = " and ".join(side.clock.commands) or "the same run again"
+            found.append(
+                f"the step times of {name} were taken under load and are not judged. Try, on a quiet machine: {again}"
+            )
+        if side.clock.under_load is None and side.clock.step_seconds and asked.time_limit is not None:
+            found.append(f"nobody watched the load while the step times of {name} were taken")
     return tuple(found)
 
 

@@ -24,8 +24,8 @@ COUNTED_STEPS = 10
 # First steps are slower: memory is allocated, and libraries choose their kernels.
 WARM_UP_STEPS = 5
 TIMED_STEPS = 50
-# Part of a timing's description: one taken by another protocol is taken again.
-PROTOCOL = f"one replica, {WARM_UP_STEPS} steps of warm-up, median of {TIMED_STEPS} interleaved steps"
+# Part of a timing's description: one taken by another protocol is taken again. Earlier ones did not watch the load.
+PROTOCOL = f"one replica, {WARM_UP_STEPS} steps of warm-up, median of {TIMED_STEPS} interleaved steps, load watched"
 
 
 class _TimedRollout:

@@ -17,6 +17,7 @@ from l2obench.bench.contract.optimizer_requirements import require_of_optimizer
 from l2obench.bench.contract.task_requirements import require_of_task
 from l2obench.bench.failures import Failure, classify_error, from_model
 from l2obench.bench.measure import heldout, pictures, timing, trial, tuning
+from l2obench.bench.measure.load import LoadWatch
 from l2obench.bench.rollout.loop import Trajectories, rollout
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.foundation.global_settings import seeded
@@ -47,13 +48,14 @@ def time(
         options: the fields of `RunOptions`.
 
     Returns:
-        Rows of `timing`, one for each optimizer.
+        Rows of `timing`, one for each optimizer, with what other processes did meanwhile.
     """
-    rows = timing.time_steps(task, optimizers, RunOptions(**options).device, on_turn=progress)
+    with LoadWatch() as watch:
+        rows = timing.time_steps(task, optimizers, RunOptions(**options).device, on_turn=progress)
     replicas = None
     with contextlib.suppress(Exception):  # a plugin's task that cannot be evaluated says so in every row
         replicas = task.runs_one_by_one()
-    return [row | {"replicas": replicas} for row in rows]
+    return [row | watch.load.columns() | {"replicas": replicas} for row in rows]
 
 
 def tune(

@@ -6,6 +6,7 @@ from typing import Any
 from l2obench.bench.config.registry import optimizer_registry, task_registry
 from l2obench.bench.config.suite import Cell
 from l2obench.bench.measure.costs import optimizer_costs, task_costs
+from l2obench.bench.measure.load import Load
 from l2obench.bench.store.environment import environment
 from l2obench.bench.store.run_folder import RunFolder
 from l2obench.foundation.global_settings import settings_kept
@@ -65,5 +66,29 @@ def make_manifest(
         **({"plugins": plugins} if plugins else {}),
         "cells": list(plan.values()),
         "costs": costs,
+        **({"timing": earlier["timing"]} if "timing" in earlier else {}),
         "starts": [*earlier.get("starts", []), start],
     }
+
+
+def with_loads(
+    manifest: Mapping[str, Any],
+    step_times: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    timed: Sequence[str],
+    about: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Add to a manifest what other processes did while this start measured step times, and the command that does so.
+
+    Args:
+        manifest: of the run, as it is.
+        step_times: for each task its rows of `timing`, by optimizer.
+        timed: the tasks that this start timed.
+        about: the suite and the command of this start.
+    """
+    loads = dict(manifest.get("timing", {}))
+    for task in timed:
+        rows = step_times[task].values()
+        # Rows of optimizers that were given up in an earlier attempt have no load.
+        known = next((row for row in rows if row.get("processors")), {})
+        loads[task] = {name: known.get(name) for name in Load(None, 0).columns()} | {"command": about.get("command")}
+    return {**manifest, "timing": loads}

@@ -19,7 +19,7 @@ from l2obench.bench.run.cell import Chain, Rows, describe, make_chain
 from l2obench.bench.run.executors.base import Executor, run_chains
 from l2obench.bench.run.executors.serial import SerialExecutor
 from l2obench.bench.run.jobs import is_foreign
-from l2obench.bench.run.manifest import make_manifest
+from l2obench.bench.run.manifest import make_manifest, with_loads
 from l2obench.bench.run.pairing import Pairing
 from l2obench.bench.run.step_times import StepTimes, TimingPass
 from l2obench.bench.store.results_file import cell_name
@@ -43,6 +43,8 @@ class Outcome:
     """Seconds of the timing pass, which ends before the first cell begins."""
     cells_seconds: float = field(default=0.0, compare=False)
     """Seconds of everything else: tuning, evaluation and the files."""
+    tasks_timed: int = field(default=0, compare=False)
+    """Tasks whose step times this start measured."""
 
 
 class Runner:
@@ -77,7 +79,7 @@ class Runner:
         self.progress = progress
 
     def execute(self, about: dict[str, Any]) -> Outcome:
-        """Run every cell that is not finished.
+        """Run every cell that is not finished, and measure the step times that are missing or were taken under load.
 
         Args:
             about: what the manifest says of this start: the suite and the command.
@@ -91,18 +93,22 @@ class Runner:
         for cell in self.cells:
             self._require_inputs(cell)
         todo = [cell for cell in self.cells if self.options.force or not self._is_finished(cell)]
-        if not todo:
+        timing_pass = TimingPass(self.folder, self.cells, self.options, self.report)
+        untimed = timing_pass.find_untimed() if self.options.timing else []
+        if not todo and not untimed:
             return Outcome(0, len(self.cells), [])
         with self.executor:
             self.folder.begin(lambda: make_manifest(self.folder, about, self.cells, self.sources, self.options.device))
             began = time.perf_counter()
             # All of it before anything runs in parallel: a time taken beside other work is no time of a step.
-            timing_pass = TimingPass(self.folder, self.cells, self.options, self.report)
-            step_times = timing_pass.measure(todo) if self.options.timing else {}
+            step_times = timing_pass.measure(untimed) if self.options.timing else {}
+            if untimed:
+                self.folder.begin(lambda: with_loads(self.folder.manifest, step_times, untimed, about))
             timed = time.perf_counter()
             errors = self._compute(todo, step_times)
             ended = time.perf_counter()
-        return Outcome(len(todo), len(self.cells) - len(todo), errors, timed - began, ended - timed)
+        finished = len(self.cells) - len(todo)
+        return Outcome(len(todo), finished, errors, timed - began, ended - timed, len(untimed))
 
     def _compute(self, todo: list[Cell], step_times: dict[str, StepTimes]) -> list[str]:
         errors: list[str] = []

@@ -1,5 +1,9 @@
-"""The timing pass of a run: every task's optimizers are timed together, serially, and kept in the folder."""
+"""The timing pass of a run: every task's optimizers are timed together, serially, and kept in the folder.
 
+Times that were taken under load are kept with that mark. The next start of the run takes them again.
+"""
+
+import json
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -39,42 +43,56 @@ class TimingPass:
         self.options = options
         self.report = report
 
-    def measure(self, todo: list[Cell]) -> dict[str, StepTimes]:
-        """Measure step times on the tasks of the cells that are to be computed. Nothing else should run meanwhile.
+    def find_untimed(self) -> list[str]:
+        """The tasks whose step times are missing, or were taken under load, or by another protocol."""
+        tasks = {cell.key[0]: cell.task for cell in self.cells}
+        return [name for name, task in tasks.items() if self.options.force or not self._is_measured(task)]
+
+    def measure(self, untimed: list[str]) -> dict[str, StepTimes]:
+        """Measure step times. Nothing else should run meanwhile.
 
         Args:
-            todo: cells that are to be computed.
+            untimed: the identities of the tasks to time.
 
         Returns:
-            For each task its rows, by optimizer.
+            For each task of the run its rows, by optimizer, also where they were measured before.
         """
-        tasks = {cell.key[0]: cell.task for cell in todo}
+        tasks = {cell.key[0]: cell.task for cell in self.cells}
         with Work(self.options.timeout) as work:
-            return {name: self._measure_task(work, task) for name, task in tasks.items()}
+            for name in untimed:
+                self._measure_task(work, tasks[name])
+        return {name: self._read(name) for name in tasks}
 
-    def _measure_task(self, work: Work, task: Task) -> StepTimes:
+    def _measure_task(self, work: Work, task: Task) -> None:
+        identity, members = identify(task), self._members(task)
+        self.report(f"{identity}: timing {len(members)} optimizers, one replica, serially")
+        rows = self._time(work, task, members)
+        self.folder.write("timing", cell_name(identity), self._describe(task), rows)
+        if notes := {row["replicas"] for row in rows if row.get("replicas")}:
+            self.report(f"{identity}: replicas run one after another: {notes.pop()}")
+        if any(row.get("under_load") for row in rows):
+            self.report(f"{identity}: its step times were taken under load and will not be quoted")
+
+    def _members(self, task: Task) -> dict[str, Optimizer]:
         identity = identify(task)
-        members = {identify(c.optimizer): c.optimizer for c in self.cells if identify(c.task) == identity}
-        name = cell_name(identity)
-        description = {
+        return {identify(c.optimizer): c.optimizer for c in self.cells if identify(c.task) == identity}
+
+    def _describe(self, task: Task) -> dict[str, Any]:
+        members = self._members(task)
+        return {
             "format": FORMAT,
-            "task": identity,
+            "task": identify(task),
             "optimizers": sorted(members),
             "protocol": timing.PROTOCOL,
             **describe_sources(task, list(members.values())),
         }
-        if self.options.force or not self._is_measured(name, description):
-            self.report(f"{identity}: timing {len(members)} optimizers, one replica, serially")
-            rows = self._time(work, task, members)
-            self.folder.write("timing", name, description, rows)
-            if notes := {row["replicas"] for row in rows if row.get("replicas")}:
-                self.report(f"{identity}: replicas run one after another: {notes.pop()}")
-        else:
-            frame = self.folder.read_one("timing", name).astype(object)
-            rows = [
-                {str(key): value for key, value in row.items()}
-                for row in frame.where(frame.notna(), None).to_dict("records")
-            ]
+
+    def _read(self, identity: str) -> StepTimes:
+        frame = self.folder.read_one("timing", cell_name(identity)).astype(object)
+        rows = [
+            {str(key): value for key, value in row.items()}
+            for row in frame.where(frame.notna(), None).to_dict("records")
+        ]
         return {row["optimizer"]: row for row in rows}
 
     def _time(self, work: Work, task: Task, members: dict[str, Optimizer]) -> list[dict[str, Any]]:
@@ -93,9 +111,23 @@ class TimingPass:
                     del left[name]
         return rows
 
-    def _is_measured(self, name: str, description: dict[str, Any]) -> bool:
-        """A timing of other optimizers is no conflict: all of them are then timed again, together."""
+    def _is_measured(self, task: Task) -> bool:
+        """A timing that lacks an optimizer is no conflict: all are then timed again, together."""
+        name, wanted = cell_name(identify(task)), self._describe(task)
         try:
-            return self.folder.is_finished("timing", name, description)
+            found = self.folder.describe_one("timing", name)
+            if found is None or not _covers(found, wanted):
+                return False
+            return not self.folder.read_one("timing", name)["under_load"].eq(True).any()
         except StoreError:
             return False
+
+
+def _covers(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Whether a timing is what is wanted, perhaps of more optimizers: a part of a run is not timed by itself."""
+    named = set(wanted["optimizers"])
+    sources = {name: code for name, code in found.get("optimizer_sources", {}).items() if name in named}
+    same = {key: value for key, value in found.items() if key not in ("optimizers", "optimizer_sources")}
+    same |= {"optimizers": wanted["optimizers"], **({"optimizer_sources": sources} if sources else {})}
+    # Through JSON, as the one in the file went: tuples are lists there.
+    return named <= set(found["optimizers"]) and same == json.loads(json.dumps(wanted))

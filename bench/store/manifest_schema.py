@@ -48,6 +48,7 @@ class _Manifest(TypedDict, total=False):
     plugins: dict[str, str]
     cells: list[_Cell] | None
     costs: _Costs
+    timing: dict[str, Facts]
     starts: list[_Start]
 
 

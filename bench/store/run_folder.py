@@ -136,6 +136,19 @@ class RunFolder:
             raise StoreError(f"{path} holds other results ({changes}). Try: another --out, or --force to replace them")
         return True
 
+    def describe_one(self, kind: Kind, name: str) -> dict[str, Any] | None:
+        """Read the description of one file; None where there is no such file.
+
+        Args:
+            kind: of the file.
+            name: of the file, as `cell_name` makes it.
+
+        Raises:
+            StoreError: it is damaged.
+        """
+        path = self._locate(kind, name)
+        return read_description(path) if path.exists() else None
+
     def holds_reporting_errors(self, name: str) -> bool:
         """Say whether a file of cells holds errors of writing that an earlier version kept as an optimizer's result.
 

@@ -10,6 +10,8 @@ Kind = Literal["cells", "tuning", "timing", "pictures", "heldout"]
 """The kinds of files of a run, each in a folder of that name."""
 CELL_KEY = ["task", "optimizer", "track"]
 """Columns that together name a cell, in the order of its identity."""
+STEP_TIMES = ["grad_seconds", "update_seconds"]
+"""Columns of `timing` and `cells` with the seconds of both halves of a step."""
 UNEXPECTED = ("error", "timeout")
 """Statuses of rows without a result; the others are `ok` and `diverged`."""
 
@@ -78,6 +80,10 @@ SCHEMAS: dict[Kind, pa.Schema] = {
             "update_bytes": _FLOAT,
             "record_passes": _FLOAT,
             "replicas": _TEXT,
+            "others_busy": _FLOAT,
+            "processors": _INT,
+            "throttled_seconds": _FLOAT,
+            "under_load": pa.bool_(),
         }
     ),
     "pictures": pa.schema(
@@ -105,4 +111,5 @@ SCHEMAS: dict[Kind, pa.Schema] = {
 }
 """Columns by kind. Losses are float32, as they were computed; what is derived from them is float64."""
 ADDED = (*("update_flops", "update_bytes", "record_passes", "heldout_metrics", "replicas", "function_sha256", "floor"),)
+ADDED += ("others_busy", "processors", "throttled_seconds", "under_load")
 """Columns that files of this format may lack, since earlier versions did not write them. They are then read as null."""

@@ -1,48 +1,12 @@
 """What a reader must know before quoting a number of the report."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
 from l2obench.bench.stats import FLOOR
 from l2obench.reports.formats import one_line
 from l2obench.reports.numbers.analysis import Analysis
-from l2obench.reports.numbers.counting import fact
 from l2obench.reports.sections.section import Section
-from l2obench.reports.sections.words import short
-
-
-def load_warnings(manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A warning for every run that was timed while other work had the processors.
-
-    Args:
-        manifests: by the label of their run.
-    """
-    found = []
-    for label, manifest in manifests.items():
-        for start in manifest.get("starts") or [manifest]:
-            environment = start.get("environment") or {}
-            load, processors = fact(environment, "load"), fact(environment, "processors")
-            if load >= processors:
-                where = f"{label}: the" if len(manifests) > 1 else "The"
-                found.append(
-                    f"{where} machine was busy: {short(load)} processes for {processors:.0f} processors. Do not quote "
-                    "seconds, or ratios of seconds, from this run."
-                )
-                break
-    return [one_line(sentence) for sentence in found]
-
-
-def untimed_sentences(cells: pd.DataFrame) -> list[str]:
-    """What a run with `--no-timing` lacks."""
-    timed = cells.groupby("task", sort=False)["update_seconds"].apply(lambda seconds: bool(seconds.notna().any()))
-    if timed.all():
-        return []
-    return [
-        f"Step times were not measured on {int((~timed).sum())} of {len(timed)} tasks. Their columns are "
-        "empty, and so is all that follows from them."
-    ]
+from l2obench.reports.sections.timing_load import timing_sentences
 
 
 def floor_sentences(cells: pd.DataFrame) -> list[str]:
@@ -88,8 +52,7 @@ def caveats(tried: pd.DataFrame) -> list[str]:
 
 def _sentences(_: pd.DataFrame, analysis: Analysis) -> list[str]:
     return [
-        *load_warnings(analysis.manifests),
-        *untimed_sentences(analysis.cells),
+        *timing_sentences(analysis),
         *floor_sentences(analysis.cells),
         *caveats(analysis.tuning),
     ]

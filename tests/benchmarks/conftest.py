@@ -15,14 +15,16 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from l2obench.bench.measure.load import LoadWatch
 from tests.benchmarks.clock import cpu_seconds, rounds_of
 from tests.benchmarks.floor import Floor, Work, measure_floor
 from tests.benchmarks.memory import peak_bytes
-from tests.benchmarks.table import Row, to_table, write
+from tests.benchmarks.table import Row, describe_load, to_table, write
 
 Call = Callable[[], Any]
 ROWS = pytest.StashKey[list[Row]]()
 FLOOR = pytest.StashKey[Floor]()
+WATCH = pytest.StashKey[LoadWatch]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,6 +33,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[ROWS] = []
+    if config.getoption("benchmark_enable", False):
+        # Before the benchmarks hold themselves to one processor, and before a fixture replaces the counters.
+        config.stash[WATCH] = LoadWatch().begin()
 
 
 @pytest.fixture(scope="session")
@@ -116,7 +121,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if not rows:
         return
     terminalreporter.write_line(to_table(rows).to_string(index=False))
-    page = config.getoption("--performance")
+    page, load = config.getoption("--performance"), config.stash[WATCH].end()
+    terminalreporter.write_line(describe_load(load))
     if page is not None:
-        write(page, rows, config.stash[FLOOR])
+        write(page, rows, config.stash[FLOOR], load)
         terminalreporter.write_line(f"written to {page} and {page.with_suffix('.parquet')}")

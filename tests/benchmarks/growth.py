@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 
 from l2obench.bench.config.registry import optimizer_registry
+from l2obench.bench.measure.load import LoadWatch
 from l2obench.bench.metatrain.estimators.bptt_gradient import truncated_bptt
 from l2obench.bench.process import set_up_process
 from l2obench.bench.rollout.loop import rollout
@@ -29,7 +30,7 @@ from l2obench.reports.formats import to_markdown
 from l2obench.tasks.mnist import MnistMlp
 from l2obench.tasks.quadratic import Quadratic
 from tests.benchmarks.memory import peak_bytes
-from tests.benchmarks.table import put_between
+from tests.benchmarks.table import describe_load, put_between
 
 matplotlib.use("Agg")
 UNROLL, SAMPLE = 20, 200
@@ -122,7 +123,8 @@ def draw(curves: dict[str, pd.DataFrame], path: Path) -> None:
 
 def main(page: Path) -> None:
     set_up_process()
-    curves = {name: measure(make, counts) for name, (make, counts) in CURVES.items()}
+    with LoadWatch() as watch:
+        curves = {name: measure(make, counts) for name, (make, counts) in CURVES.items()}
     draw(curves, page.parent / "images" / "growth.png")
     rows = [
         {
@@ -134,7 +136,9 @@ def main(page: Path) -> None:
         }
         for name, curve in curves.items()
     ]
-    made = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {environment('cpu')['processor']}, one thread."
+    made = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {environment('cpu')['processor']}, one thread. "
+    made += describe_load(watch.load)
+    print(made)
     put_between(page, "growth", f"{to_markdown(pd.DataFrame(rows))}\n{made}")
 
 

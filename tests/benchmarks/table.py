@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from l2obench.bench.measure.load import Load
 from l2obench.bench.store.environment import environment
 from l2obench.reports.formats import to_markdown
 from tests.benchmarks.floor import Floor
@@ -51,23 +52,30 @@ def to_table(rows: list[Row]) -> pd.DataFrame:
     )
 
 
-def about(floor: Floor) -> str:
-    """The machine and the day, for under the table."""
+def describe_load(load: Load) -> str:
+    """Whether the machine was quiet while a table was measured, as the timing pass of a run defines it."""
+    if load.under_load is None:
+        return "The load is unknown: this system does not say what other processes did."
+    found = f"Other processes kept {load.others_busy:.2g} of {load.processors} processors busy"
+    return f"{found}: measured under load, do not quote it." if load.under_load else f"{found}: measured quiet."
+
+
+def about(floor: Floor, load: Load) -> str:
+    """The machine, the day and the load, for under the table."""
     found = environment("cpu")
     versions = ", ".join(f"{name} {found['versions'][name]}" for name in ("torch", "numpy"))
     return (
         f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {found['processor']}, one thread, Python "
         f"{platform.python_version()}, {versions}. Floor of this run: {floor.flops / 1e9:.0f} GFLOP/s in products, "
-        f"{floor.bytes / 1e9:.1f} GB/s in copies, {floor.sigmoids / 1e9:.2f} G sigmoids/s."
+        f"{floor.bytes / 1e9:.1f} GB/s in copies, {floor.sigmoids / 1e9:.2f} G sigmoids/s.\n{describe_load(load)}"
     )
 
 
-def write(page: Path, rows: list[Row], floor: Floor) -> None:
+def write(page: Path, rows: list[Row], floor: Floor, load: Load) -> None:
     """Put the table into `page`, and its numbers beside it as Parquet."""
-    put_between(page, "rows", f"{to_markdown(to_table(rows))}\n{about(floor)}")
-    to_frame(rows).assign(**{f"floor_{key}_per_second": value for key, value in asdict(floor).items()}).to_parquet(
-        page.with_suffix(".parquet"), index=False
-    )
+    put_between(page, "rows", f"{to_markdown(to_table(rows))}\n{about(floor, load)}")
+    floors = {f"floor_{key}_per_second": value for key, value in asdict(floor).items()}
+    to_frame(rows).assign(**floors, **load.columns()).to_parquet(page.with_suffix(".parquet"), index=False)
 
 
 def put_between(page: Path, mark: str, text: str) -> None:

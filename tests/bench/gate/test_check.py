@@ -282,7 +282,8 @@ def timed(folder: Path, **changes: Any) -> Path:
     """A run with a timing pass of two optimizers; `changes` are of adam's row."""
     run = RunFolder(results(folder, LOSSES))
     row = dict.fromkeys(SCHEMAS["timing"].names) | {"task": "quadratic", "grad_seconds": 1.0, "update_seconds": 2.0}
-    rows = [row | {"optimizer": "adam"} | changes, row | {"optimizer": "sgd"}]
+    load = {"under_load": changes.get("under_load")}
+    rows = [row | {"optimizer": "adam"} | changes, row | {"optimizer": "sgd"} | load]
     run.write("timing", "quadratic", {"format": FORMAT}, rows)
     return folder
 
@@ -296,6 +297,32 @@ def test_impossible_step_times_are_refused(tmp_path: Path, seconds: float | None
 def test_what_could_not_be_timed_has_no_step_time(tmp_path: Path) -> None:
     (found,) = read_side(timed(tmp_path, update_seconds=None, grad_seconds=None, reason="it raised"))
     assert dict(found.clock.step_seconds) == {"sgd": 3.0}
+
+
+def test_step_times_that_were_taken_under_load_are_not_judged(tmp_path: Path, l2obench: Command) -> None:
+    manifest = {"suite": "quick", "timing": {"quadratic": {"command": "l2obench run quick --force"}}}
+    base, head = timed(tmp_path / "base", under_load=False), timed(tmp_path / "head", under_load=True, grad_seconds=9.0)
+    RunFolder(head).begin(manifest)
+    found = json.loads(l2obench(base, head, "--time-limit", "1.5", "--json", code=0))
+    (compared,) = found["cells"]
+    assert (compared["verdict"], compared["step_time_ratio"]) == ("same", None)
+    assert compared["reason"] == "step time cannot be compared"
+    (warning,) = found["warnings"]
+    assert warning.startswith(
+        "warning: step times of HEAD were taken under load: not judged. Try, on a quiet machine: "
+    )
+    assert "l2obench run quick (" in warning
+    assert "9.0" not in json.dumps(found)
+
+
+def test_step_times_whose_load_nobody_watched_are_judged_with_a_warning(tmp_path: Path, l2obench: Command) -> None:
+    base, head = timed(tmp_path / "base", under_load=False), timed(tmp_path / "head", grad_seconds=9.0)
+    found = json.loads(l2obench(base, head, "--time-limit", "1.5", "--json", code=1))
+    assert found["cells"][0]["verdict"] == "slower"
+    assert found["warnings"] == [
+        "warning: nobody watched the load while the step times of HEAD were taken (1 of 1 cells)"
+    ]
+    assert json.loads(l2obench(base, head, "--json", code=0))["warnings"] == []
 
 
 def test_what_else_differs_is_said(tmp_path: Path, l2obench: Command) -> None:

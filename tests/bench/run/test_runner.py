@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 import torch
 
+from l2obench.api.results import Results
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell, make_suite
+from l2obench.bench.measure import load, timing
 from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.bench.run.runner import Outcome, Runner
@@ -138,6 +140,70 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(finished: Path, tmp_path
     first, second = rows(finished), rows(folder)
     for one, other in zip(first["loss"], second["loss"], strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def timing_load(monkeypatch: pytest.MonkeyPatch, under_load: bool | None) -> None:
+    """What the timing passes of this test see of the machine."""
+    others = None if under_load is None else 2.0 * under_load
+    monkeypatch.setattr(load, "load_between", lambda before, after, processors: load.Load(others, 2))
+
+
+def test_times_that_were_taken_under_load_are_taken_again_by_the_same_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = make_suite("test", SUITE | {"tasks": [{"task": "quadratic[horizon=5]"}]}).cells()
+    timing_load(monkeypatch, True)
+    lines: list[str] = []
+    execute(tmp_path / "run", cells, lines.append)
+    assert any("taken under load and will not be quoted" in line for line in lines)
+    run = RunFolder(tmp_path / "run")
+    assert rows(run.folder)[TIMES].isna().all(axis=None)
+    loaded = run.read("timing")
+    assert loaded["under_load"].all()
+    assert loaded["others_busy"].tolist() == [2.0] * 3
+    assert (loaded["update_seconds"] > 0).all()
+    assert run.manifest["timing"]["quadratic[horizon=5]"]["under_load"] is True
+    before = {path: path.stat().st_mtime_ns for path in (run.folder / "cells").iterdir()}
+    timing_load(monkeypatch, False)
+    outcome = execute(run.folder, cells)
+    assert (outcome.computed, outcome.tasks_timed) == (0, 1)
+    assert {path: path.stat().st_mtime_ns for path in (run.folder / "cells").iterdir()} == before
+    assert not run.read("timing")["under_load"].any()
+    assert run.manifest["timing"]["quadratic[horizon=5]"]["under_load"] is False
+    assert (Results(run.folder).trajectories()[TIMES] > 0).all(axis=None)
+    assert execute(run.folder, cells).tasks_timed == 0
+
+
+@pytest.mark.parametrize("under_load", [False, None])
+def test_a_run_without_times_gets_them_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, under_load: bool | None
+) -> None:
+    cells = make_suite("test", SUITE | {"tasks": [{"task": "quadratic[horizon=5]"}]}).cells()
+    timing_load(monkeypatch, under_load)
+    execute(tmp_path / "run", cells, timing=False)
+    assert RunFolder(tmp_path / "run").read("timing").empty
+    outcome = execute(tmp_path / "run", cells)
+    assert (outcome.computed, outcome.tasks_timed) == (0, 1)
+    assert (Results(tmp_path / "run").trajectories()[TIMES] > 0).all(axis=None)
+    assert execute(tmp_path / "run", cells).tasks_timed == 0
+
+
+def test_a_part_of_a_run_leaves_the_times_of_the_whole(finished: Path) -> None:
+    cells = make_suite("test", SUITE).cells()
+    timed = RunFolder(finished).read("timing")
+    outcome = execute(finished, [cell for cell in cells if cell.optimizer.name == "adam"])
+    assert (outcome.computed, outcome.tasks_timed) == (0, 0)
+    pd.testing.assert_frame_equal(RunFolder(finished).read("timing"), timed)
+
+
+def test_times_of_another_protocol_are_taken_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of versions that did not watch the load."""
+    cells = make_suite("test", SUITE | {"tasks": [{"task": "quadratic[horizon=5]"}]}).cells()
+    with monkeypatch.context() as patch:
+        patch.setattr(timing, "PROTOCOL", "median of 50 steps")
+        execute(tmp_path / "run", cells)
+    outcome = execute(tmp_path / "run", cells)
+    assert (outcome.computed, outcome.tasks_timed) == (0, 1)
 
 
 def test_other_settings_in_the_same_folder_are_a_conflict(finished: Path) -> None:

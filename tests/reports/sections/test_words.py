@@ -1,11 +1,11 @@
-"""The sentences on time to the target, on floors and on busy machines."""
+"""The sentences on time to the target and on floors."""
 
 import math
 
 import pandas as pd
 import pytest
 
-from l2obench.reports.sections.caveats import floor_sentences, load_warnings
+from l2obench.reports.sections.caveats import floor_sentences
 from l2obench.reports.sections.cost_summary import target_sentences
 
 HEADLINE = {"task": "bowl", "optimizer": "lstm", "track": "default", "baseline": "nag", "baseline_track": "tuned"}
@@ -61,16 +61,3 @@ def test_a_floor_that_was_not_recorded_is_named(sources: list[str], said: list[s
     found = floor_sentences(cells)
     assert len(found) == len(said)
     assert all(sentence.startswith(start) for sentence, start in zip(found, said, strict=True))
-
-
-@pytest.mark.parametrize(("load", "warned"), [(0.3, False), (1.9, False), (2.0, True), (8.7, True), (None, False)])
-def test_times_of_a_busy_machine_have_a_warning(load: float | None, warned: bool) -> None:
-    quiet = {"environment": {"load": 0.1, "processors": 2}}
-    starts = [quiet, {"environment": {"load": load, "processors": 2}}]
-    sentences = load_warnings({"run": {"starts": starts}})
-    assert bool(sentences) == warned
-    assert all(f"{load:.2g} processes for 2 processors" in sentence for sentence in sentences)
-
-
-def test_a_run_that_does_not_say_how_busy_its_machine_was_has_no_warning() -> None:
-    assert load_warnings({"run": {"environment": None}, "other": {}}) == []

@@ -1,0 +1,97 @@
+"""What must be known of step times: which were taken under load, or not at all, and how to take them again."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from l2obench.bench.store.timing_commands import timing_commands
+from l2obench.reports.formats import one_line
+from l2obench.reports.numbers.analysis import Analysis
+from l2obench.reports.numbers.counting import fact, groups
+from l2obench.reports.sections.words import short
+
+
+def timing_sentences(analysis: Analysis) -> list[str]:
+    """All that the report and the terminal say of it."""
+    timing, manifests = analysis.results.timing, analysis.manifests
+    return [*load_sentences(timing, manifests), *untimed_sentences(analysis.cells, timing, manifests)]
+
+
+def load_sentences(timing: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What each run was timed beside: times that were taken under load, and times whose load nobody watched.
+
+    Args:
+        timing: rows of the timing pass, of one run or several.
+        manifests: by the label of their run.
+    """
+    found = []
+    for label, manifest in manifests.items():
+        rows = timing[timing["run"] == label] if "run" in timing else timing
+        beginning, tasks = f"{label}: " if len(manifests) > 1 else "", rows["task"].nunique()
+        loaded = rows[rows["under_load"].eq(True)]
+        unknown = rows[rows["under_load"].isna() & rows["grad_seconds"].notna()]
+        found += [] if loaded.empty else [beginning + _under_load(loaded, tasks, manifest)]
+        found += [] if unknown.empty else [beginning + _unknown_load(unknown, tasks, manifest)]
+    return [one_line(sentence) for sentence in found]
+
+
+def untimed_sentences(
+    cells: pd.DataFrame, timing: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """What a run with `--no-timing` lacks, and the command that adds it.
+
+    Args:
+        cells: rows of one run or several.
+        timing: rows of the timing pass.
+        manifests: by the label of their run.
+    """
+    untimed = [key["task"] for key, rows in groups(cells, "task") if rows["update_seconds"].isna().all()]
+    loaded = set(timing.loc[timing["under_load"].eq(True), "task"])
+    missing = [task for task in untimed if task not in loaded]
+    if not missing:
+        return []
+    again = [_again(manifest, missing) for manifest in manifests.values()]
+    return [
+        one_line(
+            f"Step times were not measured on {len(missing)} of {cells['task'].nunique()} tasks. Their columns are "
+            f"empty, and so is all that follows from them. To measure them, run {' and '.join(dict.fromkeys(again))}."
+        )
+    ]
+
+
+def _under_load(loaded: pd.DataFrame, tasks: int, manifest: Mapping[str, Any]) -> str:
+    names = list(dict.fromkeys(loaded["task"]))
+    worst = loaded.loc[loaded["others_busy"].astype(float).fillna(0.0).idxmax()]
+    busy = ""
+    if worst["others_busy"] > 0:
+        busy = f"Other processes kept up to {worst['others_busy']:.2g} of {worst['processors']:.0f} processors busy. "
+    stopped = float(loaded["throttled_seconds"].astype(float).max())
+    if stopped > 0:
+        busy += f"The quota of its container stopped the run for {stopped:.2g} s. "
+    return (
+        f"The step times of {len(names)} of {tasks} tasks were taken under load: not quoted. {busy}Run "
+        f"{_again(manifest, names)} again on a quiet machine: it takes only these times."
+    )
+
+
+def _unknown_load(unknown: pd.DataFrame, tasks: int, manifest: Mapping[str, Any]) -> str:
+    names = list(dict.fromkeys(unknown["task"]))
+    sentence = (
+        f"The load during the timing of {len(names)} of {tasks} tasks is unknown: it was not recorded. "
+        f"Run {_again(manifest, names)} again on a quiet machine: it takes only the times."
+    )
+    for start in manifest.get("starts") or [manifest]:
+        environment = start.get("environment") or {}
+        load, processors = fact(environment, "load"), fact(environment, "processors")
+        if load >= processors:
+            return (
+                f"{sentence} As the run began, the machine was busy: {short(load)} processes for {processors:.0f} "
+                "processors. Do not quote seconds, or ratios of seconds, from this run."
+            )
+    return sentence
+
+
+def _again(manifest: Mapping[str, Any], tasks: Sequence[str]) -> str:
+    """The commands that measure the step times of these tasks; of a notebook or a script, words for them."""
+    return " and ".join(f"`{command}`" for command in timing_commands(manifest, tasks)) or "the same call"
