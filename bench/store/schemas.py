@@ -110,6 +110,8 @@ SCHEMAS: dict[Kind, pa.Schema] = {
     ),
 }
 """Columns by kind. Losses are float32, as they were computed; what is derived from them is float64."""
-ADDED = (*("update_flops", "update_bytes", "record_passes", "heldout_metrics", "replicas", "function_sha256", "floor"),)
-ADDED += ("others_busy", "processors", "throttled_seconds", "under_load")
+ADDED = (
+    *("update_flops", "update_bytes", "record_passes", "heldout_metrics", "replicas", "function_sha256", "floor"),
+    *("others_busy", "processors", "throttled_seconds", "under_load"),
+)
 """Columns that files of this format may lack, since earlier versions did not write them. They are then read as null."""

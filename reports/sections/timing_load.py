@@ -62,7 +62,7 @@ def untimed_sentences(
 
 def _under_load(loaded: pd.DataFrame, tasks: int, manifest: Mapping[str, Any]) -> str:
     names = list(dict.fromkeys(loaded["task"]))
-    worst = loaded.loc[loaded["others_busy"].astype(float).fillna(0.0).idxmax()]
+    worst = loaded.astype({"others_busy": float}).sort_values("others_busy", na_position="first").iloc[-1]
     busy = ""
     if worst["others_busy"] > 0:
         busy = f"Other processes kept up to {worst['others_busy']:.2g} of {worst['processors']:.0f} processors busy. "
