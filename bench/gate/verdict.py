@@ -94,9 +94,7 @@ def _warnings(base: Recorded, head: Recorded, asked: Settings) -> tuple[str, ...
             found.append(f"in {name}, {side.contradictions} seeds have a final loss that contradicts their losses")
         if side.clock.under_load:
             again = " and ".join(side.clock.commands) or "the same run again"
-            found.append(
-                f"the step times of {name} were taken under load and are not judged. Try, on a quiet machine: {again}"
-            )
+            found.append(f"step times of {name} were taken under load: not judged. Try, on a quiet machine: {again}")
         if side.clock.under_load is None and side.clock.step_seconds and asked.time_limit is not None:
             found.append(f"nobody watched the load while the step times of {name} were taken")
     return tuple(found)
