@@ -30,7 +30,7 @@ def with_floors(cells: pd.DataFrame) -> pd.DataFrame:
         ([1e-09, 1e-12], ['recorded', 'default'])
     """
     recorded = cells["floor"].astype(float)
-    known = np.isfinite(recorded) & (recorded >= 0)
+    known = recorded.ge(0) & recorded.lt(np.inf)
     sources = np.where(known, "recorded", "default").astype(object)
     floors = recorded.where(known, FLOOR)
     for task in cells.loc[~known, "task"].unique():

@@ -1,6 +1,7 @@
 """Held-out metrics: every learned optimizer against the best tuned baseline of the metric, and the means of all."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -65,8 +66,13 @@ def heldout_means(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]
                 counts = {"learned": is_learned(seeds), "seeds": len(seeds), "failures": failed(seeds)}
                 ends = {"mean": mean.estimate, "low": mean.low, "high": mean.high}
                 here.append(place | {"metric": metric.name} | counts | ends)
-            rows += sorted(here, key=lambda row, metric=metric: _order(row["mean"], metric))
+            rows += sorted(here, key=partial(_place, metric=metric))
     return table_of(cells, MEANS, rows)
+
+
+def _place(row: Mapping[str, Any], metric: Metric) -> float:
+    """Where a row of means stands: the lowest comes first."""
+    return _order(row["mean"], metric)
 
 
 def _best(task: pd.DataFrame, metric: Metric) -> pd.DataFrame | None:
