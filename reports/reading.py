@@ -1,7 +1,7 @@
 """Reads one run or several for a report: their rows side by side, in the order in which the suites name them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ class ReportData:
     """Cells that a manifest plans and its run does not hold yet: task, optimizer, track, seeds."""
     pictures: pd.DataFrame
     """Snapshots of tasks whose parameters are a picture; empty where there is none."""
+    heldout: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Held-out metrics over the steps; empty for results of earlier versions."""
 
 
 def read_results(folders: Sequence[str | Path]) -> ReportData:
@@ -50,7 +52,7 @@ def read_results(folders: Sequence[str | Path]) -> ReportData:
         raise ReportError("a results folder is required, got none. Try: l2obench report results/quick")
     runs = {label: RunFolder(folder) for label, folder in _labelled(folders).items()}
     manifests = {label: run.manifest for label, run in runs.items()}
-    frames: dict[Kind, list[pd.DataFrame]] = {"cells": [], "tuning": [], "timing": [], "pictures": []}
+    frames: dict[Kind, list[pd.DataFrame]] = {"cells": [], "tuning": [], "timing": [], "pictures": [], "heldout": []}
     unfinished = []
     for label, run in runs.items():
         here = {kind: run.read(kind) for kind in frames}
@@ -67,7 +69,13 @@ def read_results(folders: Sequence[str | Path]) -> ReportData:
         unfinished.append(_marked(_missing(plan, here["cells"]), label, len(runs)))
     joined = {kind: pd.concat(parts, ignore_index=True) for kind, parts in frames.items()}
     return ReportData(
-        manifests, joined["cells"], joined["tuning"], joined["timing"], pd.concat(unfinished), joined["pictures"]
+        manifests,
+        joined["cells"],
+        joined["tuning"],
+        joined["timing"],
+        pd.concat(unfinished),
+        joined["pictures"],
+        joined["heldout"],
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from l2obench.reports import formats
 from l2obench.reports.figures.curves import BASELINE_COLOURS, LEARNED_COLOURS
 from l2obench.reports.numbers.curves import Curve, TaskPlots
+from l2obench.reports.numbers.heldout_curves import HeldoutPlot
 from l2obench.reports.numbers.profiles import Profile
 
 # Significant digits of a number in the page. A chart shows fewer, and each digit costs a byte for every point.
@@ -64,19 +65,26 @@ def style_numbers(plots: Sequence[TaskPlots]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def task_view(plots: Sequence[TaskPlots], fine: Detail, profiles: Sequence[Profile] = ()) -> dict[str, Any]:
+def task_view(
+    plots: Sequence[TaskPlots],
+    fine: Detail,
+    profiles: Sequence[Profile] = (),
+    heldout: Sequence[HeldoutPlot] = (),
+) -> dict[str, Any]:
     """One task, in every run that has it, as the script reads it.
 
     Args:
         plots: of one task, one a run.
         fine: points of every curve.
         profiles: of all tasks.
+        heldout: held-out metrics over the steps, of all tasks.
     """
     return {
         "task": formats.one_line(plots[0].task),
         "window": plots[0].window,
         "profiles": profile_views(profiles, plots[0].task),
         "curves": [_curve(task, curve, fine) for task in plots for curve in task.curves],
+        "heldout": heldout_views(heldout, plots[0].task),
         "landscapes": [
             {
                 "run": formats.one_line(task.run),
@@ -111,6 +119,35 @@ def profile_views(found: Sequence[Profile], task: str) -> list[dict[str, Any]]:
         }
         for profile in found
         if profile.task == task
+    ]
+
+
+def heldout_views(found: Sequence[HeldoutPlot], task: str) -> list[dict[str, Any]]:
+    """The held-out curves of a task, a list for each metric.
+
+    Args:
+        found: those of all tasks.
+        task: a task's identity.
+    """
+    metrics = dict.fromkeys(plot.metric for plot in found if plot.task == task)
+    return [
+        {
+            "metric": formats.one_line(metric),
+            "curves": [
+                {
+                    "run": formats.one_line(plot.run),
+                    "optimizer": curve.optimizer,
+                    "steps": _rounded(curve.steps),
+                    "middle": _rounded(curve.middle),
+                    "low": _rounded(curve.low),
+                    "high": _rounded(curve.high),
+                }
+                for plot in found
+                if (plot.task, plot.metric) == (task, metric)
+                for curve in plot.curves
+            ],
+        }
+        for metric in metrics
     ]
 
 

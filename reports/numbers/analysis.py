@@ -10,6 +10,7 @@ from l2obench.reports.numbers.curves import TaskPlots, task_plots
 from l2obench.reports.numbers.final_losses import final_losses
 from l2obench.reports.numbers.headline import headline
 from l2obench.reports.numbers.heldout import heldout
+from l2obench.reports.numbers.heldout_curves import HeldoutPlot, heldout_plots
 from l2obench.reports.numbers.profiles import CostRatios, Profile, all_cost_ratios, profiles
 from l2obench.reports.numbers.step_times import step_times
 from l2obench.reports.numbers.time_to_target import time_to_target
@@ -67,6 +68,11 @@ class Analysis:
     def plots(self) -> list[TaskPlots]:
         """Learning curves, final losses and learning-rate landscapes of every task."""
         return task_plots(self.cells, self.results.tuning)
+
+    @cached_property
+    def heldout_plots(self) -> list[HeldoutPlot]:
+        """Held-out metrics over the steps, of every task and metric that the runs recorded."""
+        return heldout_plots(self.cells, self.results.heldout, self.manifests)
 
     @cached_property
     def profiles(self) -> list[Profile]:

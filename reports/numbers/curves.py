@@ -133,7 +133,7 @@ def final_loss_spreads(task: pd.DataFrame) -> list[FinalLosses]:
         spreads.append(
             FinalLosses(
                 optimizer=rows["optimizer"].iloc[0],
-                label=_label(rows),
+                label=curve_label(rows),
                 losses=losses[np.isfinite(losses)],
                 mean=mean.estimate,
                 low=mean.low,
@@ -213,7 +213,7 @@ def _curve(rows: pd.DataFrame) -> Curve:
     cost = {name: float(rows[name].astype(float).max()) for name in ("state_bytes", "tuning_passes", "backward_passes")}
     return Curve(
         optimizer=rows["optimizer"].iloc[0],
-        label=_label(rows),
+        label=curve_label(rows),
         learned=is_learned(rows),
         track=str(rows["track"].iloc[0]),
         steps=steps.astype(np.float64),
@@ -229,7 +229,7 @@ def _curve(rows: pd.DataFrame) -> Curve:
     )
 
 
-def _label(rows: pd.DataFrame) -> str:
+def curve_label(rows: pd.DataFrame) -> str:
     """The optimizer, that it is untuned if it is a hand-designed one, and how many of its seeds failed."""
     name = str(rows["optimizer"].iloc[0])
     if rows["track"].iloc[0] != "tuned" and not is_learned(rows):

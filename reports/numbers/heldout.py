@@ -17,7 +17,7 @@ NO_DIRECTION = "none: the task does not say which values are better"
 VERDICTS = ["task", "optimizer", "metric", "better", "baseline", "verdict", "measure", "typical", "typical_low"]
 VERDICTS += ["typical_high", "win_rate", "means", "means_low", "means_high", "mean", "baseline_mean", "seeds"]
 VERDICTS += ["p_value", "failures", "baseline_failures", "track", "baseline_track"]
-MEANS = ["task", "metric", "optimizer", "track", "learned", "seeds", "failures", "mean", "low", "high"]
+MEANS = ["task", "optimizer", "track", "metric", "learned", "seeds", "failures", "mean", "low", "high"]
 
 
 def heldout(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:

@@ -20,13 +20,19 @@ def _script_data(_: pd.DataFrame, analysis: Analysis) -> Mapping[str, Any]:
         "runs": list(analysis.manifests),
         "styles": style_numbers(analysis.plots),
     }
-    views = {f"task-{k}": task_view(parts, fine, analysis.profiles) for k, parts in enumerate(tasks)}
+    views = {
+        f"task-{k}": task_view(parts, fine, analysis.profiles, analysis.heldout_plots) for k, parts in enumerate(tasks)
+    }
     return {"index": index, **views}
+
+
+def _values(analysis: Analysis) -> Mapping[str, Any]:
+    return {"tasks": len(analysis.plots), "heldout": bool(analysis.heldout_plots)}
 
 
 SECTION = Section(
     name="explore",
     title="Explore",
     drawings=lambda _, analysis: curve_drawings(analysis.plots),
-    body=Body("explore.html.j2", lambda _, analysis: {"tasks": len(analysis.plots)}, _script_data),
+    body=Body("explore.html.j2", lambda _, analysis: _values(analysis), _script_data),
 )

@@ -4,6 +4,8 @@ from typing import Any
 
 import pandas as pd
 
+from l2obench.reports.figures.curves import line_styles
+from l2obench.reports.figures.heldout import heldout_drawings
 from l2obench.reports.formats import one_line
 from l2obench.reports.numbers.heldout import NO_DIRECTION
 from l2obench.reports.sections.section import Section
@@ -70,4 +72,5 @@ SECTION = Section(
         "learned ÷ baseline. An accuracy is compared by its typical difference, learned − baseline."
     ),
     sentences=lambda table, _: sentences(table),
+    drawings=lambda _, analysis: heldout_drawings(analysis.heldout_plots, line_styles(analysis.plots)),
 )

@@ -69,7 +69,7 @@ async function render(turn, began) {
   await drawCurves(visible);
   listValues();
   document.documentElement.dataset.milliseconds = String(Math.round(performance.now() - began));
-  for (const step of [drawFinals, drawCosts, drawLandscape, drawProfiles]) {
+  for (const step of [drawHeldout, drawFinals, drawCosts, drawLandscape, drawProfiles]) {
     await new Promise((done) => setTimeout(done));
     if (turn !== drawing) return;
     await step(visible);
@@ -179,6 +179,26 @@ function listValues() {
   if (focused) at("values").querySelectorAll("input").forEach((box) => box.value === focused && box.focus());
 }
 
+async function drawHeldout(visible) {
+  if (!at("heldout-chart")) return;
+  const metrics = current.heldout.map((m) => m.metric);
+  at("metric").replaceChildren(...metrics.map((metric) => element("option", { value: metric }, metric)));
+  const found = current.heldout.find((m) => m.metric === view.metric) ?? current.heldout[0];
+  at("heldout-remark").textContent = "";
+  if (!found) return none("heldout-chart", "No held-out curves were recorded on this task.");
+  at("metric").value = found.metric;
+  const curves = new Map(found.curves.map((c) => [`${c.run}\n${c.optimizer}`, c]));
+  const rows = visible.filter((c) => Number.isFinite(factor(c))).flatMap((curve) => {
+    const own = curves.get(`${curve.run}\n${curve.optimizer}`);
+    return (own?.steps ?? []).map((step, i) => ({ label: curve.label, learned: curve.learned, x: step * factor(curve), y: number(own.middle[i]), low: number(own.low[i]), high: number(own.high[i]) }));
+  });
+  const y = scaleOf(rows.map((row) => row.low));
+  const drawn = rows.filter((row) => [row.y, row.low, row.high].every(Number.isFinite) && (view.x !== "seconds" || row.x > 0));
+  if (drawn.length < rows.length && view.x !== "seconds") at("heldout-remark").textContent = `${rows.length - drawn.length} points are not finite.`;
+  if (!drawn.length) return none("heldout-chart", "Choose an optimizer that has held-out curves.");
+  await draw("heldout-chart", heldoutSpec(visible, drawn, { x: view.x, y, bands: view.bands === "1", title: `held-out ${found.metric}`, xTitle: UNITS[view.x] }));
+}
+
 async function drawFinals(visible) {
   const sorted = [...visible].sort((a, b) => number(a.final.mean) - number(b.final.mean));
   const dots = sorted.flatMap((c) => c.final.dots.map((x, i) => ({ label: c.label, x: number(x), jitter: ((i * 0.618034) % 1) * 1.2 - 0.6 })));
@@ -254,6 +274,7 @@ async function start() {
     show();
   });
   at("profile")?.addEventListener("change", () => { change({ profile: at("profile").value }); show(); });
+  at("metric")?.addEventListener("change", () => { change({ metric: at("metric").value }); show(); });
   at("cost").addEventListener("change", () => { change({ cost: at("cost").value }); show(); });
   at("at").addEventListener("input", () => { change({ at: at("at").value }); mark(); listValues(); });
   at("values").addEventListener("change", (event) => {

@@ -69,6 +69,15 @@ function curvesSpec(curves, rows, seeds, { x, y, bands, title, xTitle }) {
   return { params: [{ name: "at", value: rows.length ? rows[rows.length - 1].x : 1 }], layer: layers, height: 340 };
 }
 
+function heldoutSpec(curves, rows, { x, y, bands, title, xTitle }) {
+  const style = palette(curves);
+  const across = axis("x", xTitle, x === "seconds" ? "log" : "linear", { scale: { nice: false }, axis: { format: x === "seconds" ? "~s" : ".4~g" } });
+  const up = axis("y", title, y, { scale: { zero: false } });
+  const band = { mark: { type: "area", opacity: 0.15, aria: false }, encoding: { x: across, y: { ...up, field: "low" }, y2: { field: "high" }, color: style.colour } };
+  const lines = { mark: { type: "line", point: { size: 26 }, strokeCap: "butt", aria: false }, encoding: { x: across, y: up, color: style.colour, strokeDash: style.dash, strokeWidth: { condition: { test: "datum.learned", value: 3 }, value: 1.6 } } };
+  return { data: { values: rows }, height: 300, layer: bands ? [band, lines] : [lines] };
+}
+
 function finalsSpec(curves, dots, means, type) {
   const style = palette(curves);
   const row = {

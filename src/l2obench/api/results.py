@@ -13,13 +13,14 @@ from l2obench.api.naming import BadArgument, require_known
 from l2obench.foundation.names import explain_unknown
 from l2obench.reports.numbers.against_adam import against_adam
 from l2obench.reports.numbers.analysis import Analysis
+from l2obench.reports.numbers.curves import Curve
+from l2obench.reports.numbers.heldout_curves import HeldoutCurve
 from l2obench.reports.page.build import write_report
 from l2obench.reports.reading import read_results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-CURVES = ["task", "optimizer", "track", "learned", "step", "loss", "low", "high"]
 AXES_SIZE = (6.4, 4.0)  # inches
 
 
@@ -64,20 +65,34 @@ class Results:
         """
         return self._analysis.cells.copy()
 
-    def curves(self) -> pd.DataFrame:
+    def curves(self, of: str = "loss") -> pd.DataFrame:
         """Learning curves, one row for each point: the interquartile mean over seeds, with its 95 % band.
 
+        Args:
+            of: `"loss"` is the training loss. A held-out metric such as `"heldout_loss"` or `"heldout_accuracy"` has a
+                row for each step at which it was taken.
+
         Returns:
-            Columns `task`, `optimizer`, `track`, `learned`, `step`, `loss`, `low`, `high`. Each optimizer comes in its
-            tuned track, or in its default one where it has no other. Long curves are thinned to some 150 points.
+            Columns `task`, `optimizer`, `track`, `learned`, `step`, the name of `of`, `low`, `high`. Each optimizer is
+            in its tuned track, or in its default one where it has no other. Long curves of losses are thinned to some
+            150 points.
+
+        Raises:
+            BadArgument: no task of these results has such a curve.
         """
+        every: dict[str, list[tuple[str, Curve | HeldoutCurve]]] = {
+            "loss": [(plots.task, curve) for plots in self._analysis.plots for curve in plots.curves]
+        }
+        for plot in self._analysis.heldout_plots:
+            every.setdefault(f"heldout_{plot.metric}", []).extend((plot.task, curve) for curve in plot.curves)
+        require_known("of", of, list(every))
         rows = [
-            (plots.task, curve.optimizer, curve.track, curve.learned, *point)
-            for plots in self._analysis.plots
-            for curve in plots.curves
+            (task, curve.optimizer, curve.track, curve.learned, *point)
+            for task, curve in every[of]
             for point in zip(curve.steps, curve.middle, curve.low, curve.high, strict=True)
         ]
-        return pd.DataFrame(rows, columns=CURVES).astype({"step": int})
+        columns = ["task", "optimizer", "track", "learned", "step", of, "low", "high"]
+        return pd.DataFrame(rows, columns=columns).astype({"step": int})
 
     def compare(self, against: str = "baseline") -> pd.DataFrame:
         """The headline table: how much lower does each optimizer end?

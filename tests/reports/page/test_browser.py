@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from playwright import sync_api as playwright
 
+from l2obench.bench.store.run_folder import RunFolder
 from l2obench.reports.formats import format_number
 from l2obench.reports.numbers.final_losses import final_losses
 from l2obench.reports.page.build import write_report
@@ -267,6 +268,27 @@ def test_generalization_map_has_the_headline_ratios(open_page, address):
     drawn = sorted(page.locator("#heat-chart .mark-text.role-mark text").all_text_contents())
     assert drawn == sorted(column(page, "headline", 4))
     assert re.search("trained on bowl", page.locator("#heat-chart svg").text_content())
+
+
+def test_held_out_curves_are_drawn_for_the_chosen_metric(open_page, tmp_path, cell, write_run):
+    names = ("adam", "lstm")
+    cells = [cell(name, [0.5, 0.6], learned=name == "lstm", heldout_loss=0.3, heldout_accuracy=0.9) for name in names]
+    run = write_run(tmp_path / "run", cells)
+    rows = [
+        {"task": "bowl", "optimizer": name, "track": "tuned", "seed": seed, "metric": metric}
+        | {"steps": [0, 10, 20], "values": [start, start / 2, 0.3]}
+        for name in names
+        for seed in (0, 1)
+        for metric, start in (("loss", 2.0), ("accuracy", 0.1))
+    ]
+    RunFolder(run).write("heldout", "000", {}, rows)
+    page = open_page(write_report([run], tmp_path / "report").page.as_uri())
+    assert page.locator("#heldout-chart .mark-symbol path").count() == 2 * 3
+    assert page.locator("#heldout-chart svg").text_content().count("held-out loss") == 1
+    page.get_by_label("Metric").select_option("accuracy")
+    settled(page)
+    assert "held-out accuracy" in page.locator("#heldout-chart svg").text_content()
+    assert "metric=accuracy" in page.url
 
 
 def test_runs_are_compared_and_what_cannot_be_says_why(open_page, tmp_path, cell, write_run):
