@@ -16,7 +16,7 @@ To write a rule that treats every coordinate alike, derive from `CoordinatewiseO
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from l2obench.foundation.tensors import Tensors as Tensors  # part of this page: a rule imports it from here
+from l2obench.foundation.tensors import tensors_bytes
 
 # Under a root it keeps the slope finite. At 0 the slope is infinite, and times a gradient of 0 that is NaN, which would
 # end a meta-training. It is far below ε² of every rule, so it changes no update, and a normal number of float32.
@@ -148,7 +149,11 @@ class Optimizer(BaseModel, ABC):
         return None
 
     def state_bytes(self, state: State) -> int:
-        """Memory of a state, in bytes."""
+        """Count the bytes that a state takes.
+
+        Args:
+            state: one that `init` or `update` gave.
+        """
         return tensors_bytes(state)
 
     def flops_per_coordinate(self) -> float | None:
@@ -202,15 +207,27 @@ class CoordinatewiseOptimizer(Optimizer):
         """
 
     def kind(self, name: str) -> str:
-        """The kind of the parameter called `name`; all are of one kind, unless the rule has several networks."""
+        """Give the kind of a parameter. All are of one kind, unless the rule has several networks.
+
+        Args:
+            name: that of the parameter in the task.
+        """
         return ""
 
     def kind_by_shape(self, param: Tensor) -> str:
-        """The kind of a module's parameter, without dimensions for seeds and settings: by its shape."""
+        """Give the kind of a module's parameter: by its shape, since it has no name.
+
+        Args:
+            param: without dimensions for seeds and settings.
+        """
         return ""
 
     def of_kind(self, kind: str) -> Self:
-        """The rule for parameters of a kind."""
+        """Give the rule for parameters of a kind.
+
+        Args:
+            kind: as `kind` gives it.
+        """
         return self
 
     def init(self, params: Tensors) -> State:
@@ -277,24 +294,9 @@ def power(beta: float | Tensor, step: int | Tensor) -> float | Tensor:
 
 
 def root(square: Tensor) -> Tensor:
-    """√square, with a finite slope at 0 for autograd."""
-    return square.clamp_min(SMALLEST).sqrt()
+    """Compute √square, with a finite slope at 0 for autograd.
 
-
-def tensors_bytes(state: Any) -> int:
-    """Bytes of every tensor in a nested state of dicts, lists and tuples."""
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors_of(state))
-
-
-def tensors_of(state: Any) -> Iterator[Tensor]:
-    """Every tensor in a nested state of dicts, lists and tuples.
-
-    Example:
-        >>> len(list(tensors_of({"step": 1, "of": [torch.ones(2), {"mean": torch.ones(2)}]})))
-        2
+    Args:
+        square: 0 or more, of any shape.
     """
-    if isinstance(state, Tensor):
-        yield state
-        return
-    for part in state.values() if isinstance(state, Mapping) else state if isinstance(state, list | tuple) else ():
-        yield from tensors_of(part)
+    return square.clamp_min(SMALLEST).sqrt()

@@ -79,7 +79,10 @@ class Column:
 
 
 def format_number(value: float) -> str:
-    """Four significant digits; ∞ and — where there is no number to write.
+    """Write a number with four significant digits; ∞ and — where there is no number to write.
+
+    Args:
+        value: any number; NaN: there is none.
 
     Example:
         >>> format_number(0.123456), format_number(12345.0), format_number(float("inf"))
@@ -117,12 +120,20 @@ def readable(table: pd.DataFrame) -> list[Column]:
 
 
 def one_line(text: str) -> str:
-    """Text without line breaks and control characters, which no table, figure or terminal can take."""
+    """Replace line breaks and control characters, which no table, figure or terminal can take, by spaces.
+
+    Args:
+        text: any text.
+    """
     return "".join(sign if sign.isprintable() else " " for sign in text)
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """A GitHub-flavoured Markdown table; numbers to the right."""
+    """Write a GitHub-flavoured Markdown table; numbers to the right.
+
+    Args:
+        table: of numbers and texts.
+    """
     columns = readable(table)
     lines = [
         [_markdown(column.title) for column in columns],
@@ -133,9 +144,12 @@ def to_markdown(table: pd.DataFrame) -> str:
 
 
 def to_csv(table: pd.DataFrame) -> str:
-    """Numbers in full; text that a spreadsheet would take for a formula gets an apostrophe before it.
+    """Write CSV, numbers in full. Text that a spreadsheet would take for a formula gets an apostrophe before it.
 
     Control characters become spaces: a terminal would obey some, and readers end a row at a carriage return.
+
+    Args:
+        table: of numbers and texts.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")

@@ -41,12 +41,6 @@ class Problem:
     """What an evaluation of the loss changes and no optimizer sees, such as the running statistics of batch norm."""
 
 
-class HeldOut(ValueError):
-    """Something that is kept for tests was asked for in training."""
-
-    exit_code = 2
-
-
 class Task(BaseModel, ABC):
     """A family of functions. Its fields are the family's parameters; two tasks with equal fields are the same task.
 
@@ -90,13 +84,10 @@ class Task(BaseModel, ABC):
     """Which values of each held-out metric are better. A metric that is not named here gets no verdict."""
     groups: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Names of parameters by kind of layer (`conv`, `fc`), for optimizers that treat the kinds differently."""
-
     changes_no_function: ClassVar[tuple[str, ...]] = ("horizon",)
     """Parameters on which neither the functions nor the minibatches of a seed depend: its seeds do not, either."""
-
     snapshot_steps: ClassVar[tuple[int, ...]] = ()
     """Steps at which a run keeps pictures of its first seeds. A family that names some gives `picture`."""
-
     horizon: int = Field(default=100, ge=1, le=1_000_000)
     """Number of optimizer steps. The functions and minibatches of a seed do not depend on it."""
 
@@ -125,11 +116,9 @@ class Task(BaseModel, ABC):
     def draw(self, generator: torch.Generator, steps: int) -> Tensors:
         """Draw the randomness of minibatches, such as the indices of examples; none by default.
 
-        The engine calls it again and again, for some steps at a time.
-
         Args:
             generator: that of the function, where `sample` or the last `draw` left it.
-            steps: how many minibatches.
+            steps: how many minibatches; the engine asks for some at a time.
 
         Returns:
             `[steps, ...]` each. Small tensors, since those of many steps are kept: indices rather than examples.
@@ -151,18 +140,21 @@ class Task(BaseModel, ABC):
     def stream(self, generator: torch.Generator) -> Iterator[Tensors] | None:
         """The minibatches of one function one after the other, without end, in place of `draw` and `minibatch`.
 
-        For sources that cannot be indexed, such as a `DataLoader`.
-
         Args:
             generator: the source of all randomness; nothing else uses it from then on.
 
         Returns:
-            Minibatches without a dimension for seeds. None: the engine calls `draw` and `minibatch`.
+            Minibatches without a dimension for seeds, for sources that cannot be indexed, such as a `DataLoader`.
+            None: the engine calls `draw` and `minibatch`.
         """
         return None
 
     def loss_and_buffers(self, params: Tensors, buffers: Tensors, batch: Tensors) -> tuple[Tensor, Tensors]:
-        """The scalar loss of ONE replica, and its buffers after this evaluation, in new tensors where they change."""
+        """The scalar loss of ONE replica, and its buffers after this evaluation, in new tensors where they change.
+
+        Args:
+            params, buffers, batch: of ONE replica, as `loss` gets them.
+        """
         return self.loss(params, batch), buffers
 
     def loss_and_grad(self, params: Tensors, batch: Tensors) -> tuple[Tensor, Tensors]:
@@ -183,9 +175,11 @@ class Task(BaseModel, ABC):
     def loss_grad_and_buffers(
         self, params: Tensors, buffers: Tensors, batch: Tensors
     ) -> tuple[Tensor, Tensors, Tensors]:
-        """`loss_and_grad` of functions that carry buffers: losses, gradients, and the buffers after this evaluation.
+        """`loss_and_grad` of functions that carry buffers, which it gives after this evaluation. Called once a step.
 
-        This is what the engine calls once a step. Buffers are stacked as the parameters are.
+        Args:
+            params, buffers: `[seeds, settings, ...]` each.
+            batch: `[seeds, ...]` each.
         """
         if buffers:
             return self.differentiable_loss_grad_and_buffers(params, buffers, batch)
@@ -194,7 +188,11 @@ class Task(BaseModel, ABC):
     def differentiable_loss_grad_and_buffers(
         self, params: Tensors, buffers: Tensors, batch: Tensors
     ) -> tuple[Tensor, Tensors, Tensors]:
-        """The same by `torch.func`, so that autograd can pass through the gradient; one by hand may work in place."""
+        """The same by `torch.func`, so that autograd can pass through the gradient; one by hand may work in place.
+
+        Args:
+            params, buffers, batch: as `loss_grad_and_buffers` gets them.
+        """
         per_replica = grad_and_value(self.loss_and_buffers, has_aux=True)
         per_setting = torch.vmap(per_replica, in_dims=(0, 0, None))
         grads, (losses, buffers) = torch.vmap(per_setting)(params, buffers, batch)
@@ -221,22 +219,28 @@ class Task(BaseModel, ABC):
     def evaluate(self, params: Tensors) -> Tensors:
         """Held-out metrics at the end of a run.
 
-        `metric_directions` says of each whether lower or higher is better.
-
         Args:
             params: θ_T, `[seeds, settings, ...]` each. Only read.
 
         Returns:
-            `[seeds, settings]` each, by name; empty where the family has no test split.
+            `[seeds, settings]` each, by name (see `metric_directions`); empty where the family has no test split.
         """
         return {}
 
     def evaluate_with_buffers(self, params: Tensors, buffers: Tensors) -> Tensors:
-        """The same of functions that carry buffers, with each replica's own."""
+        """`evaluate` of functions that carry buffers, with each replica's own.
+
+        Args:
+            params, buffers: `[seeds, settings, ...]` each. Only read.
+        """
         return self.evaluate(params)
 
     def picture(self, params: Tensors) -> Tensor:
-        """What the parameters look like, `[seeds, settings, 3, height, width]` uint8."""
+        """What the parameters look like, `[seeds, settings, 3, height, width]` uint8.
+
+        Args:
+            params: `[seeds, settings, ...]` each.
+        """
         raise NotImplementedError(f"{self.name} names snapshot_steps and gives no picture")
 
     def originals(self, generator: torch.Generator) -> Tensors:

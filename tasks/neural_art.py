@@ -7,7 +7,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from l2obench.tasks.base import HeldOut, Problem, Task, Tensors
+from l2obench.tasks.base import Problem, Task, Tensors
+from l2obench.tasks.data.held_out import HeldOut
 from l2obench.tasks.data.photographs import PHOTOGRAPHS, crop, image_path, image_source, read_image, square
 from l2obench.tasks.data.vgg import FeatureSource, Vgg, normalised, pixels, vgg, vgg_sources
 

@@ -38,7 +38,12 @@ class GroupedHelpCommand(TyperCommand):
 
 
 def write_help_text(formatter: Any, text: str) -> None:
-    """Write a docstring: paragraphs are wrapped, indented lines (examples, files, exit codes) stay as they are."""
+    """Write a docstring: paragraphs are wrapped, indented lines (examples, files, exit codes) stay as they are.
+
+    Args:
+        formatter: the help's formatter of typer.
+        text: the docstring, without its indentation.
+    """
     with formatter.indentation():
         for block in text.split("\n\n"):
             formatter.write_paragraph()
@@ -54,7 +59,14 @@ def write_help_text(formatter: Any, text: str) -> None:
 
 
 def write_records(formatter: Any, title: str, records: Sequence[tuple[str, str]], column: int | None = None) -> None:
-    """Write a titled list of names and their texts, side by side."""
+    """Write a titled list of names and their texts, side by side.
+
+    Args:
+        formatter: the help's formatter of typer.
+        title: heading of the list.
+        records: a name and a text each.
+        column: where the texts begin; None: after the longest name that is not too long.
+    """
     column = _column([name for name, _ in records]) if column is None else column
     with formatter.section(title):
         margin = " " * formatter.current_indent

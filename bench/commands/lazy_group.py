@@ -19,7 +19,11 @@ class CommandEntry:
     summary: str
 
     def load(self, name: str) -> Any:
-        """Import the module and make the command."""
+        """Import the module and make the command.
+
+        Args:
+            name: what the command is called.
+        """
         module, _, function = self.path.partition(":")
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
         app.command(name, cls=GroupedHelpCommand)(getattr(importlib.import_module(f"{__package__}.{module}"), function))

@@ -45,7 +45,11 @@ def with_options_of(
 
 
 def select_given(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of options that were given."""
+    """Give the values of the options that were given.
+
+    Args:
+        values: of all options by name; None: not given.
+    """
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -38,13 +38,20 @@ def collect_suite_facts(name: str) -> dict[str, Any]:
 
 
 def collect_recipe_facts(name: str) -> dict[str, Any]:
-    """The values of a recipe of the package, as its file gives them."""
+    """Give the values of a recipe of the package, as its file has them.
+
+    Args:
+        name: of the recipe, without `.toml`.
+    """
     values = tomllib.loads(read_shipped("recipes", name))
     return {"kind": "recipe", "name": name, "values": values}
 
 
 def collect_checkpoint_facts(path: str) -> dict[str, Any]:
-    """What a checkpoint file holds.
+    """Say what a checkpoint file holds.
+
+    Args:
+        path: of the file.
 
     Raises:
         CheckpointError: it is none.
@@ -93,7 +100,11 @@ def collect_results_facts(given: str) -> dict[str, Any]:
 
 
 def is_results(given: str) -> bool:
-    """Whether a folder of results is found under a path or the name of a suite."""
+    """Say whether a folder of results is found under a path or the name of a suite.
+
+    Args:
+        given: a path or the name of a suite.
+    """
     try:
         return RunFolder(find_results(given)).exists()
     except StoreError:
@@ -101,7 +112,11 @@ def is_results(given: str) -> bool:
 
 
 def is_file(given: str) -> bool:
-    """Whether this is the path of a file that exists."""
+    """Say whether this is the path of a file that exists.
+
+    Args:
+        given: a path or any other text.
+    """
     return os.path.isfile(given)
 
 

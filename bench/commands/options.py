@@ -52,7 +52,11 @@ def check_timeout(seconds: float | None) -> float | None:
 
 
 def show_version(wanted: bool) -> None:
-    """Print the version and end, where `--version` was given."""
+    """Print the version and end, where `--version` was given.
+
+    Args:
+        wanted: whether it was given.
+    """
     if wanted:
         import importlib.metadata
 

@@ -26,7 +26,11 @@ class Terminated(BaseException):
 
 
 def raise_terminated(number: int, _: object) -> None:
-    """The handler of both signals."""
+    """Handle both signals: raise `Terminated`.
+
+    Args:
+        number: of the signal.
+    """
     raise Terminated(number)
 
 
@@ -39,7 +43,11 @@ def install_signal_handlers() -> None:
 
 
 def print_error(message: str) -> None:
-    """Print one line on stderr; of several processes that torchrun started, only rank 0 prints."""
+    """Print one line on stderr; of several processes that torchrun started, only rank 0 prints.
+
+    Args:
+        message: what went wrong; line breaks become spaces.
+    """
     if os.environ.get("RANK", "0") == "0":
         line = " ".join(message.split())
         line = line if len(line) <= LONGEST_ERROR else f"{line[:LONGEST_ERROR]}…"
@@ -64,7 +72,11 @@ def prepare_process(device: str, data_dir: Path | None) -> None:
 
 
 def set_data_dir(data_dir: Path | None) -> None:
-    """Set the folder of downloaded data for this process and those that it starts; None leaves it as it is."""
+    """Set the folder of downloaded data for this process and those that it starts; None leaves it as it is.
+
+    Args:
+        data_dir: value of `--data-dir`.
+    """
     from l2obench.tasks.data.folder import DATA_DIR_VARIABLE
 
     if data_dir is not None:

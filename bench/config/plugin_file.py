@@ -36,7 +36,10 @@ class _SourceLoader(importlib.machinery.SourceFileLoader):
 
 
 def names_file(name: str) -> bool:
-    """Whether a name is a file's and not one of a registry or a module.
+    """Say whether a name is that of a file, and not one of a registry or a module.
+
+    Args:
+        name: of a task or an optimizer.
 
     Example:
         >>> names_file("./mine.py:MyTask"), names_file("quadratic")

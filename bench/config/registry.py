@@ -186,7 +186,11 @@ class Registry:
         return entry.distribution != "l2obench" if entry else "." in name or ":" in name
 
     def source(self, model: Any) -> str | None:
-        """What the code of a task or an optimizer is, where it is not ours: a hash or a version; None where it is."""
+        """Give the hash or the version of a plugin's code; None for tasks and optimizers of l2obench.
+
+        Args:
+            model: made by this registry.
+        """
         if not self.foreign(model.name):
             return None
         return source_of(getattr(type(model), "torch_class", type(model)))

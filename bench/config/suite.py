@@ -109,7 +109,11 @@ class Suite(BaseModel):
         return self.model_copy(update=changes | others)
 
     def with_checkpoints(self, folder: Path) -> "Suite":
-        """Take the checkpoints of the suite's trainings from a folder of `l2obench train-suite`."""
+        """Take the checkpoints of the suite's trainings from a folder of `l2obench train-suite`.
+
+        Args:
+            folder: one folder in it for each training, by its name.
+        """
         return self.model_copy(update={"checkpoints": str(folder / "{name}" / CHECKPOINT)})
 
     def trained(self) -> list[str]:

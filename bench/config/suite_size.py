@@ -52,5 +52,9 @@ def _count_cells(suite: "Suite") -> int:
 
 
 def count_suites(suite: "Suite") -> int:
-    """Count a suite and all that it includes."""
+    """Count a suite and all that it includes.
+
+    Args:
+        suite: one that is loaded.
+    """
     return 1 + sum(map(count_suites, suite.parts))

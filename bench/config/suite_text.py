@@ -33,5 +33,9 @@ def read_suite(name: str) -> dict[str, Any]:
 
 
 def training_folder(suite: str) -> Path:
-    """The folder in which `l2obench train-suite` keeps a suite's trainings by default, each in its own folder."""
+    """Give the folder in which `l2obench train-suite` keeps a suite's trainings by default.
+
+    Args:
+        suite: its name, or the path of its file.
+    """
     return Path("results/training") / Path(suite).stem

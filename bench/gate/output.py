@@ -40,7 +40,11 @@ def warnings(check: Check) -> list[str]:
 
 
 def rows(check: Check) -> list[dict[str, Any]]:
-    """One row a cell, for a table that people read; effects as text, `ratio [low, high]`."""
+    """Make one row for each cell, for a table that people read. Effects are text: `ratio [low, high]`.
+
+    Args:
+        check: of all cells.
+    """
     return [
         {
             "verdict": item.verdict,

@@ -33,6 +33,9 @@ def optimizer_costs(optimizer: Optimizer) -> dict[str, Any]:
 def task_costs(task: Task) -> dict[str, Any]:
     """Count the parameters of an optimizee.
 
+    Args:
+        task: the family.
+
     Returns:
         `parameters`; None if the family cannot be sampled, and its rows will say why.
     """

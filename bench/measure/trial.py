@@ -41,7 +41,11 @@ class Trial:
     """Seconds of one step of all its replicas."""
 
     def seconds(self, steps: float) -> float:
-        """Seconds of so many steps."""
+        """Forecast the seconds that so many steps take, with the start.
+
+        Args:
+            steps: their number.
+        """
         return self.start_seconds + steps * self.step_seconds
 
 

@@ -89,7 +89,10 @@ class ProcessGroup:
         return float(total / number)
 
     def broadcast(self, content: bytes) -> bytes:
-        """The bytes of rank 0, on every rank; what the others pass is ignored.
+        """Give the bytes of rank 0 on every rank.
+
+        Args:
+            content: that of rank 0; what the others pass is ignored.
 
         Raises:
             ProcessLost: another process has ended.

@@ -25,7 +25,8 @@ from l2obench.bench.config.trainings import CHECKPOINT
 from l2obench.bench.metatrain import loss_scales
 from l2obench.bench.metatrain.plugin_errors import plugin_errors
 from l2obench.bench.metatrain.process_group import SINGLE_PROCESS, ProcessGroup
-from l2obench.bench.metatrain.trainer import MetaTrainingDiverged, Progress, Trainer, train
+from l2obench.bench.metatrain.progress import Progress
+from l2obench.bench.metatrain.trainer import MetaTrainingDiverged, Trainer, train
 from l2obench.bench.metatrain.validation import ONE_FAMILY, SEVERAL_FAMILIES
 from l2obench.bench.rollout.seeds import SEEDS_VERSION
 from l2obench.bench.store.environment import commit, versions

@@ -1,9 +1,8 @@
 """The meta-training loop: Adam on the meta-parameters φ over segments of new functions; the best φ is kept."""
 
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from l2obench.bench.metatrain.initial_meta_parameters import make_initial, requi
 from l2obench.bench.metatrain.meta_optimizer import adam_step, clip_by_norm, decay_learning_rate, update_average
 from l2obench.bench.metatrain.problem_scaling import ScaledProblems
 from l2obench.bench.metatrain.process_group import SINGLE_PROCESS, ProcessGroup, Shard
+from l2obench.bench.metatrain.progress import Progress
 from l2obench.bench.metatrain.validation import validation_criterion
 from l2obench.bench.metatrain.weighting import step_weights
 from l2obench.bench.rollout.loop import rollout
@@ -36,32 +36,6 @@ class MetaTrainingDiverged(RuntimeError):
     """Several trajectories in a row gave meta-gradients that are not finite."""
 
     exit_code = 3
-
-
-@dataclass(frozen=True)
-class Progress:
-    """The state of a meta-training between two trajectories; saved and restored as a whole."""
-
-    phi: Tensors
-    """The meta-parameters."""
-    mean: Tensors
-    """Adam's moving average of the meta-gradient."""
-    square: Tensors
-    """Adam's moving average of its square."""
-    average: Tensors
-    """What is validated and kept: a moving average of φ, or φ itself."""
-    best: Tensors
-    """The average with the lowest validation loss so far."""
-    scales: Tensors = field(default_factory=dict)
-    """The scales of the losses, from which learned weights follow; empty where weights are given."""
-    best_validation: float = math.inf
-    trajectory: int = 0
-    meta_steps: int = 0
-    setbacks: int = 0
-    """Trajectories without a finite meta-gradient since the last with one."""
-    seconds: float = 0.0
-    log: list[dict[str, Any]] = field(default_factory=list)
-    """One row for each trajectory."""
 
 
 class Trainer:
@@ -136,6 +110,9 @@ class Trainer:
     def run_trajectory(self, progress: Progress) -> Progress:
         """Run one trajectory. Where its meta-gradient is not finite, φ stays what it was before.
 
+        Args:
+            progress: the state before it.
+
         Raises:
             MetaTrainingDiverged: it was not finite `MAX_SETBACKS` times in a row.
         """
@@ -160,7 +137,11 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self, phi: Tensors) -> float:
-        """The validation loss of meta-parameters; infinite if a function diverges."""
+        """Compute the validation loss of meta-parameters; infinite if a function diverges.
+
+        Args:
+            phi: the meta-parameters by name.
+        """
         count, finals, starts = self.recipe.validation_functions, [], []
         shard = self.group.shard(count)
         for family in self.validated:
@@ -223,19 +204,32 @@ class Trainer:
         return loss_scales.update_scales(progress.scales, mean, progress.trajectory)
 
     def estimator_of(self, trajectory: int) -> Estimator:
-        """The estimator of a trajectory: the first ones may imitate a teacher."""
+        """Give the estimator of a trajectory: the first ones may imitate a teacher.
+
+        Args:
+            trajectory: its number, from 0.
+        """
         if self.imitation is not None and trajectory < self.recipe.imitation:
             return self.imitation
         return self.estimator
 
     def family_of(self, trajectory: int) -> Family:
-        """The task family of a trajectory, drawn at random from a mixture."""
+        """Draw the task family of a trajectory from the mixture.
+
+        Args:
+            trajectory: its number, from 0.
+        """
         if len(self.families) == 1:
             return self.families[0]
         return self.families[int(torch.randint(len(self.families), (), generator=self._random("mixture", trajectory)))]
 
     def functions(self, trajectory: int, shard: Shard) -> Problems:
-        """The functions of a trajectory that are on this rank."""
+        """Sample the functions of a trajectory that are on this rank.
+
+        Args:
+            trajectory: its number, from 0.
+            shard: which functions of the meta-batch are this rank's.
+        """
         family, recipe = self.family_of(trajectory), self.recipe
         seeds = family.seeds("meta-training", self._unit(trajectory, recipe.functions), recipe.functions)
         seeds = seeds[shard.first : shard.stop]
@@ -260,7 +254,11 @@ class Trainer:
         return step_weights(self.recipe.weighting, steps).to(self.device)
 
     def segments(self, trajectory: int, scales: Tensors | None = None) -> tuple[Tensor, ...]:
-        """The weights of a trajectory, split into truncations.
+        """Split the weights of a trajectory into truncations.
+
+        Args:
+            trajectory: its number, from 0.
+            scales: learned loss scales; None: the recipe's weighting needs none.
 
         Returns:
             Weights, `[steps]` each. With a random offset the first segment has a length of its own.
@@ -289,6 +287,11 @@ class Trainer:
 
 def train(trainer: Trainer, progress: Progress, on_trajectory: Callable[[Progress], None]) -> Progress:
     """Train from `progress` to the end of the recipe, and call `on_trajectory` after each trajectory.
+
+    Args:
+        trainer: of the recipe.
+        progress: the state to go on from.
+        on_trajectory: called with the state after each trajectory.
 
     Raises:
         MetaTrainingDiverged: too many meta-gradients in a row were not finite.

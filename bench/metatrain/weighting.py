@@ -46,7 +46,11 @@ def step_weights(weighting: Weighting, horizon: int) -> Tensor:
 
 
 def normalize_mean(weights: Tensor) -> Tensor:
-    """Weights scaled to mean 1."""
+    """Scale weights to mean 1.
+
+    Args:
+        weights: `[steps]`, not negative, not all 0.
+    """
     return weights / weights.mean()
 
 

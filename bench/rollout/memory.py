@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from l2obench.bench.rollout.seeds import DRAW_STEPS, generator
-from l2obench.optimizers.base import Optimizer, tensors_bytes
+from l2obench.foundation.tensors import tensors_bytes
+from l2obench.optimizers.base import Optimizer
 from l2obench.tasks.base import Task
 
 # Copies of the parameters: θ_t, θ_{t+1}, gradient, update, and room for what makes them.

@@ -80,7 +80,11 @@ def derive_seed(purpose: Purpose, family: str, index: int) -> int:
 
 
 def generator(seed: int) -> torch.Generator:
-    """A CPU generator that starts at `seed`: the same numbers whatever device the work is done on."""
+    """Make a CPU generator that starts at `seed`: the same numbers whatever device the work is done on.
+
+    Args:
+        seed: as `derive_seed` gives it.
+    """
     return torch.Generator().manual_seed(seed)
 
 

@@ -8,7 +8,8 @@ from torch import Tensor
 from l2obench.bench.failures import from_model
 from l2obench.bench.rollout.guard import Unchanged, require_like, require_own, require_tensor
 from l2obench.bench.rollout.problems import Problems
-from l2obench.optimizers.base import Optimizer, State, tensors_of
+from l2obench.foundation.tensors import tensors_of
+from l2obench.optimizers.base import Optimizer, State
 from l2obench.tasks.base import Tensors
 
 if TYPE_CHECKING:

@@ -234,7 +234,11 @@ def run_job(
 
 
 def is_foreign(model: Task | Optimizer) -> bool:
-    """Say whether a task or an optimizer comes from a plugin or a dotted path."""
+    """Say whether a task or an optimizer comes from a plugin or a dotted path.
+
+    Args:
+        model: the task or the optimizer.
+    """
     registry = task_registry() if isinstance(model, Task) else optimizer_registry()
     return registry.foreign(model.name)
 

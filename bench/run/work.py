@@ -112,7 +112,12 @@ class Work:
         return run_job(here.job, here.task, here.optimizers, lambda part=None: part and on_part(part), here.arguments)
 
     def answer(self, assignment: Assignment, on_part: Callable[[str], Any] = lambda _: None) -> Answer:
-        """Run a job, and give its result, its failure, or what stops the run as an answer."""
+        """Run a job, and give its result, its failure, or what stops the run as an answer.
+
+        Args:
+            assignment: the job, and what it is run on.
+            on_part: called with the name of each part that the job begins.
+        """
         try:
             return Answer(assignment, result=self.do(assignment, on_part))
         except Failure as failure:
@@ -132,7 +137,11 @@ class Work:
 
 
 def is_only_here(model: Task | Optimizer) -> bool:
-    """Whether a task or an optimizer is of a class that no other process can import, as those of a notebook are."""
+    """Say whether a model is of a class that no other process can import, as those of a notebook are.
+
+    Args:
+        model: the task or the optimizer.
+    """
     registry = task_registry() if isinstance(model, Task) else optimizer_registry()
     return model.name in registry.own_classes
 

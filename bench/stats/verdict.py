@@ -52,7 +52,11 @@ class PairedComparison:
         return 1.0 if self.measure == "ratio" else 0.0
 
     def side(self, interval: Interval) -> Literal["better", "worse", ""]:
-        """On which side of no difference a whole interval of `typical` or `means` lies; none: on both."""
+        """Say on which side of no difference a whole interval lies; empty where it lies on both.
+
+        Args:
+            interval: that of `typical` or of `means`.
+        """
         if interval.low > self.same or interval.high < self.same:
             return "better" if (interval.low > self.same) == self.higher_is_better else "worse"
         return ""

@@ -91,6 +91,9 @@ def read_file(path: Path, kind: Kind) -> pd.DataFrame:
 def read_description(path: Path) -> dict[str, Any]:
     """Read the description that a file was written with.
 
+    Args:
+        path: of the file.
+
     Raises:
         StoreError: the file is damaged, or has none.
     """
@@ -108,6 +111,10 @@ def read_description(path: Path) -> dict[str, Any]:
 def require_format(path: Path, written_by: object) -> None:
     """Refuse what another version wrote.
 
+    Args:
+        path: for the error.
+        written_by: the format that was found.
+
     Raises:
         StoreError: it did.
     """
@@ -119,6 +126,9 @@ def require_format(path: Path, written_by: object) -> None:
 
 def cell_name(*identities: str) -> str:
     """Make a file name: readable, safe on every file system, and unique by a hash of the identities.
+
+    Args:
+        identities: those of the task and the optimizer, and the track.
 
     Example:
         >>> cell_name("quadratic", "adam[lr=0.1]", "default")

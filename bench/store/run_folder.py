@@ -182,6 +182,9 @@ class RunFolder:
     def read(self, kind: Kind) -> pd.DataFrame:
         """Read all rows of a kind.
 
+        Args:
+            kind: of the files.
+
         Returns:
             The rows in the order of the files' names; without files an empty frame with the columns.
 
@@ -194,6 +197,10 @@ class RunFolder:
 
     def read_one(self, kind: Kind, name: str) -> pd.DataFrame:
         """Read the rows of one finished file.
+
+        Args:
+            kind: of the file.
+            name: of the file, as `cell_name` makes it.
 
         Raises:
             StoreError: it is damaged or has other columns.

@@ -67,11 +67,19 @@ class PooledCells:
         return sides
 
     def same_weights(self, random: np.random.Generator) -> Pair:
-        """The shipped checkpoint twice, in other batches of replicas: only rounding differs."""
+        """Compare the shipped checkpoint with itself in other batches of replicas: only rounding differs.
+
+        Args:
+            random: draws the seeds.
+        """
         return self.pair(self.pool.shipped, _REBATCHED, random)
 
     def swapped(self, random: np.random.Generator) -> Pair:
-        """Two optimizers, swapped by a coin for each seed: no side is worse, and pairs differ as under 5 % noise."""
+        """Compare two optimizers, swapped by a coin for each seed: no side is worse, pairs differ as under 5 % noise.
+
+        Args:
+            random: draws the seeds.
+        """
         base, head = self.pair(*self.noisy[random.integers(len(self.noisy))], random)
         coins = [random.random(len(cell.rows)) < 0.5 for cell in base]
         return (
@@ -80,12 +88,20 @@ class PooledCells:
         )
 
     def other_functions(self, random: np.random.Generator) -> Pair:
-        """The shipped checkpoint on other functions on each side: the seeds are not paired."""
+        """Compare the shipped checkpoint with itself on other functions: the seeds are not paired.
+
+        Args:
+            random: draws the seeds.
+        """
         once = self.pair(self.pool.shipped, self.pool.shipped, random)[0]
         return once, self.pair(self.pool.shipped, self.pool.shipped, random)[0]
 
     def worse_by_a_tenth(self, pairs: Resampled) -> Resampled:
-        """The same comparisons, with every final loss of HEAD 10 % higher."""
+        """Draw the same comparisons, with every final loss of HEAD 10 % higher.
+
+        Args:
+            pairs: comparisons to change.
+        """
 
         def resampled(random: np.random.Generator) -> Pair:
             base, head = pairs(random)
@@ -94,7 +110,11 @@ class PooledCells:
         return resampled
 
     def one_of_twenty_diverges(self, random: np.random.Generator) -> Pair:
-        """Twenty seeds on every task; on one task, one of them diverges."""
+        """Draw twenty seeds on every task; on one task, one of them diverges.
+
+        Args:
+            random: draws the seeds.
+        """
         base, head = self.pair(self.pool.shipped, _REBATCHED, random, seeds=20)
         diverging = int(random.integers(len(head)))
         rows = head[diverging].rows.copy()
@@ -103,7 +123,11 @@ class PooledCells:
         return base, head
 
     def one_of_a_hundred_is_lost(self, random: np.random.Generator) -> Pair:
-        """A hundred seeds on every task; on one task, one of them ends 10⁵ times as high as the highest."""
+        """Draw a hundred seeds on every task; on one task, one of them ends 10⁵ times as high as the highest.
+
+        Args:
+            random: draws the seeds.
+        """
         base, head = self.pair(self.pool.shipped, _REBATCHED, random, seeds=100)
         lost = int(random.integers(len(head)))
         rows = head[lost].rows.copy()
@@ -112,7 +136,11 @@ class PooledCells:
         return base, head
 
     def mistake(self, pairs: list[tuple[str, str]]) -> Resampled:
-        """Comparisons of one pair of optimizers, BASE and HEAD, drawn anew each time."""
+        """Draw comparisons of one pair of optimizers, BASE and HEAD, anew each time.
+
+        Args:
+            pairs: that of BASE and HEAD.
+        """
 
         def resampled(random: np.random.Generator) -> Pair:
             return self.pair(*pairs[random.integers(len(pairs))], random)
@@ -189,7 +217,13 @@ def measure(
 
 
 def add_rows(to: Path, name: str, rows: pd.DataFrame) -> None:
-    """Write the rows of a checkpoint to a CSV file, in place of those that it has of the same checkpoint."""
+    """Write the rows of a checkpoint to a CSV file, in place of those that it has of the same checkpoint.
+
+    Args:
+        to: the CSV file.
+        name: of the checkpoint.
+        rows: of the error rates.
+    """
     kept = pd.read_csv(to) if to.exists() else rows.iloc[:0]
     parts: Sequence[pd.DataFrame] = [part for part in (kept[kept["checkpoint"] != name], rows) if len(part)]
     write_atomically(to, pd.concat(parts).to_csv(index=False, float_format="%.4g").encode())

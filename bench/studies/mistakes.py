@@ -23,9 +23,12 @@ def perturb(meta_parameters: Tensors, std: float, generator: torch.Generator) ->
 
 
 def swap_gates(meta_parameters: Tensors) -> Tensors:
-    """Meta-parameters of an `LSTM` whose input and forget gates are swapped in every layer.
+    """Swap the input and forget gates in every layer of an `LSTM`'s meta-parameters.
 
     A port from a library with another order of the gates has this fault.
+
+    Args:
+        meta_parameters: by name.
     """
     return {
         name: _swap_input_and_forget(tensor) if name.startswith("lstm") else tensor

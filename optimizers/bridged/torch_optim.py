@@ -8,7 +8,8 @@ import torch
 from pydantic import create_model
 from torch import Tensor
 
-from l2obench.optimizers.base import Optimizer, State, Tensors, tensors_bytes
+from l2obench.foundation.tensors import tensors_bytes
+from l2obench.optimizers.base import Optimizer, State, Tensors
 
 # Float32 ends at 3e38: the square of a larger gradient, summed over a hundred million coordinates, may overflow.
 SQUARES_OVERFLOW = 1e15

@@ -6,8 +6,8 @@ for everything else. Meta-parameters of the two are named `conv/…` and `fc/…
 
 import hashlib
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors
 from l2obench.optimizers.learned.checkpoint import MAX_BYTES, Checkpoint, CheckpointError, read_checkpoint
+from l2obench.optimizers.learned.unrolled import Unrolled
 
 # The kinds of parameters that have a network each with `networks=conv-fc`; prefixes in checkpoints: never rename.
 KINDS = ("conv", "fc")
@@ -23,33 +24,6 @@ KINDS = ("conv", "fc")
 RANDOM = "random"
 # Of 4 bytes each; a checkpoint with more could not be read again.
 MAX_META_PARAMETERS = MAX_BYTES // 4
-
-
-class Unrolled(ABC):
-    """Some steps of a rule on one tensor, without a graph, and then the derivative of all updates by hand."""
-
-    @abstractmethod
-    def update(self, grad: Tensor) -> Tensor:
-        """The next update, without a graph.
-
-        Args:
-            grad: of the tensor, `[seeds, settings, ...]`. Only read.
-        """
-
-    @abstractmethod
-    def state(self) -> State:
-        """The state after the updates so far."""
-
-    @abstractmethod
-    def gradient(self, targets: Sequence[Tensor]) -> Tensors:
-        """∂/∂φ of Σ_s ⟨u_s, targets_s⟩; asked once, after the last step.
-
-        Args:
-            targets: for each step, like its update.
-
-        Returns:
-            By the names of the meta-parameters, in their shapes.
-        """
 
 
 class LearnedOptimizer(Optimizer):
@@ -148,17 +122,31 @@ class LearnedOptimizer(Optimizer):
         return copy
 
     def kind(self, name: str) -> str:
-        """Which network moves the parameter called `name`; the name of a kind stands for itself."""
+        """Say which network updates a parameter.
+
+        Args:
+            name: that of the parameter in the task, or of a kind, which stands for itself.
+        """
         if self.networks == "one":
             return ""
         return name if name in KINDS else self._kinds[name]
 
     def kind_by_shape(self, param: Tensor) -> str:
-        """A filter of a convolution has three axes at least: outputs, inputs, and those of its signal or picture."""
+        """Say which network updates a parameter of this shape.
+
+        A filter of a convolution has three axes at least: outputs, inputs, and those of its signal or picture.
+
+        Args:
+            param: of one replica, `[...]`.
+        """
         return "" if self.networks == "one" else KINDS[param.ndim < 3]
 
     def of_kind(self, kind: str) -> Self:
-        """The rule of one network."""
+        """Give the rule of one network.
+
+        Args:
+            kind: as `kind` gives it.
+        """
         if self.networks == "one":
             return self
         if kind not in self._parts:

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from l2obench.optimizers.base import CoordinatewiseOptimizer, State, Tensors, per_replica
-from l2obench.optimizers.learned.base import Unrolled
 from l2obench.optimizers.learned.cell import blocks, fold_candidate_gate, layers_of, layers_step, layers_step_in_place
 from l2obench.optimizers.learned.cell_bptt import Unroll
 from l2obench.optimizers.learned.recurrent import RecurrentOptimizer
+from l2obench.optimizers.learned.unrolled import Unrolled
 
 
 class LSTM(RecurrentOptimizer, CoordinatewiseOptimizer):

@@ -76,7 +76,17 @@ def new_figure(title: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
 
 
 def new_panels(rows: int, columns: int, width: float = 3.0, height: float = 3.0) -> tuple[Figure, Any]:
-    """A figure of panels of one size, in inches, and their axes `[rows][columns]`."""
+    """Make a figure of panels of one size.
+
+    Args:
+        rows: of panels.
+        columns: of panels.
+        width: of a panel, in inches.
+        height: of a panel, in inches.
+
+    Returns:
+        The figure, and its axes `[rows][columns]`.
+    """
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False)
@@ -101,7 +111,10 @@ def ink(colour: "NDArray[Any] | Sequence[float]") -> str:
 
 
 def two_digits(value: float) -> str:
-    """A number as a small cell can hold it.
+    """Write a number as a small cell can hold it.
+
+    Args:
+        value: any number.
 
     Example:
         >>> two_digits(0.123), two_digits(1234.0)
@@ -151,7 +164,11 @@ def literal(name: str, width: int) -> str:
 
 
 def broken(label: str) -> str:
-    """A tick label, on several lines if it is long, broken where its parameters or its remark begin."""
+    """Break a long tick label into lines where its parameters or its remark begin.
+
+    Args:
+        label: a text of one line.
+    """
     parts = [label] if len(label) < TICK_SIGNS - 8 else label.replace("[", "\n[").replace(" (", "\n(").split("\n")
     return "\n".join(literal(part, TICK_SIGNS) for part in parts)
 

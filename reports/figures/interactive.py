@@ -223,7 +223,11 @@ def plain(value: Any) -> Any:
 
 
 def by_task(plots: Sequence[TaskPlots]) -> Mapping[str, list[TaskPlots]]:
-    """The plots of one task together, in the order in which tasks first appear."""
+    """Collect the plots of each task, in the order in which tasks first appear.
+
+    Args:
+        plots: of all tasks and runs.
+    """
     found: dict[str, list[TaskPlots]] = {}
     for task in plots:
         found.setdefault(task.task, []).append(task)

@@ -101,7 +101,11 @@ def grids(cells: pd.DataFrame, pictures: pd.DataFrame) -> list[Grid]:
 
 
 def grid_figure(grid: Grid) -> Figure:
-    """Optimizers in rows, steps in columns, the loss below each picture; on top, the target pictures."""
+    """Draw optimizers in rows and steps in columns, the loss below each picture, the target pictures on top.
+
+    Args:
+        grid: the pictures of one task.
+    """
     columns, rows = len(grid.steps), len(grid.strips) + 1
     width, height = LABEL_WIDTH + columns * SIDE, HEADING + rows * (SIDE + 0.2)
     figure = Figure(figsize=(width, height))

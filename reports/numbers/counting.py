@@ -60,23 +60,41 @@ def fact(facts: Any, name: str) -> float:
 
 
 def recipe_of(rows: pd.DataFrame, manifest: Mapping[str, Any]) -> Any:
-    """The recipe of one learned optimizer's checkpoint, as the manifest of its run has it; None where it has none."""
+    """Give the recipe of a learned optimizer's checkpoint; None where the manifest has none.
+
+    Args:
+        rows: of one learned optimizer.
+        manifest: of their run.
+    """
     return (manifest.get("recipes") or {}).get(rows["checkpoint_sha256"].iloc[0])
 
 
 def meta_training_of(optimizer: str, manifest: Mapping[str, Any]) -> Any:
-    """What an optimizer's meta-training took, as the manifest of its run has it; None where it does not say."""
+    """Give what an optimizer's meta-training took; None where the manifest does not say.
+
+    Args:
+        optimizer: its identity.
+        manifest: of its run.
+    """
     known = (manifest.get("costs") or {}).get("optimizers") or {}
     return (known.get(optimizer) or {}).get("meta_training")
 
 
 def is_learned(rows: pd.DataFrame) -> bool:
-    """Whether rows are of a learned optimizer."""
+    """Say whether rows are of a learned optimizer.
+
+    Args:
+        rows: of `cells`, of one cell.
+    """
     return bool(rows["learned"].eq(True).any())
 
 
 def failed(rows: pd.DataFrame) -> int:
-    """Seeds whose status is not ok."""
+    """Count the seeds whose status is not ok.
+
+    Args:
+        rows: of `cells`, of one cell.
+    """
     return int((rows["status"] != "ok").sum())
 
 
@@ -125,7 +143,12 @@ def counted_steps(rows: pd.DataFrame, target: float) -> NDArray[np.float64]:
 
 
 def seconds(rows: pd.DataFrame, column: str) -> float:
-    """The seconds of a cell, the same in all its rows; missing if it was not timed."""
+    """Give the seconds of a cell, the same in all its rows; NaN if it was not timed.
+
+    Args:
+        rows: of `cells`, of one cell.
+        column: of the seconds: `grad_seconds` or `update_seconds`.
+    """
     return float(rows[column].astype(float).iloc[0])
 
 
@@ -145,7 +168,11 @@ def step_seconds(rows: pd.DataFrame) -> tuple[float, float]:
 
 
 def mean_loss(rows: pd.DataFrame) -> Interval:
-    """Mean final loss over seeds with its 95 % bootstrap interval; infinite where a seed failed."""
+    """Compute the mean final loss with its 95 % bootstrap interval; infinite where a seed failed.
+
+    Args:
+        rows: of `cells`, of one cell.
+    """
     return _mean(counted_losses(rows).tobytes())
 
 
@@ -156,7 +183,11 @@ def _mean(losses: bytes) -> Interval:
 
 
 def iqm(rows: pd.DataFrame) -> float:
-    """Interquartile mean of the final losses."""
+    """Compute the interquartile mean of the final losses.
+
+    Args:
+        rows: of `cells`, of one cell.
+    """
     return float(interquartile_mean(counted_losses(rows)))
 
 

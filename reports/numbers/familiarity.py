@@ -39,7 +39,11 @@ def familiarity(task: str, families: Sequence[str]) -> str:
 
 
 def family_name(identity: str) -> str:
-    """An identity without its parameters; as it is, where it is none."""
+    """Give an identity without its parameters. Text that is no identity stays as it is.
+
+    Args:
+        identity: of a task.
+    """
     try:
         return parse_identity(identity)[0]
     except IdentityError:

@@ -95,7 +95,11 @@ def deciding(recipes: Sequence[Settings]) -> list[str]:
 
 
 def in_words(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as a reader sees it."""
+    """Write the table's settings as a reader sees them.
+
+    Args:
+        table: with settings as JSON.
+    """
     return table.assign(settings=[words(text) for text in table["settings"]])
 
 

@@ -42,7 +42,11 @@ def wins(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.
 
 
 def opponent(optimizer: str, track: str) -> str:
-    """A baseline as the column `against` names it.
+    """Name a baseline as the column `against` does.
+
+    Args:
+        optimizer: the baseline's identity.
+        track: `default` or `tuned`.
 
     Example:
         >>> opponent("adam", "default"), opponent("adam", "tuned")

@@ -10,9 +10,15 @@ from l2obench.reports import formats
 
 
 def to_html(table: pd.DataFrame, caption: str, name: str = "", rows: int | None = None) -> Markup:
-    """A table in its own scrolling region, every name escaped; `learned` marks rows, it is no column.
+    """Write a table in its own scrolling region, every name escaped.
 
     Where `table` is the start of a longer one, `rows` says how many that has. A `name` lets the page's script find it.
+
+    Args:
+        table: of numbers and texts; `learned` marks rows, it is no column.
+        caption: above it.
+        name: by which the page's script finds it; empty: it has none.
+        rows: of the whole table, where this is its start.
     """
     columns = formats.readable(table.drop(columns="learned", errors="ignore"))
     learned = table["learned"] if "learned" in table else [False] * len(table)

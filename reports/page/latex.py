@@ -60,5 +60,9 @@ def to_latex(table: pd.DataFrame, caption: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Plain text as LaTeX prints it."""
+    """Escape text, so that LaTeX prints it as it is.
+
+    Args:
+        text: plain text.
+    """
     return _ANY.sub(lambda found: SIGNS[found.group()], text)

@@ -11,13 +11,22 @@ from l2obench.reports import formats
 
 
 def packed(value: Any) -> str:
-    """JSON, deflated, as base64: no sign of it can end an element of a page."""
+    """Write a value as JSON, deflated, as base64: no sign of it can end an element of a page.
+
+    Args:
+        value: what JSON can hold.
+    """
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return base64.b64encode(zlib.compress(text.encode("utf-8"), 9)).decode()
 
 
 def table_view(table: pd.DataFrame, caption: str) -> dict[str, Any]:
-    """A table as people read it, the rank of every cell in its column, and its CSV file."""
+    """Give a table as people read it, the rank of every cell in its column, and its CSV file.
+
+    Args:
+        table: of numbers and texts.
+        caption: above it.
+    """
     visible = table.drop(columns="learned", errors="ignore")
     columns = formats.readable(visible)
     learned = table["learned"].eq(True) if "learned" in table else [False] * len(table)

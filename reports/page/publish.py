@@ -14,6 +14,10 @@ MARKER = ".l2obench-report"
 def publish(target: Path, build: Callable[[Path], None]) -> None:
     """Let `build` fill a new folder beside `target`, then swap it in. If `build` raises, nothing has changed.
 
+    Args:
+        target: the folder of the report.
+        build: called with the new folder.
+
     Raises:
         ReportError: `target` is something else than an earlier report, or its place cannot be written.
     """
@@ -39,6 +43,9 @@ def publish(target: Path, build: Callable[[Path], None]) -> None:
 
 def require_replaceable(target: Path) -> None:
     """Check that a report may be written to a place.
+
+    Args:
+        target: the folder of the report.
 
     Raises:
         ReportError: something else than an earlier report or an empty folder is there.

@@ -19,14 +19,21 @@ LOSSES = ["task", "optimizer", "track", "seeds", "failures", "mean_final_loss", 
 
 
 def headline_rows(analysis: Analysis) -> pd.DataFrame:
-    """The rows of the headline; final losses where there is no learned optimizer to compare."""
+    """Give the rows of the headline; final losses where there is no learned optimizer to compare.
+
+    Args:
+        analysis: of the runs.
+    """
     return analysis.final_losses if analysis.headline.empty else analysis.headline
 
 
 def headline_text(analysis: Analysis) -> str:
-    """The headline as a table of text, and one of held-out metrics where there are any.
+    """Write the headline as a table of text, and one of held-out metrics where there are any.
 
     Where no learned optimizer ran, final losses stand in place of the headline.
+
+    Args:
+        analysis: of the runs.
     """
     if analysis.headline.empty:
         return _grid(headline_rows(analysis), LOSSES, "Final losses (no learned optimizer ran)")

@@ -14,7 +14,11 @@ from l2obench.reports.sections.section import Body, Section
 
 
 def heat_map(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The table for its interactive map: ratios as numbers and as text."""
+    """Give the table for its interactive map: ratios as numbers and as text.
+
+    Args:
+        table: of ratios.
+    """
     return [
         {str(name): plain(value) for name, value in row.items()} | {"shown": format_number(float(row["typical_ratio"]))}
         for row in table.to_dict("records")

@@ -35,7 +35,10 @@ NAMES = (
 
 
 def load_sections(names: tuple[str, ...] = NAMES) -> tuple[Section, ...]:
-    """The sections of these modules.
+    """Import the sections of these modules.
+
+    Args:
+        names: of modules in this folder, in the order of the report.
 
     Example:
         >>> [section.title for section in load_sections(("tuning", "failures"))]

@@ -8,17 +8,28 @@ from l2obench.reports.formats import format_number
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a table, each by column."""
+    """Give the rows of a table, each by column.
+
+    Args:
+        table: any table.
+    """
     return [dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False, name=None)]
 
 
 def place(row: dict[str, Any]) -> str:
-    """The task of a row, and its run where there are several."""
+    """Name the task of a row, and its run where there are several.
+
+    Args:
+        row: of a table with a column `task`.
+    """
     return f"{row['task']} in {row['run']}" if "run" in row else str(row["task"])
 
 
 def short(value: float) -> str:
-    """A number with three significant digits.
+    """Write a number with three significant digits.
+
+    Args:
+        value: any number.
 
     Example:
         >>> short(0.404812)
@@ -28,7 +39,11 @@ def short(value: float) -> str:
 
 
 def interval(row: dict[str, Any]) -> str:
-    """The interval of a row that has `low` and `high`."""
+    """Write the interval of a row.
+
+    Args:
+        row: of a table with the columns `low` and `high`.
+    """
     return f"95 % interval {short(row['low'])}–{short(row['high'])}"
 
 

@@ -130,7 +130,13 @@ class Workshop:
     def differentiable_one_by_one(
         self, params: Tensors, buffers: Tensors, batch: Tensors
     ) -> tuple[Tensor, Tensors, Tensors]:
-        """The same with a graph of the gradients."""
+        """Compute the same one replica after the other, with a graph of the gradients.
+
+        Args:
+            params: `[seeds, settings, ...]` each.
+            buffers: `[seeds, settings, ...]` each.
+            batch: `[seeds, ...]` each.
+        """
         return self._replicas_like(params).differentiable_one_by_one(params, buffers, batch, self._structure())
 
     def buffers_like(self, params: Tensors) -> Tensors:

@@ -15,7 +15,8 @@ from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.seeds import generator
 from l2obench.optimizers.designed.adam import Adam
 from l2obench.optimizers.designed.sgd import SGD
-from l2obench.tasks.base import HeldOut, Task, Tensors
+from l2obench.tasks.base import Task, Tensors
+from l2obench.tasks.data.held_out import HeldOut
 from l2obench.tasks.data.photographs import ImageError, image_path, read_image, square
 from l2obench.tasks.data.vgg import normalised, vgg
 from l2obench.tasks.neural_art import CONTENT_LAYER, CONTENTS, STYLE_LAYERS, TEST_STYLES, NeuralArt

@@ -14,7 +14,8 @@ from l2obench.bench.metatrain.estimators.states import copy_state
 from l2obench.bench.metatrain.process_group import Shard
 from l2obench.bench.rollout.step import Carry
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State
-from l2obench.optimizers.learned.base import LearnedOptimizer, Unrolled
+from l2obench.optimizers.learned.base import LearnedOptimizer
+from l2obench.optimizers.learned.unrolled import Unrolled
 from l2obench.tasks.base import Tensors
 
 

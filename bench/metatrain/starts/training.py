@@ -182,6 +182,10 @@ def write_start(folder: Path, recipe: StartRecipe, learned: LearnedStart, force:
 def require_free(folder: Path, force: bool) -> None:
     """Refuse a folder that holds a start, unless it may be replaced.
 
+    Args:
+        folder: where the start is to be kept.
+        force: it may be replaced.
+
     Raises:
         StoreError: it does.
     """

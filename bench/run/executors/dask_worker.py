@@ -100,7 +100,10 @@ class Place(distributed.WorkerPlugin):
             Path(path).unlink(missing_ok=True)
 
     def do(self, request: dict[str, Any]) -> dict[str, Any]:
-        """`{"result": …}`, or `{"failure": [status, reason, at]}`.
+        """Run a job, and give `{"result": …}`, or `{"failure": [status, reason, at]}`.
+
+        Args:
+            request: job, identities and arguments, as `to_request` makes it.
 
         Raises:
             NotReady: this worker would compute something else.

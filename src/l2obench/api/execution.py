@@ -75,7 +75,11 @@ def execute(
 
 
 def describe_plan(cells: Sequence[Cell]) -> str:
-    """Say in a line how much a run is to compute."""
+    """Say in a line how much a run is to compute.
+
+    Args:
+        cells: those of the run.
+    """
     tasks, optimizers = ({cell.key[at] for cell in cells} for at in (0, 1))
     evaluation, tuning = count_steps(cells)
     tuned = sum(cell.track == "tuned" for cell in cells)

@@ -131,7 +131,10 @@ def count_steps(cells: Sequence[Cell]) -> tuple[int, int]:
 
 
 def format_duration(seconds: float) -> str:
-    """Seconds in the unit in which people count them.
+    """Write seconds in the unit in which people count them.
+
+    Args:
+        seconds: 0 or more.
 
     Example:
         >>> format_duration(45), format_duration(400), format_duration(9000)

@@ -39,6 +39,9 @@ def to_identities(argument: str, given: Any, registry: Registry) -> list[str]:
 def task_identities(given: Any) -> list[str]:
     """`to_identities` of tasks.
 
+    Args:
+        given: an identity, a class, an object, or several of them.
+
     Example:
         >>> from l2obench.tasks.quadratic import Quadratic
         >>> task_identities(["quadratic", Quadratic, Quadratic(horizon=10)])
@@ -49,6 +52,9 @@ def task_identities(given: Any) -> list[str]:
 
 def optimizer_identities(given: Any) -> list[str]:
     """`to_identities` of optimizers.
+
+    Args:
+        given: an identity, a class, an object, or several of them.
 
     Example:
         >>> import torch

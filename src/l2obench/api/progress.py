@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from l2obench.foundation.plain_text import escape_controls, let_controls_pass
 
 if TYPE_CHECKING:
-    from l2obench.bench.metatrain.trainer import Progress as TrainingProgress
+    from l2obench.bench.metatrain.progress import Progress as TrainingProgress
 
 
 @contextlib.contextmanager
@@ -50,7 +50,11 @@ class ProgressDisplay:
             self.bar.stop()
 
     def print_line(self, line: str) -> None:
-        """Print a line; on a terminal it stands above the bar."""
+        """Print a line; on a terminal it stands above the bar.
+
+        Args:
+            line: its text; control characters are escaped.
+        """
         with unfailing():
             if self.console.is_terminal:
                 self.console.print(escape_controls(line), markup=False)
@@ -58,14 +62,25 @@ class ProgressDisplay:
                 _print(line)
 
     def count(self, completed: int, total: int, where: str) -> None:
-        """Move the bar to `completed` of `total`, and say where the work is done."""
+        """Move the bar to `completed` of `total`, and say where the work is done.
+
+        Args:
+            completed: how many parts are done.
+            total: how many parts there are.
+            where: what is worked on; empty: nothing is said.
+        """
         with unfailing():
             self.bar.update(
                 self.item, completed=completed, total=total, description=" ".join(filter(None, [self.name, where]))
             )
 
     def advance(self, completed: int, line: str | None) -> None:
-        """Move the bar, and print a line if there is one."""
+        """Move the bar, and print a line if there is one.
+
+        Args:
+            completed: how many parts are done.
+            line: the line; None: there is none.
+        """
         with unfailing():
             self.bar.update(self.item, completed=completed)
         if line is not None:
@@ -81,7 +96,12 @@ def _print(line: str) -> None:
 
 
 def describe_progress(progress: "TrainingProgress", total: int) -> tuple[int, str | None]:
-    """The number of trajectories done, and a line where there is something to say: a validation or a setback."""
+    """Give the number of trajectories done, and a line where there is a validation or a setback.
+
+    Args:
+        progress: the state of the training.
+        total: trajectories of the whole training.
+    """
     row = progress.log[-1]
     if "event" in row:
         return progress.trajectory, f"trajectory {progress.trajectory} of {total}: {row['event']}"

@@ -77,12 +77,19 @@ def read_formats(figures: str | Sequence[str]) -> list[str]:
 
 
 def open_page(written: Report) -> None:
-    """Show a report in the web browser."""
+    """Show a report in the web browser.
+
+    Args:
+        written: the report.
+    """
     webbrowser.open(written.page.resolve().as_uri())
 
 
 def to_folders(runs: "str | Path | Results | Sequence[str | Path | Results]") -> list[Path]:
-    """The folders of runs that were given by their paths or as `Results`.
+    """Give the folders of runs that were given by their paths or as `Results`.
+
+    Args:
+        runs: a path, the name of a suite or `Results`, or several of them.
 
     Raises:
         BadArgument: there is none, or something else was given.
@@ -94,7 +101,11 @@ def to_folders(runs: "str | Path | Results | Sequence[str | Path | Results]") ->
 
 
 def to_folder(argument: str, run: object) -> Path:
-    """The folder of one run, which is also found by the name of its suite.
+    """Give the folder of one run, which is also found by the name of its suite.
+
+    Args:
+        argument: name of the argument that gave the run, for the error.
+        run: a path, the name of a suite or `Results`.
 
     Raises:
         StoreError: there is no such folder.

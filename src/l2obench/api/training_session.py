@@ -48,7 +48,13 @@ def replicate(folder: Path, recipe: Recipe, replicates: int) -> list[tuple[Path,
 
 
 def train_to_end(session: Session, name: str, progress: bool = True) -> None:
-    """Train to the end and show the progress as `name`. An interrupted session is saved first."""
+    """Train to the end and show the progress as `name`. An interrupted session is saved first.
+
+    Args:
+        session: the training, new or resumed.
+        name: the heading of the progress.
+        progress: show it.
+    """
     total = session.recipe.trajectories
     if not progress:
         _run(session, None)

@@ -75,7 +75,12 @@ def generator_states() -> tuple[Any, ...]:
 
 
 def same_states(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
-    """Say whether no number was drawn from the global generators between two readings."""
+    """Say whether no number was drawn from the global generators between two readings.
+
+    Args:
+        one: the first reading of `generator_states`.
+        other: the second.
+    """
     return all(_same(a, b) for a, b in zip(one, other, strict=True))
 
 
