@@ -26,13 +26,12 @@ from torch import Tensor
 from l2obench.foundation.tensors import Tensors as Tensors  # part of this page: a rule imports it from here
 from l2obench.foundation.tensors import tensors_bytes
 
-# Under a root it keeps the slope finite. At 0 the slope is infinite, and times a gradient of 0 that is NaN, which would
-# end a meta-training. It is far below ε² of every rule, so it changes no update, and a normal number of float32.
+# Under a root it keeps the slope finite: an infinite one, times a gradient of 0, is NaN and would end a meta-training.
+# It is far below ε² of every rule, so it changes no update, and a normal number of float32.
 SMALLEST = 1e-30
 Use = Literal["curvature", "loss", "horizon"]
 State = dict[str, Any]
-"""What a rule remembers between steps: nested dicts, lists and tuples of tensors and plain numbers. Each rule's
-docstring names its entries."""
+"""What a rule remembers between steps: nested dicts, lists and tuples of tensors and numbers; each rule names them."""
 
 
 class Optimizer(BaseModel, ABC):
@@ -152,7 +151,7 @@ class Optimizer(BaseModel, ABC):
         """Count the bytes that a state takes.
 
         Args:
-            state: one that `init` or `update` gave.
+            state: from `init` or `update`.
         """
         return tensors_bytes(state)
 
@@ -207,7 +206,7 @@ class CoordinatewiseOptimizer(Optimizer):
         """
 
     def kind(self, name: str) -> str:
-        """Give the kind of a parameter. All are of one kind, unless the rule has several networks.
+        """Give the kind of a parameter: the same of all, unless the rule has several networks.
 
         Args:
             name: that of the parameter in the task.
@@ -264,8 +263,7 @@ def blend(old: Tensor, new: Tensor, weight: float | Tensor) -> Tensor:
     """(1 − weight) · old + weight · new, as in an exponential moving average.
 
     Args:
-        old: a tensor of the state. Where no graph is recorded the result takes its memory: this halves the passes over
-            memory, which are most of what a simple rule costs.
+        old: a tensor of the state, whose memory the result takes where no graph is recorded: half the passes over it.
         new: of the same shape.
         weight: 1 − β.
 

@@ -16,7 +16,7 @@ from tests.test_architecture import MODULES
 # Tables of functions of one kind, whose modules describe the one argument that all of them take.
 OF_ONE_KIND = [module_requirements.REQUIREMENTS, optimizer_requirements.REQUIREMENTS, task_requirements.REQUIREMENTS]
 DESCRIBED_ELSEWHERE = {function for table in OF_ONE_KIND for function in table.values()}
-# The help of a command's options is in their annotations, or in the fields of a recipe.
+# The help of a command's options is in the annotations of its function, or in the fields of a recipe.
 COMMAND_PATHS = {command.path for section in COMMANDS.values() for command in section.values()}
 
 
@@ -39,12 +39,14 @@ def public_functions(module: ModuleType) -> Iterator[tuple[str, Callable[..., An
 
 def undescribed(function: Callable[..., Any]) -> list[str]:
     """Arguments that its docstring does not list; what begins with an underscore is not used."""
-    names = [name for name in inspect.signature(function).parameters if name not in ("self", "cls")]
     _, _, described = (inspect.getdoc(function) or "").partition("Args:\n")
     return [
-        name
-        for name in names
-        if not name.startswith("_") and not re.search(rf"^    .*\b{name}\b.*:", described, re.MULTILINE)
+        parameter.name
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.name not in ("self", "cls")
+        and not parameter.name.startswith("_")
+        and not hasattr(parameter.annotation, "__metadata__")
+        and not re.search(rf"^    .*\b{parameter.name}\b.*:", described, re.MULTILINE)
     ]
 
 

@@ -231,8 +231,8 @@ class Trainer:
             shard: which functions of the meta-batch are this rank's.
         """
         family, recipe = self.family_of(trajectory), self.recipe
-        seeds = family.seeds("meta-training", self._unit(trajectory, recipe.functions), recipe.functions)
-        seeds = seeds[shard.first : shard.stop]
+        first = self._unit(trajectory, recipe.functions)
+        seeds = family.seeds("meta-training", first, recipe.functions)[shard.first : shard.stop]
         if recipe.coordinate_scaling is None and recipe.loss_scaling is None:
             return Problems(family.task, seeds, self.device)
         coordinates, loss = recipe.coordinate_scaling or 0.0, recipe.loss_scaling or 0.0
@@ -242,13 +242,12 @@ class Trainer:
         """w_1 … w_T of a trajectory, `[T]`: T grows from the recipe's first horizon to the family's.
 
         Args:
-            trajectory: its number.
-            scales: the scales of the losses, where weights are learned.
+            trajectory: its number, from 0.
+            scales: the scales of the losses, where weights are learned; else None.
         """
         horizon = self.family_of(trajectory).task.horizon
         first = self.recipe.first_horizon or horizon
-        fraction = min(1.0, 2 * trajectory / self.recipe.trajectories)
-        steps = round(first * (horizon / first) ** fraction)
+        steps = round(first * (horizon / first) ** min(1.0, 2 * trajectory / self.recipe.trajectories))
         if scales:
             return loss_scales.weights_of_scales(scales, steps)
         return step_weights(self.recipe.weighting, steps).to(self.device)
@@ -257,8 +256,7 @@ class Trainer:
         """Split the weights of a trajectory into truncations.
 
         Args:
-            trajectory: its number, from 0.
-            scales: learned loss scales; None: the recipe's weighting needs none.
+            trajectory, scales: as `weights` takes them.
 
         Returns:
             Weights, `[steps]` each. With a random offset the first segment has a length of its own.
@@ -286,7 +284,7 @@ class Trainer:
 
 
 def train(trainer: Trainer, progress: Progress, on_trajectory: Callable[[Progress], None]) -> Progress:
-    """Train from `progress` to the end of the recipe, and call `on_trajectory` after each trajectory.
+    """Train to the end of the recipe.
 
     Args:
         trainer: of the recipe.

@@ -72,7 +72,10 @@ def split_tensors(state: State, names: Sequence[str]) -> dict[str, dict[str, Any
 
 
 def join_tensors(parts: Mapping[str, Mapping[str, Any]]) -> State:
-    """The state that `split_tensors` took apart.
+    """Join the state that `split_tensors` took apart.
+
+    Args:
+        parts: by the name of the parameter.
 
     Example:
         >>> join_tensors(split_tensors({"step": 1, "of": {"w": 2, "b": 3}}, ["w", "b"]))
