@@ -114,6 +114,9 @@ class DeviceError(ValueError):
 def require_device(device: str) -> None:
     """Make sure that a torch device works.
 
+    Args:
+        device: its name in torch.
+
     Raises:
         DeviceError: it does not exist, or cannot compute.
     """

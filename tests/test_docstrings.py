@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from l2obench.bench.commands import completion
 from l2obench.bench.commands.cli import COMMANDS
 from l2obench.bench.contract import module_requirements, optimizer_requirements, task_requirements
 from tests.test_architecture import MODULES
 
 # Tables of functions of one kind, whose modules describe the one argument that all of them take.
 OF_ONE_KIND = [module_requirements.REQUIREMENTS, optimizer_requirements.REQUIREMENTS, task_requirements.REQUIREMENTS]
+OF_ONE_KIND += [{name: value for name, value in vars(completion).items() if name.startswith("complete_")}]
 DESCRIBED_ELSEWHERE = {function for table in OF_ONE_KIND for function in table.values()}
 # The help of a command's options is in the annotations of its function, or in the fields of a recipe.
 COMMAND_PATHS = {command.path for section in COMMANDS.values() for command in section.values()}

@@ -1,6 +1,7 @@
 """What the shell offers at the tabulator: names of tasks, optimizers, suites, recipes and runs.
 
-It reads tables and names of files, and imports nothing that takes longer than a user waits for a key.
+Each function takes what was typed so far, and gives the names that begin so, with a line about each. It reads tables
+and names of files, and imports nothing that takes longer than a user waits for a key.
 """
 
 from collections.abc import Callable, Iterable

@@ -19,12 +19,22 @@ def recipe_names() -> list[str]:
 
 
 def read_shipped(folder: Folder, name: str) -> str:
-    """The TOML text of a suite or a recipe of the package."""
+    """Read the TOML text of a suite or a recipe of the package.
+
+    Args:
+        folder: that of suites or of recipes.
+        name: without `.toml`.
+    """
     return (_folder(folder) / f"{name}.toml").read_text(encoding="utf-8")
 
 
 def description(folder: Folder, name: str) -> str:
-    """The description that a suite or a recipe of the package gives of itself."""
+    """Give the description that a suite or a recipe of the package has of itself.
+
+    Args:
+        folder: that of suites or of recipes.
+        name: without `.toml`.
+    """
     return str(tomllib.loads(read_shipped(folder, name)).get("description", ""))
 
 

@@ -230,7 +230,11 @@ def _curve(rows: pd.DataFrame) -> Curve:
 
 
 def curve_label(rows: pd.DataFrame) -> str:
-    """The optimizer, that it is untuned if it is a hand-designed one, and how many of its seeds failed."""
+    """Name an optimizer, that it is untuned if it is a hand-designed one, and how many of its seeds failed.
+
+    Args:
+        rows: of `cells`, of one cell.
+    """
     name = str(rows["optimizer"].iloc[0])
     if rows["track"].iloc[0] != "tuned" and not is_learned(rows):
         name += ", untuned"

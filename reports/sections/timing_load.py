@@ -13,7 +13,11 @@ from l2obench.reports.sections.words import short
 
 
 def timing_sentences(analysis: Analysis) -> list[str]:
-    """All that the report and the terminal say of it."""
+    """Say all that the report and the terminal say of it.
+
+    Args:
+        analysis: of the runs.
+    """
     timing, manifests = analysis.results.timing, analysis.manifests
     return [*load_sentences(timing, manifests), *untimed_sentences(analysis.cells, timing, manifests)]
 

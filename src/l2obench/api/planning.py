@@ -24,7 +24,10 @@ def plan_run(
     heldout_points: int | None = None,
     trained: str | Path | None = None,
 ) -> tuple[str, Suite]:
-    """The name of a run, and what it runs. The arguments are those of `run`.
+    """Give the name of a run, and what it runs.
+
+    Args:
+        suite, tasks, optimizers, seeds, tune, tuning_seeds, heldout_points, trained: as `run` takes them.
 
     Raises:
         BadArgument, SuiteError, IdentityError, UnknownName, BadParameters: as `run` says.
@@ -59,7 +62,10 @@ def plan_run(
 
 
 def read_tune(tune: "bool | str | None") -> "Tune | None":
-    """The way of tuning that an argument names: True is the grid, False is off.
+    """Give the way of tuning that an argument names: True is the grid, False is off.
+
+    Args:
+        tune: as `run` takes it.
 
     Raises:
         BadArgument: it names none.

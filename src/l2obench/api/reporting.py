@@ -67,7 +67,10 @@ def make_report(
 
 
 def read_formats(figures: str | Sequence[str]) -> list[str]:
-    """The formats of figures, from a list or from a text with commas.
+    """Give the formats of figures, from a list or from a text with commas.
+
+    Args:
+        figures: names of formats.
 
     Example:
         >>> read_formats("pdf, svg"), read_formats(["png"])
