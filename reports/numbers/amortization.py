@@ -21,18 +21,23 @@ from l2obench.reports.numbers.counting import (
 COLUMNS = ["task", "optimizer", "baseline", "seeds", "unit", "tuned", "meta_training_cost", "tuning_cost"]
 COLUMNS += ["baseline_run_cost", "learned_run_cost", "break_even", "low", "high"]
 EVALUATIONS, SECONDS = "gradient evaluations", "seconds"
-ONCE, EACH = "once", "each time"
+ONCE, EACH = "once for the family", "on each problem"
+"""The two ways in which a baseline is charged for its tuning. Every break-even says which it is."""
 
 
-def amortization(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def amortization(cells: pd.DataFrame, tried: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Break-even of every learned optimizer against the best tuned baseline of its task, in uses.
 
     A use brings one new function to the loss that the baseline ends with on it. The baseline takes its whole horizon
     for that, the learned optimizer the median number of steps over seeds, infinite if half of them never get there.
-    With M what meta-training took, U the baseline's tuning, B and L the two runs, n uses cost M + n L against U + n B
-    where the rate is tuned `once` for the family, and M + n L against n (U + B) where it is tuned `each time`;
+    M is what meta-training took, B and L the two runs. The baseline's rate is tuned in one of two ways:
+
+    - `once for the family`: on the protocol's tuning functions, at the cost U. n uses cost M + n L against U + n B.
+    - `on each problem`: every use tunes on its own function, at the cost u, which is U over the number of tuning
+      functions. n uses cost M + n L against n (u + B).
+
     `break_even` is the n from which on the former is no more, infinite if there is none. Its interval is that of the
-    median (95 %): the other costs are taken as they were measured.
+    median (95 %): the other costs are taken as they were measured. `tuning_cost` is U or u.
 
     Gradient evaluations of a meta-training are its functions times their steps, without validation, a second derivative
     counted as nothing; its seconds are all that it took, on the machine that it was trained on. Both include the
@@ -40,21 +45,33 @@ def amortization(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]
 
     Args:
         cells: rows of one run or several.
+        tried: rows of the kind `tuning`, of the same runs; they say on how many functions was tuned.
         manifests: their manifests by label; of one run, its only one.
     """
     found: list[dict[str, Any]] = []
-    for _, task in groups(cells, "task"):
+    for place, task in groups(cells, "task"):
         baseline = best_baseline(task)
         if baseline is None or baseline["track"].iloc[0] != "tuned":
             continue
+        functions = _tuning_functions(tried, place, baseline["optimizer"].iloc[0])
         for key, learned in groups(task[task["learned"].eq(True)], "task", "optimizer"):
             manifest = manifest_of(key, manifests)
             training = _training(manifest, key["optimizer"])
-            found += [key | row for row in _rows(learned, baseline, training)]
+            found += [key | row for row in _rows(learned, baseline, training, functions)]
     return table_of(cells, COLUMNS, found)
 
 
-def _rows(learned: pd.DataFrame, baseline: pd.DataFrame, training: Mapping[str, float]) -> list[dict[str, Any]]:
+def _tuning_functions(tried: pd.DataFrame, place: Mapping[str, Any], optimizer: str) -> float:
+    """On how many functions an optimizer's rate was tuned; missing where the run has no rows of it."""
+    rows = tried[tried["optimizer"].eq(optimizer)] if len(tried) else tried
+    for name, value in place.items():
+        rows = rows[rows[name].eq(value)]
+    return float(rows["seed"].nunique()) if len(rows) else np.nan
+
+
+def _rows(
+    learned: pd.DataFrame, baseline: pd.DataFrame, training: Mapping[str, float], functions: float
+) -> list[dict[str, Any]]:
     horizon = int(baseline["steps"].iloc[0])
     needed, seeds = _steps_needed(learned, baseline)
     steps = median(needed)
@@ -69,9 +86,9 @@ def _rows(learned: pd.DataFrame, baseline: pd.DataFrame, training: Mapping[str, 
     rows = []
     for unit, (baseline_pace, learned_pace) in paces.items():
         tuning, run = float(baseline["tuning_passes"].max()) * baseline_pace, horizon * baseline_pace
-        for tuned in (ONCE, EACH):
+        for tuned, spent in ((ONCE, tuning), (EACH, tuning / functions)):
             even = [
-                _break_even(training[unit], tuning, run, count * learned_pace, tuned)
+                _break_even(training[unit], spent, run, count * learned_pace, tuned)
                 for count in (steps.estimate, steps.low, steps.high)
             ]
             rows.append(
@@ -81,7 +98,7 @@ def _rows(learned: pd.DataFrame, baseline: pd.DataFrame, training: Mapping[str, 
                     "unit": unit,
                     "tuned": tuned,
                     "meta_training_cost": training[unit],
-                    "tuning_cost": tuning,
+                    "tuning_cost": spent,
                     "baseline_run_cost": run,
                     "learned_run_cost": steps.estimate * learned_pace,
                     "break_even": even[0],

@@ -33,7 +33,8 @@ def _sentence(rows: pd.DataFrame) -> str:
 
 def _uses(rows: pd.DataFrame) -> str:
     even = rows.set_index("tuned")["break_even"].astype(float)
-    return f"{_after(even[ONCE])} if the baseline is tuned once, {_after(even[EACH])} if it is tuned for every function"
+    once, each = _after(even[ONCE]), _after(even[EACH])
+    return f"{once} if the baseline is tuned once for the family, {each} if it is tuned on each problem"
 
 
 def _after(break_even: float) -> str:
@@ -46,13 +47,15 @@ def _after(break_even: float) -> str:
 
 SECTION = Section(
     name="amortization",
-    title="When meta-training pays",
+    title="Amortization: when meta-training pays",
     below=True,
-    numbers=lambda analysis: amortization(analysis.cells, analysis.manifests),
+    numbers=lambda analysis: amortization(analysis.cells, analysis.results.tuning, analysis.manifests),
     caption="Uses after which meta-training has paid for itself against the best tuned baseline",
     introduction=(
         "A use brings one new function to the loss that the best tuned baseline ends with on it. Meta-training is "
-        "paid once. The baseline's tuning is paid once for the family, or again for every function."
+        "paid once. The baseline is charged for its tuning in two ways. Once for the family: its rate is tuned on the "
+        "protocol's tuning functions, and serves all uses. On each problem: every use tries the same rates on its own "
+        "function."
     ),
     sentences=lambda table, _: sentences(table),
     drawings=lambda table, analysis: amortization_drawings(table, line_styles(analysis.plots)),

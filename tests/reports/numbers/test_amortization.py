@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from l2obench.reports.figures.amortization import amortization_drawings
@@ -22,12 +23,20 @@ def manifest(**facts):
     return {"run": {"costs": {"optimizers": {"lstm": {"meta_training": known}}}}}
 
 
-def table(cell, frame, learned=TWICE_AS_FAST, passes=60, track="tuned", manifests=None, pace=(2e-4, 1e-4)):
+def tried(functions, optimizer="nag"):
+    """Rows of a tuning on so many functions."""
+    return pd.DataFrame({"task": "bowl", "optimizer": optimizer, "seed": list(range(functions)) * 2})
+
+
+def table(
+    cell, frame, learned=TWICE_AS_FAST, passes=60, track="tuned", manifests=None, pace=(2e-4, 1e-4), tuning_functions=3
+):
     cells = frame(
         cell("nag", [STEADY[-1]] * 6, loss=STEADY, tuning_passes=passes, track=track, seconds=(2e-4, 1e-4)),
         cell("lstm", [learned[-1]] * 6, loss=learned, learned=True, track="default", seconds=pace),
     )
-    return amortization(cells, manifest() if manifests is None else manifests).set_index(["unit", "tuned"])
+    known = manifest() if manifests is None else manifests
+    return amortization(cells, tried(tuning_functions), known).set_index(["unit", "tuned"])
 
 
 def test_numbers_by_hand(cell, frame):
@@ -36,7 +45,8 @@ def test_numbers_by_hand(cell, frame):
     assert (once["meta_training_cost"], once["tuning_cost"]) == (5 * 4 * 10, 60)
     assert (once["baseline_run_cost"], once["learned_run_cost"]) == (20, 10)
     assert once["break_even"] == (200 - 60) / 10
-    assert each["break_even"] == np.ceil(200 / (60 + 10))
+    assert each["tuning_cost"] == 60 / 3, "each problem is tuned on itself, not on three functions"
+    assert each["break_even"] == np.ceil(200 / (20 + 10))
     by_clock = found.loc[SECONDS, ONCE]
     assert by_clock["tuning_cost"] == pytest.approx(60 * 3e-4)
     assert by_clock["break_even"] == np.ceil((30.1 - 60 * 3e-4) / (10 * 3e-4))
@@ -80,6 +90,17 @@ def test_what_a_manifest_does_not_tell_is_missing(cell, frame, manifests):
     assert "not known when it pays" in sentences(found.reset_index())[0]
 
 
+def test_without_rows_of_tuning_only_the_family_has_a_break_even(cell, frame):
+    found = table(cell, frame, tuning_functions=0)["break_even"]
+    assert found.loc[EVALUATIONS, ONCE] == 14
+    assert np.isnan(found.loc[EVALUATIONS, EACH])
+
+
+def test_tuning_on_one_function_costs_the_same_both_ways(cell, frame):
+    costs = table(cell, frame, tuning_functions=1)["tuning_cost"]
+    assert costs.loc[EVALUATIONS, ONCE] == costs.loc[EVALUATIONS, EACH] == 60
+
+
 def test_without_a_tuned_baseline_nothing_is_said(cell, frame):
     assert table(cell, frame, track="default").empty
 
@@ -89,7 +110,7 @@ def test_words_and_figures(cell, frame, tmp_path):
     (sentence,) = sentences(found)
     assert sentence.startswith(
         "On bowl, meta-training of lstm against nag: In gradient evaluations, it pays after 14 uses if the baseline is "
-        "tuned once, it pays after 3 uses if it is tuned for every function. In seconds, "
+        "tuned once for the family, it pays after 7 uses if it is tuned on each problem. In seconds, "
     )
     styles = {"lstm": {"color": "#c1440e"}, "nag": {"color": "#555555"}}
     assert len(write_figures(amortization_drawings(found, styles), tmp_path, ["png"])) == 2
@@ -104,7 +125,7 @@ def test_of_several_learned_optimizers_the_soonest_is_drawn(cell, frame):
         cell("mlp", [0.0] * 6, loss=STEADY, learned=True, track="default"),
         cell("lstm", [0.0] * 6, loss=TWICE_AS_FAST, learned=True, track="default"),
     )
-    table = amortization(cells, {"run": {"costs": {"optimizers": costs}}})
+    table = amortization(cells, tried(3), {"run": {"costs": {"optimizers": costs}}})
     styles = {name: {"color": "#555555"} for name in ("lstm", "mlp", "nag")}
     assert {
         name

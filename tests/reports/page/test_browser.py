@@ -285,7 +285,7 @@ def test_held_out_curves_are_drawn_for_the_chosen_metric(open_page, tmp_path, ce
     page = open_page(write_report([run], tmp_path / "report").page.as_uri())
     assert page.locator("#heldout-chart .mark-symbol path").count() == 2 * 3
     assert page.locator("#heldout-chart svg").text_content().count("held-out loss") == 1
-    page.get_by_label("Metric").select_option("accuracy")
+    page.locator("#metric").select_option("accuracy")
     settled(page)
     assert "held-out accuracy" in page.locator("#heldout-chart svg").text_content()
     assert "metric=accuracy" in page.url
