@@ -14,8 +14,9 @@ import torch
 from pydantic import PrivateAttr, ValidationError, model_validator
 from torch import Tensor
 
+from l2obench.foundation.own_file import MAX_BYTES
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors
-from l2obench.optimizers.learned.checkpoint import MAX_BYTES, Checkpoint, CheckpointError, read_checkpoint
+from l2obench.optimizers.learned.checkpoint import Checkpoint, CheckpointError, read_checkpoint
 from l2obench.optimizers.learned.unrolled import Unrolled
 
 # The kinds of parameters that have a network each with `networks=conv-fc`; prefixes in checkpoints: never rename.

@@ -3,12 +3,13 @@
 import hashlib
 from pathlib import Path
 
+from l2obench.foundation.own_file import MAX_BYTES
 from l2obench.foundation.regular_file import FileRefused, read_regular_file
 from l2obench.foundation.tensor_file import parse_tensor_file
 from l2obench.foundation.tensor_metadata import TENSOR_FILE_SUFFIX, TensorFileError
 from l2obench.foundation.tensors import Tensors
 from l2obench.optimizers.learned.base import LearnedOptimizer
-from l2obench.optimizers.learned.checkpoint import MAX_BYTES, CheckpointError, encode_checkpoint
+from l2obench.optimizers.learned.checkpoint import CheckpointError, encode_checkpoint
 from l2obench.optimizers.learned.progress_features import PROGRESS_FEATURES
 from l2obench.optimizers.published.celo import celo_from_flax
 from l2obench.optimizers.published.celo2 import celo2_from_torch

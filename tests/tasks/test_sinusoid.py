@@ -17,11 +17,12 @@ from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.run.cell import describe
+from l2obench.foundation.own_file import MAX_BYTES
 from l2obench.optimizers.designed.sgd import SGD
 from l2obench.tasks import shipped_starts
 from l2obench.tasks.base import Tensors
 from l2obench.tasks.sinusoid import Sinusoid
-from l2obench.tasks.start import MAX_BYTES, StartError, encode_start, read_start
+from l2obench.tasks.start import StartError, encode_start, read_start
 from tests.tasks.replicas import assert_gradient_by_hand, stacked
 
 SMALL = {"units": 3, "layers": 1}

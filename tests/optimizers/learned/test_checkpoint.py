@@ -14,9 +14,10 @@ from safetensors.torch import save
 
 from l2obench.api.loading import load
 from l2obench.bench.config.registry import identify, optimizer_registry
+from l2obench.foundation.own_file import MAX_BYTES
 from l2obench.optimizers import rule_of_checkpoint, shipped_checkpoints
 from l2obench.optimizers.base import CoordinatewiseOptimizer
-from l2obench.optimizers.learned.checkpoint import MAX_BYTES, CheckpointError, encode_checkpoint, read_checkpoint
+from l2obench.optimizers.learned.checkpoint import CheckpointError, encode_checkpoint, read_checkpoint
 from l2obench.optimizers.learned.lstm import LSTM
 
 SMALL = LSTM(hidden=3, layers=1)
