@@ -9,7 +9,7 @@ bench: $(INSTALLED) ## run suite `quick` and make its report
 	$(BIN)/l2obench run quick
 	$(BIN)/l2obench report results/quick
 
-test: $(INSTALLED) chromium ## lint, types and tests; some 15 minutes on 2 cores
+test: $(INSTALLED) chromium ## lint, types and tests; less than ten minutes on 2 cores
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

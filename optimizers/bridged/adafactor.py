@@ -17,8 +17,8 @@ class Adafactor(TorchOptimizer):
 
     State: that of `TorchOptimizer`: of each matrix r and k, of each vector v.
 
-    Source: Shazeer & Stern 2018, "Adafactor: adaptive learning rates with sublinear memory cost", algorithms 4 and 5;
-    as `torch.optim.Adafactor`.
+    Source: Shazeer & Stern 2018, "Adafactor: adaptive learning rates with sublinear memory cost"; as
+    `torch.optim.Adafactor`.
     """
 
     name: ClassVar[str] = "adafactor"

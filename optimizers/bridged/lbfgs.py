@@ -20,7 +20,7 @@ class LBFGS(TorchOptimizer):
 
     State: that of `TorchOptimizer`: the last `history` pairs s and y of each replica.
 
-    Source: Liu & Nocedal 1989, "On the limited memory BFGS method for large scale optimization", algorithm 2.1; as
+    Source: Liu & Nocedal 1989, "On the limited memory BFGS method for large scale optimization"; as
     `torch.optim.LBFGS` with one iteration a step and no line search.
     """
 

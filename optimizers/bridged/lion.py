@@ -14,7 +14,7 @@ class Lion(LibraryOptimizer):
 
     State: that of `TorchOptimizer`: m of each parameter.
 
-    Source: Chen et al. 2023, "Symbolic discovery of optimization algorithms", program 1; as `pytorch_optimizer.Lion`.
+    Source: Chen et al. 2023, "Symbolic discovery of optimization algorithms"; as `pytorch_optimizer.Lion`.
     """
 
     name: ClassVar[str] = "lion"

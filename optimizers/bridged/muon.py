@@ -20,8 +20,7 @@ class Muon(LibraryOptimizer):
     State: that of `TorchOptimizer`: the momentum of each matrix, AdamW's moments of everything else.
 
     Source: Jordan et al. 2024 (kellerjordan.github.io/posts/muon). The factor 0.2 √max(a, b), by which one learning
-    rate serves both parts: Liu et al. 2025, "Muon is scalable for LLM training", section 2.2. As
-    `pytorch_optimizer.Muon`.
+    rate serves both parts: Liu et al. 2025, "Muon is scalable for LLM training". As `pytorch_optimizer.Muon`.
     """
 
     name: ClassVar[str] = "muon"

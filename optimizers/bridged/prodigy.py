@@ -21,7 +21,7 @@ class Prodigy(LibraryOptimizer):
 
     State: that of `TorchOptimizer`: θ₀, m, v and s of each parameter, r and d of each replica.
 
-    Source: Mishchenko & Defazio 2024, "Prodigy: an expeditiously adaptive parameter-free learner", algorithm 4; as
+    Source: Mishchenko & Defazio 2024, "Prodigy: an expeditiously adaptive parameter-free learner"; as
     `pytorch_optimizer.Prodigy`.
     """
 

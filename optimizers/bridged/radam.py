@@ -16,7 +16,7 @@ class RAdam(TorchOptimizer):
 
     State: that of `TorchOptimizer`: m and v of each parameter.
 
-    Source: Liu et al. 2020, "On the variance of the adaptive learning rate and beyond", algorithm 2; as
+    Source: Liu et al. 2020, "On the variance of the adaptive learning rate and beyond"; as
     `torch.optim.RAdam`.
     """
 

@@ -19,7 +19,7 @@ class ScheduleFree(LibraryOptimizer):
 
     State: that of `TorchOptimizer`: z and v of each parameter.
 
-    Source: Defazio et al. 2024, "The road less scheduled", algorithm 1; as `pytorch_optimizer.ScheduleFreeAdamW`, which
+    Source: Defazio et al. 2024, "The road less scheduled"; as `pytorch_optimizer.ScheduleFreeAdamW`, which
     has another 1e-15 under the root.
     """
 
