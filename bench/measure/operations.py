@@ -60,7 +60,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """No: to skip it, torch would import torch._dynamo, which takes four seconds in every process that counts."""
+        """No: to skip it, torch would import torch._dynamo, which takes two seconds in every process that counts."""
         return False
 
     def __enter__(self) -> Self:
