@@ -32,6 +32,10 @@ def facts(rows: pd.DataFrame, manifest: Mapping[str, Any]) -> dict[str, str]:
     """
     found = {name: _only(rows, column) for column, name in COLUMNS.items()}
     found |= _hyperparameters(_only(rows, "hyperparameters"))
+    plugins = manifest.get("plugins")
+    if isinstance(plugins, Mapping):
+        identities = [_only(rows, column) for column in ("task", "optimizer")]
+        found |= {f"the code of {identity}": _text(plugins.get(identity)) for identity in identities}
     environment = manifest.get("environment")
     if isinstance(environment, Mapping):
         found |= {name: _text(environment.get(name)) for name in ("device", "device_name", "python")}

@@ -9,12 +9,11 @@ import pandas as pd
 from markupsafe import Markup
 
 from l2obench.reports.figures.drawing import Drawing, svg
-from l2obench.reports.formats import one_line
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.page import charting
 from l2obench.reports.page.html import environment, to_html
 from l2obench.reports.page.packing import packed, table_view
-from l2obench.reports.sections.environment import about
+from l2obench.reports.sections.environment import about, name_run
 from l2obench.reports.sections.section import Section
 
 ROWS_WITHOUT_SCRIPT = 100
@@ -65,7 +64,7 @@ def render(
         environment()
         .get_template("report.html.j2")
         .render(
-            title=" and ".join(dict.fromkeys(one_line(str(about.get("suite") or label)) for label, about in manifests)),
+            title=" and ".join(dict.fromkeys(name_run(label, manifest) for label, manifest in manifests)),
             runs=[(label, about(manifest)) for label, manifest in manifests],
             failed=failed,
             unfinished=len(analysis.results.unfinished),

@@ -9,6 +9,11 @@ from l2obench.reports.formats import one_line
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.sections.section import Body, Section
 
+WITHOUT_SUITE = "custom"
+"""The suite that a run names whose tasks and optimizers were given one by one."""
+NAMED_TASKS = 3
+"""Tasks that a title names; of more it gives the number."""
+
 
 def about(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What the page says of a run, as text: its description, its environment, its commands and its data sources.
@@ -40,6 +45,23 @@ def about(manifest: Mapping[str, Any]) -> dict[str, Any]:
             for name, source in (manifest.get("sources") or {}).items()
         },
     }
+
+
+def name_run(label: str, manifest: Mapping[str, Any]) -> str:
+    """What a run is called in titles: its suite; its tasks where it had no suite; its folder where it says neither.
+
+    Args:
+        label: of its folder.
+        manifest: of the run; it may hold anything.
+
+    Example:
+        >>> name_run("run", {"suite": "custom", "cells": [{"task": "quadratic"}, {"task": "sinusoid"}]})
+        'quadratic and sinusoid'
+    """
+    if (suite := manifest.get("suite")) != WITHOUT_SUITE:
+        return _one(suite or label)
+    tasks = list(dict.fromkeys(_one(cell["task"]) for cell in manifest.get("cells") or [] if cell.get("task")))
+    return (" and ".join(tasks) if len(tasks) <= NAMED_TASKS else f"{len(tasks)} tasks") or label
 
 
 def _one(value: object) -> str:
