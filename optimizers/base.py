@@ -23,6 +23,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from l2obench.foundation.model_class import ModelClass
 from l2obench.foundation.tensors import Tensors as Tensors  # part of this page: a rule imports it from here
 from l2obench.foundation.tensors import tensors_bytes
 
@@ -34,7 +35,7 @@ State = dict[str, Any]
 """What a rule remembers between steps: nested dicts, lists and tuples of tensors and numbers; each rule names them."""
 
 
-class Optimizer(BaseModel, ABC):
+class Optimizer(BaseModel, ABC, metaclass=ModelClass):
     """An update rule. Its fields are its hyperparameters: numbers, or (see `stacked`) one value for each replica.
 
     A learned optimizer differs in one thing only: it has meta-parameters (`meta_parameters` is not empty). An instance

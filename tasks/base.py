@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.func import grad_and_value
 
+from l2obench.foundation.model_class import ModelClass
 from l2obench.foundation.tensors import Tensors as Tensors  # part of this page: a task imports it from here
 
 Gradient = Callable[[Tensors, Tensors], tuple[Tensor, Tensors]]
@@ -41,7 +42,7 @@ class Problem:
     """What an evaluation of the loss changes and no optimizer sees, such as the running statistics of batch norm."""
 
 
-class Task(BaseModel, ABC):
+class Task(BaseModel, ABC, metaclass=ModelClass):
     """A family of functions. Its fields are the family's parameters; two tasks with equal fields are the same task.
 
     A subclass gives `sample` and `loss`. All else has a default: override `draw` and `minibatch` for minibatches,

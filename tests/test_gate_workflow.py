@@ -103,7 +103,6 @@ def test_the_same_checkpoint_passes(repository: Path) -> None:
 
 
 def test_too_few_seeds_for_a_verdict_are_a_warning(repository: Path) -> None:
-    untrain(repository / CHECKPOINT)
     job = run_workflow(repository, "-t quadratic[horizon=20] --seeds 2")
     assert job.code == 0, job.output
     assert "::warning::The check is inconclusive" in job.output

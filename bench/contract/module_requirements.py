@@ -1,6 +1,9 @@
 """What a `ModuleTask` must give before anything else can be asked of it: a model, minibatches, a loss, metrics."""
 
+import sys
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -9,9 +12,10 @@ from l2obench.bench.rollout.guard import same
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.seeds import generator
 from l2obench.bench.rollout.step import make_buffers
+from l2obench.foundation.errors import describe_error
 from l2obench.tasks.base import Task, Tensors
 from l2obench.tasks.module import ModuleTask
-from l2obench.tasks.modules.batches import BadModule
+from l2obench.tasks.modules.batches import PREFIX, BadModule
 
 SEED, STEPS = 11, 3
 
@@ -59,13 +63,22 @@ def a_loss_is_given(task: Task) -> None:
     """`batch_loss` gives a finite scalar that depends on the parameters. Else no optimizer can lower it."""
     problems = Problems(task, [SEED])
     params = {name: value.unsqueeze(1) for name, value in problems.start.items()}
-    losses, grads, _ = problems.loss_grad_and_buffers(params, make_buffers(problems))
+    try:
+        losses, grads, _ = problems.loss_grad_and_buffers(params, make_buffers(problems))
+    except BadModule:
+        raise
+    # The author's own code, or PyTorch about it: the message needs the place and the minibatch.
+    except Exception as error:
+        raise ContractBroken(_explain_failed_loss(task, problems, error)) from error
     if not losses.isfinite().all():
         raise ContractBroken(
             f"batch_loss must be finite at the start, got {losses.item():g}. Try: scale the inputs, or a smaller start"
         )
     if not any(bool(grad.any()) for grad in grads.values()):
-        raise ContractBroken("batch_loss must depend on the parameters, got gradients of zero only")
+        raise ContractBroken(
+            "batch_loss must depend on the parameters, got gradients of zero only. "
+            "Try: compute it with the model that batch_loss is given"
+        )
 
 
 def held_out_metrics_are_given(task: Task) -> str | None:
@@ -82,7 +95,7 @@ def replicas_run_together(task: Task) -> str | None:
     """Many replicas can be evaluated at once. One by one is allowed, and slower: then the reason is given."""
     try:
         return task.runs_one_by_one()
-    except BadModule:
+    except Exception:
         return "needs what failed above"
 
 
@@ -111,6 +124,35 @@ def requirements_of(task: Task) -> dict[str, Callable[[Task], str | None]]:
         Requirements by their names, in the order in which they are asked for.
     """
     return REQUIREMENTS if isinstance(task, ModuleTask) else {}
+
+
+HINTS = {
+    "backward through the graph": "return the loss, and leave backward() to l2obench",
+    "positional argument": "def batch_loss(self, model, batch)",
+    "dtype": ".float() for inputs, .long() for classes",
+    "shapes cannot be multiplied": "as many inputs of the first layer as columns of the data",
+    "NVIDIA": "leave .cuda() out; l2obench moves model and data with --device",
+}
+"""Words of an error of PyTorch or Python → what its cause most often asks for."""
+
+
+def _explain_failed_loss(task: Task, problems: Problems, error: Exception) -> str:
+    """Where `batch_loss` raised, what its minibatch held, and what to try."""
+    said = describe_error(error)
+    files = {
+        getattr(sys.modules.get(cls.__module__), "__file__", None)
+        for cls in type(task).__mro__
+        if not issubclass(ModuleTask, cls)
+    }
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    holds = ", ".join(
+        f"{name} {str(value.dtype).removeprefix('torch.')} {list(value.shape[1:])}"
+        for name, value in problems.minibatch().items()
+        if name.startswith(PREFIX)
+    )
+    hint = next((f" Try: {hint}." for words, hint in HINTS.items() if words in said), "")
+    return f"batch_loss must return a loss, got {said.rstrip('.')}{place}. The minibatch holds {holds}.{hint}"
 
 
 def _twice(draw: Callable[[], Tensors]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:

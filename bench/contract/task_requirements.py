@@ -139,9 +139,9 @@ def gradients_fit(task: Task) -> None:
 
 
 def gradients_are_those_of_the_loss(task: Task) -> str | None:
-    """`loss_and_grad` equals `torch.func` on `loss`.
+    """`loss_and_grad` equals the gradient of `loss` that autograd can pass through.
 
-    Rollouts use the gradient by hand, second-order meta-training that of `torch.func`: they must be the same function.
+    Rollouts use the gradient by hand, second-order meta-training the other. They must be the same function.
     """
     if type(task).loss_and_grad is Task.loss_and_grad:
         return "loss_and_grad is the default"
@@ -153,7 +153,7 @@ def gradients_are_those_of_the_loss(task: Task) -> str | None:
         for name, value in Problems(task, SEEDS).buffers.items()
     }
     losses, grads, after = task.loss_grad_and_buffers(params, buffers, batch)
-    expected_losses, expected_grads, expected = Task.differentiable_loss_grad_and_buffers(task, params, buffers, batch)
+    expected_losses, expected_grads, expected = task.differentiable_loss_grad_and_buffers(params, buffers, batch)
     _require_close("loss_and_grad differs from torch.func", {"loss": losses}, {"loss": expected_losses})
     _require_close("loss_and_grad differs from torch.func", grads, expected_grads)
     _require_close("the buffers differ from torch.func's", after, expected)

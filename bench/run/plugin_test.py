@@ -98,6 +98,8 @@ def examine(subject: Subject, timeout: float) -> Iterator[Finding]:
     names = [*first, *(task_requirements.REQUIREMENTS if is_task else optimizer_requirements.REQUIREMENTS)]
     task, optimizers = (subject.identity, []) if is_task else (None, [subject.identity])
     hung = blocked = False
+    # A task that lacks its model fails whatever needs one: its author should read that once.
+    said: set[str] = set()
     with Worker(timeout) as worker:
         for name in names:
             if hung:
@@ -110,6 +112,9 @@ def examine(subject: Subject, timeout: float) -> Iterator[Finding]:
                 skipped = worker.run_job("require", task, optimizers, {"name": name})
             except Failure as failure:
                 hung, blocked = failure.status == "timeout", blocked or name in first
-                yield Finding(name, "failed", f"no answer within {timeout:g} s" if hung else failure.reason)
+                reason = f"no answer within {timeout:g} s" if hung else failure.reason
+                again = reason in said
+                said.add(reason)
+                yield Finding(name, *(("skipped", "needs what failed above") if again else ("failed", reason)))
             else:
                 yield Finding(name, "skipped" if skipped else "passed", skipped or "")

@@ -68,7 +68,10 @@ class Columns(Source):
         lengths = {name: len(value) if value.ndim else 0 for name, value in self._tensors.items()}
         if len(set(lengths.values())) > 1 or not min(lengths.values()):
             listed = ", ".join(f"{name}: {length}" for name, length in lengths.items())
-            raise BadModule(f"{what}: all tensors must have one row an example, got lengths {listed}. Try: return x, y")
+            raise BadModule(
+                f"{what}: all tensors must have one row an example, and one example at least, got lengths {listed}. "
+                "Try: return x, y with as many rows in y as in x"
+            )
         self._count = min(lengths.values())
         self._on_device: dict[torch.device, Tensors] = {}
 

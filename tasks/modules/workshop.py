@@ -85,7 +85,10 @@ class Workshop:
             replicas = Replicas(self._model(), self._task.batch_loss)
         params = {name: value.detach().clone() for name, value in replicas.params.items()}
         if not params:
-            raise BadModule(f"{self._name}.make_model must give a model with parameters to train, got none")
+            raise BadModule(
+                f"{self._name}.make_model must give a model with parameters to train, got none. "
+                "Try: leave requires_grad_(False) out for one layer at least"
+            )
         for name, value in params.items():
             if value.dtype != torch.float32 or value.device.type != "cpu":
                 raise BadModule(
@@ -97,10 +100,8 @@ class Workshop:
     def _model(self) -> nn.Module:
         model = self._task.make_model()
         if not isinstance(model, nn.Module):
-            raise BadModule(
-                f"{self._name}.make_model must return an nn.Module, got {type(model).__name__}. "
-                "Try: return nn.Linear(2, 1)"
-            )
+            got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+            raise BadModule(f"{self._name}.make_model must return an nn.Module, got {got}. Try: return nn.Linear(2, 1)")
         if any(isinstance(value, nn.parameter.UninitializedParameter) for value in model.parameters()):
             raise BadModule(
                 f"{self._name}.make_model must not return lazy layers. Try: call the model once on an input"

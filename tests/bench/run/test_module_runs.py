@@ -14,6 +14,7 @@ from l2obench.bench.config.registry import task_registry
 from l2obench.bench.config.suite import make_suite
 from l2obench.bench.contract.module_requirements import requirements_of
 from l2obench.bench.contract.task_requirements import REQUIREMENTS, require_of_task
+from l2obench.bench.failures import ContractBroken
 from l2obench.bench.metatrain.trainer import Trainer
 from l2obench.bench.run.plugin_test import examine, find_subject
 from l2obench.bench.run.runner import Outcome, Runner
@@ -58,6 +59,34 @@ class Vector(BranchingTask):
         return model(batch[0])
 
 
+class Shapes(BranchingTask):
+    def make_model(self):
+        return nn.Linear(5, 1)
+
+
+class Whole(BranchingTask):
+    def training_data(self):
+        x, y = super().training_data()
+        return x.long(), y
+
+
+class Backward(BranchingTask):
+    def batch_loss(self, model, batch):
+        loss = model(batch[0]).square().mean()
+        loss.backward()
+        return loss
+
+
+class Unused(BranchingTask):
+    def batch_loss(self, model, batch):
+        return super().batch_loss(model, batch) * 0
+
+
+class ClassOfModel(BranchingTask):
+    def make_model(self):
+        return nn.Linear
+
+
 class Metrics(BranchingTask):
     def heldout_data(self):
         return self.training_data()
@@ -67,7 +96,8 @@ class Metrics(BranchingTask):
 '''
 FINDINGS = {
     "NoLoss": ("a loss is given", "must define batch_loss, the loss. Try: def batch_loss(self, model, batch)"),
-    "Lengths": ("minibatches are given", "got lengths batch[0]: 60, batch[1]: 10. Try: return x, y"),
+    "Lengths": ("minibatches are given", "got lengths batch[0]: 60, batch[1]: 10. Try: return x, y with"),
+    "ClassOfModel": ("a model is given", "got the class Linear. Try: return nn.Linear(2, 1)"),
     "NoModule": ("a model is given", "must return an nn.Module, got function. Try: return nn.Linear(2, 1)"),
     "OwnGenerator": ("the model belongs to its seed", "Try: torch's, NumPy's or Python's global generators"),
     "Vector": ("a loss is given", "must return a scalar tensor, got shape (32, 1). Try: .mean()"),
@@ -148,7 +178,39 @@ def test_a_requirement_says_what_is_missing_and_how_to_give_it(name: str) -> Non
     assert found["gradients fit"].finding == "needs what failed above"
 
 
-@pytest.mark.parametrize("name", ["ResidualTask", "BranchingTask", "LoaderTask", "FunctionTask", "FrozenTask"])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "Shapes",
+            [
+                "shapes cannot be multiplied",
+                "(models.py, line 90)",
+                "batch[0] float32 [32, 3]",
+                "inputs of the first layer",
+            ],
+        ),
+        ("Whole", ["dtype", "batch[0] int64 [32, 3]", "Try: .float() for inputs, .long() for classes."]),
+        ("Backward", ["Try: return the loss, and leave backward() to l2obench."]),
+        ("Unused", ["gradients of zero only. Try: compute it with the model that batch_loss is given"]),
+    ],
+)
+def test_a_loss_that_cannot_be_computed_says_where_and_on_what(name: str, said: list[str]) -> None:
+    task = task_registry().create(f"./wrong.py:{name}")
+    with pytest.raises(ContractBroken) as raised:
+        requirements_of(task)["a loss is given"](task)
+    for words in said:
+        assert words in str(raised.value)
+
+
+def test_what_fails_for_one_reason_is_said_once() -> None:
+    found = [item for item in examine(find_subject("./wrong.py:NoModule"), 60.0) if item.status == "failed"]
+    assert [item.requirement for item in found] == ["a model is given"]
+
+
+@pytest.mark.parametrize(
+    "name", ["ResidualTask", "DictTask", "BranchingTask", "LoaderTask", "FunctionTask", "FrozenTask"]
+)
 def test_a_task_that_is_right_meets_all_requirements(name: str) -> None:
     task = task_registry().create(f"./models.py:{name}")
     for requirement in {**requirements_of(task), **REQUIREMENTS}:
