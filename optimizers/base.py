@@ -27,8 +27,7 @@ from l2obench.foundation.model_class import ModelClass
 from l2obench.foundation.tensors import Tensors as Tensors  # part of this page: a rule imports it from here
 from l2obench.foundation.tensors import tensors_bytes
 
-# Under a root it keeps the slope finite: an infinite one, times a gradient of 0, is NaN and would end a meta-training.
-# It is far below ε² of every rule, so it changes no update, and a normal number of float32.
+# Keeps slopes under a root finite: ∞ times a gradient of 0 is NaN. Far below ε² of every rule, it changes no update.
 SMALLEST = 1e-30
 Use = Literal["curvature", "loss", "horizon"]
 State = dict[str, Any]

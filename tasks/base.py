@@ -11,8 +11,7 @@ Shapes. A *replica* is one optimizee: one function under one setting of the opti
 `[seeds, settings, ...]`, the seed outermost, so that the settings of one seed share its data and its minibatches. Only
 `sample` and `loss` must be written, and both are about ONE replica: no stacked dimension appears in them.
 
-An `nn.Module` with data becomes a task without any of this: see `l2obench.tasks.module`. Whether a task keeps this
-protocol: `l2obench test-plugin NAME`.
+An `nn.Module` with data becomes a task by `l2obench.tasks.module`. `l2obench test-plugin NAME` tests this protocol.
 """
 
 from abc import ABC, abstractmethod
