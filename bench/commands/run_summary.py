@@ -29,12 +29,13 @@ def show_outcome(folder: Path, outcome: "Outcome", as_json: bool) -> None:
     following = f"l2obench report {shlex.quote(str(folder))}"
     try:
         analysis = Analysis(read_results([folder]))
-        rows, heldout, text = headline_rows(analysis), analysis.heldout, headline_text(analysis)
+        rows, text = headline_rows(analysis), headline_text(analysis)
+        heldout, recipes = analysis.heldout, analysis.recipe_verdicts
         notes = timing_sentences(analysis)
     except (ReportError, StoreError) as error:
         # What this start computed is whole; a damaged file of an earlier one does not change the exit code.
         print_error(f"the headline table cannot be made: {error}")
-        rows, heldout, text, notes = None, None, "", []
+        rows, heldout, recipes, text, notes = None, None, None, "", []
     if as_json:
         found = {
             "folder": str(folder),
@@ -48,6 +49,7 @@ def show_outcome(folder: Path, outcome: "Outcome", as_json: bool) -> None:
             # pandas writes what is not finite as null: JSON has no infinity.
             "headline": None if rows is None else json.loads(rows.to_json(orient="records")),
             "heldout": None if heldout is None else json.loads(heldout.to_json(orient="records")),
+            "recipes": None if recipes is None else json.loads(recipes.to_json(orient="records")),
             "next": following,
         }
         print(json.dumps(found, indent=2, ensure_ascii=False))

@@ -7,6 +7,7 @@ differ by more than seeds do: the standard deviation of the log mean loss betwee
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,8 +15,11 @@ from scipy import stats
 
 from l2obench.bench.stats.intervals import CONFIDENCE, Interval
 from l2obench.bench.stats.pairs import FLOOR, pair_losses
+from l2obench.bench.stats.significance import holm
 
 Floats = NDArray[np.float64]
+
+RecipeOutcome = Literal["better", "worse", "no difference", "too few trainings", "seeds failed"]
 
 ENOUGH_TRAININGS = 3
 """With two, the interval of a recipe has one degree of freedom, and 13 standard errors to each side."""
@@ -94,6 +98,36 @@ def compare_recipe(trainings: Sequence[ArrayLike], baseline: ArrayLike, floor: f
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * error
     p_value = float(2 * stats.t.sf(abs(mean) / error, degrees))
     return RecipeComparison(count, seeds, _as_ratio(mean, half), between, p_value)
+
+
+def decide_recipes(comparisons: Sequence[RecipeComparison]) -> list[tuple[RecipeOutcome, float]]:
+    """Decide each comparison of a recipe, in the order given; together they are wrong at most once in twenty runs.
+
+    Args:
+        comparisons: all that are made together, such as those of one table.
+
+    Returns:
+        The outcome and the p-value, corrected by Holm's method; NaN with too few trainings, or where seeds failed.
+
+    Example:
+        >>> lower = [[0.5 + 0.01 * k, 0.6, 0.4, 0.5] for k in range(4)]
+        >>> decide_recipes([compare_recipe(lower, [1.0] * 4), compare_recipe(lower[:2], [1.0] * 4)])[0][0]
+        'better'
+
+    Source: Holm 1979.
+    """
+    corrected = [float(value) for value in holm([item.p_value for item in comparisons])]
+    return [(_outcome(item, p), p) for item, p in zip(comparisons, corrected, strict=True)]
+
+
+def _outcome(found: RecipeComparison, p_value: float) -> RecipeOutcome:
+    if found.trainings < ENOUGH_TRAININGS:
+        return "too few trainings"
+    if np.isnan(p_value):
+        return "seeds failed"
+    if p_value > 1 - CONFIDENCE:
+        return "no difference"
+    return "better" if found.typical.estimate < 1 else "worse"
 
 
 def _with_failures(logs: Floats) -> RecipeComparison:

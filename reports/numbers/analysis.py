@@ -12,6 +12,7 @@ from l2obench.reports.numbers.headline import headline
 from l2obench.reports.numbers.heldout import heldout
 from l2obench.reports.numbers.heldout_curves import HeldoutPlot, heldout_plots
 from l2obench.reports.numbers.profiles import CostRatios, Profile, all_cost_ratios, profiles
+from l2obench.reports.numbers.recipe_verdicts import recipe_verdicts
 from l2obench.reports.numbers.step_times import step_times
 from l2obench.reports.numbers.time_to_target import time_to_target
 from l2obench.reports.numbers.tuning import tuning
@@ -43,6 +44,11 @@ class Analysis:
     def heldout(self) -> pd.DataFrame:
         """Held-out metrics of every learned optimizer against the best tuned baseline of each metric."""
         return heldout(self.cells, self.manifests)
+
+    @cached_property
+    def recipe_verdicts(self) -> pd.DataFrame:
+        """Recipes of which several trainings ran, against the best tuned baseline of each task."""
+        return recipe_verdicts(self.cells, self.manifests)
 
     @cached_property
     def final_losses(self) -> pd.DataFrame:

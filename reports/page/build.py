@@ -37,6 +37,8 @@ class Report:
     """The same table with all its columns."""
     heldout: pd.DataFrame
     """Held-out metrics of the learned optimizers against the best tuned baseline of each."""
+    recipes: pd.DataFrame
+    """Recipes of which several trainings ran, against the best tuned baseline."""
 
 
 def write_report(
@@ -88,6 +90,7 @@ def write_report(
         headline=headline_text(analysis),
         rows=headline_rows(analysis),
         heldout=analysis.heldout,
+        recipes=analysis.recipe_verdicts,
     )
 
 

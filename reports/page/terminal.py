@@ -15,6 +15,8 @@ HEADLINE = ["task", "optimizer", "baseline", "verdict", "typical_ratio", "typica
 HEADLINE += ["ratio", "low", "high", "seeds", "update_time_ratio"]
 HELDOUT = ["task", "optimizer", "metric", "baseline", "verdict", "measure", "typical", "typical_low", "typical_high"]
 HELDOUT += ["win_rate", "mean", "baseline_mean", "seeds"]
+RECIPES = ["task", "rule", "trainings", "baseline", "verdict", "typical_ratio", "typical_low", "typical_high"]
+RECIPES += ["between_trainings", "lowest", "highest", "seeds"]
 LOSSES = ["task", "optimizer", "track", "seeds", "failures", "mean_final_loss", "low", "high"]
 
 
@@ -28,7 +30,7 @@ def headline_rows(analysis: Analysis) -> pd.DataFrame:
 
 
 def headline_text(analysis: Analysis) -> str:
-    """Write the headline as a table of text, and one of held-out metrics where there are any.
+    """Write the headline as a table of text, and tables of recipes and held-out metrics where there are any.
 
     Where no learned optimizer ran, final losses stand in place of the headline.
 
@@ -39,9 +41,13 @@ def headline_text(analysis: Analysis) -> str:
         return _grid(headline_rows(analysis), LOSSES, "Final losses (no learned optimizer ran)")
     title = "Final loss, learned ÷ best tuned baseline (lower is better)"
     text = _grid(analysis.headline, HEADLINE, title)
-    if analysis.heldout.empty:
-        return text
-    return f"{text}\n\n{_grid(analysis.heldout, HELDOUT, 'Held-out data, learned against the best tuned baseline')}"
+    parts = [text]
+    if not analysis.recipe_verdicts.empty:
+        title = "Final loss over trainings and seeds, recipe ÷ best tuned baseline"
+        parts.append(_grid(analysis.recipe_verdicts, RECIPES, title))
+    if not analysis.heldout.empty:
+        parts.append(_grid(analysis.heldout, HELDOUT, "Held-out data, learned against the best tuned baseline"))
+    return "\n\n".join(parts)
 
 
 def _grid(table: pd.DataFrame, columns: list[str], title: str) -> str:

@@ -90,8 +90,11 @@ def _answer(row: dict[str, Any]) -> Answer:
     found = [typical.words] if typical else []
     found.append(f"lower on {row['win_rate']:.0%} of {row['seeds']} seeds")
     found += [means.words] if means else []
+    about = ""
+    if verdict in ("better", "worse", "mixed"):
+        about = " This holds for this checkpoint, not for its recipe."
     few = f" The interval of the means is too narrow under {FEW} seeds." if means and row["seeds"] < FEW else ""
-    sentence = f"{claim}: {', '.join(found)}.{few}" + (f" {failures.capitalize()}." if failures else "")
+    sentence = f"{claim}: {', '.join(found)}.{few}{about}" + (f" {failures.capitalize()}." if failures else "")
     colour = verdict if verdict in ("better", "worse") else "unclear"
     return Answer(colour, verdict, typical, means, one_line(sentence))
 

@@ -18,6 +18,7 @@ NAMES = (
     "wins",
     "horizon",
     "starts",
+    "recipe_verdicts",
     "recipes",
     "side_by_side",
     "time_to_target",

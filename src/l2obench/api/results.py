@@ -118,6 +118,15 @@ class Results:
         """
         return self._analysis.heldout.copy()
 
+    def recipes(self) -> pd.DataFrame:
+        """Recipes of which several trainings ran, against the best tuned baseline of each task.
+
+        Returns:
+            One row for each recipe and task: the typical ratio over trainings and seeds with its interval, the spread
+            between trainings, and the verdict. It is empty where no two checkpoints are of one recipe.
+        """
+        return self._analysis.recipe_verdicts.copy()
+
     def plot(self, task: str | None = None, axes: "Axes | None" = None) -> "list[Axes]":
         """Plot the learning curves, one axes for each task.
 

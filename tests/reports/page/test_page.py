@@ -110,6 +110,7 @@ class TestContent:
             "starts",
             "heldout",
             "heldout_means",
+            "recipe_verdicts",
         }
         ends = ("md", "csv", "tex")
         assert {path.name for path in report.tables} == {f"{name}.{end}" for name in names for end in ends}

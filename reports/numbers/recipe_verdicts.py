@@ -1,0 +1,110 @@
+"""What holds for a recipe: its trainings read as one optimizer with a random effect, against the best baseline."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from l2obench.bench.stats import compare_losses
+from l2obench.bench.stats.recipes import RecipeComparison, compare_recipe, decide_recipes
+from l2obench.reports.floors import floor_of
+from l2obench.reports.numbers.counting import (
+    best_baseline,
+    counted_losses,
+    fact,
+    failed,
+    groups,
+    manifest_of,
+    meta_training_of,
+    recipe_of,
+    table_of,
+)
+from l2obench.reports.numbers.familiarity import family_name
+from l2obench.reports.numbers.recipes import settings_of
+
+LEAST = 2
+"""Trainings of one recipe from which it has a row."""
+FEWEST_SEEDS = 2
+COLUMNS = ["task", "rule", "trainings", "baseline", "verdict", "typical_ratio", "typical_low", "typical_high"]
+COLUMNS += ["between_trainings", "lowest", "highest", "better_than_baseline", "seeds", "p_value", "failures", "of"]
+
+
+def recipe_verdicts(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Every recipe of which several checkpoints ran, against the best tuned baseline of each task.
+
+    Checkpoints are of one recipe where nothing but the seed differs. `typical_ratio` is the geometric mean of ratios
+    over trainings and seeds; its interval speaks for new trainings and new seeds. `between_trainings` is the standard
+    deviation of the log ratio between trainings, `lowest` and `highest` are the typical ratios of single trainings,
+    `better_than_baseline` counts those below 1. p-values are corrected by Holm's method for the number of rows. `of`
+    names the checkpoints.
+
+    Args:
+        cells: rows of one run or several.
+        manifests: their manifests by label; of one run, its only one.
+    """
+    rows: list[dict[str, Any]] = []
+    compared: list[RecipeComparison | None] = []
+    for _, task in groups(cells, "task"):
+        baseline = best_baseline(task)
+        for about, trainings in _recipes(task, manifests):
+            row, found = _compare(trainings, baseline)
+            rows.append(about | row)
+            compared.append(found)
+    decided = iter(decide_recipes([found for found in compared if found is not None]))
+    for row, found in zip(rows, compared, strict=True):
+        if found is not None:
+            row["verdict"], row["p_value"] = next(decided)
+    return table_of(cells, COLUMNS, rows)
+
+
+def _recipes(
+    task: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]
+) -> list[tuple[dict[str, Any], list[pd.DataFrame]]]:
+    """The trainings of each recipe on one task, each checkpoint once."""
+    alike: dict[tuple[str, str, str], dict[str, tuple[dict[str, Any], pd.DataFrame]]] = {}
+    for key, rows in groups(task[task["learned"].eq(True)], "task", "optimizer", "track"):
+        manifest = manifest_of(key, manifests)
+        recipe = recipe_of(rows, manifest)
+        if not isinstance(recipe, Mapping):
+            continue
+        settings = settings_of(recipe, fact(meta_training_of(key["optimizer"], manifest), "horizon"))
+        place = (family_name(key["optimizer"]), key["track"], json.dumps(settings, sort_keys=True, default=str))
+        alike.setdefault(place, {}).setdefault(str(rows["checkpoint_sha256"].iloc[0]), (key, rows))
+    found = []
+    for (rule, _, _), trainings in alike.items():
+        if len(trainings) >= LEAST:
+            keys = [key for key, _ in trainings.values()]
+            first = {name: keys[0][name] for name in ("run", "task") if name in keys[0]}
+            names = ", ".join(key["optimizer"] for key in keys)
+            found.append((first | {"rule": rule, "of": names}, [rows for _, rows in trainings.values()]))
+    return found
+
+
+def _compare(
+    trainings: list[pd.DataFrame], baseline: pd.DataFrame | None
+) -> tuple[dict[str, Any], RecipeComparison | None]:
+    """A row without what the other rows decide with it; no comparison where the verdict is a reason."""
+    row = {"trainings": len(trainings), "failures": sum(map(failed, trainings))}
+    if baseline is None:
+        return row | {"verdict": "not comparable: no baseline ran"}, None
+    seeds = sorted(set.intersection(*(set(rows["seed"]) for rows in [baseline, *trainings])))
+    row |= {"baseline": baseline["optimizer"].iloc[0], "seeds": len(seeds)}
+    if len(seeds) < FEWEST_SEEDS:
+        return row | {"verdict": f"not comparable: {len(seeds)} common seeds"}, None
+    other, *own = (counted_losses(rows.set_index("seed").loc[seeds]) for rows in [baseline, *trainings])
+    floor = floor_of(baseline, *trainings)
+    single = [compare_losses(losses, other, floor) for losses in own]
+    if any(found.measure == "difference" for found in single):
+        return row | {"verdict": "not comparable: a loss is negative"}, None
+    found = compare_recipe(own, other, floor)
+    ratios = [item.typical.estimate for item in single]
+    return row | {
+        "typical_ratio": found.typical.estimate,
+        "typical_low": found.typical.low,
+        "typical_high": found.typical.high,
+        "between_trainings": found.between_trainings,
+        "lowest": min(ratios),
+        "highest": max(ratios),
+        "better_than_baseline": sum(ratio < 1 for ratio in ratios),
+    }, found
