@@ -122,7 +122,7 @@ def readable(table: pd.DataFrame) -> list[Column]:
     return columns
 
 
-def one_line(text: str) -> str:
+def join_lines(text: str) -> str:
     """Replace line breaks and control characters, which no table, figure or terminal can take, by spaces.
 
     Args:
@@ -171,7 +171,7 @@ def _shown(column: str, value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float | np.floating):
         return f"{value:.1%}" if column in PERCENTAGES else format_number(float(value))
-    return one_line(str(value))
+    return join_lines(str(value))
 
 
 def _markdown(text: str) -> str:
@@ -181,6 +181,6 @@ def _markdown(text: str) -> str:
 
 def _csv(value: Any) -> Any:
     if isinstance(value, str):
-        text = one_line(value)
+        text = join_lines(value)
         return ("'" if text.lstrip().startswith(FORMULA_STARTS) else "") + text  # some skip spaces before a formula
     return "" if value is None or value is pd.NA or value != value else value

@@ -143,7 +143,7 @@ def _format_comparison(found: "Check") -> str:
 
     from l2obench.bench.gate import output
     from l2obench.bench.gate.cell_verdict import FAILING
-    from l2obench.reports.formats import one_line
+    from l2obench.reports.formats import join_lines
 
     rows = output.rows(found)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -151,14 +151,14 @@ def _format_comparison(found: "Check") -> str:
         table.add_column(column, overflow="fold")
     for row in rows:
         style = "red" if row["verdict"] in FAILING else ""
-        table.add_row(*(Text(one_line(str(value)), style) for value in row.values()))
+        table.add_row(*(Text(join_lines(str(value)), style) for value in row.values()))
     # Not to stdout itself: the console would end the process with exit code 1, a regression's, where nobody reads on.
     console = Console(file=io.StringIO(), highlight=False, width=400)
     if sys.stdout.isatty():
         console = Console(file=io.StringIO(), highlight=False, force_terminal=True)
     with console.capture() as captured:
         console.print(table)
-    lines = [one_line(line) for line in [*output.warnings(found), output.summary(found)]]
+    lines = [join_lines(line) for line in [*output.warnings(found), output.summary(found)]]
     return captured.get() + "\n".join(lines)
 
 

@@ -97,17 +97,17 @@ def _in_region(purpose: Purpose, family: str, stream: int, place: int) -> int:
     key = hashlib.sha256(f"l2obench/{purpose}/{family}/{stream}".encode()).digest()
     first: int = _REGIONS[purpose] << _REGION_BITS
     taken = _taken(family)
-    seed = first | permuted(place, key)
+    seed = first | permute(place, key)
     spare = STREAM + int(np.searchsorted(taken, seed))
     while (at := np.searchsorted(taken, seed)) < len(taken) and taken[at] == seed:
         if spare >= 2**_REGION_BITS:
             raise SeedRangeError(f"no spare {purpose} seed is left for {family}")
-        seed = first | permuted(spare, key)
+        seed = first | permute(spare, key)
         spare += len(taken)
     return seed
 
 
-def permuted(value: int, key: bytes) -> int:
+def permute(value: int, key: bytes) -> int:
     """Permute 30-bit numbers: the image of one under the permutation that belongs to a key.
 
     Args:

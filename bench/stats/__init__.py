@@ -19,7 +19,7 @@ from l2obench.bench.stats.proportions import (
     wilson,
     wins,
 )
-from l2obench.bench.stats.reaching import relative_cost, smoothed, speed_up, steps_to_seconds, steps_to_target
+from l2obench.bench.stats.reaching import relative_cost, smooth, speed_up, steps_to_seconds, steps_to_target
 from l2obench.bench.stats.significance import holm
 from l2obench.bench.stats.targets import REFERENCE, Target, TargetError, stored_targets
 from l2obench.bench.stats.verdict import (
@@ -60,7 +60,7 @@ __all__ = [
     "probability_of_improvement",
     "ratio_of_means",
     "relative_cost",
-    "smoothed",
+    "smooth",
     "speed_up",
     "steps_to_seconds",
     "steps_to_target",

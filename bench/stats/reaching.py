@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
-def smoothed(losses: ArrayLike, window: int) -> NDArray[np.float64]:
+def smooth(losses: ArrayLike, window: int) -> NDArray[np.float64]:
     """Average each loss of a trajectory with those before it, over the last `window` ones.
 
     Args:
@@ -21,7 +21,7 @@ def smoothed(losses: ArrayLike, window: int) -> NDArray[np.float64]:
         ValueError: a trajectory has fewer losses than `window`.
 
     Example:
-        >>> smoothed([[4.0, 2.0, 0.0]], window=2).tolist()
+        >>> smooth([[4.0, 2.0, 0.0]], window=2).tolist()
         [[3.0, 1.0]]
     """
     trajectories = np.asarray(losses, dtype=np.float64)
@@ -49,7 +49,7 @@ def steps_to_target(losses: ArrayLike, target: ArrayLike, window: int = 1) -> ND
         >>> steps_to_target([[4.0, 2.0, 1.0], [4.0, 3.0, 3.0]], target=2.0).tolist()
         [1.0, inf]
     """
-    reached = smoothed(losses, window) <= np.asarray(target, dtype=np.float64)[..., np.newaxis]
+    reached = smooth(losses, window) <= np.asarray(target, dtype=np.float64)[..., np.newaxis]
     first = reached.argmax(-1) + window - 1
     return np.where(reached.any(-1), first, np.inf)
 
@@ -111,6 +111,6 @@ def speed_up(losses: ArrayLike, reference: ArrayLike, window: int = 1) -> NDArra
         ValueError: a trajectory has fewer losses than `window`.
     """
     own = np.asarray(losses, dtype=np.float64)
-    final = smoothed(own, window)[..., -1]
+    final = smooth(own, window)[..., -1]
     needed = steps_to_target(reference, final, window)
     return np.where(np.isfinite(final), needed / (own.shape[-1] - 1), 0.0)

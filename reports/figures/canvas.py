@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from l2obench.reports.formats import format_number, one_line
+from l2obench.reports.formats import format_number, join_lines
 
 WIDTH, HEIGHT = 6.4, 4.6
 PNG_DPI = 150
@@ -110,14 +110,14 @@ def ink(colour: "NDArray[Any] | Sequence[float]") -> str:
     return "white" if np.dot(colour[:3], (0.299, 0.587, 0.114)) < 0.5 else "black"
 
 
-def two_digits(value: float) -> str:
+def format_two_digits(value: float) -> str:
     """Write a number as a small cell can hold it.
 
     Args:
         value: any number.
 
     Example:
-        >>> two_digits(0.123), two_digits(1234.0)
+        >>> format_two_digits(0.123), format_two_digits(1234.0)
         ('0.12', '1,200')
     """
     return format_number(float(f"{value:.2g}"))
@@ -158,12 +158,12 @@ def literal(name: str, width: int) -> str:
         name: data, such as an identity; it may hold any character.
         width: characters on a line.
     """
-    lines = textwrap.wrap(one_line(name), width, break_on_hyphens=False) or ["—"]
+    lines = textwrap.wrap(join_lines(name), width, break_on_hyphens=False) or ["—"]
     text = "\n".join(lines).replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
 
 
-def broken(label: str) -> str:
+def break_label(label: str) -> str:
     """Break a long tick label into lines where its parameters or its remark begin.
 
     Args:

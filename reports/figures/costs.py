@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from l2obench.reports.figures.canvas import Style, broken, legend, literal, new_figure
+from l2obench.reports.figures.canvas import Style, break_label, legend, literal, new_figure
 from l2obench.reports.figures.drawing import Drawing, drawing
 from l2obench.reports.formats import format_number
 from l2obench.reports.numbers.counting import groups
@@ -69,7 +69,9 @@ def costs_figure(title: str, multiples: pd.DataFrame) -> Figure:
         title: what was measured on.
         multiples: as `in_multiples` gives it.
     """
-    labels = [literal(name, LONGEST_LABEL) if len(name) <= LONGEST_LABEL else broken(name) for name in multiples.index]
+    labels = [
+        literal(name, LONGEST_LABEL) if len(name) <= LONGEST_LABEL else break_label(name) for name in multiples.index
+    ]
     lines = max(label.count("\n") + 1 for label in labels)
     figure, axes = new_figure(title, height=1.4 + (0.12 + 0.15 * lines) * len(multiples))
     axes.axvline(1, color="#999999", linewidth=1, zorder=1)

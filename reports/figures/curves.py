@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from l2obench.reports.figures.canvas import TITLE_SIGNS, Style, broken, legend, literal, new_figure, scale
+from l2obench.reports.figures.canvas import TITLE_SIGNS, Style, break_label, legend, literal, new_figure, scale
 from l2obench.reports.figures.drawing import Drawing, drawing
 from l2obench.reports.numbers.curves import Curve, FinalLosses, Landscape, TaskPlots
 
@@ -168,7 +168,7 @@ def final_losses_figure(title: str, spreads: Sequence[FinalLosses], styles: dict
             axes.plot([spread.low, spread.high], [row - 0.12] * 2, color=colour, linewidth=2.5, solid_capstyle="butt")
             axes.plot(spread.mean, row - 0.12, "D", color=colour, markersize=6.5, markeredgecolor="white")
     scale(axes.set_xscale, [spread.losses for spread in spreads])
-    axes.set_yticks(range(len(spreads)), [broken(spread.label) for spread in spreads])
+    axes.set_yticks(range(len(spreads)), [break_label(spread.label) for spread in spreads])
     axes.set_ylim(len(spreads) - 0.4, -0.5)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("final training loss")

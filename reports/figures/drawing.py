@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from l2obench.bench.store.results_file import cell_name
 from l2obench.reports.figures.canvas import save, theme
-from l2obench.reports.formats import one_line
+from l2obench.reports.formats import join_lines
 
 FEW = 12
 """Up to so many figures are made in this process: a new one first imports for a second."""
@@ -38,7 +38,7 @@ def drawing(kind: str, key: Sequence[str], description: str, make: Callable[[], 
         description: one sentence; characters that no line can hold are replaced.
         make: as in `Drawing`.
     """
-    return Drawing(cell_name(kind, *key), one_line(description), make)
+    return Drawing(cell_name(kind, *key), join_lines(description), make)
 
 
 def svg(drawing: Drawing) -> bytes:

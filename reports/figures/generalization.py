@@ -15,11 +15,11 @@ from matplotlib.patches import Rectangle
 from l2obench.reports.figures.canvas import (
     FURTHEST,
     Style,
+    format_two_digits,
     ink,
     literal,
     new_figure,
     ratio_colours,
-    two_digits,
 )
 from l2obench.reports.figures.drawing import Drawing, drawing
 from l2obench.reports.numbers.familiarity import KIN, TRAINED
@@ -118,7 +118,7 @@ def _draw_cell(axes: Axes, x: int, y: int, cell: dict[Any, Any], colours: Scalar
     if not np.isnan(cell["typical_ratio"]):
         colour = colours.to_rgba(cell["typical_ratio"])
         axes.add_patch(_box(x, y, facecolor=colour, edgecolor="white", linewidth=1))
-        lines.append(two_digits(cell["typical_ratio"]))
+        lines.append(format_two_digits(cell["typical_ratio"]))
         clear = cell["verdict"].partition(";")[0] in ("better", "worse")
         text_style = {"color": ink(colour), "fontweight": "bold" if clear else "normal"}
     if cell["failures"]:

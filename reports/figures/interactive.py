@@ -80,14 +80,14 @@ def task_view(
         heldout: held-out metrics over the steps, of all tasks.
     """
     return {
-        "task": formats.one_line(plots[0].task),
+        "task": formats.join_lines(plots[0].task),
         "window": plots[0].window,
         "profiles": profile_views(profiles, plots[0].task),
         "curves": [_curve(task, curve, fine) for task in plots for curve in task.curves],
         "heldout": heldout_views(heldout, plots[0].task),
         "landscapes": [
             {
-                "run": formats.one_line(task.run),
+                "run": formats.join_lines(task.run),
                 "optimizer": landscape.optimizer,
                 "rates": _rounded(landscape.rates),
                 "means": _rounded(landscape.means),
@@ -109,7 +109,7 @@ def profile_views(found: Sequence[Profile], task: str) -> list[dict[str, Any]]:
     """
     return [
         {
-            "run": formats.one_line(profile.run or ""),
+            "run": formats.join_lines(profile.run or ""),
             "optimizer": profile.optimizer,
             "measure": profile.measure,
             "taus": _rounded(profile.taus[::4]),
@@ -132,10 +132,10 @@ def heldout_views(found: Sequence[HeldoutPlot], task: str) -> list[dict[str, Any
     metrics = dict.fromkeys(plot.metric for plot in found if plot.task == task)
     return [
         {
-            "metric": formats.one_line(metric),
+            "metric": formats.join_lines(metric),
             "curves": [
                 {
-                    "run": formats.one_line(plot.run),
+                    "run": formats.join_lines(plot.run),
                     "optimizer": curve.optimizer,
                     "steps": _rounded(curve.steps),
                     "middle": _rounded(curve.middle),
@@ -159,9 +159,9 @@ def _curve(task: TaskPlots, curve: Curve, fine: Detail) -> dict[str, Any]:
     if single:
         single["seeds"] = [_rounded(losses[seed_points], 4) for losses in drawn]
     return {
-        "run": formats.one_line(task.run),
+        "run": formats.join_lines(task.run),
         "optimizer": curve.optimizer,
-        "label": formats.one_line(curve.label + (f" · {task.run}" if task.run else "")),
+        "label": formats.join_lines(curve.label + (f" · {task.run}" if task.run else "")),
         "learned": curve.learned,
         "steps": _rounded(curve.steps[points]),
         "middle": _rounded(curve.middle[points]),
@@ -216,7 +216,7 @@ def plain(value: Any) -> Any:
             return "inf" if value > 0 else "-inf"
         return int(value) if value.is_integer() and abs(value) < 1e15 else value
     if isinstance(value, str):
-        return formats.one_line(value)
+        return formats.join_lines(value)
     if value is None or value is pd.NA:
         return None
     return value

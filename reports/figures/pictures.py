@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from l2obench.reports.figures.canvas import TICK_SIGNS, broken, literal
+from l2obench.reports.figures.canvas import TICK_SIGNS, break_label, literal
 from l2obench.reports.figures.drawing import Drawing, drawing
 from l2obench.reports.numbers.counting import groups
 from l2obench.reports.reading import ReportError
@@ -134,7 +134,7 @@ def grid_figure(grid: Grid) -> Figure:
     if grid.originals:
         label(0, "target")
     for row, strip in enumerate(grid.strips, 1):
-        label(row, broken(strip.label))
+        label(row, break_label(strip.label))
         for column, step in enumerate(grid.steps):
             axes = place(row, column)
             if row == 1:

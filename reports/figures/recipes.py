@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from l2obench.reports.figures.canvas import (
     Style,
+    format_two_digits,
     ink,
     literal,
     new_figure,
     new_panels,
     ratio_colours,
     scale,
-    two_digits,
 )
 from l2obench.reports.figures.curves import LEARNED_COLOURS
 from l2obench.reports.figures.drawing import Drawing, drawing
@@ -129,7 +129,7 @@ def map_figure(panels: Sequence[Map]) -> Figure:
         axes.imshow(colours, aspect="auto", origin="lower")
         for (y, x), ratio in np.ndenumerate(panel.ratios):
             style: Style = {"ha": "center", "va": "center", "fontsize": 8, "color": ink(colours[y, x])}
-            axes.text(x, y, two_digits(ratio), **style)
+            axes.text(x, y, format_two_digits(ratio), **style)
         axes.set_xticks(range(len(panel.across)), [format_number(value) for value in panel.across])
         axes.set_yticks(range(len(panel.down)), [format_number(value) for value in panel.down])
         axes.grid(visible=False)

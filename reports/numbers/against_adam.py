@@ -8,7 +8,7 @@ import pandas as pd
 from l2obench.bench.stats import REFERENCE, compare_losses, holm, median
 from l2obench.reports.floors import floor_of
 from l2obench.reports.numbers.comparison import paired
-from l2obench.reports.numbers.counting import counted_losses, failed, groups, is_learned, table_of
+from l2obench.reports.numbers.counting import count_failed, counted_losses, groups, is_learned, table_of
 from l2obench.reports.numbers.reference import main_tracks, reference, speed_ups
 
 COLUMNS = ["task", "optimizer", "track", "learned", "seeds", "failure_rate", "probability", "low", "high"]
@@ -44,7 +44,7 @@ def _about(rows: pd.DataFrame) -> dict[str, Any]:
         "optimizer": rows["optimizer"].iloc[0],
         "track": rows["track"].iloc[0],
         "learned": is_learned(rows),
-        "failure_rate": failed(rows) / len(rows),
+        "failure_rate": count_failed(rows) / len(rows),
     }
 
 

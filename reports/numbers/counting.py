@@ -89,7 +89,7 @@ def is_learned(rows: pd.DataFrame) -> bool:
     return bool(rows["learned"].eq(True).any())
 
 
-def failed(rows: pd.DataFrame) -> int:
+def count_failed(rows: pd.DataFrame) -> int:
     """Count the seeds whose status is not ok.
 
     Args:
@@ -167,7 +167,7 @@ def step_seconds(rows: pd.DataFrame) -> tuple[float, float]:
     return update, update + seconds(rows, "grad_seconds")
 
 
-def mean_loss(rows: pd.DataFrame) -> Interval:
+def compute_mean_loss(rows: pd.DataFrame) -> Interval:
     """Compute the mean final loss with its 95 % bootstrap interval; infinite where a seed failed.
 
     Args:
@@ -204,5 +204,5 @@ def best_baseline(task: pd.DataFrame) -> pd.DataFrame | None:
     for track in ("tuned", "default"):
         candidates = [rows for _, rows in groups(baselines[baselines["track"] == track], "optimizer")]
         if candidates:
-            return min(candidates, key=lambda rows: (counted_losses(rows).mean(), failed(rows), iqm(rows)))
+            return min(candidates, key=lambda rows: (counted_losses(rows).mean(), count_failed(rows), iqm(rows)))
     return None

@@ -9,7 +9,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from l2obench.bench.stats import CONFIDENCE, SEED, interquartile_mean
-from l2obench.reports.numbers.counting import counted_losses, failed, groups, iqm, is_learned, mean_loss, seconds
+from l2obench.reports.numbers.counting import (
+    compute_mean_loss,
+    count_failed,
+    counted_losses,
+    groups,
+    iqm,
+    is_learned,
+    seconds,
+)
 from l2obench.reports.numbers.reference import main_tracks
 
 # Points of a curve: a figure is 6.4 inches wide, and more cannot be told apart there.
@@ -129,17 +137,17 @@ def final_loss_spreads(task: pd.DataFrame) -> list[FinalLosses]:
     spreads = []
     for rows in main_tracks(task):
         losses = counted_losses(rows)
-        mean = mean_loss(rows)
+        mean = compute_mean_loss(rows)
         spreads.append(
             FinalLosses(
                 optimizer=rows["optimizer"].iloc[0],
-                label=curve_label(rows),
+                label=label_curve(rows),
                 losses=losses[np.isfinite(losses)],
                 mean=mean.estimate,
                 low=mean.low,
                 high=mean.high,
                 iqm=iqm(rows),
-                failures=failed(rows),
+                failures=count_failed(rows),
             )
         )
     return sorted(spreads, key=lambda spread: spread.mean)
@@ -213,7 +221,7 @@ def _curve(rows: pd.DataFrame) -> Curve:
     cost = {name: float(rows[name].astype(float).max()) for name in ("state_bytes", "tuning_passes", "backward_passes")}
     return Curve(
         optimizer=rows["optimizer"].iloc[0],
-        label=curve_label(rows),
+        label=label_curve(rows),
         learned=is_learned(rows),
         track=str(rows["track"].iloc[0]),
         steps=steps.astype(np.float64),
@@ -229,7 +237,7 @@ def _curve(rows: pd.DataFrame) -> Curve:
     )
 
 
-def curve_label(rows: pd.DataFrame) -> str:
+def label_curve(rows: pd.DataFrame) -> str:
     """Name an optimizer, that it is untuned if it is a hand-designed one, and how many of its seeds failed.
 
     Args:
@@ -238,7 +246,7 @@ def curve_label(rows: pd.DataFrame) -> str:
     name = str(rows["optimizer"].iloc[0])
     if rows["track"].iloc[0] != "tuned" and not is_learned(rows):
         name += ", untuned"
-    if not failed(rows):
+    if not count_failed(rows):
         return name
     word = "diverged" if set(rows["status"]) <= {"ok", "diverged"} else "failed"
-    return f"{name} ({failed(rows)} of {len(rows)} {word})"
+    return f"{name} ({count_failed(rows)} of {len(rows)} {word})"

@@ -35,10 +35,10 @@ def familiarity(task: str, families: Sequence[str]) -> str:
     """
     if task in families:
         return TRAINED
-    return KIN if family_name(task) in map(family_name, families) else OTHERS
+    return KIN if name_family(task) in map(name_family, families) else OTHERS
 
 
-def family_name(identity: str) -> str:
+def name_family(identity: str) -> str:
     """Give an identity without its parameters. Text that is no identity stays as it is.
 
     Args:

@@ -6,7 +6,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from l2obench.reports.numbers.counting import counted_heldout, failed, groups, iqm, is_learned, mean_loss, table_of
+from l2obench.reports.numbers.counting import (
+    compute_mean_loss,
+    count_failed,
+    counted_heldout,
+    groups,
+    iqm,
+    is_learned,
+    table_of,
+)
 
 
 def final_losses(cells: pd.DataFrame) -> pd.DataFrame:
@@ -25,10 +33,10 @@ def final_losses(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _final_loss(rows: pd.DataFrame) -> dict[str, Any]:
-    mean = mean_loss(rows)
+    mean = compute_mean_loss(rows)
     return {
         "seeds": len(rows),
-        "failures": failed(rows),
+        "failures": count_failed(rows),
         "learned": is_learned(rows),
         "lr": _learning_rate(rows["hyperparameters"].iloc[0]),
         "mean_final_loss": mean.estimate,

@@ -7,7 +7,7 @@ import pandas as pd
 
 from l2obench.bench.config.identity import IdentityError, parse_identity
 from l2obench.reports.numbers.counting import groups, manifest_of, table_of
-from l2obench.reports.numbers.familiarity import familiarity, family_name, training_families
+from l2obench.reports.numbers.familiarity import familiarity, name_family, training_families
 
 UNKNOWN = "not recorded"
 COLUMNS = ["optimizer", "trained_on", "task", "families", "axis", "difference", "verdict"]
@@ -66,10 +66,10 @@ def _difference(families: Sequence[str], tested: str, known: Mapping[str, Mappin
         return "unknown", "the run does not say what it was trained on"
     if tested in families:
         return "none", "the task it was trained on"
-    kin = [name for name in families if family_name(name) == family_name(tested)]
+    kin = [name for name in families if name_family(name) == name_family(tested)]
     if not kin:
-        trained_on = ", ".join(dict.fromkeys(map(family_name, families)))
-        return "family", f"another family: {family_name(tested)}, trained on {trained_on}"
+        trained_on = ", ".join(dict.fromkeys(map(name_family, families)))
+        return "family", f"another family: {name_family(tested)}, trained on {trained_on}"
     try:
         (family, here), (_, there) = parse_identity(kin[0]), parse_identity(tested)
     except IdentityError:

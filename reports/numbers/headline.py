@@ -8,8 +8,8 @@ import pandas as pd
 from l2obench.reports.numbers.comparison import Comparison, compare, outcomes
 from l2obench.reports.numbers.counting import (
     best_baseline,
+    count_failed,
     counted_losses,
-    failed,
     groups,
     step_seconds,
     table_of,
@@ -53,20 +53,20 @@ def headline(cells: pd.DataFrame) -> pd.DataFrame:
 
 def _against(rows: pd.DataFrame, baseline: pd.DataFrame | None, comparison: Comparison | None) -> dict[str, Any]:
     """A row without its verdict, which the other rows decide with it; `verdict` is what follows it."""
-    own = {"seeds": len(rows), "failures": failed(rows), "mean_final_loss": counted_losses(rows).mean()}
+    own = {"seeds": len(rows), "failures": count_failed(rows), "mean_final_loss": counted_losses(rows).mean()}
     if baseline is None or comparison is None:
         return own | {"verdict": "not comparable: no baseline ran"}
     notes = [
-        f"; {failed(frame)} of {len(frame)} {name}seeds failed"
+        f"; {count_failed(frame)} of {len(frame)} {name}seeds failed"
         for name, frame in (("", rows), ("baseline ", baseline))
-        if failed(frame)
+        if count_failed(frame)
     ]
     (update, step), (baseline_update, baseline_step) = step_seconds(rows), step_seconds(baseline)
     found = comparison.found
     return own | {
         "baseline": baseline["optimizer"].iloc[0],
         "baseline_track": baseline["track"].iloc[0],
-        "baseline_failures": failed(baseline),
+        "baseline_failures": count_failed(baseline),
         "baseline_mean_final_loss": counted_losses(baseline).mean(),
         "seeds": comparison.seeds,
         "ratio": comparison.ratio.estimate,

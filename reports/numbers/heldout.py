@@ -10,7 +10,7 @@ import pandas as pd
 from l2obench.bench.stats import SCORE_GRID, Interval, bootstrap, compare_losses, compare_scores
 from l2obench.reports.floors import floor_of
 from l2obench.reports.numbers.comparison import Comparison, common_seeds, outcomes
-from l2obench.reports.numbers.counting import best_baseline, failed, groups, is_learned, manifest_of, table_of
+from l2obench.reports.numbers.counting import best_baseline, count_failed, groups, is_learned, manifest_of, table_of
 from l2obench.reports.numbers.metrics import Metric, metrics_of, values
 
 NO_DIRECTION = "none: the task does not say which values are better"
@@ -63,7 +63,7 @@ def heldout_means(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]
             here = []
             for place, seeds in groups(task, "task", "optimizer", "track"):
                 mean = _mean(values(seeds, metric))
-                counts = {"learned": is_learned(seeds), "seeds": len(seeds), "failures": failed(seeds)}
+                counts = {"learned": is_learned(seeds), "seeds": len(seeds), "failures": count_failed(seeds)}
                 ends = {"mean": mean.estimate, "low": mean.low, "high": mean.high}
                 here.append(place | {"metric": metric.name} | counts | ends)
             rows += sorted(here, key=partial(_place, metric=metric))
@@ -83,7 +83,7 @@ def _best(task: pd.DataFrame, metric: Metric) -> pd.DataFrame | None:
     for track in ("tuned", "default"):
         candidates = [rows for _, rows in groups(baselines[baselines["track"] == track], "optimizer")]
         if candidates:
-            return min(candidates, key=lambda rows: (_order(values(rows, metric).mean(), metric), failed(rows)))
+            return min(candidates, key=lambda rows: (_order(values(rows, metric).mean(), metric), count_failed(rows)))
     return None
 
 
@@ -103,7 +103,7 @@ def _compare(learned: pd.DataFrame, baseline: pd.DataFrame, metric: Metric) -> C
 def _numbers(
     learned: pd.DataFrame, baseline: pd.DataFrame | None, metric: Metric, comparison: Comparison | None
 ) -> dict[str, Any]:
-    own = {"mean": _mean(values(learned, metric)).estimate, "failures": failed(learned), "seeds": len(learned)}
+    own = {"mean": _mean(values(learned, metric)).estimate, "failures": count_failed(learned), "seeds": len(learned)}
     if baseline is None or comparison is None:
         return own | {"verdict": "not comparable: no baseline ran"}
     found = comparison.found
@@ -112,7 +112,7 @@ def _numbers(
         "baseline": baseline["optimizer"].iloc[0],
         "baseline_track": baseline["track"].iloc[0],
         "baseline_mean": _mean(values(baseline, metric)).estimate,
-        "baseline_failures": failed(baseline),
+        "baseline_failures": count_failed(baseline),
         "seeds": comparison.seeds,
         "measure": found.measure,
         "typical": found.typical.estimate,

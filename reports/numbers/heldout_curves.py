@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from l2obench.bench.stats import interquartile_mean
 from l2obench.reports.numbers.counting import groups, is_learned, manifest_of
-from l2obench.reports.numbers.curves import band, curve_label
+from l2obench.reports.numbers.curves import band, label_curve
 from l2obench.reports.numbers.metrics import Direction, metrics_of
 from l2obench.reports.numbers.reference import main_tracks
 
@@ -89,7 +89,7 @@ def _curve(cell: pd.DataFrame, heldout: pd.DataFrame) -> HeldoutCurve | None:
         low, high = band(values) if len(values) > 1 else (middle, middle)
     return HeldoutCurve(
         optimizer=str(optimizer),
-        label=curve_label(cell),
+        label=label_curve(cell),
         learned=is_learned(cell),
         track=str(track),
         steps=np.array(steps, dtype=np.float64),

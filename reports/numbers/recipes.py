@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from l2obench.bench.config.identity import IdentityError, format_identity, parse_identity
-from l2obench.reports.formats import format_number, one_line
+from l2obench.reports.formats import format_number, join_lines
 from l2obench.reports.numbers.counting import fact, groups, manifest_of, meta_training_of, recipe_of, table_of
-from l2obench.reports.numbers.familiarity import family_name
+from l2obench.reports.numbers.familiarity import name_family
 
 COLUMNS = ["task", "rule", "settings", "trainings", "ratio", "lowest", "highest", "better_than_baseline"]
 # Keys of a checkpoint's recipe that record an outcome or an origin. They differ between any two trainings.
@@ -40,7 +40,7 @@ def recipes(cells: pd.DataFrame, headline: pd.DataFrame, manifests: Mapping[str,
         recipe = recipe_of(rows, manifest)
         horizon = fact(meta_training_of(key["optimizer"], manifest), "horizon")
         if isinstance(recipe, Mapping):
-            rule = (*([key["run"]] if "run" in key else []), family_name(key["optimizer"]))
+            rule = (*([key["run"]] if "run" in key else []), name_family(key["optimizer"]))
             known.setdefault(rule, {})[key["optimizer"]] = settings_of(recipe, horizon)
     found = []
     for rule, trainings in known.items():
@@ -94,7 +94,7 @@ def deciding(recipes: Sequence[Settings]) -> list[str]:
     return names
 
 
-def in_words(table: pd.DataFrame) -> pd.DataFrame:
+def write_settings(table: pd.DataFrame) -> pd.DataFrame:
     """Write the table's settings as a reader sees them.
 
     Args:
@@ -122,7 +122,7 @@ def words(settings: str) -> str:
             said.append(f"{text} {', '.join(format_number(float(item)) for item in value)}")
         elif value is not None:
             said.append(f"{text} {value}")
-    return one_line(", ".join(filter(None, said)))
+    return join_lines(", ".join(filter(None, said)))
 
 
 def _summary(ratios: "pd.Series[float]") -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from l2obench.bench.stats import median
-from l2obench.reports.numbers.counting import counted_steps, failed, groups, is_learned, step_seconds, table_of
+from l2obench.reports.numbers.counting import count_failed, counted_steps, groups, is_learned, step_seconds, table_of
 from l2obench.reports.numbers.reference import target_loss
 
 
@@ -31,7 +31,7 @@ def time_to_target(cells: pd.DataFrame) -> pd.DataFrame:
         for key, seeds in groups(task, "task", "optimizer", "track"):
             steps = counted_steps(seeds, target.loss)
             half = median(steps).estimate
-            counts = {"learned": is_learned(seeds), "seeds": len(seeds), "failures": failed(seeds)}
+            counts = {"learned": is_learned(seeds), "seeds": len(seeds), "failures": count_failed(seeds)}
             reached = {"reached": float(np.isfinite(steps).mean()), "steps": half}
             here.append(key | about | counts | reached | {"seconds": half * step_seconds(seeds)[1]})
         rows += sorted(here, key=lambda row: (row["steps"], -row["reached"], row["optimizer"], row["track"]))

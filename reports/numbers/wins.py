@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from l2obench.reports.numbers.comparison import compare, outcomes
-from l2obench.reports.numbers.counting import failed, groups, manifest_of, table_of
+from l2obench.reports.numbers.counting import count_failed, groups, manifest_of, table_of
 from l2obench.reports.numbers.familiarity import KIN, OTHERS, TRAINED, familiarity, training_families
 
 COLUMNS = ["optimizer", "against", "families", "tasks", "lower", "clearly_lower", "clearly_higher", "mixed"]
@@ -41,7 +41,7 @@ def wins(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.
     return table_of(cells, COLUMNS, found)
 
 
-def opponent(optimizer: str, track: str) -> str:
+def name_opponent(optimizer: str, track: str) -> str:
     """Name a baseline as the column `against` does.
 
     Args:
@@ -49,7 +49,7 @@ def opponent(optimizer: str, track: str) -> str:
         track: `default` or `tuned`.
 
     Example:
-        >>> opponent("adam", "default"), opponent("adam", "tuned")
+        >>> name_opponent("adam", "default"), name_opponent("adam", "tuned")
         ('adam, untuned', 'adam, tuned')
     """
     return f"{optimizer}, {'untuned' if track == 'default' else track}"
@@ -65,8 +65,8 @@ def _on_task(task: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> 
             if comparison.seeds:
                 found.append(
                     key
-                    | {"against": opponent(other["optimizer"], other["track"])}
-                    | {"families": familiarity(key["task"], families), "failed": failed(own) > 0}
+                    | {"against": name_opponent(other["optimizer"], other["track"])}
+                    | {"families": familiarity(key["task"], families), "failed": count_failed(own) > 0}
                     | {"ratio": comparison.ratio.estimate, "comparison": comparison}
                 )
     return found

@@ -46,20 +46,20 @@ def to_latex(table: pd.DataFrame, caption: str) -> str:
     """
     columns = readable(table.drop(columns="learned", errors="ignore"))
     alignment = "".join("r" if column.numeric else "l" for column in columns)
-    lines = [[escaped(column.title) for column in columns]]
-    lines += [[escaped(cell) for cell in row] for row in zip(*(column.cells for column in columns), strict=True)]
+    lines = [[escape(column.title) for column in columns]]
+    lines += [[escape(cell) for cell in row] for row in zip(*(column.cells for column in columns), strict=True)]
     # A row that begins with [ would be taken for an argument of the \\ before it.
     heading, *body = [f"{{}}{' & '.join(line)} \\\\\n" for line in lines]
     return (
         "\\begin{table}\n\\centering\n"
-        f"\\caption{{{escaped(caption)}}}\n"
+        f"\\caption{{{escape(caption)}}}\n"
         f"\\begin{{tabular}}{{{alignment}}}\n"
         f"\\toprule\n{heading}\\midrule\n{''.join(body)}\\bottomrule\n"
         "\\end{tabular}\n\\end{table}\n"
     )
 
 
-def escaped(text: str) -> str:
+def escape(text: str) -> str:
     """Escape text, so that LaTeX prints it as it is.
 
     Args:

@@ -10,7 +10,7 @@ import pandas as pd
 from l2obench.reports import formats
 
 
-def packed(value: Any) -> str:
+def pack(value: Any) -> str:
     """Write a value as JSON, deflated, as base64: no sign of it can end an element of a page.
 
     Args:

@@ -12,7 +12,7 @@ from l2obench.reports.figures.drawing import Drawing, svg
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.page import charting
 from l2obench.reports.page.html import environment, to_html
-from l2obench.reports.page.packing import packed, table_view
+from l2obench.reports.page.packing import pack, table_view
 from l2obench.reports.sections.environment import about, name_run
 from l2obench.reports.sections.section import Section
 
@@ -71,7 +71,7 @@ def render(
             seeds=len(analysis.cells),
             parts=tree,
             figures=with_figures,
-            packed={name: packed(data) for part in parts for name, data in part.script_data.items()},
+            packed={name: pack(data) for part in parts for name, data in part.script_data.items()},
             library=Markup(library),
             library_versions=charting.versions(),
         )

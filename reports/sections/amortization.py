@@ -5,10 +5,10 @@ import pandas as pd
 
 from l2obench.reports.figures.amortization import amortization_drawings
 from l2obench.reports.figures.curves import line_styles
-from l2obench.reports.formats import format_number, one_line
+from l2obench.reports.formats import format_number, join_lines
 from l2obench.reports.numbers.amortization import EACH, EVALUATIONS, ONCE, SECONDS, amortization
 from l2obench.reports.sections.section import Section
-from l2obench.reports.sections.words import place
+from l2obench.reports.sections.words import name_place
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
@@ -24,11 +24,11 @@ def sentences(table: pd.DataFrame) -> list[str]:
 def _sentence(rows: pd.DataFrame) -> str:
     first = rows.iloc[0]
     pair = f"{first['optimizer']} against {first['baseline']}"
-    where = place({str(name): value for name, value in first.items()})
+    where = name_place({str(name): value for name, value in first.items()})
     if np.isposinf(rows["break_even"]).all():
-        return one_line(f"On {where}, meta-training never pays for {pair}.")
+        return join_lines(f"On {where}, meta-training never pays for {pair}.")
     units = [f"In {unit}, {_uses(rows[rows['unit'] == unit])}." for unit in (EVALUATIONS, SECONDS)]
-    return one_line(f"On {where}, meta-training of {pair}: {' '.join(units)}")
+    return join_lines(f"On {where}, meta-training of {pair}: {' '.join(units)}")
 
 
 def _uses(rows: pd.DataFrame) -> str:

@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 
 from l2obench.bench.stats.mean_ratio import FEW
-from l2obench.reports.formats import format_number, one_line
+from l2obench.reports.formats import format_number, join_lines
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.sections.section import Body, Section
-from l2obench.reports.sections.words import interval, place, records, short
+from l2obench.reports.sections.words import format_interval, format_short, name_place, records
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ def leaders(final_losses: pd.DataFrame) -> list[str]:
     """
     keys = [name for name in ("run", "task") if name in final_losses]
     return [
-        one_line(
-            f"{row['optimizer']} ({row['track']}) has the lowest mean final loss on {place(row)}: "
-            f"{format_number(row['mean_final_loss'])} ({interval(row)}, {row['seeds']} seeds)."
+        join_lines(
+            f"{row['optimizer']} ({row['track']}) has the lowest mean final loss on {name_place(row)}: "
+            f"{format_number(row['mean_final_loss'])} ({format_interval(row)}, {row['seeds']} seeds)."
         )
         for row in records(final_losses.drop_duplicates(keys))
     ]
@@ -77,15 +77,15 @@ def _answer(row: dict[str, Any]) -> Answer:
     verdict, _, failures = row["verdict"].partition("; ")
     name = row["optimizer"] + (" (tuned)" if row["track"] == "tuned" else "")
     if verdict.startswith("not comparable"):
-        return Answer("unclear", "not comparable", None, None, one_line(f"{name} on {place(row)}: {verdict}."))
+        return Answer("unclear", "not comparable", None, None, join_lines(f"{name} on {name_place(row)}: {verdict}."))
     kind = "best tuned baseline" if row["baseline_track"] == "tuned" else "best untuned baseline"
     other = f"the {kind} ({row['baseline']})"
     claim = {
-        "better": f"{name} reaches a lower loss than {other} on {place(row)}",
-        "worse": f"{name} reaches a higher loss than {other} on {place(row)}",
-        "mixed": f"{name} and {other} are mixed on {place(row)}: the typical function and the mean point apart",
-        "too few seeds": f"{name} and {other} ran on too few seeds of {place(row)} for a verdict",
-    }.get(verdict, f"{name} and {other} do not differ clearly on {place(row)}")
+        "better": f"{name} reaches a lower loss than {other} on {name_place(row)}",
+        "worse": f"{name} reaches a higher loss than {other} on {name_place(row)}",
+        "mixed": f"{name} and {other} are mixed on {name_place(row)}: the typical function and the mean point apart",
+        "too few seeds": f"{name} and {other} ran on too few seeds of {name_place(row)} for a verdict",
+    }.get(verdict, f"{name} and {other} do not differ clearly on {name_place(row)}")
     typical, means = _typical(row), _means(row)
     found = [typical.words] if typical else []
     found.append(f"lower on {row['win_rate']:.0%} of {row['seeds']} seeds")
@@ -96,7 +96,7 @@ def _answer(row: dict[str, Any]) -> Answer:
     few = f" The interval of the means is too narrow under {FEW} seeds." if means and row["seeds"] < FEW else ""
     sentence = f"{claim}: {', '.join(found)}.{few}{about}" + (f" {failures.capitalize()}." if failures else "")
     colour = verdict if verdict in ("better", "worse") else "unclear"
-    return Answer(colour, verdict, typical, means, one_line(sentence))
+    return Answer(colour, verdict, typical, means, join_lines(sentence))
 
 
 def _typical(row: dict[str, Any]) -> Shown | None:
@@ -104,8 +104,8 @@ def _typical(row: dict[str, Any]) -> Shown | None:
     if pd.notna(row["typical_ratio"]):
         return _ratio("typical ratio", row["typical_ratio"], row["typical_low"], row["typical_high"])
     if pd.notna(found := row.get("typical_difference")):
-        ends = f"{short(row['difference_low'])}–{short(row['difference_high'])}"
-        return Shown("typical difference", short(found), ends)
+        ends = f"{format_short(row['difference_low'])}–{format_short(row['difference_high'])}"
+        return Shown("typical difference", format_short(found), ends)
     return None
 
 
@@ -114,7 +114,7 @@ def _means(row: dict[str, Any]) -> Shown | None:
 
 
 def _ratio(name: str, ratio: float, low: float, high: float) -> Shown:
-    return Shown(name, f"{short(ratio)}×", f"{short(low)}–{short(high)}")
+    return Shown(name, f"{format_short(ratio)}×", f"{format_short(low)}–{format_short(high)}")
 
 
 SECTION = Section(

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from l2obench.bench.stats import FLOOR
-from l2obench.reports.formats import one_line
+from l2obench.reports.formats import join_lines
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.sections.section import Section
 from l2obench.reports.sections.timing_load import timing_sentences
@@ -22,7 +22,7 @@ def floor_sentences(cells: pd.DataFrame) -> list[str]:
         if names:
             listed = names[0] if len(names) == 1 else f"{len(names)} tasks"
             found.append(f"The results record no floor below which losses of {listed} are equal: {used}.")
-    return [one_line(sentence) for sentence in found]
+    return [join_lines(sentence) for sentence in found]
 
 
 def caveats(tried: pd.DataFrame) -> list[str]:

@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from l2obench.reports.formats import format_number, one_line
+from l2obench.reports.formats import format_number, join_lines
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.sections.section import Section
-from l2obench.reports.sections.words import beside_baseline, place, records, short
+from l2obench.reports.sections.words import beside_baseline, format_short, name_place, records
 
 
 def step_time_sentences(headline: pd.DataFrame, step_times: pd.DataFrame) -> list[str]:
@@ -46,26 +46,26 @@ def _step_time(row: dict[str, Any]) -> str:
         (row["update_time_ratio"], row["step_time_ratio"], row["baseline"]),
     ):
         if pd.notna(update):
-            return one_line(
-                f"On {place(row)}, an update of {row['optimizer']} takes {short(update)} times as long as one of "
-                f"{other}. A whole step (gradient and update) takes {short(step)} times as long."
+            return join_lines(
+                f"On {name_place(row)}, an update of {row['optimizer']} takes {format_short(update)} times as long as "
+                f"one of {other}. A whole step (gradient and update) takes {format_short(step)} times as long."
             )
-    return one_line(f"An update of {row['optimizer']} on {place(row)} was not timed.")
+    return join_lines(f"An update of {row['optimizer']} on {name_place(row)} was not timed.")
 
 
 def _target(row: dict[str, Any]) -> str:
-    name, baseline, target = row["optimizer"], row["baseline"], f"the target loss of {place(row)}"
+    name, baseline, target = row["optimizer"], row["baseline"], f"the target loss of {name_place(row)}"
     if math.isinf(row["steps"]):
-        return one_line(f"{name} does not reach {target} on half of the seeds.")
+        return join_lines(f"{name} does not reach {target} on half of the seeds.")
     steps = f"{name} reaches {target} in {format_number(row['steps'])} steps"
     if math.isinf(row["baseline_steps"]):
-        return one_line(f"{steps}; {baseline} does not reach it on half of the seeds.")
+        return join_lines(f"{steps}; {baseline} does not reach it on half of the seeds.")
     sentence = f"{steps}, {baseline} in {format_number(row['baseline_steps'])}."
     if pd.isna(row["seconds"]) or pd.isna(row["baseline_seconds"]):
-        return one_line(sentence)
+        return join_lines(sentence)
     ratio = row["seconds"] / row["baseline_seconds"]
-    pace = f"{short(ratio)} times slower" if ratio > 1 else f"{short(1 / ratio)} times faster"
-    return one_line(f"{sentence} In wall-clock time {name} is {pace}.")
+    pace = f"{format_short(ratio)} times slower" if ratio > 1 else f"{format_short(1 / ratio)} times faster"
+    return join_lines(f"{sentence} In wall-clock time {name} is {pace}.")
 
 
 SECTION = Section(

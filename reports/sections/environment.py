@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from l2obench.reports.formats import one_line
+from l2obench.reports.formats import join_lines
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.sections.section import Body, Section
 
@@ -65,7 +65,7 @@ def name_run(label: str, manifest: Mapping[str, Any]) -> str:
 
 
 def _one(value: object) -> str:
-    return one_line(str(value))
+    return join_lines(str(value))
 
 
 def _commands(manifest: Mapping[str, Any]) -> list[str]:
@@ -75,7 +75,7 @@ def _commands(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def _values(_: pd.DataFrame, analysis: Analysis) -> Mapping[str, Any]:
-    return {"runs": [(one_line(label), about(manifest)) for label, manifest in analysis.manifests.items()]}
+    return {"runs": [(join_lines(label), about(manifest)) for label, manifest in analysis.manifests.items()]}
 
 
 SECTION = Section(

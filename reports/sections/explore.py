@@ -7,7 +7,7 @@ import pandas as pd
 
 from l2obench.reports.figures.curves import curve_drawings
 from l2obench.reports.figures.interactive import by_task, detail, style_numbers, task_view
-from l2obench.reports.formats import one_line
+from l2obench.reports.formats import join_lines
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.sections.section import Body, Section
 
@@ -16,7 +16,7 @@ def _script_data(_: pd.DataFrame, analysis: Analysis) -> Mapping[str, Any]:
     """An index of all tasks, and a part for each, which the script unpacks when the task is chosen."""
     fine, tasks = detail(analysis.plots), list(by_task(analysis.plots).values())
     index = {
-        "tasks": [one_line(parts[0].task) for parts in tasks],
+        "tasks": [join_lines(parts[0].task) for parts in tasks],
         "runs": list(analysis.manifests),
         "styles": style_numbers(analysis.plots),
     }

@@ -6,10 +6,10 @@ import pandas as pd
 
 from l2obench.reports.figures.curves import line_styles
 from l2obench.reports.figures.heldout import heldout_drawings
-from l2obench.reports.formats import one_line
+from l2obench.reports.formats import join_lines
 from l2obench.reports.numbers.heldout import NO_DIRECTION
 from l2obench.reports.sections.section import Section
-from l2obench.reports.sections.words import place, records, short
+from l2obench.reports.sections.words import format_short, name_place, records
 
 # An accuracy is a share; differences of shares are read in hundredths.
 POINTS = 100
@@ -21,12 +21,12 @@ def sentences(table: pd.DataFrame) -> list[str]:
     Args:
         table: as `l2obench.reports.numbers.heldout.heldout` gives it.
     """
-    return [one_line(_sentence(row)) for row in records(table)]
+    return [join_lines(_sentence(row)) for row in records(table)]
 
 
 def _sentence(row: dict[str, Any]) -> str:
     name = row["optimizer"] + (" (tuned)" if row["track"] == "tuned" else "")
-    where = f"On held-out data of {place(row)}"
+    where = f"On held-out data of {name_place(row)}"
     if row["verdict"].startswith("not comparable"):
         return f"{where}, the {row['metric']} of {name} is {row['verdict']}."
     tuned = "tuned" if row["baseline_track"] == "tuned" else "untuned"
@@ -55,10 +55,10 @@ def _numbers(row: dict[str, Any]) -> str:
         (f"typical {row['measure']}", ("typical", "typical_low", "typical_high")),
         (means, ("means", "means_low", "means_high")),
     ):
-        estimate, low, high = (short(factor * row[name]) for name in names)
+        estimate, low, high = (format_short(factor * row[name]) for name in names)
         if pd.notna(row[names[0]]):
             found.append(f"{what} {estimate}{unit} (95 % interval {low} to {high})")
-    return ", ".join(found) or f"{short(row['mean'])} and {short(row['baseline_mean'])}"
+    return ", ".join(found) or f"{format_short(row['mean'])} and {format_short(row['baseline_mean'])}"
 
 
 SECTION = Section(

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from l2obench.reports.formats import format_number, one_line
+from l2obench.reports.formats import format_number, join_lines
 from l2obench.reports.numbers.horizon import past_the_horizon
 from l2obench.reports.sections.section import Section
-from l2obench.reports.sections.words import place, records
+from l2obench.reports.sections.words import name_place, records
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
@@ -21,11 +21,10 @@ def sentences(table: pd.DataFrame) -> list[str]:
 
 
 def _sentence(row: dict[str, Any]) -> str:
-    start = (
-        f"{row['optimizer']} was trained for {row['trained_steps']:,} steps and ran {row['steps']:,} on {place(row)}."
-    )
+    trained = f"{row['optimizer']} was trained for {row['trained_steps']:,} steps"
+    start = f"{trained} and ran {row['steps']:,} on {name_place(row)}."
     if not row["seeds"]:
-        return one_line(f"{start} It shares no seed with {row['baseline']}.")
+        return join_lines(f"{start} It shares no seed with {row['baseline']}.")
     lowest = (
         "Its mean loss is lowest at the end"
         if row["lowest_step"] == row["steps"]
@@ -34,8 +33,8 @@ def _sentence(row: dict[str, Any]) -> str:
     )
     baseline = f"{row['baseline']} ({format_number(row['baseline_final_loss'])} at the end)"
     if np.isnan(row["overtaken_step"]):
-        return one_line(f"{start} {lowest}, lower than that of {baseline}.")
-    return one_line(f"{start} {lowest}. From step {row['overtaken_step']:,.0f} on, {baseline} is lower.")
+        return join_lines(f"{start} {lowest}, lower than that of {baseline}.")
+    return join_lines(f"{start} {lowest}. From step {row['overtaken_step']:,.0f} on, {baseline} is lower.")
 
 
 SECTION = Section(

@@ -4,7 +4,7 @@ import pandas as pd
 
 from l2obench.reports.figures.recipes import recipe_drawings
 from l2obench.reports.numbers.analysis import Analysis
-from l2obench.reports.numbers.recipes import in_words, recipes
+from l2obench.reports.numbers.recipes import recipes, write_settings
 from l2obench.reports.sections.section import Section
 
 
@@ -16,7 +16,7 @@ SECTION = Section(
     name="recipes",
     title="Recipes",
     below=True,
-    numbers=lambda analysis: in_words(_recipes(analysis)),
+    numbers=lambda analysis: write_settings(_recipes(analysis)),
     caption="Mean final loss, learned ÷ best tuned baseline, by the settings in which recipes differ",
     introduction=(
         "Each row is one recipe. A ratio divides the mean final loss of a training by that of the best tuned "

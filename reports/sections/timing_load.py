@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 
 from l2obench.bench.store.timing_commands import timing_commands
-from l2obench.reports.formats import one_line
+from l2obench.reports.formats import join_lines
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.numbers.counting import fact, groups
-from l2obench.reports.sections.words import short
+from l2obench.reports.sections.words import format_short
 
 
 def timing_sentences(analysis: Analysis) -> list[str]:
@@ -37,7 +37,7 @@ def load_sentences(timing: pd.DataFrame, manifests: Mapping[str, Mapping[str, An
         unknown = rows[rows["under_load"].isna() & rows["grad_seconds"].notna()]
         found += [] if loaded.empty else [beginning + _under_load(loaded, tasks, manifest)]
         found += [] if unknown.empty else [beginning + _unknown_load(unknown, tasks, manifest)]
-    return [one_line(sentence) for sentence in found]
+    return [join_lines(sentence) for sentence in found]
 
 
 def untimed_sentences(
@@ -57,7 +57,7 @@ def untimed_sentences(
         return []
     again = [_again(manifest, missing) for manifest in manifests.values()]
     return [
-        one_line(
+        join_lines(
             f"Step times were not measured on {len(missing)} of {cells['task'].nunique()} tasks. Their columns are "
             f"empty, and so is all that follows from them. To measure them, run {' and '.join(dict.fromkeys(again))}."
         )
@@ -90,8 +90,8 @@ def _unknown_load(unknown: pd.DataFrame, tasks: int, manifest: Mapping[str, Any]
         load, processors = fact(environment, "load"), fact(environment, "processors")
         if load >= processors:
             return (
-                f"{sentence} As the run began, the machine was busy: {short(load)} processes for {processors:.0f} "
-                "processors. Do not quote seconds, or ratios of seconds, from this run."
+                f"{sentence} As the run began, the machine was busy: {format_short(load)} processes for "
+                f"{processors:.0f} processors. Do not quote seconds, or ratios of seconds, from this run."
             )
     return sentence
 

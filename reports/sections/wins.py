@@ -3,10 +3,10 @@
 import pandas as pd
 
 from l2obench.bench.stats import REFERENCE
-from l2obench.reports.formats import one_line
+from l2obench.reports.formats import join_lines
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.numbers.familiarity import OTHERS
-from l2obench.reports.numbers.wins import ALL, TRACKS, opponent, wins
+from l2obench.reports.numbers.wins import ALL, TRACKS, name_opponent, wins
 from l2obench.reports.sections.section import Section
 
 
@@ -17,7 +17,7 @@ def sentences(table: pd.DataFrame) -> list[str]:
         table: as `l2obench.reports.numbers.wins.wins` gives it.
     """
     found = []
-    table = table[table["against"].isin(opponent(REFERENCE, track) for track in TRACKS)]
+    table = table[table["against"].isin(name_opponent(REFERENCE, track) for track in TRACKS)]
     keys = [name for name in ("run", "optimizer", "against") if name in table]
     for _, rows in table.groupby(keys, sort=False):
         by = rows.set_index("families").to_dict("index")
@@ -28,7 +28,7 @@ def sentences(table: pd.DataFrame) -> list[str]:
         held_out = f" and on {by[OTHERS]['lower']} of the {by[OTHERS]['tasks']} held-out tasks" if OTHERS in by else ""
         count, fails = by[ALL], by[ALL]["failing_tasks"]
         found.append(
-            one_line(
+            join_lines(
                 f"{optimizer} has a lower mean final loss than {against} on {count['lower']} of {count['tasks']} "
                 f"tasks{where}{held_out}. It fails on {fails} {'task' if fails == 1 else 'tasks'}."
             )

@@ -16,7 +16,7 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False, name=None)]
 
 
-def place(row: dict[str, Any]) -> str:
+def name_place(row: dict[str, Any]) -> str:
     """Name the task of a row, and its run where there are several.
 
     Args:
@@ -25,26 +25,26 @@ def place(row: dict[str, Any]) -> str:
     return f"{row['task']} in {row['run']}" if "run" in row else str(row["task"])
 
 
-def short(value: float) -> str:
+def format_short(value: float) -> str:
     """Write a number with three significant digits.
 
     Args:
         value: any number.
 
     Example:
-        >>> short(0.404812)
+        >>> format_short(0.404812)
         '0.405'
     """
     return format_number(float(f"{value:.3g}"))
 
 
-def interval(row: dict[str, Any]) -> str:
+def format_interval(row: dict[str, Any]) -> str:
     """Write the interval of a row.
 
     Args:
         row: of a table with the columns `low` and `high`.
     """
-    return f"95 % interval {short(row['low'])}–{short(row['high'])}"
+    return f"95 % interval {format_short(row['low'])}–{format_short(row['high'])}"
 
 
 def beside_baseline(headline: pd.DataFrame, table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

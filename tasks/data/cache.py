@@ -16,7 +16,7 @@ from l2obench.foundation.tensors import Tensors
 MAX_BYTES = 2**30
 
 
-def cached(path: Path, make: Callable[[], Tensors]) -> Tensors:
+def read_or_make(path: Path, make: Callable[[], Tensors]) -> Tensors:
     """Read tensors from a cache file; where it is missing or damaged, make them and write the file.
 
     Args:

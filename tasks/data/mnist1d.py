@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from l2obench.tasks.base import Tensors
-from l2obench.tasks.data.cache import cached
+from l2obench.tasks.data.cache import read_or_make
 from l2obench.tasks.data.file_hash import file_sha256
 from l2obench.tasks.data.folder import DataMissing, data_dir
 from l2obench.tasks.data.labelled import Labelled
@@ -43,7 +43,7 @@ def mnist1d(split: Literal["train", "test"]) -> Labelled:
 @lru_cache(maxsize=2)
 def _mnist1d(split: str, folder: Path) -> Labelled:
     key = "".join(source["sha256"][:8] for source in mnist1d_sources().values())
-    tensors = cached(folder / f"mnist1d-{key}.safetensors", _make)  # making them takes seconds
+    tensors = read_or_make(folder / f"mnist1d-{key}.safetensors", _make)  # making them takes seconds
     return Labelled.of(tensors[f"{split} signals"], tensors[f"{split} labels"], 10)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from l2obench.foundation.tensors import Tensors
-from l2obench.tasks.data.cache import cached
+from l2obench.tasks.data.cache import read_or_make
 from l2obench.tasks.data.file_hash import file_sha256
 
 # At an accuracy of 90 % the standard error is one percentage point.
@@ -27,7 +27,7 @@ def read_mnist5k(split: str, folder: Path) -> tuple[Tensor, Tensor]:
     Returns:
         Images `[n, 784]` uint8 and labels `[n]` int64.
     """
-    tensors = cached(folder / f"mnist5k-{file_sha256(_file())[:16]}.safetensors", _parse)
+    tensors = read_or_make(folder / f"mnist5k-{file_sha256(_file())[:16]}.safetensors", _parse)
     order = torch.randperm(5000, generator=torch.Generator().manual_seed(SHUFFLE_SEED))
     chosen = order[TEST:] if split == "train" else order[:TEST]
     return tensors["images"][chosen], tensors["labels"][chosen]

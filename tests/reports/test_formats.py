@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
-from l2obench.reports.formats import format_number, one_line, to_csv, to_markdown
+from l2obench.reports.formats import format_number, join_lines, to_csv, to_markdown
 from l2obench.reports.page.html import to_html
 
 HOSTILE = [
@@ -53,7 +53,7 @@ class Reader(HTMLParser):
 def test_html_shows_a_hostile_name_and_runs_nothing(name):
     reader = Reader(to_html(pd.DataFrame({"optimizer": [name]}), caption=name))
     assert set(reader.tags) <= {"div", "table", "caption", "span", "thead", "tbody", "tr", "th", "td"}
-    assert one_line(name) in reader.cells
+    assert join_lines(name) in reader.cells
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -61,19 +61,19 @@ def test_markdown_renders_a_hostile_name_as_its_text(name):
     source = to_markdown(pd.DataFrame({"optimizer": [name], "ratio": [0.5]}))
     reader = Reader(MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(source))
     assert set(reader.tags) == {"table", "thead", "tbody", "tr", "th", "td"}
-    assert reader.cells == ["optimizer", "ratio of means", one_line(name), "0.5"]
+    assert reader.cells == ["optimizer", "ratio of means", join_lines(name), "0.5"]
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "\x1b=1", "\uff1d1"])
 def test_csv_text_never_starts_a_formula(name):
     _, (cell,) = csv.reader(io.StringIO(to_csv(pd.DataFrame({"optimizer": [name]})), newline=""))
-    assert cell == "'" + one_line(name)
+    assert cell == "'" + join_lines(name)
 
 
 @pytest.mark.parametrize("name", [*HOSTILE, 'quote"comma,'])
 def test_csv_gives_a_name_back(name):
     _, row = csv.reader(io.StringIO(to_csv(pd.DataFrame({"optimizer": [name], "ratio": [0.5]})), newline=""))
-    assert row == [one_line(name), "0.5"]
+    assert row == [join_lines(name), "0.5"]
 
 
 def test_csv_numbers_are_exact_and_read_back():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from l2obench.bench.config.suite import load_suite
 from l2obench.bench.rollout import seeds
-from l2obench.bench.rollout.seeds import LISTED, STREAM, Purpose, SeedRangeError, derive_seed, generator, permuted
+from l2obench.bench.rollout.seeds import LISTED, STREAM, Purpose, SeedRangeError, derive_seed, generator, permute
 
 LOW = 2**32
 TRAINING: tuple[Purpose, ...] = ("meta-training", "meta-validation")
@@ -59,14 +59,14 @@ def test_the_first_listed_seeds_do_not_depend_on_which_are_asked_for_first() -> 
 @settings(max_examples=50, deadline=None)
 @given(st.binary(min_size=32, max_size=32), st.lists(st.integers(0, 2**30 - 1), min_size=2, max_size=300, unique=True))
 def test_a_key_permutes_30_bits(key: bytes, values: list[int]) -> None:
-    images = {permuted(value, key) for value in values}
+    images = {permute(value, key) for value in values}
     assert len(images) == len(values)
     assert all(0 <= image < 2**30 for image in images)
 
 
 @pytest.mark.slow
 def test_a_key_permutes_every_30_bit_number_of_a_slice() -> None:
-    assert len({permuted(value, b"key") for value in range(2**21)}) == 2**21
+    assert len({permute(value, b"key") for value in range(2**21)}) == 2**21
 
 
 @settings(max_examples=30, deadline=None)
@@ -90,7 +90,7 @@ def test_a_place_whose_seed_is_listed_takes_a_spare_one(purpose: Purpose, monkey
     monkeypatch.setattr(seeds, "STREAM", 500)
     region = TRAINING.index(purpose) << 10
     for family in ("a", "b", "c"):
-        listed = sorted({region | permuted(value, family.encode().ljust(8)) for value in range(0, 1024, 32)})
+        listed = sorted({region | permute(value, family.encode().ljust(8)) for value in range(0, 1024, 32)})
         monkeypatch.setattr(seeds, "_taken", lambda _, listed=listed: np.array(listed))
         found = [derive_seed(purpose, family, 500 * 3 + place) for place in range(500)]
         assert len(set(found)) == 500

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2obench.bench.stats import relative_cost, smoothed, speed_up, steps_to_seconds, steps_to_target
+from l2obench.bench.stats import relative_cost, smooth, speed_up, steps_to_seconds, steps_to_target
 
 INF = float("inf")
 
 
 def test_smoothed_losses_are_means_of_the_last_ones() -> None:
-    assert smoothed([[4.0, 2.0, 6.0]], 2).tolist() == [[3.0, 4.0]]
+    assert smooth([[4.0, 2.0, 6.0]], 2).tolist() == [[3.0, 4.0]]
 
 
 def test_every_seed_may_have_a_target_of_its_own() -> None:

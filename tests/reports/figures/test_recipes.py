@@ -8,7 +8,7 @@ import pytest
 from l2obench.reports.figures.drawing import write_figures
 from l2obench.reports.figures.recipes import maps, recipe_drawings
 from l2obench.reports.numbers.headline import headline
-from l2obench.reports.numbers.recipes import deciding, in_words, recipes, words
+from l2obench.reports.numbers.recipes import deciding, recipes, words, write_settings
 from l2obench.reports.page.build import write_report
 
 ABOUT = {"task": "bowl", "commit": "c", "seconds": 1.0, "trajectories": 5, "estimator": "tbptt"}
@@ -36,7 +36,7 @@ def test_seeds_of_one_recipe_are_one_row(cell, frame):
     assert (five["lowest"], five["highest"]) == (0.5, 2.0)
     assert five["ratio"] == pytest.approx(1.0)  # the geometric mean
     assert table.loc[json.dumps({"unroll": 9}), "ratio"] == 0.5
-    assert in_words(table.reset_index())["settings"].tolist() == ["unroll 5", "unroll 9"]
+    assert write_settings(table.reset_index())["settings"].tolist() == ["unroll 5", "unroll 9"]
 
 
 def test_a_failure_is_an_infinite_ratio(cell, frame):

@@ -141,6 +141,6 @@ def test_a_report_has_the_table_and_the_sentence(tmp_path: Path, cell, write_run
         cell("lstm", [0.0] * 6, loss=TWICE_AS_FAST, learned=True, track="default"),
     ]
     report = write_report([write_run(tmp_path / "run", cells, **manifest()["run"])], tmp_path / "report", ["svg"])
-    assert "When meta-training pays" in report.page.read_text()
+    assert "when meta-training pays" in report.page.read_text()
     assert any(path.name == "amortization.csv" for path in report.tables)
     assert len([path for path in report.figures if path.name.startswith("amortization--")]) == 2

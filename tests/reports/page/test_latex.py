@@ -6,7 +6,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2obench.reports.page.latex import escaped, to_latex
+from l2obench.reports.page.latex import escape, to_latex
 
 
 def test_table_as_it_stands() -> None:
@@ -25,5 +25,5 @@ def test_table_as_it_stands() -> None:
 @given(name=st.text(alphabet='\\\\{}&%$#_~^<>|"`-aA[] ', max_size=20))
 def test_no_sign_of_a_name_is_left_to_tex(name: str) -> None:
     """Commands of ours taken out again, nothing remains that TeX would act on, and braces are balanced."""
-    left = re.sub(r"\\text[a-z]+\{\}|\\[{}&%$#_]|-\{\}", "", escaped(name))
+    left = re.sub(r"\\text[a-z]+\{\}|\\[{}&%$#_]|-\{\}", "", escape(name))
     assert not re.search(r"[\\{}&%$#_~^<>|\"`-]", left)

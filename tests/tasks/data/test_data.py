@@ -12,7 +12,7 @@ import torch
 
 import l2obench.tasks.data.digits
 import l2obench.tasks.data.mnist
-from l2obench.tasks.data.cache import cached
+from l2obench.tasks.data.cache import read_or_make
 from l2obench.tasks.data.digits import digits
 from l2obench.tasks.data.folder import DataMissing
 from l2obench.tasks.data.mnist import MNIST_SHA256, fetch_mnist
@@ -55,13 +55,13 @@ def test_a_damaged_cache_is_parsed_again(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_cache_that_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "it.safetensors")
     for _ in range(2):
-        found = cached(tmp_path / "it.safetensors", lambda: {"x": torch.ones(2)})
+        found = read_or_make(tmp_path / "it.safetensors", lambda: {"x": torch.ones(2)})
         assert found["x"].tolist() == [1, 1]
     assert (tmp_path / "it.safetensors").is_file()
 
 
 def test_a_cache_that_cannot_be_written_is_made_each_time() -> None:
-    assert cached(Path("/dev/null/it.safetensors"), lambda: {"x": torch.ones(2)})["x"].tolist() == [1, 1]
+    assert read_or_make(Path("/dev/null/it.safetensors"), lambda: {"x": torch.ones(2)})["x"].tolist() == [1, 1]
 
 
 def test_missing_mnist_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
