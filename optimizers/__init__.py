@@ -84,6 +84,11 @@ RULES = {
     "celo-adam": ("l2obench.optimizers.learned.celo_adam:CeloAdam", "Adam under the learned schedule of Celo"),
     "celo2": ("l2obench.optimizers.learned.celo2:Celo2", "a learned direction, orthogonalised; Adam for vectors"),
     "celo2-base": ("l2obench.optimizers.learned.celo2:Celo2Base", "a learned direction of size 1 for every tensor"),
+    "elo": (
+        "l2obench.optimizers.learned.elo:ELO",
+        "the perceptron of adafac-mlp with 32 units, its step size the user's",
+    ),
+    "elo-celo2": ("l2obench.optimizers.learned.elo:ELOCelo2", "celo2 on clipped gradients, with decay"),
     "learned-adam": ("l2obench.optimizers.learned.learned_adam:LearnedAdam", "Adam with learned hyperparameters"),
 }
 """Name → (module:class, summary). Modules are imported when a rule is asked for."""

@@ -1,0 +1,120 @@
+"""ELO's two rules: those of `adafac-mlp` and of `celo2`, as they are trained beside an expert for long horizons."""
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from l2obench.foundation.replica_rows import flatten_replicas
+from l2obench.optimizers.base import State, Tensors, per_replica
+from l2obench.optimizers.learned.accumulators import Accumulators, accumulate, initial_accumulators
+from l2obench.optimizers.learned.adafac_mlp import AdafacMLP
+from l2obench.optimizers.learned.celo2 import Celo2
+from l2obench.optimizers.learned.perceptron import PerceptronOptimizer
+
+MOMENTUM_RATES = FACTORED_RATES = (0.1, 0.01, 0.001)
+"""1 − β of m, and of r and c."""
+SQUARE_RATE = 0.001
+"""1 − β of v."""
+
+
+class ELO(AdafacMLP):
+    """θ ← θ − lr (d · exp(0.001 a) + λ θ) with [d, a] = net(features): two layers of 32 units, 39 inputs.
+
+    Features are those of `adafac-mlp`; the decays of its accumulators are fixed at 0.9, 0.99 and 0.999 (0.999 for v).
+    NaN in a gradient counts as 0. The gradients of a replica are first scaled to a norm of at most `max_norm`.
+
+    The rule has no schedule: it is the user's. ELO is above all a way to train it: its first steps imitate an expert,
+    and trajectories that go wrong late are continued. That training is not here.
+
+    State: that of `adafac-mlp`.
+
+    Source: ELO (arXiv 2607.06772), the form with the network of Metz et al. 2022, with the values of the released code
+    (xiaol827/ELO).
+    """
+
+    name: ClassVar[str] = "elo"
+    architecture: ClassVar[tuple[str, ...]] = ("hidden", "layers", "magnitude_scale")
+
+    hidden: int = Field(default=32, ge=1, le=1024)
+    """Units of each hidden layer."""
+    step_size: float = Field(default=1.0, ge=1, le=1)
+    """Always 1: the size of a step is `lr`."""
+    lr: float = Field(default=1e-3, gt=0)
+    """η."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """λ, decoupled: each step takes the share lr · λ from θ."""
+    max_norm: float = Field(default=0.0, ge=0)
+    """The largest norm of all gradients of a replica together; 0: they stay as they are."""
+
+    def network_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The perceptron alone."""
+        return PerceptronOptimizer.network_shapes(self)
+
+    def init(self, params: Tensors) -> State:
+        self.require_trained()
+        of = {name: initial_accumulators(param, outputs_are_largest=True) for name, param in params.items()}
+        return {"step": 0, "of": of}
+
+    def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
+        updates, state = super().update(clip_to_norm(without_nan(grads), self.max_norm), state, params)
+        for name, param in params.items():
+            updates[name] = updates[name] - per_replica(self.lr, param) * self.weight_decay * param
+        return updates, state
+
+    def _accumulate_gradient(self, grad: Tensor, memory: State) -> tuple[Accumulators, State]:
+        """The accumulators with a gradient in them, and the tensor's next state."""
+        shape = (-1, *[1] * grad.ndim)
+        momentum, factored = (grad.new_tensor(rates).view(shape) for rates in (MOMENTUM_RATES, FACTORED_RATES))
+        # Ties of square matrices are broken as in the authors' layout.
+        return accumulate(
+            grad, memory, momentum, SQUARE_RATE, factored, smallest_of_vectors=1e-6, outputs_are_largest=True
+        )
+
+
+class ELOCelo2(Celo2):
+    """`celo2` as ELO trains it: gradients of a replica scaled to a norm of at most 1, λ = 0.1.
+
+    State: that of `celo2`.
+
+    Source: ELO (arXiv 2607.06772), the form with Celo2's network, with the values of the released code (xiaol827/ELO).
+    """
+
+    name: ClassVar[str] = "elo-celo2"
+
+    weight_decay: float = Field(default=0.1, ge=0)
+    """λ, decoupled."""
+    max_norm: float = Field(default=1.0, ge=0)
+    """The largest norm of all gradients of a replica together; 0: they stay as they are."""
+
+    def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
+        return super().update(clip_to_norm(without_nan(grads), self.max_norm), state, params)
+
+
+def without_nan(grads: Tensors) -> Tensors:
+    """Gradients with 0 in place of NaN.
+
+    Args:
+        grads: `[seeds, settings, ...]` each.
+    """
+    return {name: torch.where(grad.isnan(), torch.zeros_like(grad), grad) for name, grad in grads.items()}
+
+
+def clip_to_norm(grads: Tensors, max_norm: float) -> Tensors:
+    """Gradients of each replica scaled so that their common norm is at most `max_norm`.
+
+    Args:
+        grads: `[seeds, settings, ...]` each.
+        max_norm: in the unit of the gradients; 0: nothing is scaled.
+
+    Example:
+        >>> grads = {"w": torch.tensor([[[3.0, 0.0]]]), "b": torch.tensor([[4.0]])}
+        >>> {name: grad.flatten().tolist() for name, grad in clip_to_norm(grads, 1.0).items()}
+        {'w': [0.6000000238418579, 0.0], 'b': [0.800000011920929]}
+    """
+    if not max_norm:
+        return grads
+    norm = flatten_replicas(grads).norm(dim=-1)
+    factor = torch.clamp(max_norm / norm.clamp_min(max_norm), max=1.0)
+    return {name: grad * per_replica(factor, grad) for name, grad in grads.items()}
