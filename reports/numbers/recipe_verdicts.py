@@ -11,16 +11,16 @@ from l2obench.bench.stats.recipes import RecipeComparison, compare_recipe, decid
 from l2obench.reports.floors import floor_of
 from l2obench.reports.numbers.counting import (
     best_baseline,
+    count_failed,
     counted_losses,
     fact,
-    failed,
     groups,
     manifest_of,
     meta_training_of,
     recipe_of,
     table_of,
 )
-from l2obench.reports.numbers.familiarity import family_name
+from l2obench.reports.numbers.familiarity import name_family
 from l2obench.reports.numbers.recipes import settings_of
 
 LEAST = 2
@@ -69,7 +69,7 @@ def _recipes(
         if not isinstance(recipe, Mapping):
             continue
         settings = settings_of(recipe, fact(meta_training_of(key["optimizer"], manifest), "horizon"))
-        place = (family_name(key["optimizer"]), key["track"], json.dumps(settings, sort_keys=True, default=str))
+        place = (name_family(key["optimizer"]), key["track"], json.dumps(settings, sort_keys=True, default=str))
         alike.setdefault(place, {}).setdefault(str(rows["checkpoint_sha256"].iloc[0]), (key, rows))
     found = []
     for (rule, _, _), trainings in alike.items():
@@ -85,7 +85,7 @@ def _compare(
     trainings: list[pd.DataFrame], baseline: pd.DataFrame | None
 ) -> tuple[dict[str, Any], RecipeComparison | None]:
     """A row without what the other rows decide with it; no comparison where the verdict is a reason."""
-    row = {"trainings": len(trainings), "failures": sum(map(failed, trainings))}
+    row = {"trainings": len(trainings), "failures": sum(map(count_failed, trainings))}
     if baseline is None:
         return row | {"verdict": "not comparable: no baseline ran"}, None
     seeds = sorted(set.intersection(*(set(rows["seed"]) for rows in [baseline, *trainings])))

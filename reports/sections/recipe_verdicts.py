@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from l2obench.reports.formats import one_line
+from l2obench.reports.formats import join_lines
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.sections.section import Section
-from l2obench.reports.sections.words import place, records, short
+from l2obench.reports.sections.words import format_short, name_place, records
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
@@ -17,11 +17,11 @@ def sentences(table: pd.DataFrame) -> list[str]:
     Args:
         table: as `l2obench.reports.numbers.recipe_verdicts.recipe_verdicts` gives it.
     """
-    return [one_line(_sentence(row)) for row in records(table)]
+    return [join_lines(_sentence(row)) for row in records(table)]
 
 
 def _sentence(row: dict[str, Any]) -> str:
-    recipe, where = f"the recipe of {row['trainings']} trainings of {row['rule']}", f"On {place(row)}, "
+    recipe, where = f"the recipe of {row['trainings']} trainings of {row['rule']}", f"On {name_place(row)}, "
     if row["verdict"].startswith("not comparable"):
         return f"{where}{recipe} is {row['verdict']}."
     other = f"the best baseline ({row['baseline']})"
@@ -33,11 +33,11 @@ def _sentence(row: dict[str, Any]) -> str:
     }.get(row["verdict"], f"{recipe} and {other} do not differ clearly")
     spread = ""
     if np.isfinite(row["between_trainings"]):
-        spread = f" Trainings differ by a factor of {short(np.exp(row['between_trainings']))} (one standard deviation)."
+        spread = f" Trainings differ by a factor of {format_short(np.exp(row['between_trainings']))} (one standard deviation)."
     return (
-        f"{where}{claim}: typical ratio {short(row['typical_ratio'])}× (95 % interval {short(row['typical_low'])}–"
-        f"{short(row['typical_high'])}) over trainings and {row['seeds']} seeds. Single trainings have "
-        f"{short(row['lowest'])}× to {short(row['highest'])}×.{spread}"
+        f"{where}{claim}: typical ratio {format_short(row['typical_ratio'])}× (95 % interval {format_short(row['typical_low'])}–"
+        f"{format_short(row['typical_high'])}) over trainings and {row['seeds']} seeds. Single trainings have "
+        f"{format_short(row['lowest'])}× to {format_short(row['highest'])}×.{spread}"
     )
 
 
