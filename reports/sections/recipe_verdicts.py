@@ -33,10 +33,12 @@ def _sentence(row: dict[str, Any]) -> str:
     }.get(row["verdict"], f"{recipe} and {other} do not differ clearly")
     spread = ""
     if np.isfinite(row["between_trainings"]):
-        spread = f" Trainings differ by a factor of {format_short(np.exp(row['between_trainings']))} (one standard deviation)."
+        factor = format_short(np.exp(row["between_trainings"]))
+        spread = f" Trainings differ by a factor of {factor} (one standard deviation)."
     return (
-        f"{where}{claim}: typical ratio {format_short(row['typical_ratio'])}× (95 % interval {format_short(row['typical_low'])}–"
-        f"{format_short(row['typical_high'])}) over trainings and {row['seeds']} seeds. Single trainings have "
+        f"{where}{claim}: typical ratio {format_short(row['typical_ratio'])}× (95 % interval "
+        f"{format_short(row['typical_low'])}–{format_short(row['typical_high'])}) over trainings and {row['seeds']} "
+        f"seeds. Single trainings have "
         f"{format_short(row['lowest'])}× to {format_short(row['highest'])}×.{spread}"
     )
 
