@@ -81,7 +81,8 @@ def smallest_p_value(seeds: int) -> float:
 
 
 def _typical(pairs: Pairs) -> Effect:
-    found = signed_ranks(pairs.contrasts)
+    # Without a regression the two sides could be exchanged.
+    found = signed_ranks(pairs.contrasts, symmetric=True)
     ends = (found.typical.estimate, found.typical.low, found.typical.high)
     if pairs.measure == "difference":  # no ratio: the change in units of BASE's mean size stands for it
         size = _mean_size(pairs.second, pairs.first)

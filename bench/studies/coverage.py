@@ -1,8 +1,8 @@
 """Measures how often the intervals of a verdict hold the truth: `python -m l2obench.bench.studies.coverage`.
 
 Final losses of many trajectories are the population. Samples of n seeds are drawn from it with replacement. The
-verdict of a sample is compared with the population's. The quadratics are the committed reference results. The other
-tasks are run here; a run that was stopped goes on.
+verdict of a sample is compared with the population's. The quadratics are the committed reference results. The final
+losses of the other tasks are committed too; `--run` computes them, and a run that was stopped goes on.
 """
 
 import datetime
@@ -17,13 +17,14 @@ import typer
 from numpy.typing import NDArray
 
 from l2obench.bench.config.registry import optimizer_registry, task_registry
+from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell
 from l2obench.bench.process import set_up_process
 from l2obench.bench.run.runner import Runner
-from l2obench.bench.stats.intervals import CONFIDENCE, SEED
+from l2obench.bench.stats.intervals import SEED
 from l2obench.bench.stats.mean_ratio import mean_ratio
 from l2obench.bench.stats.pairs import pair_losses
-from l2obench.bench.stats.signed_rank import hodges_lehmann, signed_ranks
+from l2obench.bench.stats.signed_rank import hodges_lehmann, rejects_no_difference
 from l2obench.bench.store.run_folder import RunFolder
 
 REFERENCE = Path("results/reference/paper-quadratic")
@@ -36,9 +37,15 @@ FROM_REFERENCE = (
 )
 # Learning rates are those that the reference results of paper-mnist and no-free-lunch tuned.
 RUN_HERE = (
-    ("mnist-mlp", "adam[lr=0.0316228]", "nag[lr=1.0]", 1000),
+    ("mnist-mlp", "lstm[checkpoint=mnist]", "nag[lr=1]", 500),
+    ("mnist-mlp", "adam[lr=0.0316228]", "nag[lr=1]", 500),
     ("chained-rosenbrock[dim=10,horizon=100]", "adam[lr=0.562341]", "nag[lr=0.000316228]", 4000),
 )
+POPULATIONS = Path("docs/coverage-populations.parquet")
+"""Final losses of what is run here."""
+COLUMNS = ["task", "optimizer", "seed", "final_loss"]
+MEANS_SHARE = 10
+"""Of the ratio of means, one in so many samples is used: each takes a bootstrap of 10,000 resamples."""
 Floats = NDArray[np.float64]
 
 
@@ -53,33 +60,32 @@ class Population:
     """`[2, seeds]`."""
 
 
-def run_populations(folder: Path, report: Callable[[str], Any] = lambda _: None) -> list[Population]:
-    """Give all populations, and compute what is missing of those that are run here.
+def run_populations(folder: Path, report: Callable[[str], Any] = lambda _: None) -> None:
+    """Compute the populations that are run here, and write their final losses to `POPULATIONS`.
 
     Args:
         folder: of the run; what it holds already is not computed again.
         report: called with a line for each thing done.
     """
+    wanted = {(task, rule): seeds for task, *rules, seeds in RUN_HERE for rule in rules}
     cells = [
         Cell(task_registry().create(task), optimizer_registry().create(rule), "default", seeds, 1)
-        for task, *rules, seeds in RUN_HERE
-        for rule in rules
+        for (task, rule), seeds in wanted.items()
     ]
     run = RunFolder(folder)
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     about = {"suite": "coverage", "description": "coverage of the intervals", "command": "", "started": started}
-    Runner(run, cells, report=report).execute(about)
-    here = run.read("cells")
+    Runner(run, cells, RunOptions(timing=False), report=report).execute(about)
+    run.read("cells")[COLUMNS].to_parquet(POPULATIONS, index=False, compression="zstd")
+
+
+def read_populations() -> list[Population]:
+    """Read the populations of the committed results, then those that were run for this study."""
+    reference, here = RunFolder(REFERENCE).read("cells"), pd.read_parquet(POPULATIONS)
     return [
-        *read_reference_populations(),
-        *(_population(here, task, first, second) for task, first, second, _ in RUN_HERE),
+        *(_population(reference, *names) for names in FROM_REFERENCE),
+        *(_population(here, *names) for *names, _ in RUN_HERE),
     ]
-
-
-def read_reference_populations() -> list[Population]:
-    """Read the populations of the committed results."""
-    rows = RunFolder(REFERENCE).read("cells")
-    return [_population(rows, *names) for names in FROM_REFERENCE]
 
 
 def _population(rows: pd.DataFrame, task: str, first: str, second: str) -> Population:
@@ -91,6 +97,8 @@ def _population(rows: pd.DataFrame, task: str, first: str, second: str) -> Popul
 def measure_coverage(population: Population, count: int, draws: int) -> float:
     """Measure how often the interval of the typical ratio, of `count` seeds, holds the population's ratio.
 
+    The interval holds the shifts that the test does not reject, so the true shift is tested.
+
     Args:
         population: its Hodges–Lehmann estimate is the truth.
         count: seeds of a sample.
@@ -100,8 +108,8 @@ def measure_coverage(population: Population, count: int, draws: int) -> float:
         A share of the samples, in [0, 1].
     """
     truth = hodges_lehmann(pair_losses(*population.losses).contrasts)
-    found = [signed_ranks(pair_losses(*drawn).contrasts).typical for drawn in _samples(population, count, draws)]
-    return float(np.mean([interval.low <= truth <= interval.high for interval in found]))
+    samples = _samples(population, count, draws)
+    return float(np.mean([not rejects_no_difference(pair_losses(*drawn).contrasts - truth) for drawn in samples]))
 
 
 def measure_coverage_of_means(population: Population, count: int, draws: int) -> float:
@@ -160,7 +168,7 @@ def measure_false_verdicts_of_pairs(population: Population, count: int, draws: i
 
 def _differ(losses: Floats) -> bool:
     """Whether a comparison by itself has another outcome than "no difference", which its p-value alone decides."""
-    return signed_ranks(pair_losses(*losses).contrasts).p_value <= 1 - CONFIDENCE
+    return rejects_no_difference(pair_losses(*losses).contrasts)
 
 
 def _samples(population: Population, count: int, draws: int) -> Iterator[Floats]:
@@ -174,7 +182,7 @@ def measure(found: Sequence[Population], draws: int, report: Callable[[str], Any
 
     Args:
         found: the populations.
-        draws: samples of each kind; a quarter as many for the ratio of means.
+        draws: samples of each kind; a `MEANS_SHARE`th as many for the ratio of means.
         report: called with a line for each row.
     """
     rows = []
@@ -188,7 +196,7 @@ def measure(found: Sequence[Population], draws: int, report: Callable[[str], Any
                     "seeds": count,
                     "draws": draws,
                     "typical_covers": measure_coverage(population, count, draws),
-                    "means_cover": measure_coverage_of_means(population, count, max(1, draws // 4)),
+                    "means_cover": measure_coverage_of_means(population, count, max(1, draws // MEANS_SHARE)),
                     "copies_differ": measure_false_verdicts(population, count, draws),
                     "exchanged_differ": measure_false_verdicts_of_pairs(population, count, draws),
                 }
@@ -198,12 +206,12 @@ def measure(found: Sequence[Population], draws: int, report: Callable[[str], Any
 
 
 def main(
-    folder: Annotated[Path, typer.Option(help="Where the trajectories are kept.")] = Path("results/coverage"),
-    draws: Annotated[int, typer.Option(min=1, help="Samples of each kind.")] = 400,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a run that computes the trajectories first. Unless given, the committed ones."),
+    ] = None,
+    draws: Annotated[int, typer.Option(min=1, help="Samples of each kind; a tenth as many for means.")] = 2000,
     to: Annotated[Path | None, typer.Option(help="CSV file to write the rows to.")] = None,
-    reference_only: Annotated[
-        bool, typer.Option("--reference-only", help="Run nothing: only the committed trajectories of quadratics.")
-    ] = False,
 ) -> None:
     """Print how often the intervals hold the truth, and how often equal optimizers get a verdict."""
     set_up_process()
@@ -211,8 +219,9 @@ def main(
     def report(line: str) -> None:
         typer.echo(line, err=True)
 
-    found = read_reference_populations() if reference_only else run_populations(folder, report)
-    table = measure(found, draws, report)
+    if run is not None:
+        run_populations(run, report)
+    table = measure(read_populations(), draws, report)
     if to is not None:
         table.to_csv(to, index=False, float_format="%.4g")
     typer.echo(f"| {' | '.join(table.columns)} |\n|{'---|' * len(table.columns)}")

@@ -8,7 +8,14 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from l2obench.bench.stats.signed_rank import EXACT_UP_TO, hodges_lehmann, p_greater, signed_ranks
+from l2obench.bench.stats.signed_rank import (
+    EXACT_UP_TO,
+    hodges_lehmann,
+    p_greater,
+    rejects_no_difference,
+    signed_ranks,
+    skewness_factor,
+)
 
 INF = float("inf")
 # Few different values, so that pairs tie with each other and with nothing.
@@ -34,7 +41,7 @@ def test_the_p_value_is_that_of_all_patterns_of_signs(contrasts: list[float]) ->
 @given(st.lists(real.filter(bool), min_size=1, max_size=60, unique_by=abs))
 def test_without_ties_the_p_value_is_scipys(contrasts: list[float]) -> None:
     method = "exact" if len(contrasts) <= EXACT_UP_TO else "asymptotic"
-    found = signed_ranks(contrasts)
+    found = signed_ranks(contrasts, symmetric=True)
     assert found.p_value == pytest.approx(stats.wilcoxon(contrasts, method=method).pvalue, rel=1e-9)
     assert found.p_greater == pytest.approx(
         stats.wilcoxon(contrasts, alternative="greater", method=method).pvalue, rel=1e-9
@@ -65,10 +72,51 @@ def test_the_interval_excludes_no_difference_if_and_only_if_the_test_rejects(con
 @given(st.lists(real, min_size=6, max_size=20, unique=True), st.integers(-(2**28), 2**28))
 def test_the_interval_holds_the_shifts_that_the_test_accepts(contrasts: list[float], step: int) -> None:
     shift = step * 2.0**-24
-    found = signed_ranks(contrasts).typical
-    accepted = min(p_greater(np.array(contrasts) - shift), p_greater(shift - np.array(contrasts))) > (1 - 0.95) / 2
-    assume(shift not in (found.low, found.high))  # an end may belong to the interval or not
-    assert accepted == (found.low < shift < found.high)
+    shifted = np.array(contrasts) - shift
+    for symmetric in (True, False):
+        found = signed_ranks(contrasts, symmetric=symmetric).typical
+        factor = 1.0 if symmetric else skewness_factor(contrasts, hodges_lehmann(contrasts))
+        p_value = stats.norm.sf(stats.norm.isf(min(p_greater(shifted), p_greater(-shifted))) / factor)
+        # An end may belong to the interval or not.
+        if shift not in (found.low, found.high) and abs(p_value - 0.025) > 1e-12:
+            assert (p_value > 0.025) == (found.low < shift < found.high)
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(whole, real), min_size=1, max_size=70))
+def test_the_fast_answer_is_that_of_the_p_value(contrasts: list[float]) -> None:
+    assert rejects_no_difference(contrasts) == (signed_ranks(contrasts).p_value <= 1 - 0.95)
+
+
+@settings(deadline=None)
+@given(st.lists(real, min_size=2, max_size=40))
+def test_the_factor_is_the_u_statistics_own_spread(contrasts: list[float]) -> None:
+    """By its definition: the variance of the share of contrasts that lie beyond each one's mirror image."""
+    centre = hodges_lehmann(contrasts)
+    sums = np.add.outer(contrasts, contrasts)
+    assume(not np.isclose(sums, 2 * centre, rtol=0, atol=1e-9).any())
+    shares = (sums > 2 * centre).mean(axis=1)
+    assert skewness_factor(contrasts, centre) == pytest.approx(max(1.0, np.sqrt(12 * shares.var())))
+
+
+def test_symmetric_contrasts_keep_the_tests_variance() -> None:
+    for count in (2, 7, 30):
+        half = np.random.default_rng(count).exponential(size=count)
+        contrasts = np.concatenate([half, -half])
+        assert skewness_factor(contrasts, 0.0) == 1
+        assert signed_ranks(contrasts) == signed_ranks(contrasts, symmetric=True)
+
+
+def test_skewed_contrasts_are_covered_with_the_factor_and_not_without() -> None:
+    """Cubes of an exponential variable: their signed-rank sum varies 1.09 times as much as the test assumes."""
+    random = np.random.default_rng(0)
+    centre = hodges_lehmann(random.exponential(size=20_000) ** 3)
+    samples = random.exponential(size=(3000, 200)) ** 3 - centre
+    without = np.mean([min(p_greater(sample), p_greater(-sample)) > 0.025 for sample in samples])
+    with_factor = np.mean([not rejects_no_difference(sample) for sample in samples])
+    noise = 2 * np.sqrt(0.95 * 0.05 / 3000)
+    assert without < 0.95 - 2 * noise
+    assert with_factor >= 0.95 - noise
 
 
 @settings(deadline=None)
@@ -98,7 +146,7 @@ def test_a_pair_that_gets_worse_never_speaks_for_better(contrasts: list[float], 
     place = data.draw(st.integers(0, len(contrasts) - 1))
     worse = contrasts.copy()
     worse[place] = max(worse[place], data.draw(st.one_of(whole, real)))
-    before, after = signed_ranks(contrasts), signed_ranks(worse)
+    before, after = signed_ranks(contrasts, symmetric=True), signed_ranks(worse, symmetric=True)
     assert after.typical.estimate >= before.typical.estimate
     if any(len({*map(abs, filter(bool, side))}) < len([*filter(bool, side)]) for side in (contrasts, worse)):
         return
@@ -132,7 +180,7 @@ def test_fewer_than_six_pairs_exclude_nothing() -> None:
 
 def test_many_pairs_take_no_memory_for_their_averages() -> None:
     contrasts = np.random.default_rng(0).normal(0.1, 1, 8000)
-    found = signed_ranks(contrasts).typical
+    found = signed_ranks(contrasts, symmetric=True).typical
     rows, columns = np.triu_indices(8000)
     rank = np.searchsorted(np.sort(contrasts[rows] + contrasts[columns]) / 2, [found.low, found.estimate, found.high])
     spread = np.sqrt(8000 * 8001 * 16001 / 24)
