@@ -20,6 +20,7 @@ from l2obench.bench.run.plugin_test import leads_to_task
 from l2obench.bench.store.environment import environment
 from l2obench.foundation.names import explain_unknown
 from l2obench.optimizers import shipped_checkpoints
+from l2obench.optimizers.base import Optimizer
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.tasks.module import ModuleTask
 
@@ -91,6 +92,8 @@ def _collect_model_facts(identity: str, registry: Registry) -> dict[str, Any]:
             for key, field in type(subject).model_fields.items()
         },
     }
+    if isinstance(subject, Optimizer):
+        facts["uses"] = ["gradients", *subject.uses]
     if isinstance(subject, ModuleTask):
         facts["model"] = _describe_module(subject)
     if isinstance(subject, LearnedOptimizer) and subject.recipe:

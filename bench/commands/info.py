@@ -73,6 +73,8 @@ def _parameter_lines(facts: dict[str, Any]) -> list[str]:
     lines = [f"{facts['kind']} {facts['identity']} (version {facts['version']})"]
     if facts["description"]:
         lines += ["", facts["description"]]
+    if "uses" in facts:
+        lines += ["", f"It uses: {', '.join(facts['uses'])}"]
     lines += ["", "Parameters:"]
     for key, parameter in facts["parameters"].items():
         about = " ".join((parameter["description"] or "").split())

@@ -125,6 +125,8 @@ class Registry:
         if self.kind == "optimizer" and name not in self.entries and name in optimizers.shipped_checkpoints():
             name, parameters = optimizers.rule_of_checkpoint(name), {"checkpoint": name, **parameters}
         cls = self._adapt(name, self.resolve(name))
+        if self.kind == "optimizer":
+            cls = self._with_schedule(name, cls, parameters)
         try:
             made = self._make(name, cls, parameters)
         except ValidationError as error:
@@ -139,6 +141,21 @@ class Registry:
             if not isinstance(value := getattr(made, number, 1), int) or value < 1:
                 raise BadParameters(f"{self.kind} {name}: {number} must be a whole number from 1 on, got {value!r}")
         return made
+
+    def _with_schedule(self, name: str, cls: type[BaseModel], parameters: dict[str, Any]) -> type[BaseModel]:
+        """The class with a schedule of the learning rate, where the parameters ask for one that it has not itself."""
+        from l2obench.optimizers.scheduled import FIELDS, with_schedule
+
+        if not any(field in parameters and field not in cls.model_fields for field in FIELDS):
+            return cls
+        # The rule without a schedule is the same, and has one identity.
+        if parameters.get("schedule") == "constant" and not parameters.keys() & {*FIELDS[1:]}:
+            del parameters["schedule"]
+            return cls
+        try:
+            return with_schedule(cls)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise BadParameters(f"optimizer {name}: {error}") from error
 
     def _make(self, name: str, cls: type[BaseModel], parameters: Mapping[str, Any]) -> Any:
         if not self.foreign(name):

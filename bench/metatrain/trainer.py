@@ -27,6 +27,7 @@ from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.seeds import derive_seed, generator
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Tensors
 from l2obench.optimizers.learned.base import LearnedOptimizer
+from l2obench.optimizers.scheduled import Scheduled
 
 MAX_SETBACKS = 5
 """Trajectories in a row whose meta-gradient is not finite, after which a training ends."""
@@ -62,8 +63,8 @@ class Trainer:
         self.task = task_registry().create(recipe.task)
         self.family = identify_functions(self.task)
         rule = optimizer_registry().create(recipe.optimizer)
-        if not isinstance(rule, LearnedOptimizer):
-            raise RecipeError(f"the rule must be a learned optimizer, got {recipe.optimizer}. Try: lstm")
+        if not isinstance(rule, LearnedOptimizer) or isinstance(rule, Scheduled):
+            raise RecipeError(f"the rule must be learned, without a schedule, got {recipe.optimizer}. Try: lstm")
         if recipe.coordinates is not None and not isinstance(rule, CoordinatewiseOptimizer):
             raise RecipeError(
                 f"coordinates must be left out for {rule.name}, which is not coordinatewise, got {recipe.coordinates}. "

@@ -96,9 +96,11 @@ class Bridged(TorchOptimizer):
 
     torch_class: ClassVar[type[torch.optim.Optimizer]]
     """The class of which `make` makes an instance for each replica."""
+    arguments: ClassVar[tuple[str, ...]] = ()
+    """The fields that its constructor takes."""
 
     def make(self, params: Tensors) -> torch.optim.Optimizer:
-        given = {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
+        given = {name: getattr(self, name) for name in self.arguments if name in self.model_fields_set}
         return self.torch_class(params.values(), **given)
 
 
@@ -126,7 +128,7 @@ def bridge(name: str, torch_class: type[torch.optim.Optimizer]) -> type[Bridged]
         fields[parameter.name] = (kind, ... if default is parameter.empty else default)
     summary = (inspect.getdoc(torch_class) or "").partition("\n\n")[0]
     cls = create_model(torch_class.__name__, __base__=Bridged, __doc__=summary, **fields)
-    cls.name, cls.torch_class = name, torch_class
+    cls.name, cls.torch_class, cls.arguments = name, torch_class, tuple(fields)
     cls.tunable = tuple(field for field in ("lr",) if field in fields)
     return cls
 

@@ -172,7 +172,8 @@ class DropIn(torch.optim.Optimizer):
             raise ValueError(f"{self.rule.name} needs the loss at every step, got none. Try: optimizer.step(loss=loss)")
         if not self._can_step(loss):
             self.skipped_steps += 1
-        elif isinstance(self.rule, CoordinatewiseOptimizer):
+        # A schedule counts steps and knows the horizon, for all tensors together.
+        elif isinstance(self.rule, CoordinatewiseOptimizer) and "horizon" not in self.rule.uses:
             for group in self.param_groups:
                 self._step_tensors(self.rule, group)
         else:

@@ -8,20 +8,27 @@ from torch import Tensor
 
 from l2obench.optimizers.bridged.torch_optim import TorchOptimizer
 from l2obench.optimizers.drop_in.groups import BETAS, check_values
+from l2obench.optimizers.scheduled import FIELDS, Scheduled, schedule_factor
+
+STEPS = "steps_taken"
+"""Where a group of an optimizer with a schedule counts its steps."""
 
 
-def make_torch_optimizer(rule: TorchOptimizer, params: Iterable[Any], **defaults: Any) -> torch.optim.Optimizer:
+def make_torch_optimizer(
+    rule: TorchOptimizer, params: Iterable[Any], *, num_steps: int | None = None, **defaults: Any
+) -> torch.optim.Optimizer:
     """The torch optimizer of a bridged rule, for parameters of a model.
 
     Args:
         rule: what it is made of.
         params: parameters, `named_parameters()`, or dicts of groups, as `torch.optim` takes them. Groups may give
             values of the rule by the names of its fields.
+        num_steps: how many steps training will take, for a rule with a schedule.
         defaults: values for groups that do not give their own.
 
     Raises:
         ValueError: there are no parameters, a group has a key that the rule lacks or a value that it does not take, or
-            the optimizer knows one group only.
+            the optimizer knows one group only; or the rule has a schedule and `num_steps` is missing.
 
     Example:
         >>> from l2obench.optimizers.bridged.nadam import NAdam
@@ -38,13 +45,32 @@ def make_torch_optimizer(rule: TorchOptimizer, params: Iterable[Any], **defaults
     for part in others:
         for group in part.param_groups:
             whole.add_param_group(group)
+    if isinstance(rule, Scheduled):
+        if num_steps is None:
+            raise ValueError(f"{rule.name} with a schedule must know its steps, got none. Try: num_steps=10_000")
+        _follow_schedule(whole, rule, num_steps)
     return whole
+
+
+def _follow_schedule(optimizer: torch.optim.Optimizer, rule: Scheduled, num_steps: int) -> None:
+    """Set the rate of every group before each step. The groups count the steps, so that a `state_dict` goes on."""
+
+    def set_rates(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        for group in optimizer.param_groups:
+            step = group.setdefault(STEPS, 0)
+            # A step beyond the last one is treated as the last.
+            horizon = torch.tensor(float(max(num_steps, step + 1)))
+            factor = float(schedule_factor(rule.schedule, rule.warmup, rule.cooldown, step, horizon))
+            group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
+            group[STEPS] = step + 1
+
+    optimizer.register_step_pre_hook(set_rates)
 
 
 def _of_group(rule: TorchOptimizer, group: Mapping[str, Any]) -> torch.optim.Optimizer:
     """The torch optimizer of one group."""
     values = {name: value for name, value in group.items() if name != "params"}
-    known = {*type(rule).model_fields}
+    known = {*type(rule).model_fields} - {*FIELDS}
     known |= {"betas"} if known >= {*BETAS} else set()
     if unknown := sorted(values.keys() - known):
         raise ValueError(f"{rule.name} has no {unknown[0]}. It has: {', '.join(sorted(known))}")

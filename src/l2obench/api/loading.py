@@ -64,7 +64,7 @@ def load(name: str, params: Iterable[Any], *, num_steps: int | None = None, **va
     if isinstance(rule, Bridged):
         raise TypeError(f"{name!r} is a torch optimizer already. Try: {parse_identity(name)[0]}(params, …)")
     if isinstance(rule, TorchOptimizer):
-        return make_torch_optimizer(rule, params, **outside)
+        return make_torch_optimizer(rule, params, num_steps=num_steps, **outside)
     if isinstance(rule, LearnedOptimizer):
         rule.require_trained()
     return DropIn(params, rule, num_steps=num_steps, **outside)
