@@ -26,6 +26,7 @@ LAYERS = [
     ["bench/failures", "bench/process"],
     ["optimizers/published"],
     ["optimizers/learned", "optimizers/drop_in", "tasks/FAMILY"],
+    ["optimizers/scheduled"],
     ["optimizers/designed", "optimizers/bridged", "tasks/data", "tasks/modules"],
     ["optimizers/base", "optimizers/__init__", "tasks/base", "tasks/__init__"],
     ["foundation"],

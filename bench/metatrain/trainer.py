@@ -57,9 +57,7 @@ class Trainer:
     """
 
     def __init__(self, recipe: Recipe, device: str = "cpu", group: ProcessGroup = SINGLE_PROCESS) -> None:
-        self.recipe = recipe
-        self.device = device
-        self.group = group
+        self.recipe, self.device, self.group = recipe, device, group
         self.task = task_registry().create(recipe.task)
         self.family = identify_functions(self.task)
         rule = optimizer_registry().create(recipe.optimizer)
