@@ -17,7 +17,7 @@ from l2obench.bench.measure import tuning
 from l2obench.bench.run import jobs
 from l2obench.bench.run.jobs import is_foreign
 from l2obench.bench.run.work import Assignment
-from l2obench.bench.store.results_file import cell_name
+from l2obench.bench.store.results_file import StoreError, cell_name
 from l2obench.bench.store.run_folder import RunFolder
 from l2obench.bench.store.schemas import FORMAT, STEP_TIMES
 from l2obench.optimizers.base import Optimizer
@@ -150,7 +150,10 @@ def _tune(
         folder.write("tuning", name, description, [row | {"optimizer": optimizer} for row in result.rows])
         return result
     frame = folder.read_one("tuning", name)
-    chosen = frame[frame["chosen"]].iloc[0]
+    rates = frame.loc[frame["chosen"].eq(True), ["lr", "at_edge"]].drop_duplicates()
+    if len(rates) != 1:
+        raise StoreError(f"the tuning file of {' '.join(cell.key)} is damaged: it must have one chosen learning rate")
+    chosen = rates.iloc[0]
     return tuning.Tuning([], float(chosen["lr"]), bool(chosen["at_edge"]), int(frame["steps"].sum()))
 
 

@@ -5,6 +5,7 @@ names. `l2obench targets RUN` makes the entries. A target holds for one version 
 """
 
 import json
+import math
 from collections.abc import Iterable
 from functools import lru_cache
 from importlib import resources
@@ -111,7 +112,8 @@ def format_targets(targets: Iterable[Target]) -> str:
 
 def _target(tuned: pd.DataFrame, commit: str) -> Target | None:
     by_optimizer = {str(name): rows for name, rows in tuned.groupby("optimizer", sort=False)}
-    best = min(by_optimizer, key=lambda name: _losses(by_optimizer[name]).mean())
+    with np.errstate(over="ignore"):  # a sum of losses near the largest float is infinite, as their mean then is
+        best = min(by_optimizer, key=lambda name: _losses(by_optimizer[name]).mean())
     rows, adam = by_optimizer[best], by_optimizer.get(REFERENCE)
     loss = float(np.median(_losses(rows)))
     if not np.isfinite(loss):
@@ -136,7 +138,11 @@ def _losses(rows: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def _lr(rows: pd.DataFrame) -> float:
-    return float(json.loads(rows["hyperparameters"].iloc[0])["lr"])
+    text = rows["hyperparameters"].iloc[0]
+    found = json.loads(text).get("lr") if isinstance(text, str) else None
+    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+        raise TargetError(f"{rows['optimizer'].iloc[0]} of the track tuned must have a learning rate, got {found!r}")
+    return float(found)
 
 
 def _steps(rows: pd.DataFrame, target: float) -> float | None:

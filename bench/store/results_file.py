@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from l2obench.bench.store.row_checks import require_rows
 from l2obench.bench.store.schemas import ADDED, FORMAT, SCHEMAS, Kind
 from l2obench.foundation.errors import describe_message
 from l2obench.foundation.regular_file import open_regular_file
@@ -85,6 +86,10 @@ def read_file(path: Path, kind: Kind) -> pd.DataFrame:
     if not table.schema.remove_metadata().equals(SCHEMAS[kind]):
         raise StoreError(f"{path} must have the columns of a results file of kind {kind}, and has others")
     frame: pd.DataFrame = table.to_pandas()
+    try:
+        require_rows(frame, kind)
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged: {error}. Try: the same run with --force") from error
     return frame
 
 

@@ -22,6 +22,7 @@ import pandas as pd
 from l2obench.bench.store.files import LOCK, TEMPORARY, lock_folder, write_atomically
 from l2obench.bench.store.manifest_schema import require_manifest
 from l2obench.bench.store.results_file import StoreError, encode_file, read_description, read_file, require_format
+from l2obench.bench.store.row_checks import require_single_seeds
 from l2obench.bench.store.schemas import FORMAT, SCHEMAS, Kind
 from l2obench.foundation.errors import describe_message
 from l2obench.foundation.regular_file import read_regular_file
@@ -193,7 +194,15 @@ class RunFolder:
         """
         paths = sorted((self.folder / kind).glob("*.parquet"))
         frames = [read_file(path, kind) for path in paths]
-        return pd.concat(frames, ignore_index=True) if frames else SCHEMAS[kind].empty_table().to_pandas()
+        if not frames:
+            return SCHEMAS[kind].empty_table().to_pandas()
+        rows = pd.concat(frames, ignore_index=True)
+        if kind == "cells":
+            try:
+                require_single_seeds(rows)
+            except ValueError as error:
+                raise StoreError(f"{self.folder} is damaged: {error}. Try: take the copied file out") from error
+        return rows
 
     def read_one(self, kind: Kind, name: str) -> pd.DataFrame:
         """Read the rows of one finished file.

@@ -12,6 +12,7 @@ CELL_KEY = ["task", "optimizer", "track"]
 """Columns that together name a cell, in the order of its identity."""
 STEP_TIMES = ["grad_seconds", "update_seconds"]
 """Columns of `timing` and `cells` with the seconds of both halves of a step."""
+STATUSES = ("ok", "diverged", "error", "timeout")
 UNEXPECTED = ("error", "timeout")
 """Statuses of rows without a result; the others are `ok` and `diverged`."""
 
@@ -46,6 +47,7 @@ SCHEMAS: dict[Kind, pa.Schema] = {
             "state_bytes": _INT,
             "function_sha256": _TEXT,
             "floor": _FLOAT,
+            "repeats": pa.bool_(),
         }
     ),
     "tuning": pa.schema(
@@ -112,6 +114,7 @@ SCHEMAS: dict[Kind, pa.Schema] = {
 """Columns by kind. Losses are float32, as they were computed; what is derived from them is float64."""
 ADDED = (
     *("update_flops", "update_bytes", "record_passes", "heldout_metrics", "replicas", "function_sha256", "floor"),
+    "repeats",
     *("others_busy", "processors", "throttled_seconds", "under_load"),
 )
 """Columns that files of this format may lack, since earlier versions did not write them. They are then read as null."""

@@ -460,9 +460,9 @@ def _rewrite(path: Path, version: int) -> None:
 
 
 def test_rows_that_cannot_be_paired_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="holds a seed twice"):
+    with pytest.raises(StoreError, match="is there twice"):
         read_side(results(tmp_path / "twice", LOSSES, seed=1))
-    with pytest.raises(StoreError, match="rows lack one of"):
+    with pytest.raises(StoreError, match="rows must have a value of optimizer"):
         read_side(results(tmp_path / "nameless", LOSSES, optimizer=None))
     with pytest.raises(StoreError, match="does not exist"):
         read_side(tmp_path / "nowhere")
