@@ -18,8 +18,9 @@ test: $(INSTALLED) chromium ## lint, types and tests; less than ten minutes on 2
 test-slow: $(INSTALLED) ## the tests that take minutes
 	$(BIN)/pytest -m slow
 
-test-faults: $(INSTALLED) ## kills, full disks, damaged files, dying workers, for real; some twenty minutes on 2 cores
+test-faults: $(INSTALLED) ## kills, full disks, hostile inputs, dying workers, for real; more than an hour on 2 cores
 	$(BIN)/pytest -m slow -s tests/faults tests/bench/run/test_executors.py tests/bench/metatrain/test_process_group.py
+	$(BIN)/python -m tests.faults.campaign --inputs 10000 --kills 200 --seed 0 --retry --to docs/reliability.md
 
 benchmark: $(INSTALLED) ## speed, as ratios to peers measured in the same run; rewrites the table of docs/performance.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,peers]'

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Rooms whose modules the commands import when they are asked for.
 PRELOADED = ("foundation", "tasks", "optimizers", "bench", "reports", "api")
 # Needed by clusters and by workers of clusters only; they start threads, which no fork survives.
-LEFT_OUT = ("dask", "process_group", "studies", "__main__")
+LEFT_OUT = (".dask", "process_group", ".studies", "__main__")
 SECONDS_BETWEEN_LOOKS = 0.005
 LIMIT_SECONDS = 10.0
 MOST_TIMES_THE_LIMIT = 12
