@@ -5,6 +5,8 @@ import signal
 import sys
 from pathlib import Path
 
+from l2obench.foundation.plain_text import escape_controls
+
 EXIT_USAGE, EXIT_FAILED = 2, 3
 # What was given may be of any length, and stands in the message.
 LONGEST_ERROR = 2000
@@ -49,7 +51,7 @@ def print_error(message: str) -> None:
         message: what went wrong; line breaks become spaces.
     """
     if os.environ.get("RANK", "0") == "0":
-        line = " ".join(message.split())
+        line = escape_controls(" ".join(message.split()))
         line = line if len(line) <= LONGEST_ERROR else f"{line[:LONGEST_ERROR]}…"
         print(f"l2obench: {line}", file=sys.stderr)
 

@@ -38,6 +38,10 @@ def parse_identity(text: str) -> tuple[str, dict[str, Any]]:
         >>> parse_identity("mnist-mlp[activation=relu,units=40]")
         ('mnist-mlp', {'activation': 'relu', 'units': 40})
     """
+    if any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise IdentityError(
+            f"{text!r} must be Unicode text, got bytes that are not UTF-8. Try: another name of the file"
+        )
     match = _NAME.match(text)
     if match is None:
         raise IdentityError(f"{text!r} is not an identity; expected name or name[key=value,…]")

@@ -3,9 +3,10 @@
 An unknown name is answered with the nearest names. A module is imported when its name is asked for, not before.
 """
 
+import contextlib
 import importlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -17,8 +18,12 @@ from l2obench import optimizers, tasks
 from l2obench.bench.config.identity import changed_parameters, format_identity, parse_identity
 from l2obench.bench.config.plugin_file import format_file_name, load_class, names_file
 from l2obench.bench.config.plugin_source import source_of
+from l2obench.foundation.deadline import DeadlinePassed, deadline
 from l2obench.foundation.errors import describe_error, describe_findings
 from l2obench.foundation.names import explain_unknown
+
+# Torch and a large package take a tenth of it on a busy machine.
+IMPORT_SECONDS = 120.0
 
 
 class UnknownName(ValueError):
@@ -96,7 +101,8 @@ class Registry:
         # Imported here, since it brings torch: a plugin does that anyway, and a list of names should not.
         from l2obench.foundation.global_settings import settings_kept
 
-        with settings_kept():
+        # What a plugin prints is no part of a command's answer, which may be JSON.
+        with settings_kept(), contextlib.redirect_stdout(sys.stderr), _end_refused(f"{self.kind} {name!r}"):
             return self._find(name)
 
     def _find(self, name: str) -> type[Any]:
@@ -162,7 +168,7 @@ class Registry:
             return cls(**parameters)
         from l2obench.foundation.global_settings import settings_kept
 
-        with settings_kept():
+        with settings_kept(), contextlib.redirect_stdout(sys.stderr), _end_refused(f"{self.kind} {name}"):
             return cls(**parameters)
 
     def name_class(self, cls: type[Any]) -> str:
@@ -271,6 +277,28 @@ def identify_functions(task: Any) -> str:
     """
     parameters = changed_parameters(task)
     return format_identity(task.name, {key: parameters[key] for key in parameters.keys() - {*task.changes_no_function}})
+
+
+@contextlib.contextmanager
+def _end_refused(who: str) -> Iterator[None]:
+    """Keep foreign code from ending the command or holding it for ever.
+
+    Args:
+        who: the task or optimizer, for the error.
+
+    Raises:
+        UnknownName: it raised what is no error of Python's, as `sys.exit` does, or took too long.
+    """
+    try:
+        with deadline(IMPORT_SECONDS):
+            yield
+    except DeadlinePassed as error:
+        raise UnknownName(f"{who} must be imported and made within {IMPORT_SECONDS:g} s, took longer") from error
+    except BaseException as error:
+        # Ours, as after Ctrl-C, say with which code the command ends.
+        if isinstance(error, Exception) or hasattr(error, "exit_code"):
+            raise
+        raise UnknownName(f"{who} cannot be imported or made: {describe_error(error)}") from error
 
 
 def _import(kind: str, name: str, path: str) -> type[Any]:

@@ -19,6 +19,7 @@ from l2obench.bench.failures import Failure, classify_error, from_model
 from l2obench.bench.measure import heldout, pictures, timing, trial, tuning
 from l2obench.bench.measure.load import LoadWatch
 from l2obench.bench.rollout.loop import Trajectories, rollout
+from l2obench.bench.rollout.repetition import repeats
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.foundation.global_settings import seeded
 from l2obench.optimizers.base import Optimizer
@@ -131,7 +132,11 @@ def evaluate(
         snapshots=kept,
         prove=True,
     )
-    return [_make_outcome(task, result, k, seed) for k, seed in enumerate(derived)]
+    # Ours draw from generators that they are given, which the tests of each hold them to.
+    again = None
+    if is_foreign(optimizer):
+        again = repeats(task, lambda: _make_anew(rule, task), derived[0], options["device"])
+    return [_make_outcome(task, result, k, seed) | {"repeats": again} for k, seed in enumerate(derived)]
 
 
 def try_out(
@@ -245,6 +250,12 @@ def is_foreign(model: Task | Optimizer) -> bool:
 
 JOBS: dict[str, Job] = {job.__name__: job for job in (time, tune, evaluate, try_out, require)}
 """Jobs by the names under which another process is asked for them."""
+
+
+def _make_anew(rule: Optimizer, task: Task) -> Optimizer:
+    """The optimizer as another process would make it, from its identity."""
+    made: Optimizer = optimizer_registry().create(identify(rule))
+    return made.for_groups(task.groups)
 
 
 def _make_outcome(task: Task, result: Trajectories, k: int, seed: int) -> dict[str, Any]:

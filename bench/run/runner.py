@@ -197,4 +197,6 @@ def _summarize(cell: Cell, rows: Rows) -> str:
     mean = sum(row.get("final_loss") or 0.0 for row in rows) / len(rows)
     task, optimizer, track = cell.key
     result = f"mean final loss {mean:.4g}" if ok == len(rows) else f"{len(rows) - ok} of {len(rows)} seeds failed"
+    if any(row.get("repeats") is False for row in rows):
+        result += "; a second run gives other numbers, since it draws without a seed"
     return f"{task} {optimizer} {track}: {result}"

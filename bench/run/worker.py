@@ -152,6 +152,7 @@ def _serve(connection: Connection) -> None:
     """The process's side: one request after the other, until the pipe closes."""
     # Ctrl-C reaches all processes of a terminal; the other side decides when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(2, 1)  # what a plugin prints is no part of the command's answer, which may be JSON
     # A spawned process would spawn its own children too, each with all imports anew; a user's script would not.
     multiprocessing.set_start_method(None, force=True)
     os.setpgid(0, 0)  # so that it is ended with its children
@@ -171,6 +172,9 @@ def _serve(connection: Connection) -> None:
             answer = json.dumps({"error": failure.reason})
         except Exception as error:
             answer = json.dumps({"stopped_by": describe_message(error)})
+        # `sys.exit` and the like, which a plugin raised: no signal of ours does that here.
+        except BaseException as error:
+            answer = json.dumps({"error": describe_error(error)})
         connection.send_bytes(answer.encode())
 
 

@@ -5,6 +5,7 @@ import pandas as pd
 from l2obench.bench.stats import FLOOR
 from l2obench.reports.formats import join_lines
 from l2obench.reports.numbers.analysis import Analysis
+from l2obench.reports.sections.repetition import repetition_sentences
 from l2obench.reports.sections.section import Section
 from l2obench.reports.sections.timing_load import timing_sentences
 
@@ -54,6 +55,7 @@ def _sentences(_: pd.DataFrame, analysis: Analysis) -> list[str]:
     return [
         *timing_sentences(analysis),
         *floor_sentences(analysis.cells),
+        *repetition_sentences(analysis.cells),
         *caveats(analysis.tuning),
     ]
 

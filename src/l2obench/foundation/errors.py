@@ -35,7 +35,7 @@ def describe_error(error: BaseException) -> str:
         message = " ".join(str(error).split())
     except Exception:
         message = "its message cannot be shown"
-    return f"{type(error).__name__}: {message}"[:LONGEST_REASON]
+    return _as_unicode(f"{type(error).__name__}: {message}"[:LONGEST_REASON])
 
 
 def describe_message(error: BaseException) -> str:
@@ -59,7 +59,12 @@ def describe_message(error: BaseException) -> str:
         lines = str(error).strip().splitlines()
     except Exception:
         lines = []
-    return (lines or [type(error).__name__])[0][:LONGEST_REASON]
+    return _as_unicode((lines or [type(error).__name__])[0][:LONGEST_REASON])
+
+
+def _as_unicode(text: str) -> str:
+    """Text that UTF-8 can hold: Python writes bytes of a file's name that are none as halves of surrogate pairs."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def describe_findings(error: ValidationError, model: type[BaseModel] | None = None, kind: str = "key") -> str:

@@ -255,7 +255,7 @@ REASONS = {
     "Momentum": ("error", "update returned 'theta' in memory that is kept elsewhere, expected a new tensor"),
     "Frozen": ("error", "update returned 'theta' in memory that is kept elsewhere, expected a new tensor"),
     "Exits": ("error", "its process ended itself with exit code 7"),
-    "Leaves": ("error", "its process ended itself with exit code 1"),
+    "Leaves": ("error", "SystemExit: enough"),
     "Segfaults": ("error", "its process was ended by signal SIGSEGV"),
 }
 
