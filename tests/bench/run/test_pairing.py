@@ -1,6 +1,8 @@
 """All optimizers of a task meet the same functions, which the run proves; other tasks are refused."""
 
 import os
+import random
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -172,3 +174,22 @@ def test_importing_a_plugin_changes_no_setting_of_this_process(here: Path) -> No
     assert torch.get_default_dtype() == torch.float32
     assert not torch.are_deterministic_algorithms_enabled()
     assert "L2OBENCH_RUDE" not in os.environ
+
+
+def test_a_thread_that_draws_meanwhile_breaks_no_contract_of_our_tasks(tmp_path: Path) -> None:
+    """Dask's threads draw from Python's global generator in the process of a worker, as after another worker's end."""
+    over = threading.Event()
+
+    def draw() -> None:
+        while not over.is_set():
+            random.random()
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        outcome, frame = execute(tmp_path / "run", cells(["quadratic[horizon=3]"], ["sgd", "adam"]), timing=False)
+    finally:
+        over.set()
+        thread.join()
+    assert outcome.errors == []
+    assert set(frame["status"]) == {"ok"}
