@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from l2obench.reports.formats import one_line
+from l2obench.reports.formats import join_lines
 
 
 def repetition_sentences(cells: pd.DataFrame) -> list[str]:
@@ -15,6 +15,6 @@ def repetition_sentences(cells: pd.DataFrame) -> list[str]:
         return []
     other = cells[cells["repeats"].eq(False)].drop_duplicates(["task", "optimizer"])
     return [
-        one_line(f"A second run of {row['optimizer']} on {row['task']} gives other numbers: it draws without a seed.")
+        join_lines(f"A second run of {row['optimizer']} on {row['task']} gives other numbers: it draws without a seed.")
         for _, row in other.iterrows()
     ]
