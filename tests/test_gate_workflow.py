@@ -30,23 +30,23 @@ class Job:
     folder: Path
 
 
-def run_workflow(folder: Path, options: str = SHORT, base: str = "main") -> Job:
+def run_workflow(folder: Path, base: str = "main", programs: Path = Path(sys.executable).parent) -> Job:
     """Run the shell steps, each in a bash of its own that ends at the first error.
 
     Args:
         folder: the calling repository, checked out at the pull request.
-        options: the input of that name.
         base: the target branch.
+        programs: where `l2obench` is.
     """
     (job,) = yaml.safe_load((ROOT / ".github" / "workflows" / "gate.yml").read_text(encoding="utf-8"))["jobs"].values()
     temporary = folder / "runner"
     temporary.mkdir()
     (temporary / "output").touch()
     environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "BASE_REF": base,
         "CHECKPOINT": CHECKPOINT,
-        "OPTIONS": options,
+        "OPTIONS": SHORT,
         "RUNNER_TEMP": str(temporary),
         "GITHUB_OUTPUT": str(temporary / "output"),
         "GITHUB_STEP_SUMMARY": str(temporary / "summary.md"),
@@ -102,10 +102,17 @@ def test_the_same_checkpoint_passes(repository: Path) -> None:
     assert (job.folder / "gate.xml").exists()
 
 
-def test_too_few_seeds_for_a_verdict_are_a_warning(repository: Path) -> None:
-    job = run_workflow(repository, "-t quadratic[horizon=20] --seeds 2")
-    assert job.code == 0, job.output
-    assert "::warning::The check is inconclusive" in job.output
+@pytest.mark.parametrize(("verdict", "code"), [(5, 0), (1, 1), (4, 4)])
+def test_only_an_inconclusive_check_becomes_a_warning(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory, verdict: int, code: int
+) -> None:
+    """With a command in place of l2obench that ends as a check does."""
+    programs = tmp_path_factory.mktemp("programs")
+    (programs / "l2obench").write_text(f"#!/bin/sh\nexit {verdict}\n", encoding="utf-8")
+    (programs / "l2obench").chmod(0o755)
+    job = run_workflow(repository, programs=programs)
+    assert job.code == code
+    assert ("::warning::The check is inconclusive" in job.output) == (verdict == 5)
 
 
 def test_a_checkpoint_that_is_new_passes_with_a_notice(repository: Path) -> None:

@@ -98,7 +98,7 @@ class Workshop:
         return Problem(params, buffers={name: value.detach().clone() for name, value in replicas.buffers.items()})
 
     def _model(self) -> nn.Module:
-        model = self._task.make_model()
+        model: Any = self._task.make_model()
         if not isinstance(model, nn.Module):
             got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
             raise BadModule(f"{self._name}.make_model must return an nn.Module, got {got}. Try: return nn.Linear(2, 1)")

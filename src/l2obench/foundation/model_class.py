@@ -1,11 +1,17 @@
 """The class of classes whose fields are parameters: it says in our words what a field lacks."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, PydanticUserError
 
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    # It has no public name.
+    ModelMetaclass = type(BaseModel)
 
-class ModelClass(type(BaseModel)):  # type: ignore[misc]
+
+class ModelClass(ModelMetaclass):
     """Makes a class of parameters. A field without a type is refused in one line.
 
     Example:
