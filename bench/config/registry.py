@@ -159,7 +159,7 @@ class Registry:
             del parameters["schedule"]
             return cls
         try:
-            return with_schedule(cls)  # type: ignore[arg-type]
+            return with_schedule(cls)
         except ValueError as error:
             raise BadParameters(f"optimizer {name}: {error}") from error
 

@@ -195,7 +195,8 @@ class RunFolder:
         paths = sorted((self.folder / kind).glob("*.parquet"))
         frames = [read_file(path, kind) for path in paths]
         if not frames:
-            return SCHEMAS[kind].empty_table().to_pandas()
+            empty: pd.DataFrame = SCHEMAS[kind].empty_table().to_pandas()
+            return empty
         rows = pd.concat(frames, ignore_index=True)
         if kind == "cells":
             try:
