@@ -62,12 +62,24 @@ def measure(draws: int, report: Callable[[str], Any] = lambda _: None) -> pd.Dat
         for spread in SPREADS:
             for trainings in TRAININGS:
                 for seeds in SEEDS:
-                    rows.append(_measure(trainings, seeds, spread, tail, draws))
+                    rows.append(measure_setting(trainings, seeds, spread, tail, draws))
                     report(str(rows[-1]))
     return pd.DataFrame(rows)
 
 
-def _measure(trainings: int, seeds: int, spread: float, tail: str, draws: int) -> dict[str, Any]:
+def measure_setting(trainings: int, seeds: int, spread: float, tail: str, draws: int) -> dict[str, Any]:
+    """Measure the shares of one setting.
+
+    Args:
+        trainings: of each recipe.
+        seeds: on which each training is evaluated.
+        spread: standard deviation between trainings.
+        tail: of the effects of seeds, one of `TAILS`.
+        draws: simulated recipes.
+
+    Returns:
+        A row of `measure`.
+    """
     random = np.random.default_rng(SEED)
     covered, differ, alone = [], [], []
     for _ in range(draws):
