@@ -249,6 +249,10 @@ class TestPlace:
         run = write_run(tmp_path / "bare", [cell("adam", [1.0, 2.0])], **nothing)
         assert "Report on bare" in Page(write_report([run], tmp_path / "report").page).text
 
+    def test_a_run_without_a_suite_is_titled_after_its_tasks(self, tmp_path, cell, write_run):
+        run = write_run(tmp_path / "run", [cell("adam", [1.0, 2.0])], suite="custom")
+        assert "Report on bowl" in Page(write_report([run], tmp_path / "report").page).text
+
     def test_two_runs_of_one_name_are_told_apart(self, tmp_path, cell, write_run):
         runs = [
             write_run(tmp_path / side / "toy", [cell("adam", [2.0, 2.0]), cell("lstm", [loss] * 2, learned=True)])
