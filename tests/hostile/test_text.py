@@ -68,7 +68,8 @@ def test_every_file_of_a_report(hostile_run: Path, tmp_path: Path) -> None:
             text = path.read_text(encoding="utf-8")
             text = re.sub("<script.*?</script>", "", text, flags=re.DOTALL) if path.suffix == ".html" else text
             assert not CONTROLS.search(text), path
-            assert "<script>alert" not in text.replace("\\_", ""), path
+            # In CSV and LaTeX it is a name like any other.
+            assert path.suffix in (".csv", ".tex") or "<script>alert" not in text, path
         if path.suffix == ".csv":
             for row in csv.reader(io.StringIO(path.read_text(encoding="utf-8"))):
                 assert not [cell for cell in row if cell.lstrip().startswith(("=", "@")) and not cell.startswith("'")]
@@ -101,7 +102,7 @@ def test_a_real_terminal(hostile_run: Path, tmp_path: Path) -> None:
         process.wait()
     os.close(main)
     text = re.sub("\x1b\\[[0-9;]*m", "", shown.decode("utf-8")).replace("\r", "")
-    assert "quadratic" in text
+    assert "6 cells compared" in text
     assert not CONTROLS.search(text)
 
 
