@@ -15,6 +15,7 @@ NEEDED: dict[Kind, list[str]] = {
     "tuning": ["task", "optimizer"],
     "timing": ["task", "optimizer"],
     "pictures": ["task", "optimizer", "track", "seed", "png"],
+    "heldout": ["task", "optimizer", "track", "seed", "metric", "steps", "values"],
 }
 # What one task's rows have in common, whatever ran on it: losses are compared step by step.
 COMMON = ["steps", "final_window"]
@@ -43,6 +44,9 @@ def require_rows(frame: pd.DataFrame, kind: Kind) -> None:
     for name in NEEDED.get(kind, NEEDED["timing"]):
         if frame[name].isna().any():
             raise ValueError(f"rows must have a value of {name}")
+    if kind == "heldout":
+        _require_curves(frame)
+        return
     for name in COUNTS:
         _require_numbers(frame, name, lambda found: (found >= 0) & (found % 1 == 0), "whole numbers from 0 on")
     for name in SECONDS:
@@ -80,6 +84,16 @@ def _require_cells(frame: pd.DataFrame) -> None:
     for text in frame["hyperparameters"].dropna().unique():
         if not isinstance(_parse(text), dict):
             raise ValueError(f"hyperparameters must be a JSON object, got {text[:80]!r}")
+
+
+def _require_curves(frame: pd.DataFrame) -> None:
+    """Refuse held-out metrics whose steps are no growing whole numbers, or do not belong to their values."""
+    for row in frame.to_dict("records"):
+        steps, values = np.asarray(row["steps"], dtype=float), np.asarray(row["values"])
+        if steps.ndim != 1 or steps.shape != values.shape:
+            raise ValueError(f"{row['metric']} of {row['optimizer']} on {row['task']} must have a value for each step")
+        if not ((steps >= 0) & (steps <= MOST_STEPS) & (steps % 1 == 0)).all() or (np.diff(steps) <= 0).any():
+            raise ValueError(f"steps of {row['optimizer']} on {row['task']} must be growing whole numbers from 0 on")
 
 
 def _require_numbers(frame: pd.DataFrame, name: str, holds: Callable[[Any], Any], what: str) -> None:
