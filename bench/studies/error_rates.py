@@ -229,6 +229,20 @@ def add_rows(to: Path, name: str, rows: pd.DataFrame) -> None:
     write_atomically(to, pd.concat(parts).to_csv(index=False, float_format="%.4g").encode())
 
 
+def format_rates(rows: pd.DataFrame) -> str:
+    """The rates of one checkpoint as a table in Markdown, shares in per cent with their 95 % interval.
+
+    Args:
+        rows: from `measure`.
+    """
+    lines = [f"| `{rows['checkpoint'].iloc[0]}` | check | fails | is inconclusive | of |", "|---|---|---|---|---|"]
+    for row in rows.to_dict("records"):
+        rate = f"{row['failed'] / row['of']:.1%} ({row['low']:.1%} – {row['high']:.1%})"
+        unclear = f"{row['inconclusive'] / row['of']:.1%}"
+        lines.append(f"| {row['kind']} | {row['comparison']} | {rate} | {unclear} | {row['of']:,} |")
+    return "\n".join(lines)
+
+
 def main(
     folder: Annotated[Path, typer.Option(help="Folder to keep the trajectories in.")] = Path("results/error-rates"),
     checkpoint: Annotated[
@@ -251,11 +265,7 @@ def main(
         rows = measure(name, pooled, comparisons, faults, report)
         if to is not None:
             add_rows(to, name, rows)
-        typer.echo(f"\n{name}\n\n| kind | comparison | fails | inconclusive | of |\n|---|---|---|---|---|")
-        for row in rows.to_dict("records"):
-            rate = f"{row['failed'] / row['of']:.1%} ({row['low']:.1%} – {row['high']:.1%})"
-            unclear = f"{row['inconclusive'] / row['of']:.1%}"
-            typer.echo(f"| {row['kind']} | {row['comparison']} | {rate} | {unclear} | {row['of']:,} |")
+        typer.echo(f"\n{format_rates(rows)}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from l2obench.bench.studies import error_rates
 from l2obench.bench.studies.pools import Pool
 
 SHIPPED = "lstm[checkpoint=quadratic]"
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 REFERENCE = Path("results/reference/paper-quadratic")
 FAULTY = "faulty"
 RUN, ROUNDED = Path("run"), Path("rounded")
@@ -50,6 +51,17 @@ def test_the_gate_passes_what_did_not_change_and_fails_each_fault(rows):
     faults = rows[rows["kind"] == "fault"]
     assert "1 of 100 seeds 10⁵ times as high" in faults.index
     assert (faults["failed"] == 5).all(), faults
+
+
+def test_the_page_has_the_committed_rates() -> None:
+    kept = pd.read_csv(DOCS / "error_rates.csv")
+    page = (DOCS / "ci.md").read_text()
+    for checkpoint in ("quadratic", "mnist"):
+        rows = kept[kept["checkpoint"] == checkpoint]
+        assert error_rates.format_rates(rows) in page
+        unchanged = rows[rows["kind"] == "no change"]
+        # At most 1 % of checks without a change may fail: the interval of what was counted holds that.
+        assert (unchanged["low"] <= 0.01).all()
 
 
 def test_rows_of_a_checkpoint_replace_its_own_only(tmp_path):
