@@ -22,8 +22,7 @@ from l2obench.foundation.deadline import DeadlinePassed, deadline
 from l2obench.foundation.errors import describe_error, describe_findings
 from l2obench.foundation.names import explain_unknown
 
-# Torch and a large package take a tenth of it on a busy machine.
-IMPORT_SECONDS = 120.0
+IMPORT_SECONDS = 120.0  # torch and a large package take a tenth of it on a busy machine
 
 
 class UnknownName(ValueError):
@@ -264,9 +263,7 @@ def identify(model: Any) -> str:
 
 
 def identify_functions(task: Any) -> str:
-    """Give what a task's seeds derive from: its identity without parameters that change no function.
-
-    The horizon is such a parameter: it changes how long a function is trained on, and not the function.
+    """Give what a task's seeds derive from: its identity without what changes no function, such as the horizon.
 
     Args:
         task: one that the registry made, or any of ours.
@@ -281,22 +278,14 @@ def identify_functions(task: Any) -> str:
 
 @contextlib.contextmanager
 def _end_refused(who: str) -> Iterator[None]:
-    """Keep foreign code from ending the command or holding it for ever.
-
-    Args:
-        who: the task or optimizer, for the error.
-
-    Raises:
-        UnknownName: it raised what is no error of Python's, as `sys.exit` does, or took too long.
-    """
+    """Keep foreign code from ending the command, as by `sys.exit`, or holding it for ever: an `UnknownName` instead."""
     try:
         with deadline(IMPORT_SECONDS):
             yield
     except DeadlinePassed as error:
         raise UnknownName(f"{who} must be imported and made within {IMPORT_SECONDS:g} s, took longer") from error
     except BaseException as error:
-        # Ours, as after Ctrl-C, say with which code the command ends.
-        if isinstance(error, Exception) or hasattr(error, "exit_code"):
+        if isinstance(error, Exception) or hasattr(error, "exit_code"):  # ours have one, as after Ctrl-C
             raise
         raise UnknownName(f"{who} cannot be imported or made: {describe_error(error)}") from error
 
@@ -305,7 +294,6 @@ def _import(kind: str, name: str, path: str) -> type[Any]:
     module, _, attribute = path.partition(":")
     try:
         found: type[Any] = getattr(importlib.import_module(module), attribute)
-    # A plugin's module may raise anything while it is imported.
-    except Exception as error:
+    except Exception as error:  # a plugin's module may raise anything
         raise UnknownName(f"{kind} {name!r} cannot be imported from {path}: {describe_error(error)}") from error
     return found
