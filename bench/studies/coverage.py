@@ -37,6 +37,7 @@ FROM_REFERENCE = (
 )
 # Learning rates are those that the reference results of paper-mnist and no-free-lunch tuned.
 RUN_HERE = (
+    ("mnist-mlp", "lstm[checkpoint=mnist]", "nag[lr=1]", 500),
     ("mnist-mlp", "adam[lr=0.0316228]", "nag[lr=1]", 500),
     ("chained-rosenbrock[dim=10,horizon=100]", "adam[lr=0.562341]", "nag[lr=0.000316228]", 4000),
 )
