@@ -74,6 +74,8 @@ def read_file(path: Path, kind: Kind) -> pd.DataFrame:
             _require_modest(file)
             # Without `partitioning=None`, folders named like `a=b` on the way to the file would become columns.
             table = pq.read_table(file, partitioning=None)
+        # Text that is not UTF-8 would fail where it is read.
+        table.validate(full=True)
         metadata = table.schema.metadata or {}
         written_by = json.loads(metadata.get(DESCRIPTION_KEY, b"{}")).get("format", FORMAT)
     except (OSError, ValueError, AttributeError, RecursionError, pa.ArrowException) as error:

@@ -78,6 +78,17 @@ def test_columns_of_another_schema(command: Command, it: Path, change: Any) -> N
         command(*arguments).is_one_line("must have the columns of a results file of kind cells")
 
 
+def test_text_that_is_not_utf8(command: Command, it: Path) -> None:
+    def spoil(table: pa.Table) -> pa.Table:
+        offsets = pa.array(range(len(table) + 1), pa.int32()).buffers()[1]
+        words = pa.Array.from_buffers(pa.string(), len(table), [None, offsets, pa.py_buffer(b"\xa1" * len(table))])
+        return table.set_column(0, "task", words)
+
+    rewrite(it, spoil)
+    for arguments in (["targets", "it"], ["check", "it", "it"], ["info", "it"]):
+        command(*arguments).is_one_line("is damaged")
+
+
 def test_a_copied_file_does_not_count_twice(command: Command, it: Path) -> None:
     for path in list((it / "cells").glob("*.parquet")):
         shutil.copy(path, path.with_name(f"copy-{path.name}"))
