@@ -169,7 +169,7 @@ MISTAKES = [
     (["train", "lstm", "-t", "quadratic", "--out", "/proc/nowhere"], "/proc/nowhere cannot be written"),
     (["run", "thesis.tex.toml"], "cannot be read"),
     (["report", "nowhere"], "is no run"),
-    (["train", "adam", "-t", "quadratic"], "must be a learned optimizer, got adam"),
+    (["train", "adam", "-t", "quadratic"], "must be learned, without a schedule, got adam"),
     (["train", "lstm"], "recipe paper names none. Try: -t quadratic"),
     (["train", "lstm", "-t", "quadratic", "--recipe", "papr"], "Did you mean paper"),
     (["train", "lstm", "-t", "quadratic", "--weighting", "best"], "weighting"),
