@@ -243,7 +243,7 @@ def test_adam_on_the_meta_parameters_is_torchs() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"optimizer": "adam"}, "must be a learned optimizer, got adam"),
+        ({"optimizer": "adam"}, "must be learned, without a schedule, got adam"),
         ({"optimizer": "gac", "coordinates": 8}, "coordinates must be left out for gac, .*, got 8"),
         ({"unroll": 50}, r"unroll must be at most the horizon \(20\) of .*, got 50"),
     ],
