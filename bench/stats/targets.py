@@ -114,8 +114,8 @@ def _target(tuned: pd.DataFrame, commit: str) -> Target | None:
     by_optimizer = {str(name): rows for name, rows in tuned.groupby("optimizer", sort=False)}
     with np.errstate(over="ignore"):  # a sum of losses near the largest float is infinite, as their mean then is
         best = min(by_optimizer, key=lambda name: _losses(by_optimizer[name]).mean())
-    rows, adam = by_optimizer[best], by_optimizer.get(REFERENCE)
-    loss = float(np.median(_losses(rows)))
+        rows, adam = by_optimizer[best], by_optimizer.get(REFERENCE)
+        loss = float(np.median(_losses(rows)))
     if not np.isfinite(loss):
         return None
     reference = {} if adam is None else {"adam_lr": _lr(adam), "adam_steps": _steps(adam, loss)}
