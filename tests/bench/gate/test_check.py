@@ -349,10 +349,10 @@ def test_what_else_differs_is_said(tmp_path: Path, l2obench: Command) -> None:
 
 def test_a_final_loss_that_contradicts_the_losses_is_said(tmp_path: Path) -> None:
     base = read_side(results(tmp_path / "base", LOSSES))
-    wrong = results(tmp_path / "wrong", [3.0] * 40, loss=[5.0, 4.0, 2.0, 4.0], final_window=2)
+    wrong = results(tmp_path / "wrong", [3.0] * 40, loss=[5.0, 4.0, 2.0, 4.0], steps=3, final_window=2)
     (found,) = compare(base, read_side(wrong)).comparisons
     assert not found.warnings
-    wrong = results(tmp_path / "wrong", [3.5] * 40, loss=[5.0, 4.0, 2.0, 4.0], final_window=2)
+    wrong = results(tmp_path / "wrong", [3.5] * 40, loss=[5.0, 4.0, 2.0, 4.0], steps=3, final_window=2)
     (found,) = compare(base, read_side(wrong)).comparisons
     assert found.warnings == ("in HEAD, 40 seeds have a final loss that contradicts their losses",)
 
