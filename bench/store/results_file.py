@@ -24,6 +24,9 @@ from l2obench.foundation.regular_file import open_regular_file
 MAX_VALUES = 2**28
 # 4 GiB; so many values take no more, even where nothing could be compressed.
 MAX_FILE_BYTES = 2**32
+MAX_ROW_GROUPS = 1000
+# A value takes eight bytes at most; text is short.
+MAX_UNFOLDED_BYTES = 8 * MAX_VALUES
 DESCRIPTION_KEY = b"l2obench"
 
 
@@ -151,8 +154,17 @@ def cell_name(*identities: str) -> str:
 
 def _require_modest(file: BinaryIO) -> None:
     """Refuse a file that would unfold to more than any cell."""
-    footer = pq.read_metadata(file)
+    reader = pq.ParquetFile(file)
+    footer = reader.metadata
+    if footer.num_row_groups > MAX_ROW_GROUPS:
+        raise ValueError(f"it claims {footer.num_row_groups:,} groups of rows, more than {MAX_ROW_GROUPS:,}")
     groups = [footer.row_group(group) for group in range(footer.num_row_groups)]
+    if (claimed := sum(group.total_byte_size for group in groups)) > MAX_UNFOLDED_BYTES:
+        raise ValueError(f"it claims {claimed:,} bytes, more than {MAX_UNFOLDED_BYTES:,}")
+    # Where the description of a column is damaged, pyarrow ends the process when asked for it. Its reader raises an
+    # error for the same damage, so one row of every group is read first.
+    for group in range(footer.num_row_groups):
+        next(reader.iter_batches(batch_size=1, row_groups=[group], use_threads=False), None)
     values = sum(group.column(column).num_values for group in groups for column in range(footer.num_columns))
     if max(values, footer.num_rows) > MAX_VALUES:
         raise ValueError(f"it claims {max(values, footer.num_rows):,} values, more than {MAX_VALUES:,}")
