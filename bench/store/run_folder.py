@@ -148,7 +148,8 @@ class RunFolder:
             StoreError: it is damaged.
         """
         path = self._locate(kind, name)
-        return read_description(path) if path.exists() else None
+        # `os.path.exists`: of a path that is too long, `Path.exists` raises.
+        return read_description(path) if os.path.exists(path) else None
 
     def holds_reporting_errors(self, name: str) -> bool:
         """Say whether a file of cells holds errors of writing that an earlier version kept as an optimizer's result.

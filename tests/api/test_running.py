@@ -167,7 +167,9 @@ def bad(error: type[Exception], match: str, **arguments: object) -> object:
         bad(BadParameters, "Did you mean horizon", tasks="quadratic[horizn=3]", optimizers="adam"),
         bad(SuiteError, "lstm has no meta-parameters: give checkpoint=NAME", tasks=SHORT, optimizers="lstm"),
         bad(BadArgument, "seeds must be a whole number from 1 on, got 0", tasks=SHORT, optimizers="adam", seeds=0),
-        bad(BadArgument, "tune must be True or False, got 'yes'", tasks=SHORT, optimizers="adam", tune="yes"),
+        bad(
+            BadArgument, "tune must be one of grid, halving, off, got 'yes'", tasks=SHORT, optimizers="adam", tune="yes"
+        ),
         bad(BadArgument, "optimizers must be given where no suite is", tasks=SHORT),
         bad(BadArgument, "tasks must name one task at least", tasks=[], optimizers="adam"),
         bad(BadArgument, "Try: 'local'", tasks=SHORT, optimizers="adam", executor="locl"),

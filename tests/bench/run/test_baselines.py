@@ -72,7 +72,8 @@ def test_the_librarys_optimizers_run_in_both_tracks_on_quadratics(tmp_path: Path
         start, final = rows["loss"].str[0].mean(), rows["final_loss"].mean()
         assert final < (0.5 * start if track == "tuned" else start)
     assert (frame["state_bytes"] > 0).all()
-    assert (frame["update_seconds"] > 0).all()
+    # Cells have no times that were taken under load, and tests run side by side; the timing pass keeps them all.
+    assert (pd.read_parquet(tmp_path / "run" / "timing")["update_seconds"] > 0).all()
 
 
 def test_they_train_perceptrons_and_muon_its_matrices(tmp_path: Path) -> None:

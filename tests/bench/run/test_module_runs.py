@@ -132,7 +132,8 @@ def test_a_task_of_a_file_is_tuned_timed_and_resumed(folder: Path) -> None:
     assert frame["heldout_loss"].notna().all()
     assert frame["heldout_accuracy"].between(0, 1).all()
     assert all(0 < json.loads(found)["confidence"] <= 1 for found in frame["heldout_metrics"])
-    assert (frame["grad_seconds"] > 0).all()
+    # Cells have no times that were taken under load, and tests run side by side; the timing pass keeps them all.
+    assert (pd.read_parquet("run/timing")["grad_seconds"] > 0).all()
     assert not any("one after another" in line for line in lines)
     assert execute([task], ["default", "tuned"], lines).computed == 0
     (folder / "models.py").write_text((folder / "models.py").read_text() + "\n# edited\n")

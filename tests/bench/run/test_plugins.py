@@ -275,9 +275,9 @@ def test_every_defect_of_an_optimizer_is_a_row_with_a_reason(tmp_path: Path) -> 
     fine, odd, ours = (frame[frame["optimizer"] == name] for name in (*FINE, "sgd"))
     assert set(fine["status"]) == set(odd["status"]) == set(ours["status"]) == {"ok"}
     np.testing.assert_array_equal(np.stack(list(fine["loss"])), np.stack(list(ours["loss"])))
-    assert (fine["update_seconds"] > 0).all()
-    assert (ours["update_seconds"] > 0).all()
+    # Cells have no times that were taken under load, and tests run side by side; the timing pass keeps them all.
     timing = pd.read_parquet(tmp_path / "run" / "timing").set_index("optimizer")
+    assert (timing.loc[[FINE[0], "sgd"], "update_seconds"] > 0).all()
     assert "exit code 7" in timing.loc["bad_rules.Exits", "reason"]
     assert len(outcome.errors) == len(REASONS) - 1  # a divergence is no unexpected failure
 
@@ -318,7 +318,7 @@ def test_a_hang_is_a_timeout_in_both_tracks(tmp_path: Path) -> None:
     assert lost["loss"].isna().all()
     assert lost["final_loss"].isna().all()
     assert len(outcome.errors) == 4
-    assert (frame.loc[frame["optimizer"] == "sgd", "update_seconds"] > 0).all()
+    assert pd.read_parquet(tmp_path / "run" / "timing").set_index("optimizer").loc["sgd", "update_seconds"] > 0
     write_report([tmp_path / "run"], tmp_path / "report")
     page = (tmp_path / "report" / "index.html").read_text()
     assert "timeout" in page
