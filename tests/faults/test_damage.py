@@ -279,6 +279,6 @@ def test_results_of_a_newer_version_are_refused_untouched(good: Path, tmp_path: 
         code, errors = command("run", "-t", "quadratic", "-o", "sgd", "--out", "it", *force, folder=tmp_path)
         assert code == 2
         assert errors.count("\n") == 1
-        assert "it holds results of format 2; this version reads format 1" in errors
+        assert "it must be of format 1, got results of format 2. Try: the version that wrote it" in errors
     assert [path.name for path in (tmp_path / "it").iterdir()] == ["manifest.json"]
     assert (tmp_path / "it" / "manifest.json").read_bytes() == before

@@ -251,7 +251,7 @@ def test_a_process_that_is_killed_is_made_again_and_the_job_with_it() -> None:
     done.set()
     killer.join()
     assert len(killed) == 2
-    assert outcome == Outcome(computed=2, found=0, errors=[])
+    assert outcome == Outcome(computed=2, already_computed=0, errors=[])
 
 
 def children() -> set[int]:
