@@ -27,9 +27,10 @@ class OwnFile:
 
     Example:
         >>> notes = OwnFile("note", "l2obench-note", 1, {"text": str}, ValueError)
-        >>> with open("note.safetensors", "wb") as file:
-        ...     size = file.write(notes.encode({"text": "hello"}, {}))
-        >>> notes.read("note.safetensors", Path("note.safetensors")).metadata["text"]
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "note.safetensors"
+        >>> size = path.write_bytes(notes.encode({"text": "hello"}, {}))
+        >>> notes.read("note", path).metadata["text"]
         'hello'
     """
 
