@@ -214,9 +214,8 @@ class DropIn(torch.optim.Optimizer):
         for name, (param, group) in members.items():
             grad = torch.zeros_like(param) if param.grad is None else param.grad
             grads[name] = _as_replica(-grad if group["maximize"] else grad, dtype)
-        rule = self.rule.model_copy(update=hyperparameters(self.rule, groups[0]))
-        if self._lr_is_outside:
-            rule = rule.model_copy(update={"lr": 1.0})
+        outside = {"lr": 1.0} if self._lr_is_outside else {}
+        rule = self.rule.model_copy(update=hyperparameters(self.rule, groups[0]) | outside)
         state = join_tensors({name: self.state[param] for name, (param, _) in members.items()}) if began else None
         state = self._observed(rule, state or rule.init(theta), groups[0][STAMP], loss, next(iter(theta.values())))
         updates, state = rule.update(grads, state, theta)

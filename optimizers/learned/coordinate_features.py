@@ -14,14 +14,17 @@ LARGEST_GRADIENT = 1000.0
 CLIP = 0.1
 
 
-def accumulate_gradient(grad: Tensor, memory: State, square_decay: float, epsilon: float) -> tuple[Accumulators, State]:
+def accumulate_gradient(
+    grad: Tensor, memory: State, square_decay: float, epsilon: float, smallest_of_vectors: float = 0.0
+) -> tuple[Accumulators, State]:
     """A tensor's accumulators with its gradient in them, at fixed decays, ties broken as published weights need it.
 
     Args:
-        grad: `[seeds, settings, ...]`, within ±LARGEST_GRADIENT.
+        grad: `[seeds, settings, ...]`.
         memory: of this tensor, from `initial_accumulators(param, outputs_are_largest=True)` or the last call; consumed.
         square_decay: β of v.
         epsilon: ε beside v.
+        smallest_of_vectors: as in `accumulate`.
     """
 
     def weights(decays: tuple[float, ...]) -> Tensor:
@@ -34,7 +37,7 @@ def accumulate_gradient(grad: Tensor, memory: State, square_decay: float, epsilo
         weights(MOMENTUM_DECAYS),
         1 - square_decay,
         weights(FACTORED_DECAYS),
-        smallest_of_vectors=0.0,
+        smallest_of_vectors=smallest_of_vectors,
         epsilon=epsilon,
         outputs_are_largest=True,
     )

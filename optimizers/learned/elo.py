@@ -8,15 +8,13 @@ from torch import Tensor
 
 from l2obench.foundation.replica_rows import flatten_replicas
 from l2obench.optimizers.base import State, Tensors, per_replica
-from l2obench.optimizers.learned.accumulators import Accumulators, accumulate, initial_accumulators
+from l2obench.optimizers.learned.accumulators import SQUARE_DECAY, Accumulators, initial_accumulators
 from l2obench.optimizers.learned.adafac_mlp import AdafacMLP
 from l2obench.optimizers.learned.celo2 import Celo2
+from l2obench.optimizers.learned.coordinate_features import accumulate_gradient
 from l2obench.optimizers.learned.perceptron import PerceptronOptimizer
 
-MOMENTUM_RATES = FACTORED_RATES = (0.1, 0.01, 0.001)
-"""1 − β of m, and of r and c."""
-SQUARE_RATE = 0.001
-"""1 − β of v."""
+SQUARE_EPSILON = SMALLEST_OF_VECTORS = 1e-6
 
 
 class ELO(AdafacMLP):
@@ -65,12 +63,7 @@ class ELO(AdafacMLP):
 
     def _accumulate_gradient(self, grad: Tensor, memory: State) -> tuple[Accumulators, State]:
         """The accumulators with a gradient in them, and the tensor's next state."""
-        shape = (-1, *[1] * grad.ndim)
-        momentum, factored = (grad.new_tensor(rates).view(shape) for rates in (MOMENTUM_RATES, FACTORED_RATES))
-        # Ties of square matrices are broken as in the authors' layout.
-        return accumulate(
-            grad, memory, momentum, SQUARE_RATE, factored, smallest_of_vectors=1e-6, outputs_are_largest=True
-        )
+        return accumulate_gradient(grad, memory, SQUARE_DECAY, SQUARE_EPSILON, SMALLEST_OF_VECTORS)
 
 
 class ELOCelo2(Celo2):
@@ -116,5 +109,5 @@ def clip_to_norm(grads: Tensors, max_norm: float) -> Tensors:
     if not max_norm:
         return grads
     norm = flatten_replicas(grads).norm(dim=-1)
-    factor = torch.clamp(max_norm / norm.clamp_min(max_norm), max=1.0)
+    factor = max_norm / norm.clamp_min(max_norm)
     return {name: grad * per_replica(factor, grad) for name, grad in grads.items()}

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 
 from l2obench.reports.figures.canvas import Style, legend, new_figure, scale
 from l2obench.reports.figures.drawing import Drawing, drawing
-from l2obench.reports.numbers.heldout_curves import HeldoutCurve, HeldoutPlot
+from l2obench.reports.numbers.curves import MetricCurve
+from l2obench.reports.numbers.heldout_curves import HeldoutPlot
 
 
 def heldout_drawings(plots: Sequence[HeldoutPlot], styles: dict[str, Style]) -> list[Drawing]:
@@ -28,7 +29,7 @@ def heldout_drawings(plots: Sequence[HeldoutPlot], styles: dict[str, Style]) -> 
     ]
 
 
-def heldout_figure(title: str, name: str, curves: Sequence[HeldoutCurve], styles: dict[str, Style]) -> Figure:
+def heldout_figure(title: str, name: str, curves: Sequence[MetricCurve], styles: dict[str, Style]) -> Figure:
     """Interquartile means of a held-out metric against steps, with 95 % bands; a dot where it was taken.
 
     Args:

@@ -31,10 +31,10 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Curve:
-    """One optimizer's losses over time: the interquartile mean over its seeds, with a 95 % band.
+class MetricCurve:
+    """One optimizer's losses or held-out metric over the steps: the interquartile mean over seeds, with a 95 % band.
 
-    A seed that failed has no place in a mean of losses; `label` says how many there are.
+    A seed that failed has no place in a mean; `label` says how many there are.
     """
 
     optimizer: str
@@ -45,6 +45,12 @@ class Curve:
     middle: Floats
     low: Floats
     high: Floats
+
+
+@dataclass(frozen=True)
+class Curve(MetricCurve):
+    """One optimizer's losses over time, with what time costs."""
+
     step_seconds: float
     update_seconds: float
     step_gradients: float

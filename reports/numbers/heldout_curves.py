@@ -6,29 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from l2obench.bench.stats import interquartile_mean
 from l2obench.reports.numbers.counting import groups, is_learned, manifest_of
-from l2obench.reports.numbers.curves import band, label_curve
+from l2obench.reports.numbers.curves import MetricCurve, band, label_curve
 from l2obench.reports.numbers.metrics import Direction, metrics_of
 from l2obench.reports.numbers.reference import main_tracks
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class HeldoutCurve:
-    """One optimizer's metric over the steps: the interquartile mean over seeds that did not fail, with a 95 % band."""
-
-    optimizer: str
-    label: str
-    learned: bool
-    track: str
-    steps: Floats
-    middle: Floats
-    low: Floats
-    high: Floats
 
 
 @dataclass(frozen=True)
@@ -40,7 +23,7 @@ class HeldoutPlot:
     title: str
     metric: str
     better: Direction
-    curves: list[HeldoutCurve]
+    curves: list[MetricCurve]
 
 
 def heldout_plots(
@@ -70,7 +53,7 @@ def heldout_plots(
     return found
 
 
-def _curve(cell: pd.DataFrame, heldout: pd.DataFrame) -> HeldoutCurve | None:
+def _curve(cell: pd.DataFrame, heldout: pd.DataFrame) -> MetricCurve | None:
     """The curve of one cell; None where no seed that finished has one."""
     optimizer, track = cell["optimizer"].iloc[0], cell["track"].iloc[0]
     finished = cell.loc[cell["status"] == "ok", "seed"]
@@ -87,7 +70,7 @@ def _curve(cell: pd.DataFrame, heldout: pd.DataFrame) -> HeldoutCurve | None:
     middle = interquartile_mean(values, axis=0)
     with np.errstate(invalid="ignore"):  # quantiles between two infinite means
         low, high = band(values) if len(values) > 1 else (middle, middle)
-    return HeldoutCurve(
+    return MetricCurve(
         optimizer=str(optimizer),
         label=label_curve(cell),
         learned=is_learned(cell),

@@ -52,8 +52,9 @@ def load(name: str, params: Iterable[Any], *, num_steps: int | None = None, **va
 
     # A rate of a benchmark is a number above 0. Of a training loop it may also be 0, or a tensor that changes.
     outside = {key: value for key, value in values.items() if key == "lr" and (torch.is_tensor(value) or value == 0)}
-    cls = type(optimizer_registry().create(name))
-    outside |= {key: values[key] for key in OF_GROUPS if key in values and key not in cls.model_fields}
+    if asked := {key: values[key] for key in OF_GROUPS if key in values}:
+        fields = type(optimizer_registry().create(name)).model_fields
+        outside |= {key: value for key, value in asked.items() if key not in fields}
     rule = optimizer_registry().create(name, {key: value for key, value in values.items() if key not in outside})
 
     from l2obench.optimizers.bridged.torch_optim import Bridged, TorchOptimizer

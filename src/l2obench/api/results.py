@@ -13,8 +13,7 @@ from l2obench.api.naming import BadArgument, require_known
 from l2obench.foundation.names import explain_unknown
 from l2obench.reports.numbers.against_adam import against_adam
 from l2obench.reports.numbers.analysis import Analysis
-from l2obench.reports.numbers.curves import Curve
-from l2obench.reports.numbers.heldout_curves import HeldoutCurve
+from l2obench.reports.numbers.curves import MetricCurve
 from l2obench.reports.page.build import write_report
 from l2obench.reports.reading import read_results
 
@@ -80,7 +79,7 @@ class Results:
         Raises:
             BadArgument: no task of these results has such a curve.
         """
-        every: dict[str, list[tuple[str, Curve | HeldoutCurve]]] = {
+        every: dict[str, list[tuple[str, MetricCurve]]] = {
             "loss": [(plots.task, curve) for plots in self._analysis.plots for curve in plots.curves]
         }
         for plot in self._analysis.heldout_plots:
