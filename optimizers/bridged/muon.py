@@ -30,6 +30,8 @@ class Muon(LibraryOptimizer):
     the library's 0.02 is for matrices without the factor."""
     momentum: float = Field(default=0.95, ge=0, lt=1)
     """Decay of the momentum for each step; its author's value."""
+    vector_rate: float = Field(default=1.0, gt=0)
+    """Learning rate of all that is no matrix, in multiples of `lr`."""
     weight_decay: float = Field(default=0.0, ge=0)
     """λ of both parts, decoupled: each step takes the share lr · λ from θ."""
 
@@ -43,7 +45,7 @@ class Muon(LibraryOptimizer):
             momentum=self.momentum,
             weight_decay=self.weight_decay,
             use_adjusted_lr=True,
-            adamw_lr=self.lr,
+            adamw_lr=self.lr * self.vector_rate,
             adamw_wd=self.weight_decay,
         )
         return rule

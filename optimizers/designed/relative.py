@@ -15,6 +15,8 @@ ROWS_OF_AN_EMBEDDING = 0.2
 # The smallest size of weights that a step is relative to. Without it weights that start at zero would stay there.
 MATRIX_FLOOR = 0.5  # over √fan-in
 OTHER_FLOOR = 0.2
+# Matrices that start smaller are small on purpose. A floor of many times their size would destroy what they start with.
+FAR_BELOW = 0.1  # over √fan-in
 WARMUP_SHARE, LONGEST_WARMUP = 0.02, 20
 # Only against 0/0 where a gradient has always been zero: a larger one would shorten the steps of small gradients.
 EPSILON = 1e-12
@@ -30,7 +32,8 @@ class RelativeOptimizer(Optimizer):
 
     Direction: Adam's, D = m̂ / √v̂, unless a subclass gives matrices another one.
     Size: s(θ) = min(max(rms(θ), floor), cap · max(rms(θ₀), floor)), with floor = 0.5/√fan-in for matrices and 0.2 for
-    all else. The cap stops a loop in which larger weights take larger steps; without it recurrent networks diverge.
+    all else. A matrix that starts with 0 < rms(θ₀) < 0.1/√fan-in has the floor rms(θ₀).
+    The cap stops a loop in which larger weights take larger steps; without it recurrent networks diverge.
     Schedule: a warm-up w(t) = min(1, (t + 1) / max(1, min(0.02 T, 20))) and a cosine to zero c(t) = ½ (1 + cos(π t/T)).
 
     A matrix has two dimensions or more, and more than one row and one column as [outputs, all other dimensions]. A
@@ -45,6 +48,7 @@ class RelativeOptimizer(Optimizer):
     the defaults are ours.
     """
 
+    version: ClassVar[int] = 2
     uses: ClassVar[tuple[Use, ...]] = ("horizon",)
 
     lr: float = Field(default=0.036, gt=0)
@@ -178,8 +182,11 @@ def _find_embeddings(grad: Tensor, state: State) -> State:
 
 def _step_size(param: Tensor, first_rms: Tensor, cap: float | Tensor, embedding: Tensor | None) -> Tensor:
     """s(θ), `[seeds, settings]`."""
-    matrix = is_matrix(param)
-    floor = torch.full_like(first_rms, MATRIX_FLOOR / math.prod(param.shape[3:]) ** 0.5 if matrix else OTHER_FLOOR)
+    floor = torch.full_like(first_rms, OTHER_FLOOR)
+    if is_matrix(param):
+        usual = math.prod(param.shape[3:]) ** -0.5
+        small = (first_rms > 0) & (first_rms < FAR_BELOW * usual)
+        floor = torch.where(small, first_rms, MATRIX_FLOOR * usual)
     if embedding is not None:
         floor = torch.where(embedding, OTHER_FLOOR, floor)
     return torch.minimum(torch.maximum(root_mean_square(param), floor), cap * torch.maximum(first_rms, floor))

@@ -130,6 +130,21 @@ def test_muon_is_adamw_where_there_is_no_matrix_and_orthogonal_where_there_is() 
     assert ((singular > 0.6) & (singular < 1.3)).all()
 
 
+@pytest.mark.parametrize("schedule", ["", ",schedule=cosine"])
+def test_vectors_of_muon_have_a_rate_of_their_own(schedule: str) -> None:
+    task = Quadratic(horizon=20)
+    parted = optimizer_registry().create(f"muon[lr=0.005,vector_rate=20{schedule}]")
+    alike = optimizer_registry().create(f"muon[lr=0.1{schedule}]")
+    losses = [rollout(task, rule, [1, 2], dtype=DOUBLE, evaluate=False).losses for rule in (parted, alike)]
+    torch.testing.assert_close(*losses)
+    matrix, rule = torch.ones(1, 1, 4, 3), optimizer_registry().create("muon[lr=1]")
+    steps = [
+        each.update({"w": matrix}, each.init({"w": matrix}), {"w": matrix})[0]["w"]
+        for each in (rule, rule.model_copy(update={"vector_rate": 20.0}))
+    ]
+    assert torch.equal(*steps)
+
+
 def schedule_free(seed: int, lr: float, steps: int) -> list[tuple[Tensors, float]]:
     """x after each step and its loss, by the paper's three sequences: gradients at y, losses at x, one minibatch."""
     problems = Problems(TASK, [seed], dtype=DOUBLE)

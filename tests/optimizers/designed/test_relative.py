@@ -52,7 +52,8 @@ class Plain:
             zero = [bool((row == 0).all()) for row in rows] if grad.ndim == 2 and rows is not None else [False]
             matrix = matrix and not sum(zero) / len(zero) > 0.2
             self.matrix = matrix
-            floor = 0.5 / math.sqrt(math.prod(shape[1:])) if matrix else 0.2
+            usual, start = 1 / math.sqrt(math.prod(shape[1:])), float(self.theta.square().mean().sqrt())
+            floor = 0.2 if not matrix else start if 0 < start < 0.1 * usual else 0.5 * usual
             self.floor, self.first = floor, max(float(self.theta.square().mean().sqrt()), floor)
         self.m = 0.9 * self.m + 0.1 * grad
         self.v = 0.99 * self.v + 0.01 * grad**2
@@ -113,6 +114,18 @@ def test_every_replica_follows_the_plain_loop(rule_class: type[RelativeOptimizer
         if k == 2
     ]
     assert any(caps)
+
+
+@pytest.mark.parametrize(("start", "size"), [(0.0, 0.05), (0.001, 0.001), (0.0099, 0.0099), (0.011, 0.05), (0.2, 0.2)])
+@torch.no_grad()
+def test_a_matrix_that_starts_far_below_its_fan_in_takes_steps_relative_to_its_own_start(
+    start: float, size: float
+) -> None:
+    params = {"w": torch.full((1, 1, 100, 100), start)}
+    rule = RelativeAdam(lr=0.1)
+    state = rule.observe(rule.init(params), torch.ones(1, 1), horizon=10)
+    updates, _ = rule.update({"w": torch.ones(1, 1, 100, 100)}, state, params)
+    assert float(updates["w"].abs().mean()) == pytest.approx(0.1 * size, rel=1e-5)
 
 
 @torch.no_grad()
