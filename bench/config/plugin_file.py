@@ -65,6 +65,25 @@ def format_file_name(name: str) -> str:
     return f"{spelled}:{attribute}" if attribute else spelled
 
 
+def edition(name: str) -> str:
+    """Tell one state of a file from another, to import it again where it was edited; empty for what names no file.
+
+    Args:
+        name: of a task or an optimizer.
+
+    Example:
+        >>> edition("quadratic"), edition("./not/there.py:Mine")
+        ('', '')
+    """
+    if not names_file(name):
+        return ""
+    try:
+        found = _split(name)[0].expanduser().stat()
+    except (OSError, ValueError, RuntimeError):
+        return ""
+    return f" {found.st_mtime_ns} {found.st_size}"
+
+
 def load_class(name: str) -> type[Any]:
     """Import the class that `path.py:Name` names. A file that was edited since is imported again.
 

@@ -3,10 +3,10 @@
 An unknown name is answered with the nearest names. A module is imported when its name is asked for, not before.
 """
 
-import contextlib
 import importlib
+import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -15,14 +15,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from l2obench import optimizers, tasks
+from l2obench.bench.config.foreign_code import call_foreign
 from l2obench.bench.config.identity import changed_parameters, format_identity, parse_identity
-from l2obench.bench.config.plugin_file import format_file_name, load_class, names_file
+from l2obench.bench.config.plugin_file import edition, format_file_name, load_class, names_file
 from l2obench.bench.config.plugin_source import source_of
-from l2obench.foundation.deadline import DeadlinePassed, deadline
 from l2obench.foundation.errors import describe_error, describe_findings
 from l2obench.foundation.names import explain_unknown
-
-IMPORT_SECONDS = 120.0  # torch and a large package take a tenth of it on a busy machine
 
 
 class UnknownName(ValueError):
@@ -87,6 +85,7 @@ class Registry:
 
         Raises:
             UnknownName: there is none, its module cannot be imported, or two plugins claim the name.
+            PluginEnded: importing the module ends the process, or takes too long.
         """
         if name in self.conflicts:
             first, second = self.conflicts[name]
@@ -97,12 +96,7 @@ class Registry:
             return self.own_classes[name]
         if not self.foreign(name):
             return self._find(name)
-        # Imported here, since it brings torch: a plugin does that anyway, and a list of names should not.
-        from l2obench.foundation.global_settings import settings_kept
-
-        # What a plugin prints is no part of a command's answer, which may be JSON.
-        with settings_kept(), contextlib.redirect_stdout(sys.stderr), _end_refused(f"{self.kind} {name!r}"):
-            return self._find(name)
+        return call_foreign(f"{self.kind} {name!r}", lambda: self._find(name), f"import {name}{edition(name)}")
 
     def _find(self, name: str) -> type[Any]:
         if name in self.entries:
@@ -165,10 +159,8 @@ class Registry:
     def _make(self, name: str, cls: type[BaseModel], parameters: Mapping[str, Any]) -> Any:
         if not self.foreign(name):
             return cls(**parameters)
-        from l2obench.foundation.global_settings import settings_kept
-
-        with settings_kept(), contextlib.redirect_stdout(sys.stderr), _end_refused(f"{self.kind} {name}"):
-            return cls(**parameters)
+        key = f"make {self.kind} {name}{edition(name)} {json.dumps(parameters, sort_keys=True, default=repr)}"
+        return call_foreign(f"{self.kind} {name}", lambda: cls(**parameters), key)
 
     def name_class(self, cls: type[Any]) -> str:
         """The name by which `create` finds a class; one that no import leads to is kept for this process.
@@ -274,20 +266,6 @@ def identify_functions(task: Any) -> str:
     """
     parameters = changed_parameters(task)
     return format_identity(task.name, {key: parameters[key] for key in parameters.keys() - {*task.changes_no_function}})
-
-
-@contextlib.contextmanager
-def _end_refused(who: str) -> Iterator[None]:
-    """Keep foreign code from ending the command, as by `sys.exit`, or holding it for ever: an `UnknownName` instead."""
-    try:
-        with deadline(IMPORT_SECONDS):
-            yield
-    except DeadlinePassed as error:
-        raise UnknownName(f"{who} must be imported and made within {IMPORT_SECONDS:g} s, took longer") from error
-    except BaseException as error:
-        if isinstance(error, Exception) or hasattr(error, "exit_code"):  # ours have one, as after Ctrl-C
-            raise
-        raise UnknownName(f"{who} cannot be imported or made: {describe_error(error)}") from error
 
 
 def _import(kind: str, name: str, path: str) -> type[Any]:

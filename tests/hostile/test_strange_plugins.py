@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
-from l2obench.bench.config import registry
+from l2obench.bench.config import foreign_code
+from l2obench.bench.config.registry import optimizer_registry
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import make_suite
 from l2obench.bench.run.runner import Runner
@@ -49,14 +51,59 @@ def test_a_class_that_cannot_be_made(command: Command, tmp_path: Path, place: st
     command("run", "-t", "quadratic", "-o", "./made.py:Mine").is_one_line("no")
 
 
+DEATHS = {
+    "exit": ("os._exit(0)", "with exit code 0"),
+    "exit-7": ("os._exit(7)", "with exit code 7"),
+    "abort": ("os.abort()", "by signal SIGABRT"),
+    "segfault": ("import ctypes; ctypes.string_at(0)", "by signal SIGSEGV"),
+    "killed": ("os.kill(os.getpid(), 9)", "by signal SIGKILL"),
+    "group": ("os.killpg(0, 15)", "by signal SIGTERM"),
+    "other program": ("os.execv('/bin/false', ['false'])", "with exit code 1"),
+    "stopped by an alarm": ("import signal; signal.alarm(1); signal.pause()", "by signal SIGALRM"),
+}
+
+
+@pytest.mark.parametrize("name", ["./{}.py:Mine", "{}:Mine"], ids=["path", "colon"])
+@pytest.mark.parametrize("death", DEATHS)
+def test_an_import_that_ends_its_process(command: Command, tmp_path: Path, death: str, name: str) -> None:
+    code, message = DEATHS[death]
+    module = f"dies_{abs(hash((death, name)))}"
+    (tmp_path / f"{module}.py").write_text(f"import os\n{code}\n{FINE}")
+    command("run", "-t", "quadratic", "-o", name.format(module)).is_one_line("its code ended its process", message)
+
+
+@pytest.mark.parametrize("death", ["exit", "segfault"])
+def test_a_class_that_ends_its_process_when_made(command: Command, tmp_path: Path, death: str) -> None:
+    code, message = DEATHS[death]
+    source = f"import os\n{SGD}class Mine(SGD):\n    def model_post_init(self, context):\n        {code}\n"
+    (tmp_path / f"made_{death}.py").write_text(source)
+    command("info", f"./made_{death}.py:Mine").is_one_line("its code ended its process", message)
+
+
+def test_a_trial_leaves_no_process_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The copy's own child is ended with it; the one that this process's import starts is the plugin's business."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "forks.py").write_text(
+        "import os, subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "with open('children', 'a') as file:\n    print(child.pid, file=file)\n" + FINE
+    )
+    optimizer_registry().create("./forks.py:Mine")
+    copied, own = map(int, (tmp_path / "children").read_text().split())
+    assert psutil.pid_exists(own)
+    psutil.Process(own).kill()
+    psutil.wait_procs([psutil.Process(own)], timeout=60)
+    assert not psutil.pid_exists(copied) or psutil.Process(copied).status() == psutil.STATUS_ZOMBIE
+
+
 def test_an_import_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "IMPORT_SECONDS", 0.2)
+    monkeypatch.setattr(foreign_code, "IMPORT_SECONDS", 0.2)
     (tmp_path / "hangs.py").write_text(
         "import time\nwhile True:\n    try:\n        time.sleep(60)\n    except Exception:\n        pass\n"
     )
-    with pytest.raises(registry.UnknownName, match=r"must be imported and made within 0\.2 s"):
-        registry.optimizer_registry().create("./hangs.py:Mine")
+    with pytest.raises(foreign_code.PluginEnded, match=r"must be imported and made within 0\.2 s"):
+        optimizer_registry().create("./hangs.py:Mine")
 
 
 def test_what_a_module_prints_is_no_part_of_the_answer(command: Command, tmp_path: Path) -> None:
