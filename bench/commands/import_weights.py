@@ -11,14 +11,16 @@ def import_weights(
     source: Annotated[
         Path,
         typer.Argument(
-            help="Published file: VeLO's or Celo's theta.state (or params), or Celo2's weights as .safetensors."
+            help="Published file: VeLO's or Celo's theta.state (or params), Celo2's weights as .safetensors, or "
+            "Open-L2O's cw.l2l-0 or rp.l2l-0."
         ),
     ],
     out: Annotated[Path, typer.Argument(help="Checkpoint to write, a .safetensors file.")],
 ) -> None:
-    """Convert published weights of VeLO, Celo, Celo-Adam or Celo2 to a checkpoint.
+    """Convert published weights of VeLO, Celo, Celo-Adam, Celo2 or Open-L2O to a checkpoint.
 
     The file itself tells whose weights it holds. The checkpoint keeps the file's name, hash, source and licence.
+    No code of a file is run: Open-L2O's pickles are read as data.
 
     Exit codes: 0 finished, 2 wrong usage or a file that holds no such weights.
 

@@ -51,6 +51,7 @@ class Celo2(LearnedOptimizer, Optimizer):
     """
 
     name: ClassVar[str] = "celo2"
+    tunable: ClassVar[tuple[str, ...]] = ("lr",)  # the size of a step is the user's, as its authors have it
     architecture: ClassVar[tuple[str, ...]] = ()
 
     lr: float = Field(default=1e-3, ge=0)

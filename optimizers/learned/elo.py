@@ -33,6 +33,7 @@ class ELO(AdafacMLP):
     """
 
     name: ClassVar[str] = "elo"
+    tunable: ClassVar[tuple[str, ...]] = ("lr",)  # the size of a step is the user's, as its authors have it
     architecture: ClassVar[tuple[str, ...]] = ("hidden", "layers", "magnitude_scale")
 
     hidden: int = Field(default=32, ge=1, le=1024)

@@ -14,6 +14,8 @@ from l2obench.optimizers.learned.progress_features import PROGRESS_FEATURES
 from l2obench.optimizers.published.celo import celo_from_flax
 from l2obench.optimizers.published.celo2 import celo2_from_torch
 from l2obench.optimizers.published.flax_file import parse_flax_file
+from l2obench.optimizers.published.open_l2o import open_l2o_from_pickle
+from l2obench.optimizers.published.pickled_arrays import parse_pickled_arrays
 from l2obench.optimizers.published.velo import velo_from_flax
 
 SOURCES = {
@@ -21,15 +23,20 @@ SOURCES = {
     "celo": ("amoudgl/celo, Moudgil et al. 2025", "MIT"),
     "celo-adam": ("amoudgl/celo, Moudgil et al. 2025", "MIT"),
     "celo2": ("Belilovsky-Lab/pylo, Moudgil et al. 2026", "BSD-3-Clause"),
+    "lstm": ("VITA-Group/Open-L2O, Chen et al. 2022", "MIT"),
+    "rnnprop": ("VITA-Group/Open-L2O, Chen et al. 2022", "MIT"),
 }
 """Where the weights of each rule are published, and under which licence that repository stands."""
+PICKLE = b"\x80"
+"""The first byte of a pickle. In msgpack it is an empty map, which is no file of weights."""
 
 
 def convert(path: Path) -> tuple[str, bytes]:
     """A checkpoint from a file of published weights.
 
     Args:
-        path: VeLO's or Celo's `theta.state` or `params` (msgpack of flax), or Celo2's weights as .safetensors.
+        path: VeLO's or Celo's `theta.state` or `params` (msgpack of flax), Celo2's weights as .safetensors, or
+            Open-L2O's `cw.l2l-0` or `rp.l2l-0` (a pickle, which is read and never unpickled).
 
     Returns:
         The name of the rule, and the bytes of a checkpoint whose recipe names file, hash, source and licence.
@@ -42,9 +49,16 @@ def convert(path: Path) -> tuple[str, bytes]:
     except FileRefused as error:
         raise CheckpointError(f"{path}: {error}") from error
     try:
-        rule = _read_torch(content) if path.suffix == TENSOR_FILE_SUFFIX else _read_flax(content)
+        rule: LearnedOptimizer
+        if path.suffix == TENSOR_FILE_SUFFIX:
+            rule = celo2_from_torch(parse_tensor_file(content).tensors)
+        elif content.startswith(PICKLE):
+            rule = open_l2o_from_pickle(parse_pickled_arrays(content))
+        else:
+            rule = _read_flax(content)
     except TensorFileError as error:
-        raise CheckpointError(f"{path} must hold the published weights of VeLO, Celo or Celo2: {error}") from error
+        known = "VeLO, Celo, Celo2 or Open-L2O"
+        raise CheckpointError(f"{path} must hold the published weights of {known}: {error}") from error
     source, licence = SOURCES[rule.name]
     recipe = {
         "converted_from": path.name,
@@ -61,10 +75,6 @@ def _read_flax(content: bytes) -> LearnedOptimizer:
     # The inputs of the LSTM tell the two apart: VeLO's sees each tensor, Celo's only time and loss.
     celo = inputs is not None and inputs.ndim == 2 and inputs.shape[0] == PROGRESS_FEATURES
     return celo_from_flax(tensors) if celo else velo_from_flax(tensors)
-
-
-def _read_torch(content: bytes) -> LearnedOptimizer:
-    return celo2_from_torch(parse_tensor_file(content).tensors)
 
 
 def _plain(tensors: Tensors) -> Tensors:

@@ -142,7 +142,7 @@ def damaged() -> Iterator[tuple[str, bytes, str]]:
     rnn = "rnn_params"
     yield "cut short", WEIGHTS.read_bytes()[:-9], "no msgpack file of flax"
     yield "no file of msgpack", b"\xc1", "no msgpack file of flax"
-    yield "a pickle", b"\x80\x04K\x01.", "no msgpack file of flax"
+    yield "a pickle", b"\x80\x04K\x01.", "must be a pickle file of named float32 arrays"
     yield "something else", msgpack.packb({"params": {"layers": 1}}), "must be an array of float32"
     yield "a list", msgpack.packb([1, 2]), "must be a msgpack file of named arrays"
     yield "a long list", msgpack.packb([1] * 2000), "no msgpack file of flax"
