@@ -123,7 +123,7 @@ class Hostile:
 def test_a_hostile_pickle_runs_nothing(tmp_path: Path) -> None:
     touched = tmp_path / "touched"
     arrays = {**their_arrays(False), "other": {"w": Hostile(touched)}}
-    with pytest.raises(CheckpointError, match="must hold the published weights of .*Open-L2O"):
+    with pytest.raises(CheckpointError, match=r"must hold the published weights of .*Open-L2O"):
         convert(saved(tmp_path, arrays))
     assert not touched.exists()
     pickle.loads(pickle.dumps(arrays))
