@@ -135,7 +135,7 @@ def evaluate(
     # Ours draw from generators that they are given, which the tests of each hold them to.
     again = None
     if is_foreign(optimizer):
-        again = repeats(task, lambda: _make_anew(rule, task), derived[0], options["device"])
+        again = repeats(task, lambda: _make_anew(rule, task), derived[0], options["device"], progress)
     return [_make_outcome(task, result, k, seed) | {"repeats": again} for k, seed in enumerate(derived)]
 
 

@@ -63,6 +63,17 @@ class Counts(Noisy):
         return 0.1 * next(COUNT)
 
 
+class AfterAWarmUp(Noisy):
+    _rng = PrivateAttr(default_factory=lambda: np.random.default_rng())
+
+    def init_tensor(self, param):
+        return {"step": 0}
+
+    def update_tensor(self, grad, state, param):
+        noise = float(self._rng.normal()) if state["step"] > 2 else 0.0
+        return -0.01 * (grad + noise), {"step": state["step"] + 1}
+
+
 class Global(Noisy):
     def noise(self):
         return random.random() + np.random.rand() + torch.rand(())
@@ -87,7 +98,7 @@ class OnlyOnce(Still):
             raise ValueError("it can be started once")
         return super().init_tensor(param)
 """
-OTHER = ["OwnNumpy", "OwnPython", "OfItsModule", "FreshTorch", "Counts", "OnlyOnce"]
+OTHER = ["OwnNumpy", "OwnPython", "OfItsModule", "FreshTorch", "Counts", "AfterAWarmUp", "OnlyOnce"]
 EQUAL = ["Global", "OwnSeeded", "Still"]
 
 
@@ -95,7 +106,7 @@ def test_what_repeats_and_what_does_not(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "draws.py").write_text(PLUGIN)
     monkeypatch.chdir(tmp_path)
     rules = ["sgd", *(f"./draws.py:{name}" for name in [*OTHER, *EQUAL])]
-    values = {"optimizers": rules, "tasks": [{"task": "quadratic[horizon=3]"}], "seeds": 2, "tracks": ["default"]}
+    values = {"optimizers": rules, "tasks": [{"task": "quadratic[horizon=40]"}], "seeds": 2, "tracks": ["default"]}
     lines: list[str] = []
     outcome = Runner(RunFolder("it"), make_suite("test", values).cells(), report=lines.append).execute({"suite": "t"})
     assert outcome.errors == []
@@ -107,5 +118,5 @@ def test_what_repeats_and_what_does_not(tmp_path: Path, monkeypatch: pytest.Monk
     sentences = repetition_sentences(frame)
     assert len(sentences) == len(OTHER)
     assert any(
-        "A second run of ./draws.py:OwnNumpy on quadratic[horizon=3] gives other numbers" in s for s in sentences
+        "A second run of ./draws.py:OwnNumpy on quadratic[horizon=40] gives other numbers" in s for s in sentences
     )
