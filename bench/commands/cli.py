@@ -1,7 +1,7 @@
 """The command line: the table of all commands, and how errors end it.
 
 Exit codes: 0 fine, 1 a regression or a plugin that breaks its contract, 2 usage, 3 a run failed unexpectedly, 4 nothing
-comparable, 5 inconclusive, 130 interrupted, 143 terminated. A command's module is imported when the command is called.
+comparable, 5 inconclusive, 129, 130, 143 ended by a signal. A command's module is imported when the command is called.
 """
 
 import os
@@ -80,7 +80,7 @@ def options(
         l2obench report quick          # writes results/quick/report/index.html
 
     Exit codes: 0 success, 1 a regression or a failed plugin check, 2 wrong usage, 3 a run failed,
-    4 nothing comparable, 5 inconclusive, 130 interrupted, 143 terminated.
+    4 nothing comparable, 5 inconclusive, 129, 130, 143 ended by a signal.
     """
 
 
@@ -106,4 +106,7 @@ def main() -> None:
     if (lost := lost_output()) is not None:
         print_error(lost)
         code = code or EXIT_FAILED
+    # Imported by the first plugin; most commands never meet one.
+    if (left := sys.modules.get("l2obench.bench.config.left_running")) is not None:
+        left.end_left_running(code or 0, print_error)
     sys.exit(code or 0)

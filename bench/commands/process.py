@@ -10,11 +10,11 @@ from l2obench.foundation.plain_text import escape_controls
 EXIT_USAGE, EXIT_FAILED = 2, 3
 # What was given may be of any length, and stands in the message.
 LONGEST_ERROR = 2000
-SIGNAL_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+SIGNAL_WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "terminated (the terminal was closed)"}
 
 
 class Terminated(BaseException):
-    """SIGINT or SIGTERM came: from Ctrl-C, or from a batch system when the time is over.
+    """SIGINT, SIGTERM or SIGHUP came: from Ctrl-C, a batch system when the time is over, a terminal that was closed.
 
     It is not Python's KeyboardInterrupt. Where that is raised in code evaluated from a string, as in some imports,
     CPython later ends by the signal and ignores the exit code that we ask for.
@@ -22,13 +22,13 @@ class Terminated(BaseException):
 
     def __init__(self, number: int) -> None:
         super().__init__(
-            f"{SIGNAL_WORDS[signal.Signals(number)]}; finished work is kept. Try: the same command again to resume"
+            f"{SIGNAL_WORDS[signal.Signals(number).name]}; finished work is kept. Try: the same command again to resume"
         )
         self.exit_code = 128 + number  # as a shell has it: 130, 143
 
 
 def raise_terminated(number: int, _: object) -> None:
-    """Handle both signals: raise `Terminated`.
+    """Handle these signals: raise `Terminated`.
 
     Args:
         number: of the signal.
@@ -37,11 +37,12 @@ def raise_terminated(number: int, _: object) -> None:
 
 
 def install_signal_handlers() -> None:
-    """Make SIGINT and SIGTERM raise `Terminated`."""
-    signal.signal(signal.SIGTERM, raise_terminated)
-    # A shell ignores SIGINT for its background jobs, and so do we: Ctrl-C is meant for the job in the foreground.
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, raise_terminated)
+    """Make SIGINT, SIGTERM and SIGHUP raise `Terminated`."""
+    for name in SIGNAL_WORDS:
+        # Windows has no SIGHUP. A shell ignores SIGINT for its background jobs, and nohup ignores SIGHUP: so do we.
+        number = getattr(signal, name, None)
+        if number is not None and (name == "SIGTERM" or signal.getsignal(number) is not signal.SIG_IGN):
+            signal.signal(number, raise_terminated)
 
 
 def print_error(message: str) -> None:

@@ -40,6 +40,11 @@ class _PlainStream(io.TextIOWrapper):
         super().write(escape_controls(text))
         return len(text)
 
+    def close(self) -> None:
+        """Stay open: foreign code may close what it takes for its own, and the command has more to say."""
+        if not self.closed:
+            self.flush()
+
 
 class _WithControls(io.TextIOBase):
     """A plain stream whose escaping is left out."""

@@ -1,10 +1,12 @@
 """A plugin imported and made so that neither can end the command, hold it up or change its settings."""
 
 import contextlib
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from l2obench.bench.config.left_running import noted
 from l2obench.bench.config.trial_import import ProcessEnded, try_apart
 from l2obench.foundation.deadline import DeadlinePassed, deadline
 from l2obench.foundation.errors import describe_error
@@ -50,11 +52,13 @@ def call_foreign(who: str, action: Callable[[], Made], key: str) -> Made:
     from l2obench.foundation.global_settings import settings_kept
 
     try:
-        with settings_kept(), contextlib.redirect_stdout(sys.stderr), deadline(IMPORT_SECONDS):
-            if key not in _survived:
-                try_apart(action, IMPORT_SECONDS)
-                _survived.add(key)
-            return action()
+        with settings_kept(), _streams_kept(), deadline(IMPORT_SECONDS):
+            if key in _survived:
+                return action()
+            try_apart(action, IMPORT_SECONDS)
+            _survived.add(key)
+            with noted():
+                return action()
     except ProcessEnded as error:
         raise PluginEnded(
             f"{who} cannot be imported or made: its code {error}. Try: python -c 'import …' on its module to see why"
@@ -65,3 +69,26 @@ def call_foreign(who: str, action: Callable[[], Made], key: str) -> Made:
         if isinstance(error, Exception) or hasattr(error, "exit_code"):  # ours have one, as after Ctrl-C
             raise
         raise PluginEnded(f"{who} cannot be imported or made: {describe_error(error)}") from error
+
+
+@contextlib.contextmanager
+def _streams_kept() -> Iterator[None]:
+    """Standard output leads to standard error, also for other languages and processes; both are there again afterwards.
+
+    A file that is opened where one of them was closed would be written into by whoever prints.
+    """
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        sys.stdout.flush()
+    kept = list[tuple[int, int]]()
+    try:
+        for descriptor in (0, 1, 2):
+            with contextlib.suppress(OSError):  # the command was started without it
+                kept.append((descriptor, os.dup(descriptor)))
+        if len(kept) == 3:
+            os.dup2(2, 1)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        for descriptor, copy in kept:
+            os.dup2(copy, descriptor)
+            os.close(copy)

@@ -65,7 +65,7 @@ def _try(action: Callable[[], Any], answer: int, limit_seconds: float) -> None:
     try:
         faulthandler.disable()
         os.setpgid(0, 0)  # so that it is ended with what it started
-        for number in (signal.SIGALRM, signal.SIGINT, signal.SIGTERM):
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             signal.signal(number, signal.SIG_DFL)
         signal.alarm(round(limit_seconds) + GRACE_SECONDS)
         nothing = os.open(os.devnull, os.O_RDWR)

@@ -5,16 +5,16 @@ import hashlib
 import os
 import random
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
+from l2obench.foundation.process_settings import PROCESS_SETTINGS, Setting
+
 # torch's CPU generator keeps 32 bits of a seed, and NumPy's takes no more.
 SEED_BYTES = 4
-
-Setting = tuple[Callable[[], Any], Callable[[Any], Any]]
 
 
 @contextlib.contextmanager
@@ -25,6 +25,7 @@ def settings_kept() -> Iterator[None]:
       cuDNN's switches, anomaly detection, denormal numbers
     - NumPy's handling of errors, filters of warnings, environment variables
     - the global generators of Python, NumPy and torch (on the CPU)
+    - working directory, umask, locale, import path, signal handlers, blocked signals, streams, garbage collection
 
     Functions that foreign code replaced stay replaced.
 
@@ -135,6 +136,7 @@ def _set_environment(variables: dict[str, str]) -> None:
 
 
 _SETTINGS: list[Setting] = [
+    *PROCESS_SETTINGS,
     (torch.get_default_device, _set_device),
     (torch.get_default_dtype, torch.set_default_dtype),
     (torch.get_num_threads, torch.set_num_threads),
