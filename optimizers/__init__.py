@@ -61,6 +61,10 @@ RULES = {
         "l2obench.optimizers.learned.adafac_mlp:AdafacMLP",
         "a perceptron of four units on 39 features, some Adafactor's",
     ),
+    "mu-adafac-mlp": (
+        "l2obench.optimizers.learned.mu_parametrisation:MuAdafacMLP",
+        "adafac-mlp whose steps of hidden matrices shrink with their width",
+    ),
     "star": (
         "l2obench.optimizers.learned.star:STAR",
         "the same beside an Adam that it controls, its own term preconditioned",
@@ -76,6 +80,10 @@ RULES = {
     "velo": (
         "l2obench.optimizers.learned.velo:VeLO",
         "an LSTM for each tensor that mixes the perceptron of its coordinates",
+    ),
+    "mu-velo": (
+        "l2obench.optimizers.learned.mu_parametrisation:MuVeLO",
+        "velo whose steps of hidden matrices shrink with their width",
     ),
     "celo": (
         "l2obench.optimizers.learned.celo:Celo",

@@ -49,16 +49,16 @@ def hyperparameters(rule: Optimizer, group: Mapping[str, Any]) -> dict[str, Any]
     return values | (dict(zip(BETAS, group["betas"], strict=True)) if "betas" in group else {})
 
 
-def stamp_of(rule: Optimizer) -> dict[str, Any]:
-    """What a new group says of itself: its rule, the steps it has taken, its model, and the steps before it joined.
+def identity_of(rule: Optimizer) -> str:
+    """What a state says of its rule: name, version and, of a learned one, the hash of its meta-parameters.
 
     Args:
-        rule: any rule; name, version and the hash of its meta-parameters go in.
+        rule: any rule.
 
     Example:
         >>> from l2obench.optimizers.designed.adam import Adam
-        >>> stamp_of(Adam(lr=0.1))
-        {'rule': 'adam 1', 'steps': 0, 'model': None, 'late': 0}
+        >>> identity_of(Adam(lr=0.1))
+        'adam 1'
     """
     text = f"{rule.name} {rule.version}"
     if rule.meta_parameters:
@@ -67,7 +67,16 @@ def stamp_of(rule: Optimizer) -> dict[str, Any]:
             digest.update(f"{name} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         text = f"{text} with meta-parameters {digest.hexdigest()[:16]}"
-    return {"rule": text, "steps": 0, "model": None, "late": 0}
+    return text
+
+
+def new_stamp(identity: str) -> dict[str, Any]:
+    """What a new group says of itself: its rule, the steps it has taken, its model, and the steps before it joined.
+
+    Args:
+        identity: of the rule, from `identity_of`.
+    """
+    return {"rule": identity, "steps": 0, "model": None, "late": 0}
 
 
 def models_of_groups(rule: Optimizer, groups: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:

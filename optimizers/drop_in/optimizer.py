@@ -10,15 +10,19 @@ import torch
 from torch import Tensor
 
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer, State, Tensors
+from l2obench.optimizers.drop_in.finite import all_finite
 from l2obench.optimizers.drop_in.groups import (
     NOT_OF_THE_RULE,
     STAMP,
     check_values,
     group_values,
     hyperparameters,
+    identity_of,
     models_of_groups,
-    stamp_of,
+    new_stamp,
 )
+from l2obench.optimizers.drop_in.in_place import MOVES, can_move, move_in_place
+from l2obench.optimizers.drop_in.members import Members
 from l2obench.optimizers.drop_in.state import SHARED, join_tensors, on_device, require_fitting, split_tensors
 
 # One tensor of a model is one replica of the rule: a seed and a setting.
@@ -80,6 +84,8 @@ class DropIn(torch.optim.Optimizer):
             raise ValueError(f"num_steps must be a whole number of at least 1, got {num_steps!r}")
         self.rule, self.num_steps = rule, num_steps
         self.skipped_steps = 0
+        self._identity = identity_of(rule)
+        self._members = Members()
         super().__init__(params, group_values(rule) | check_values(rule, defaults))
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -98,12 +104,13 @@ class DropIn(torch.optim.Optimizer):
         if any(param.is_complex() for param in group["params"]):
             self.param_groups.pop()
             raise ValueError(f"{self.rule.name} takes real parameters, got a complex one. Try: torch.view_as_real")
-        group[STAMP] = stamp_of(self.rule)
+        group[STAMP] = new_stamp(self._identity)
+        self._members.forget()
 
     def __getstate__(self) -> dict[str, Any]:
         """What copying and pickling keep: torch's own part, the rule, and the counts of steps."""
-        own = {"rule": self.rule, "num_steps": self.num_steps, "skipped_steps": self.skipped_steps}
-        return {**super().__getstate__(), **own}
+        names = ("rule", "num_steps", "skipped_steps", "_identity", "_members")
+        return {**super().__getstate__(), **{name: getattr(self, name) for name in names}}
 
     def state_dict(self) -> dict[str, Any]:
         """A snapshot: later steps do not change it. It names the rule, its version and its meta-parameters."""
@@ -124,7 +131,7 @@ class DropIn(torch.optim.Optimizer):
         heard: dict[str, Any] = {}
 
         def check(_: torch.optim.Optimizer, given: dict[str, Any]) -> None:
-            require_fitting(self.rule, self.param_groups, given)
+            require_fitting(self._identity, self.param_groups, given)
             heard.update(copy.deepcopy(given))
 
         # The last of the hooks, so that it meets what those of others made of the state.
@@ -141,6 +148,7 @@ class DropIn(torch.optim.Optimizer):
                 self.state[param] = on_device(heard["state"][index], param.device)
         for group in self.param_groups:
             group[STAMP].pop("shapes", None)
+        self._members.forget()
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     @torch.no_grad()
@@ -186,25 +194,42 @@ class DropIn(torch.optim.Optimizer):
         grads = [param.grad for group in self.param_groups for param in group["params"] if param.grad is not None]
         if any(grad.is_sparse for grad in grads):
             raise RuntimeError(f"{self.rule.name} takes dense gradients, got a sparse one. Try: sparse=False")
-        largest = torch.nn.utils.get_total_norm([grad for grad in grads if grad.numel()], math.inf)
-        return bool(largest.isfinite()) and ("loss" not in self.rule.uses or math.isfinite(float(loss or 0.0)))
+        if "loss" in self.rule.uses and not math.isfinite(float(loss or 0.0)):
+            return False
+        return all_finite(grads)
 
     def _step_tensors(self, rule: CoordinatewiseOptimizer, group: dict[str, Any]) -> None:
         """One step of a coordinatewise rule on the tensors of a group."""
-        rule = rule.model_copy(update=hyperparameters(rule, group))
+        at_once, one_by_one = [], []
         for param in group["params"]:
             if param.grad is None or not param.numel():
                 continue
-            own = rule.of_kind(rule.kind_by_shape(param))
-            theta = _as_replica(param, torch.promote_types(param.dtype, torch.float32))
-            grad = _as_replica(param.grad, theta.dtype)
-            state = self.state[param] or own.init_tensor(theta)
-            update, self.state[param] = own.update_tensor(-grad if group["maximize"] else grad, state, theta)
-            self._move(param, update, group)
+            state = self.state.get(param)
+            if state is None and type(rule) in MOVES:
+                theta = _as_replica(param, torch.promote_types(param.dtype, torch.float32))
+                state = self.state[param] = rule.init_tensor(theta)
+            if state is not None and type(rule) in MOVES and can_move(param, param.grad, state):
+                at_once.append((param, state))
+            else:
+                one_by_one.append(param)
+        if at_once:
+            move_in_place(rule, at_once, group)
+        if one_by_one:
+            rule = rule.model_copy(update=hyperparameters(rule, group))
+        for param in one_by_one:
+            self._step_tensor(rule, param, group)
+
+    def _step_tensor(self, rule: CoordinatewiseOptimizer, param: Tensor, group: dict[str, Any]) -> None:
+        own = rule.of_kind(rule.kind_by_shape(param))
+        theta = _as_replica(param, torch.promote_types(param.dtype, torch.float32))
+        grad = _as_replica(param.grad, theta.dtype)  # type: ignore[arg-type]
+        state = self.state[param] or own.init_tensor(theta)
+        update, self.state[param] = own.update_tensor(-grad if group["maximize"] else grad, state, theta)
+        self._move(param, update, group)
 
     def _step_model(self, groups: list[dict[str, Any]], loss: Tensor | float | None) -> None:
         """One step of a rule that looks at all tensors of these groups."""
-        members = self._members(groups)
+        members = self._members.of_model(self.rule.name, self, groups)
         if not members:
             return
         began = SHARED in self.state[next(iter(members.values()))[0]]
@@ -231,26 +256,6 @@ class DropIn(torch.optim.Optimizer):
     def _lr_is_outside(self) -> bool:
         """Whether the rule runs with a rate of 1, so that groups of one model can have rates of their own."""
         return self.rule.lr_scales_update and "lr" in type(self.rule).model_fields
-
-    def _members(self, groups: list[dict[str, Any]]) -> dict[str, tuple[Tensor, dict[str, Any]]]:
-        """The parameters of a model with their groups by name: those that could have a gradient at its first step."""
-        everything = [param for group in self.param_groups for param in group["params"]]
-        places = {param: str(place) for place, param in enumerate(everything)}
-        found = {}
-        began = any(self.state[param] for group in groups for param in group["params"])
-        for group in groups:
-            names = group.get("param_names") or [places[param] for param in group["params"]]
-            for name, param in zip(names, group["params"], strict=True):
-                if bool(self.state[param]) if began else param.requires_grad and param.numel():
-                    found[name] = (param, group)
-                elif param.grad is not None and param.numel():
-                    raise ValueError(
-                        f"parameter {name} was frozen at the first step, and {self.rule.name} must know all tensors "
-                        "from there on. Try: make the optimizer after unfreezing"
-                    )
-        if len({param.device for param, _ in found.values()}) > 1:
-            raise RuntimeError(f"{self.rule.name} looks at all tensors, so they must be on one device")
-        return found
 
     def _move(self, param: Tensor, update: Tensor, group: Mapping[str, Any]) -> None:
         """θ ← θ − lr λ θ + u, with λ of the group where the rule has none of its own."""

@@ -6,26 +6,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from l2obench.optimizers.base import Optimizer, State
-from l2obench.optimizers.drop_in.groups import STAMP, stamp_of
+from l2obench.optimizers.base import State
+from l2obench.optimizers.drop_in.groups import STAMP
 
 # In the shared part, in place of a dict with an entry for each tensor.
 OF_EACH_TENSOR = "of each tensor"
 SHARED = "shared"
 
 
-def require_fitting(rule: Optimizer, groups: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -> None:
+def require_fitting(own: str, groups: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -> None:
     """Refuse a state of another rule, other meta-parameters or other shapes.
 
     Args:
-        rule: of the drop-in that is to take the state.
+        own: the identity of the rule that is to take the state.
         groups: of that drop-in.
         given: what `state_dict` gave.
 
     Raises:
         ValueError: it does not fit; the message says what it is for.
     """
-    own = stamp_of(rule)["rule"]
     for group, saved in zip(groups, given.get("param_groups", []), strict=False):
         stamp = saved.get(STAMP)
         if not isinstance(stamp, dict) or "rule" not in stamp:

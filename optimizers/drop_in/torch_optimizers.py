@@ -7,11 +7,9 @@ import torch
 from torch import Tensor
 
 from l2obench.optimizers.bridged.torch_optim import TorchOptimizer
+from l2obench.optimizers.drop_in.follow_schedule import Plan, follow_schedule
 from l2obench.optimizers.drop_in.groups import BETAS, check_values
-from l2obench.optimizers.scheduled import FIELDS, Scheduled, schedule_factor
-
-STEPS = "steps_taken"
-"""Where a group of an optimizer with a schedule counts its steps."""
+from l2obench.optimizers.scheduled import FIELDS, Scheduled
 
 
 def make_torch_optimizer(
@@ -48,23 +46,8 @@ def make_torch_optimizer(
     if isinstance(rule, Scheduled):
         if num_steps is None:
             raise ValueError(f"{rule.name} with a schedule must know its steps, got none. Try: num_steps=10_000")
-        _follow_schedule(whole, rule, num_steps)
+        follow_schedule(whole, Plan(rule.schedule, rule.warmup, rule.cooldown, num_steps))
     return whole
-
-
-def _follow_schedule(optimizer: torch.optim.Optimizer, rule: Scheduled, num_steps: int) -> None:
-    """Set the rate of every group before each step. The groups count the steps, so that a `state_dict` goes on."""
-
-    def set_rates(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        for group in optimizer.param_groups:
-            step = group.setdefault(STEPS, 0)
-            # A step beyond the last one is treated as the last.
-            horizon = torch.tensor(float(max(num_steps, step + 1)))
-            factor = float(schedule_factor(rule.schedule, rule.warmup, rule.cooldown, step, horizon))
-            group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
-            group[STEPS] = step + 1
-
-    optimizer.register_step_pre_hook(set_rates)
 
 
 def _of_group(rule: TorchOptimizer, group: Mapping[str, Any]) -> torch.optim.Optimizer:

@@ -45,6 +45,8 @@ class AdafacMLP(PerceptronOptimizer):
 
     name: ClassVar[str] = "adafac-mlp"
     features: ClassVar[int] = 2 + 3 + 1 + 3 + 1 + 6 * COUNT
+    outputs_are_largest: ClassVar[bool] = False
+    """How ties between dimensions are broken, as `accumulate` has it."""
 
     hidden: int = Field(default=4, ge=1, le=1024)
     """Units of each hidden layer. The default is the released code's."""
@@ -61,7 +63,8 @@ class AdafacMLP(PerceptronOptimizer):
 
     def init(self, params: Tensors) -> State:
         self.require_trained()
-        return {"step": 0, "of": {name: initial_accumulators(param) for name, param in params.items()}}
+        largest = self.outputs_are_largest
+        return {"step": 0, "of": {name: initial_accumulators(param, largest) for name, param in params.items()}}
 
     def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
         updates, memory = {}, {}
@@ -80,7 +83,15 @@ class AdafacMLP(PerceptronOptimizer):
         momentum = self._rates_of_decays("momentum_decays", MOMENTUM_DECAYS, grad)
         square = self._rates_of_decays("square_decay", (SQUARE_DECAY,), grad)[0].clamp(0, 1)
         factored = self._rates_of_decays("factored_decays", FACTORED_DECAYS, grad).clamp(0, 1)
-        return accumulate(grad, memory, momentum, square, factored, smallest_of_vectors=1e-6)
+        return accumulate(
+            grad,
+            memory,
+            momentum,
+            square,
+            factored,
+            smallest_of_vectors=1e-6,
+            outputs_are_largest=self.outputs_are_largest,
+        )
 
     def _rates_of_decays(self, name: str, decays: tuple[float, ...], like: Tensor) -> Tensor:
         """1 − β for each of `decays`, ready to multiply `[decays, seeds, settings, ...]`."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from l2obench.foundation.replica_rows import flatten_replicas
 from l2obench.optimizers.base import State, Tensors, per_replica
-from l2obench.optimizers.learned.accumulators import SQUARE_DECAY, Accumulators, initial_accumulators
+from l2obench.optimizers.learned.accumulators import SQUARE_DECAY, Accumulators
 from l2obench.optimizers.learned.adafac_mlp import AdafacMLP
 from l2obench.optimizers.learned.celo2 import Celo2
 from l2obench.optimizers.learned.coordinate_features import accumulate_gradient
@@ -35,6 +35,7 @@ class ELO(AdafacMLP):
     name: ClassVar[str] = "elo"
     tunable: ClassVar[tuple[str, ...]] = ("lr",)  # the size of a step is the user's, as its authors have it
     architecture: ClassVar[tuple[str, ...]] = ("hidden", "layers", "magnitude_scale")
+    outputs_are_largest: ClassVar[bool] = True
 
     hidden: int = Field(default=32, ge=1, le=1024)
     """Units of each hidden layer."""
@@ -50,11 +51,6 @@ class ELO(AdafacMLP):
     def network_shapes(self) -> dict[str, tuple[int, ...]]:
         """The perceptron alone."""
         return PerceptronOptimizer.network_shapes(self)
-
-    def init(self, params: Tensors) -> State:
-        self.require_trained()
-        of = {name: initial_accumulators(param, outputs_are_largest=True) for name, param in params.items()}
-        return {"step": 0, "of": of}
 
     def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
         updates, state = super().update(clip_to_norm(without_nan(grads), self.max_norm), state, params)

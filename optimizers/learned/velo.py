@@ -27,8 +27,6 @@ WIDTHS = (FEATURES, 4, 4, 2)
 # The released code's values, with which published weights were trained: others would give another rule.
 SQUARE_EPSILON = 1e-6
 STEP_SIZE = MAGNITUDE_SCALE = 1e-3
-# Weights of a tensor are this many times the mean over the bank; as in the released code.
-BANK_SCALE = 100.0
 
 
 class VeLO(LearnedOptimizer, Optimizer):
@@ -65,6 +63,10 @@ class VeLO(LearnedOptimizer, Optimizer):
     uses: ClassVar[tuple[Use, ...]] = ("loss", "horizon")
     version: ClassVar[int] = 2
     architecture: ClassVar[tuple[str, ...]] = ("hidden", "bank")
+    bank_scale: ClassVar[float] = 100.0
+    """Weights of a tensor are this many times the mean over the bank; as in the released code."""
+    moves_by_size: ClassVar[bool] = True
+    """Whether steps are in proportion to |θ|."""
 
     hidden: int = Field(default=512, ge=1, le=1024)
     """Units of the LSTM."""
@@ -145,7 +147,8 @@ class VeLO(LearnedOptimizer, Optimizer):
             known, memory[name] = accumulate_gradient(grad, state["of"][name], SQUARE_DECAY, SQUARE_EPSILON)
             features = coordinate_features(grad, param, known)
             outputs = _perceptron_outputs([(weight[k], bias[k]) for weight, bias in layers], features)
-            size = (squares[name] + 1e-9).sqrt() * rates[k] * (-STEP_SIZE * self.lr)
+            size = (squares[name] + 1e-9).sqrt() * rates[k] if self.moves_by_size else rates[k]
+            size = size * (-STEP_SIZE * self.lr)
             update = outputs[0] * (outputs[1] * MAGNITUDE_SCALE).exp()
             updates[name] = update * per_replica(size, grad)
         after = {"hidden": hidden, "cell": cell, "averages": averages, "lowest": lowest, "of": memory}
@@ -155,7 +158,7 @@ class VeLO(LearnedOptimizer, Optimizer):
         """Weights `[tensors, replicas, outputs, inputs]` and biases of the layers, from controls by `[bank, …]`."""
 
         def mix(of_bank: Tensor) -> Tensor:
-            mixed = controls.flatten(1).T @ of_bank.flatten(1) * (BANK_SCALE / self.bank)
+            mixed = controls.flatten(1).T @ of_bank.flatten(1) * (self.bank_scale / self.bank)
             return mixed.view(*controls.shape[1:], *of_bank.shape[1:])
 
         return [(mix(phi[f"layer{k}.weight"]), mix(phi[f"layer{k}.bias"])) for k in range(len(WIDTHS) - 1)]

@@ -94,6 +94,7 @@ def _read(content: bytes) -> Any:
     """The value that the file describes, its calls as `_Call`."""
     stack: list[Any] = []
     memo: dict[int, Any] = {}
+    argument: Any
     for count, (code, argument, _) in enumerate(pickletools.genops(content)):
         name = code.name
         if count > MOST_INSTRUCTIONS:
@@ -107,9 +108,9 @@ def _read(content: bytes) -> Any:
         elif name in ("EMPTY_DICT", "MARK"):
             stack.append({} if name == "EMPTY_DICT" else _MARK)
         elif name in ("BINPUT", "LONG_BINPUT"):
-            memo[int(argument)] = stack[-1]
+            memo[argument] = stack[-1]
         elif name in ("BINGET", "LONG_BINGET"):
-            stack.append(memo[int(argument)])
+            stack.append(memo[argument])
         elif name in TUPLES:
             values = stack[len(stack) - TUPLES[name] :]
             del stack[len(stack) - TUPLES[name] :]

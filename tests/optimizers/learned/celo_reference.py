@@ -184,3 +184,45 @@ def newton_schulz(m: Array) -> Array:
         a = x @ x.T
         x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
     return x.T if tall else x
+
+
+def celo2_steps(phi: Any, params: dict[str, Any], base: bool = False, most: float = np.inf) -> Any:
+    """Celo2 at a rate of 0.02 and a decay of 0.1, from gradients that are clipped to a common norm."""
+    memory = {name: remember(value.shape) for name, value in params.items()}
+    moments = {name: Moments(0 * value, 0 * value) for name, value in params.items()}
+
+    def move(name: str, theta: Any, g: Any) -> Any:
+        if base or (theta.ndim >= 2 and name != "embedding"):
+            direction, rate = celo2_direction(phi, theta, g, memory[name], orthogonal=not base), 0.02
+        else:
+            g = np.clip(g, -1000, 1000)
+            direction, rate = moments[name].direction(g, 0.9, 0.95, lambda v: np.sqrt(v) + 1e-8), 0.4
+        return -rate * (direction + 0.1 * theta)
+
+    def step(_: int, params: dict[str, Any], grads: dict[str, Any], loss: float) -> dict[str, Any]:
+        found = clipped_to_norm(grads, most)
+        return {name: move(name, theta, found[name]) for name, theta in params.items()}
+
+    return step
+
+
+def clipped_to_norm(grads: dict[str, Any], most: float) -> dict[str, Any]:
+    """Gradients scaled so that their common norm is at most `most`."""
+    norm = np.sqrt(sum(np.sum(g**2) for g in grads.values()))
+    return {name: g * (most / norm if norm > most else 1.0) for name, g in grads.items()}
+
+
+# Of the thirty features of Celo, in its order, without clip(g) and g / √v.
+CHOSEN = [0, 2, *range(3, 14), *range(15, 30)]
+TIMESCALES = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
+
+
+def small_fc_direction(phi: dict[str, Any], theta: Any, g: Any, memory: Memory, step: int) -> Any:
+    """d · exp(0.001 a) of the perceptron of Metz et al. 2022, on 28 features and 11 of time."""
+    x = features(g, theta, memory, 0.999, 1e-6)[CHOSEN]
+    if g.ndim < 2:
+        x[-3:] = memory.momenta * rsqrt(memory.rows + 1e-6)
+    x = np.stack([row * rsqrt(np.mean(row**2) + 1e-5) for row in x])
+    time = [np.full(g.shape, np.tanh(step / scale - 1)) for scale in TIMESCALES]
+    d, a = network(np.concatenate([x, np.stack(time)]), layers_of(phi))
+    return d * np.exp(0.001 * a)
