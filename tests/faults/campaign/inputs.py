@@ -319,6 +319,12 @@ BODIES = [
     "import random\nrandom.seed(0)", "\0", "class Mine: pass", "Mine = {n}", "def Mine(): pass",
     "class Mine(BaseException): pass", "x = {t} * 1000", "raise MemoryError", "raise RecursionError",
     "def f(): f()\nf()", "import sys\nsys.stdout.write({t})", "import sys\nsys.stderr.write({t})",
+    "import os\nos._exit({n})", "import os\nos.abort()", "import ctypes\nctypes.string_at(0)",
+    "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)", "import os\nos.execv('/bin/false', ['false'])",
+    "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)", "import os\nos.chdir('/')",
+    "import os\nos.umask(63)",
+    "import sys\nsys.stdout.close()\nsys.stderr.close()", "import os\nos.close(1)\nos.close(2)",
+    "import subprocess\nsubprocess.Popen(['sleep', '60'])", "import gc, sys\ngc.disable()\nsys.path.clear()",
 ]  # fmt: skip
 CLASSES = [
     "", "class Mine(SGD): pass", "class Mine(SGD):\n    lr: float = {n}", "class Mine(SGD):\n    version = {n}",
