@@ -13,6 +13,7 @@ _NAME = re.compile(r"[^\[\]\"=,]+\.py(?::[^\[\]\"=,\s]*)?|[A-Za-z0-9_.:-]+")  # 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # A training draws from each of them.
 MAX_ALTERNATIVES = 1_000
+_JSON = re.compile(r'"|\[|\{"|\{\}')  # `{name}` is a text, which suites fill in
 _BARE = re.compile(r"[^\[\],=\"\s]+")
 
 
@@ -26,7 +27,8 @@ def parse_identity(text: str) -> tuple[str, dict[str, Any]]:
     """Name and parameters of an identity.
 
     Args:
-        text: `name` or `name[key=value,…]`. A value with a comma, bracket, quote or space stands in JSON quotes.
+        text: `name` or `name[key=value,…]`. A text with a comma, bracket, quote or space stands in JSON quotes; lists
+            and objects are written as JSON, `betas=[0.9,0.99]`.
 
     Returns:
         The name, and the parameters by their keys. Numbers, `true`, `false` and `null` become Python's.
@@ -37,6 +39,8 @@ def parse_identity(text: str) -> tuple[str, dict[str, Any]]:
     Example:
         >>> parse_identity("mnist-mlp[activation=relu,units=40]")
         ('mnist-mlp', {'activation': 'relu', 'units': 40})
+        >>> parse_identity("torch.optim.Adam[betas=[0.9,0.99]]")
+        ('torch.optim.Adam', {'betas': [0.9, 0.99]})
     """
     if any("\ud800" <= sign <= "\udfff" for sign in text):
         raise IdentityError(
@@ -67,11 +71,14 @@ def parse_identity(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _value(text: str, body: str, position: int) -> tuple[Any, int]:
-    if body[position : position + 1] == '"':
+    if (begun := _JSON.match(body, position)) is not None:
         try:
             return json.JSONDecoder().raw_decode(body, position)
-        except ValueError as error:
-            raise IdentityError(f"{text!r}: a quoted value does not end") from error
+        except (ValueError, RecursionError) as error:
+            what = "a quoted value does not end" if begun.group() == '"' else f"no JSON at {body[position:]!r}"
+            raise IdentityError(f"{text!r}: {what}") from error
+    if body.startswith("(", position):
+        raise IdentityError(f"{text!r}: a tuple must be written as a list. Try: [0.9,0.99]")
     bare = _BARE.match(body, position)
     if bare is None:
         raise IdentityError(f"{text!r}: a value is missing at {body[position:]!r}")
@@ -140,8 +147,16 @@ def _spelled(value: Any) -> str:
         return json.dumps(value)
     if isinstance(value, float):
         return f"{value:.15g}" if float(f"{value:.15g}") == value else repr(value)
+    if isinstance(value, list | tuple | dict):
+        return json.dumps(value, separators=(",", ":"), sort_keys=True, default=str)
     text = str(value)
-    plain = isinstance(value, str) and _BARE.fullmatch(text) and _typed(text) == text
+    plain = (
+        isinstance(value, str)
+        and text != "{}"
+        and not text.startswith("(")
+        and _BARE.fullmatch(text)
+        and _typed(text) == text
+    )
     return text if plain or isinstance(value, int) else json.dumps(text)
 
 

@@ -125,6 +125,7 @@ def bridge(name: str, torch_class: type[torch.optim.Optimizer]) -> type[Bridged]
         default = parameter.default
         kind: Any = type(default) if type(default) in (bool, int, float, str) else Any
         kind = float | int if kind is int else kind
+        kind = tuple[Any, ...] if type(default) is tuple else kind  # an identity writes it as a list
         fields[parameter.name] = (kind, ... if default is parameter.empty else default)
     summary = (inspect.getdoc(torch_class) or "").partition("\n\n")[0]
     cls = create_model(torch_class.__name__, __base__=Bridged, __doc__=summary, **fields)

@@ -7,13 +7,15 @@ from hypothesis import strategies as st
 from l2obench.bench.config.identity import IdentityError, format_identity, parse_identity
 
 keys = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True)
-values = st.one_of(
+plain = st.one_of(
     st.integers(-(10**12), 10**12),
     st.floats(allow_nan=False, allow_infinity=False),
     st.booleans(),
     st.none(),
     st.text(max_size=12),
 )
+texts = st.text(max_size=6)
+values = st.recursive(plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3))
 
 
 @given(parameters=st.dictionaries(keys, values, max_size=4))
@@ -50,6 +52,10 @@ def test_order_and_spelling_do_not_matter() -> None:
         ("m[a=1 b=2]", "expected"),
         ("m[a=1,a=2]", "gives a twice"),
         ('m[a="x]', "does not end"),
+        ("m[a=[1,2]", "no JSON at"),
+        ("m[a=[x]]", "no JSON at"),
+        (f"m[a={'[' * 20_000}]", "no JSON at"),
+        ("m[a=(0.9,0.99)]", r"must be written as a list. Try: \[0.9,0.99\]"),
     ],
 )
 def test_errors_say_what_was_expected(text: str, message: str) -> None:

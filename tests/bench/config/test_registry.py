@@ -38,6 +38,13 @@ def test_identity_leaves_defaults_out() -> None:
     assert identify(task_registry().create("mnist-mlp[data=mnist5k]")) == "mnist-mlp"
 
 
+def test_a_tuple_is_written_as_a_list() -> None:
+    rule = optimizer_registry().create("torch.optim.Adam[lr=0.1,betas=[0.80,0.99]]")
+    assert rule.betas == (0.8, 0.99)
+    assert identify(rule) == "torch.optim.Adam[betas=[0.8,0.99],lr=0.1]"
+    assert identify(optimizer_registry().create("torch.optim.Adam[betas=[0.9,0.999]]")) == "torch.optim.Adam"
+
+
 def test_seeds_do_not_depend_on_the_horizon() -> None:
     long, short = (
         task_registry().create("mnist-mlp[horizon=200,units=40]"),
