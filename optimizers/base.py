@@ -26,6 +26,7 @@ from torch import Tensor
 from l2obench.foundation.model_class import ModelClass
 from l2obench.foundation.tensors import Tensors as Tensors  # part of this page: a rule imports it from here
 from l2obench.foundation.tensors import tensors_bytes
+from l2obench.optimizers.search_space import Dimension
 
 # Keeps slopes under a root finite: ∞ times a gradient of 0 is NaN. Far below ε² of every rule, it changes no update.
 SMALLEST = 1e-30
@@ -69,13 +70,14 @@ class Optimizer(BaseModel, ABC, metaclass=ModelClass):
     """Raised whenever the rule would give other numbers: results of two versions are not comparable."""
     tunable: ClassVar[tuple[str, ...]] = ("lr",)
     """Hyperparameters that the track `tuned` searches, on a logarithmic grid."""
+    search_space: ClassVar[Mapping[str, Dimension] | None] = None
+    """What the tracks `budget=N` search, by hyperparameter; None: what is tunable, with a schedule."""
     uses: ClassVar[tuple[Use, ...]] = ()
     """What the rule uses beyond gradients; `curvature` is estimated from them."""
     lr_scales_update: ClassVar[bool] = True
     """Whether `lr` only multiplies the update, and the state does not depend on it."""
     compiled_up_to: ClassVar[float] = math.inf
-    """Coordinates, all replicas together, up to which `--compile` makes a program of `update`; what is larger is faster
-    as it stands."""
+    """Coordinates of all replicas up to which `--compile` makes a program of `update`; more are faster without."""
 
     @abstractmethod
     def init(self, params: Tensors) -> State:
@@ -95,9 +97,8 @@ class Optimizer(BaseModel, ABC, metaclass=ModelClass):
     def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
         """The updates to add to `params`, and the next state.
 
-        Where no autograd graph is recorded (in runs), memory is reused. The rule may overwrite the tensors of `state`
-        for the state that it returns; the caller never uses the old state again. The caller may overwrite the updates;
-        the rule keeps none of them. Where a graph is recorded (in meta-training), neither may happen.
+        Where no autograd graph is recorded (in runs), memory is reused: the rule may overwrite the tensors of `state`,
+        and the caller the updates. Where a graph is recorded (in meta-training), neither may happen.
 
         Args:
             grads: gradients at `params` on this step's minibatch, `[seeds, settings, ...]` each. Only read. A replica
@@ -138,8 +139,6 @@ class Optimizer(BaseModel, ABC, metaclass=ModelClass):
 
     def evaluation_point(self, params: Tensors, state: State) -> Tensors | None:
         """Where losses and held-out metrics are taken, for a rule that averages its iterates; None: at `params`.
-
-        Gradients are always taken at `params`.
 
         Args:
             params: θ, `[seeds, settings, ...]` each. Only read.

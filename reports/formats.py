@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 PERCENTAGES = {"reached", "heldout_accuracy", "failure_rate", "probability", "never_matched", "solved", "win_rate"}
+PERCENTAGES |= {"fails", "within_1", "within_5", "within_10", "within_20"}
 INTERVALS = {"low": "high", "grad_microseconds_q25": "grad_microseconds_q75"}
 INTERVALS["update_microseconds_q25"] = "update_microseconds_q75"
 INTERVALS["speed_up_low"] = "speed_up_high"
@@ -35,6 +36,11 @@ HEADINGS = {
     "ratio": "ratio of means",
     "win_rate": "better on, share of seeds",
     "iqm_final_loss": "interquartile mean",
+    "expected_best": "expected best",
+    "never": "tasks that no trial matches",
+    "matching": "trials that match",
+    "best_mean": "lowest mean of a trial",
+    "fails": "sets that choose a failing trial",
     "heldout_loss": "held-out loss",
     "heldout_accuracy": "held-out accuracy",
     "grad_microseconds": "gradient µs",

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from l2obench.bench.store.run_folder import RunFolder
-from l2obench.bench.store.schemas import CELL_KEY, STEP_TIMES, Kind
+from l2obench.bench.store.schemas import CELL_KEY, SCHEMAS, STEP_TIMES, Kind
 from l2obench.reports.floors import with_floors
 
 UNDER_LOAD = "taken under load: not quoted"
@@ -36,6 +36,8 @@ class ReportData:
     """Snapshots of tasks whose parameters are a picture; empty where there is none."""
     heldout: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Held-out metrics over the steps; empty for results of earlier versions."""
+    trials: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Trials of the tracks with a budget; empty where there is none."""
 
 
 def read_results(folders: Sequence[str | Path]) -> ReportData:
@@ -52,7 +54,7 @@ def read_results(folders: Sequence[str | Path]) -> ReportData:
         raise ReportError("a results folder is required, got none. Try: l2obench report results/quick")
     runs = {label: RunFolder(folder) for label, folder in _labelled(folders).items()}
     manifests = {label: run.manifest for label, run in runs.items()}
-    frames: dict[Kind, list[pd.DataFrame]] = {"cells": [], "tuning": [], "timing": [], "pictures": [], "heldout": []}
+    frames: dict[Kind, list[pd.DataFrame]] = {kind: [] for kind in SCHEMAS}
     unfinished = []
     for label, run in runs.items():
         here = {kind: run.read(kind) for kind in frames}
@@ -76,6 +78,7 @@ def read_results(folders: Sequence[str | Path]) -> ReportData:
         pd.concat(unfinished),
         joined["pictures"],
         joined["heldout"],
+        joined["trials"],
     )
 
 

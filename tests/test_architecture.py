@@ -29,6 +29,7 @@ LAYERS = [
     ["optimizers/scheduled"],
     ["optimizers/designed", "optimizers/bridged", "tasks/data", "tasks/modules"],
     ["optimizers/base", "optimizers/__init__", "tasks/base", "tasks/__init__"],
+    ["optimizers/search_space"],
     ["foundation"],
 ]
 # And of lower lines only these: a folder with all its rooms, or one room.

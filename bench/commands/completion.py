@@ -17,6 +17,13 @@ METHODS = {
     "reptile": "moves the start towards where the steps end",
     "meta-sgd": "learns a rate for each parameter too",
 }
+TUNING = {
+    "grid": "learning rates on a grid",
+    "halving": "successive halving of the grid, for slow tasks",
+    "off": "nothing is tuned",
+    "budget=32": "32 trials of all that an optimizer declares",
+    "heldout-budget=32": "the same, chosen by held-out loss",
+}
 KINDS = ("tasks", "optimizers", "suites", "checkpoints", "starts", "recipes")
 DATA_SETS = ("mnist5k", "photos10", "mnist1d", "mnist", "cifar10", "vgg16")
 
@@ -33,6 +40,11 @@ def complete_optimizer(incomplete: str) -> list[tuple[str, str]]:
     """Optimizers, and learned ones with each of their shipped checkpoints."""
     rules = ((name, summary) for name, (_, summary) in RULES.items())
     return _matching(incomplete, [*rules, *_checkpoints()])
+
+
+def complete_tune(incomplete: str) -> list[tuple[str, str]]:
+    """Ways of tuning."""
+    return _matching(incomplete, TUNING.items())
 
 
 def complete_suite(incomplete: str) -> list[tuple[str, str]]:

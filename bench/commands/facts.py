@@ -13,6 +13,7 @@ from l2obench.bench.commands.more_facts import (
     is_file,
     is_results,
 )
+from l2obench.bench.config.budget import search_space
 from l2obench.bench.config.identity import parse_identity
 from l2obench.bench.config.registry import Registry, UnknownName, identify, optimizer_registry, task_registry
 from l2obench.bench.config.shipped import recipe_names, suite_names
@@ -94,6 +95,8 @@ def _collect_model_facts(identity: str, registry: Registry) -> dict[str, Any]:
     }
     if isinstance(subject, Optimizer):
         facts["uses"] = ["gradients", *subject.uses]
+        space = search_space(subject, heldout=True)
+        facts["search_space"] = {name: str(dimension) for name, dimension in space.items()}
     if isinstance(subject, ModuleTask):
         facts["model"] = _describe_module(subject)
     if isinstance(subject, LearnedOptimizer) and subject.recipe:

@@ -79,8 +79,9 @@ def _parameter_lines(facts: dict[str, Any]) -> list[str]:
     for key, parameter in facts["parameters"].items():
         about = " ".join((parameter["description"] or "").split())
         lines.append(f"  {key} = {parameter['value']}" + (f"    {about}" if about else ""))
-    for key, title in (("model", "Model:"), ("recipe", "Recipe of its training:")):
-        if key in facts:
+    titles = {"search_space": "A budget of trials searches:", "model": "Model:", "recipe": "Recipe of its training:"}
+    for key, title in titles.items():
+        if facts.get(key):
             lines += ["", title, *_lines(facts[key], "  ")]
     return lines
 

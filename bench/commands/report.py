@@ -60,6 +60,8 @@ def report(
             # pandas writes what is not finite as null: JSON has no infinity.
             "headline": json.loads(written.rows.to_json(orient="records")),
             "heldout": json.loads(written.heldout.to_json(orient="records")),
+            "budget": json.loads(written.budget.to_json(orient="records")),
+            "trials_to_match": json.loads(written.trials_to_match.to_json(orient="records")),
             "recipes": json.loads(written.recipes.to_json(orient="records")),
         }
         print(json.dumps(found, indent=2, ensure_ascii=False))

@@ -8,12 +8,11 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from l2obench.bench.commands.completion import complete_suite
+from l2obench.bench.commands.completion import complete_suite, complete_tune
 from l2obench.bench.commands.dry_run import show_forecast
 from l2obench.bench.commands.options import DataDir, Device, Force, Optimizers, Tasks, check_timeout
 from l2obench.bench.commands.process import EXIT_FAILED, prepare_process, print_error
 from l2obench.bench.commands.run_summary import show_outcome
-from l2obench.bench.config.tracks import Tune
 from l2obench.bench.run.executors.choice import ExecutorName, choose_executor
 
 
@@ -39,10 +38,13 @@ def run(
         ),
     ] = None,
     tune: Annotated[
-        Tune | None,
+        str | None,
         typer.Option(
-            help="How learning rates are tuned: on a grid, by successive halving for slow tasks, or off. "
-            "Unless given, as the suite says, or on a grid."
+            metavar="grid|halving|off|budget=N",
+            autocompletion=complete_tune,
+            help="How optimizers are tuned: their learning rate on a grid, by successive halving for slow tasks, or "
+            "off. budget=N gives each N quasi-random trials of all that it declares; heldout-budget=N chooses by "
+            "held-out loss. Unless given, as the suite says, or on a grid.",
         ),
     ] = None,
     tuning_seeds: Annotated[
@@ -116,6 +118,7 @@ def run(
         manifest.json       suite, versions, machine
         cells/*.parquet     one row for each seed, with its loss at every step
         tuning/*.parquet    one row for each learning rate that was tried
+        trials/*.parquet    one row for each trial of a budget and each seed
         timing/*.parquet    step times, measured one after the other
         pictures/*.parquet  images, for tasks that have them
         heldout/*.parquet   held-out metrics over the steps, for tasks that have them
@@ -125,6 +128,7 @@ def run(
     Examples:
         l2obench run quick
         l2obench run paper-mnist --dry-run
+        l2obench run quick --tune budget=32 --out results/quick-budget
         l2obench run -t quadratic -o adam -o 'lstm[checkpoint=quadratic]' --seeds 20
         l2obench run quick -o mypackage.optimizers:MyOptimizer --executor local
     """

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from l2obench.bench.commands.process import print_error
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from l2obench.bench.run.runner import Outcome
+
+
+TABLES = ("headline", "heldout", "budget", "trials_to_match", "recipes")
+"""Tables of the JSON."""
 
 
 def show_outcome(folder: Path, outcome: "Outcome", as_json: bool) -> None:
@@ -27,15 +33,16 @@ def show_outcome(folder: Path, outcome: "Outcome", as_json: bool) -> None:
     from l2obench.reports.sections.timing_load import timing_sentences
 
     following = f"l2obench report {shlex.quote(str(folder))}"
+    tables: dict[str, pd.DataFrame | None] = dict.fromkeys(TABLES)
+    text, notes = "", list[str]()
     try:
         analysis = Analysis(read_results([folder]))
-        rows, text = headline_rows(analysis), headline_text(analysis)
-        heldout, recipes = analysis.heldout, analysis.recipe_verdicts
-        notes = timing_sentences(analysis)
+        tables = {"headline": headline_rows(analysis), "heldout": analysis.heldout, "budget": analysis.budget}
+        tables |= {"trials_to_match": analysis.trials_to_match, "recipes": analysis.recipe_verdicts}
+        text, notes = headline_text(analysis), timing_sentences(analysis)
     except (ReportError, StoreError) as error:
         # What this start computed is whole; a damaged file of an earlier one does not change the exit code.
         print_error(f"the headline table cannot be made: {error}")
-        rows, heldout, recipes, text, notes = None, None, None, "", []
     if as_json:
         found = {
             "folder": str(folder),
@@ -47,9 +54,10 @@ def show_outcome(folder: Path, outcome: "Outcome", as_json: bool) -> None:
             "timing_notes": notes,
             "errors": outcome.errors,
             # pandas writes what is not finite as null: JSON has no infinity.
-            "headline": None if rows is None else json.loads(rows.to_json(orient="records")),
-            "heldout": None if heldout is None else json.loads(heldout.to_json(orient="records")),
-            "recipes": None if recipes is None else json.loads(recipes.to_json(orient="records")),
+            **{
+                name: None if table is None else json.loads(table.to_json(orient="records"))
+                for name, table in tables.items()
+            },
             "next": following,
         }
         print(json.dumps(found, indent=2, ensure_ascii=False))

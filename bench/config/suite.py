@@ -14,7 +14,7 @@ from l2obench.bench.config.suite_size import count_suites, require_possible
 from l2obench.bench.config.suite_task import MAX_POINTS, MAX_SEEDS, SuiteTask
 from l2obench.bench.config.suite_task import SuiteError as SuiteError  # part of this page: commands import it from here
 from l2obench.bench.config.suite_text import read_suite
-from l2obench.bench.config.tracks import Track, tunes
+from l2obench.bench.config.tracks import Track, tracks_of
 from l2obench.bench.config.trainings import CHECKPOINT, Trainings, with_common
 from l2obench.foundation.errors import describe_findings
 from l2obench.foundation.names import explain_unknown
@@ -48,7 +48,7 @@ class Suite(BaseModel):
     """Evaluations of held-out metrics after the start, evenly spaced over the steps; 0: only at the last step."""
     tracks: list[Track] = Field(default=["default", "tuned"], min_length=1)
     """`default` runs an optimizer as it is named; `tuned` tunes its learning rate first, where it has one and none is
-    given: `sgd[lr=0.1]` runs as `default`."""
+    given: `sgd[lr=0.1]` runs as `default`. `budget=N` searches all that the optimizer declares, in N trials."""
     optimizers: list[str] = []
     """Identities of the optimizers that run on every task."""
     trainings: list[Trainings] = []
@@ -156,7 +156,7 @@ class Suite(BaseModel):
                 optimizer = optimizer.for_groups(task.groups)
             except ValueError as error:
                 raise SuiteError(f"{identity}: {error}") from error
-            for track in self.tracks if tunes(optimizer) else ["default"]:
+            for track in tracks_of(optimizer, self.tracks):
                 seeds, tuning_seeds = item.seeds or self.seeds, item.tuning_seeds or self.tuning_seeds
                 points = self.heldout_points if item.heldout_points is None else item.heldout_points
                 yield Cell(task, optimizer, track, seeds, tuning_seeds, item.halving, item.resources, points)
@@ -169,11 +169,11 @@ class Cell:
     task: "Task"
     optimizer: "Optimizer"
     track: str
-    """`default` or `tuned`."""
+    """`default`, `tuned`, `budget=N` or `heldout-budget=N`."""
     seeds: int
     """Evaluation seeds."""
     tuning_seeds: int
-    """Tuning seeds; no others than these choose the learning rate."""
+    """Tuning seeds; no others than these choose hyperparameters."""
     halving: bool = False
     """Whether its learning rate is tuned by successive halving."""
     resources: Mapping[str, float] = field(default_factory=dict)

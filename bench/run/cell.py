@@ -9,12 +9,13 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from l2obench.bench.config.budget import parse_budget
 from l2obench.bench.config.registry import identify, optimizer_registry, task_registry
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell
 from l2obench.bench.failures import Failure
-from l2obench.bench.measure import tuning
-from l2obench.bench.run import jobs
+from l2obench.bench.measure import trials, tuning
+from l2obench.bench.run import jobs, tuning_jobs
 from l2obench.bench.run.jobs import is_foreign
 from l2obench.bench.run.work import Assignment
 from l2obench.bench.store.results_file import StoreError, cell_name
@@ -50,6 +51,8 @@ def describe(cell: Cell, options: RunOptions) -> dict[str, Any]:
     if cell.track == "tuned":
         protocol = tuning.HALVING_PROTOCOL if cell.halving else tuning.PROTOCOL
         description |= {"tuning": protocol, "tuning_seeds": cell.tuning_seeds}
+    if parse_budget(cell.track) is not None:
+        description |= {**trials.describe_search(cell.optimizer, cell.track), "tuning_seeds": cell.tuning_seeds}
     return description
 
 
@@ -99,22 +102,25 @@ def make_chain(
         "tuning_passes": 0,
     }
     rows: Rows = []
-    lr = None
+    lr, chosen = None, None
     own = asdict(replace(options, compile=_is_compiled(cell, options)))
     try:
         if unusable is not None:
             raise unusable
         if cell.track == "tuned":
-            chosen = yield from _tune(cell, folder, options, own)
-            lr = chosen.lr
+            found = yield from _tune(cell, folder, options, own)
+            lr = found.lr
             rule = cell.optimizer.model_copy(update={"lr": lr})
-            common |= {"hyperparameters": _hyperparameters(rule), "tuning_passes": chosen.passes}
+            common |= {"hyperparameters": _hyperparameters(rule), "tuning_passes": found.passes}
+        elif parse_budget(cell.track) is not None:
+            chosen, passes = yield from _search(cell, folder, options, own)
+            rule = trials.with_hyperparameters(cell.optimizer, chosen, cell.task)
+            common |= {"hyperparameters": _hyperparameters(rule), "tuning_passes": passes}
         batch = options.seeds_at_once or cell.seeds
         for first in range(0, cell.seeds, batch):
             seeds = list(range(first, min(first + batch, cell.seeds)))
-            outcomes = yield _assign(
-                cell, jobs.evaluate, seeds=seeds, lr=lr, options=own, heldout_points=cell.heldout_points
-            )
+            arguments = {"seeds": seeds, "lr": lr, "options": own, "heldout_points": cell.heldout_points}
+            outcomes = yield _assign(cell, jobs.evaluate, **arguments, chosen=chosen)
             rows += [common | {"seed": seed} | outcome for seed, outcome in zip(seeds, outcomes, strict=True)]
     except Failure as failure:
         failed = {"status": failure.status, "reason": failure.reason}
@@ -143,7 +149,7 @@ def _tune(
     # Tuning has seeds of its own: a cell with more evaluation seeds takes the same learning rate.
     del description["seeds"]
     if options.force or not folder.is_finished("tuning", name, description):
-        found = yield _assign(cell, jobs.tune, count=cell.tuning_seeds, halving=cell.halving, options=own)
+        found = yield _assign(cell, tuning_jobs.tune, count=cell.tuning_seeds, halving=cell.halving, options=own)
         result = tuning.Tuning(**found)
         # A worker elsewhere may have read the checkpoint from another path, which is part of the identity.
         optimizer = cell.key[1]
@@ -155,6 +161,25 @@ def _tune(
         raise StoreError(f"the tuning file of {' '.join(cell.key)} is damaged: it must have one chosen learning rate")
     chosen = rates.iloc[0]
     return tuning.Tuning([], float(chosen["lr"]), bool(chosen["at_edge"]), int(frame["steps"].sum()))
+
+
+def _search(
+    cell: Cell, folder: RunFolder, options: RunOptions, own: dict[str, Any]
+) -> Generator[Assignment, Any, tuple[trials.Values, int]]:
+    """The hyperparameters that a budget chose and the passes of the search, read from its file if that is finished."""
+    name, description = cell_name(*cell.key), describe(cell, options)
+    if options.force or not folder.is_finished("trials", name, description):
+        about = {"track": cell.track, "count": cell.tuning_seeds, "seeds": cell.seeds}
+        found = trials.Search(**(yield _assign(cell, tuning_jobs.search, **about, options=own)))
+        # A worker elsewhere may have read the checkpoint from another path, which is part of the identity.
+        optimizer = cell.key[1]
+        folder.write("trials", name, description, [row | {"optimizer": optimizer} for row in found.rows])
+        return found.chosen, found.passes
+    frame = folder.read_one("trials", name)
+    chosen = frame.loc[frame["chosen"].eq(True), "hyperparameters"].unique()
+    if len(chosen) != 1:
+        raise StoreError(f"the trials of {' '.join(cell.key)} are damaged: they must have one chosen trial")
+    return json.loads(chosen[0]), int(frame.loc[frame["pool"].eq("tuning"), "steps"].sum())
 
 
 def _is_compiled(cell: Cell, options: RunOptions) -> bool:

@@ -16,15 +16,19 @@ from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.contract.optimizer_requirements import require_of_optimizer
 from l2obench.bench.contract.task_requirements import require_of_task
 from l2obench.bench.failures import Failure, classify_error, from_model
-from l2obench.bench.measure import heldout, pictures, timing, trial, tuning
+from l2obench.bench.measure import heldout, pictures, timing, trial
 from l2obench.bench.measure.load import LoadWatch
+from l2obench.bench.measure.trials import with_hyperparameters
 from l2obench.bench.rollout.loop import Trajectories, rollout
 from l2obench.bench.rollout.repetition import repeats
 from l2obench.bench.rollout.seeds import derive_seed
+from l2obench.bench.run.tuning_jobs import search, tune
 from l2obench.foundation.global_settings import seeded
 from l2obench.optimizers.base import Optimizer
 from l2obench.tasks.base import Task
 
+NAMING = ("seeds", "lr", "count", "name", "track")
+"""Arguments that tell jobs of the same task and optimizers apart."""
 DIVERGED = "the loss was not finite, or beyond 10⁶ times its start"
 
 
@@ -59,41 +63,6 @@ def time(
     return [row | watch.load.columns() | {"replicas": replicas} for row in rows]
 
 
-def tune(
-    task: Task,
-    optimizers: Sequence[Optimizer],
-    progress: Progress,
-    *,
-    count: int,
-    halving: bool,
-    options: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Tune the learning rate of one optimizer.
-
-    Args:
-        task: the family to tune on.
-        optimizers: one.
-        progress: called with a line before each rung, and without one after each step.
-        count: tuning seeds.
-        halving: whether to use successive halving.
-        options: the fields of `RunOptions`.
-
-    Returns:
-        The fields of a `Tuning`.
-    """
-    (optimizer,) = optimizers
-    chosen = tuning.tune(
-        task,
-        optimizer,
-        count,
-        halving=halving,
-        options=RunOptions(**options),
-        on_rollout=progress,
-        on_step=progress,
-    )
-    return dict(vars(chosen))
-
-
 def evaluate(
     task: Task,
     optimizers: Sequence[Optimizer],
@@ -103,6 +72,7 @@ def evaluate(
     lr: float | None,
     options: Mapping[str, Any],
     heldout_points: int = 0,
+    chosen: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Run one optimizer on evaluation seeds.
 
@@ -114,12 +84,15 @@ def evaluate(
         lr: the tuned learning rate; None: the optimizer's own.
         options: the fields of `RunOptions`.
         heldout_points: evaluations of held-out metrics after the start; 0: only at the last step.
+        chosen: hyperparameters that a search chose; None: the optimizer's own.
 
     Returns:
         What each seed adds to its row of `cells`, in the order of `seeds`.
     """
     (optimizer,) = optimizers
     rule = optimizer if lr is None else optimizer.model_copy(update={"lr": lr})
+    if chosen is not None:
+        rule = with_hyperparameters(optimizer, chosen, task)
     derived = [derive_seed("evaluation", identify_functions(task), index) for index in seeds]
     kept = sum(index < pictures.SEEDS for index in seeds)
     result = rollout(
@@ -227,7 +200,9 @@ def run_job(
         Failure: the task's or an optimizer's own code failed.
         RunStopped: anything else did.
     """
-    known = {name: value for name, value in arguments.items() if name in ("seeds", "lr", "count", "name")}
+    known = {name: value for name, value in arguments.items() if name in NAMING}
+    if arguments.get("chosen") is not None:
+        known |= {"chosen": arguments["chosen"]}
     models: list[Task | Optimizer] = [*([] if task is None else [task]), *optimizers]
     foreign = any(is_foreign(model) for model in models)
     name = json.dumps([job.__name__, *map(identify, models), known], sort_keys=True)
@@ -248,7 +223,7 @@ def is_foreign(model: Task | Optimizer) -> bool:
     return registry.foreign(model.name)
 
 
-JOBS: dict[str, Job] = {job.__name__: job for job in (time, tune, evaluate, try_out, require)}
+JOBS: dict[str, Job] = {job.__name__: job for job in (time, tune, search, evaluate, try_out, require)}
 """Jobs by the names under which another process is asked for them."""
 
 

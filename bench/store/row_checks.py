@@ -13,6 +13,7 @@ from l2obench.bench.store.schemas import CELL_KEY, STATUSES, Kind
 NEEDED: dict[Kind, list[str]] = {
     "cells": [*CELL_KEY, "seed", "status"],
     "tuning": ["task", "optimizer"],
+    "trials": ["task", "optimizer", "track", "trial", "pool", "seed", "status"],
     "timing": ["task", "optimizer"],
     "pictures": ["task", "optimizer", "track", "seed", "png"],
     "heldout": ["task", "optimizer", "track", "seed", "metric", "steps", "values"],
@@ -20,6 +21,7 @@ NEEDED: dict[Kind, list[str]] = {
 # What one task's rows have in common, whatever ran on it: losses are compared step by step.
 COMMON = ["steps", "final_window"]
 COUNTS = ["steps", "final_window", "failed_step", "forward_passes", "backward_passes", "tuning_passes", "state_bytes"]
+COUNTS += ["trial"]
 SECONDS = ["grad_seconds", "grad_seconds_q25", "grad_seconds_q75"]
 SECONDS += ["update_seconds", "update_seconds_q25", "update_seconds_q75"]
 # Far above any run; what reads such a number counts up to it.

@@ -3,6 +3,7 @@
     RUN/manifest.json       what was asked, on which machine, with which data
     RUN/cells/*.parquet     one row for each (task, optimizer, track, hyperparameters, seed)
     RUN/tuning/*.parquet    one row for each learning rate and tuning seed that the track `tuned` tried
+    RUN/trials/*.parquet    one row for each trial of a budget, on each of its tuning and evaluation seeds
     RUN/timing/*.parquet    one row for each optimizer of a task: the serial wall-clock pass
     RUN/pictures/*.parquet  snapshots of a cell's first seeds as PNG, where the task has pictures
     RUN/heldout/*.parquet   one row for each seed and held-out metric, with its values over the steps

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 # Written into every manifest and file. A change of columns or meanings that readers must know of raises it.
 FORMAT = 1
-Kind = Literal["cells", "tuning", "timing", "pictures", "heldout"]
+Kind = Literal["cells", "tuning", "trials", "timing", "pictures", "heldout"]
 """The kinds of files of a run, each in a folder of that name."""
 CELL_KEY = ["task", "optimizer", "track"]
 """Columns that together name a cell, in the order of its identity."""
@@ -62,6 +62,23 @@ SCHEMAS: dict[Kind, pa.Schema] = {
             "final_loss": _FLOAT,
             "chosen": pa.bool_(),
             "at_edge": pa.bool_(),
+        }
+    ),
+    "trials": pa.schema(
+        {
+            "task": _TEXT,
+            "optimizer": _TEXT,
+            "track": _TEXT,
+            "trial": _INT,
+            "hyperparameters": _TEXT,
+            "pool": _TEXT,
+            "seed": _INT,
+            "status": _TEXT,
+            "failed_step": _INT,
+            "steps": _INT,
+            "final_loss": _FLOAT,
+            "heldout_loss": _FLOAT,
+            "chosen": pa.bool_(),
         }
     ),
     "timing": pa.schema(

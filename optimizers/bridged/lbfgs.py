@@ -1,5 +1,6 @@
 """L-BFGS, one gradient a step."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -7,6 +8,7 @@ from pydantic import Field
 
 from l2obench.optimizers.base import Tensors, Use
 from l2obench.optimizers.bridged.torch_optim import TorchOptimizer
+from l2obench.optimizers.search_space import Dimension, LogRange
 
 
 class LBFGS(TorchOptimizer):
@@ -25,6 +27,7 @@ class LBFGS(TorchOptimizer):
     """
 
     name: ClassVar[str] = "l-bfgs"
+    search_space: ClassVar[Mapping[str, Dimension] | None] = {"lr": LogRange(1e-3, 10.0)}
     uses: ClassVar[tuple[Use, ...]] = ("curvature",)
 
     lr: float = Field(default=1.0, gt=0)

@@ -1,5 +1,6 @@
 """Lion: the sign of a momentum."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -7,6 +8,7 @@ from pydantic import Field
 
 from l2obench.optimizers.base import Tensors
 from l2obench.optimizers.bridged.pytorch_optimizer import LibraryOptimizer, library
+from l2obench.optimizers.search_space import ADAPTIVE_RATE, SCHEDULES, Decay, Dimension, LogRange
 
 
 class Lion(LibraryOptimizer):
@@ -18,6 +20,13 @@ class Lion(LibraryOptimizer):
     """
 
     name: ClassVar[str] = "lion"
+    search_space: ClassVar[Mapping[str, Dimension] | None] = {
+        "lr": ADAPTIVE_RATE,
+        "beta1": Decay(0.5, 0.98),
+        "beta2": Decay(0.9, 0.999),
+        "weight_decay": LogRange(1e-4, 1.0),
+        **SCHEDULES,
+    }
 
     lr: float = Field(default=1e-4, gt=0)
     """Learning rate: the size of every coordinate's update. The default is the library's, a tenth of Adam's."""

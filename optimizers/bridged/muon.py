@@ -1,5 +1,6 @@
 """Muon: momentum, orthogonalised, for matrices; AdamW for everything else."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -7,6 +8,7 @@ from pydantic import Field
 
 from l2obench.optimizers.base import Tensors
 from l2obench.optimizers.bridged.pytorch_optimizer import LibraryOptimizer, library
+from l2obench.optimizers.search_space import ADAPTIVE_RATE, SCHEDULES, Decay, Dimension, LogRange
 
 
 class Muon(LibraryOptimizer):
@@ -24,6 +26,13 @@ class Muon(LibraryOptimizer):
     """
 
     name: ClassVar[str] = "muon"
+    search_space: ClassVar[Mapping[str, Dimension] | None] = {
+        "lr": ADAPTIVE_RATE,
+        "momentum": Decay(0.5, 0.98),
+        "vector_rate": LogRange(0.1, 100.0),
+        "weight_decay": LogRange(1e-4, 1.0),
+        **SCHEDULES,
+    }
 
     lr: float = Field(default=1e-3, gt=0)
     """Learning rate of both parts: an update of a matrix has a root mean square of about 0.2 lr. The default is Adam's;

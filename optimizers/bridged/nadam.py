@@ -1,5 +1,6 @@
 """NAdam: Adam with Nesterov's momentum."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -7,6 +8,7 @@ from pydantic import Field
 
 from l2obench.optimizers.base import Tensors
 from l2obench.optimizers.bridged.torch_optim import TorchOptimizer
+from l2obench.optimizers.search_space import ADAPTIVE_RATE, SCHEDULES, Decay, Dimension
 
 
 class NAdam(TorchOptimizer):
@@ -20,6 +22,12 @@ class NAdam(TorchOptimizer):
     """
 
     name: ClassVar[str] = "nadam"
+    search_space: ClassVar[Mapping[str, Dimension] | None] = {
+        "lr": ADAPTIVE_RATE,
+        "beta1": Decay(0.5, 0.98),
+        "beta2": Decay(0.9, 0.999),
+        **SCHEDULES,
+    }
 
     lr: float = Field(default=2e-3, gt=0)
     """Learning rate: about the size of an update of each coordinate. The defaults are torch's."""

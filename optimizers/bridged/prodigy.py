@@ -1,5 +1,6 @@
 """Prodigy: Adam that estimates its own step size."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -7,6 +8,7 @@ from pydantic import Field
 
 from l2obench.optimizers.base import Tensors
 from l2obench.optimizers.bridged.pytorch_optimizer import LibraryOptimizer, library
+from l2obench.optimizers.search_space import SCHEDULES, Dimension, LogRange
 
 
 class Prodigy(LibraryOptimizer):
@@ -26,6 +28,11 @@ class Prodigy(LibraryOptimizer):
     """
 
     name: ClassVar[str] = "prodigy"
+    search_space: ClassVar[Mapping[str, Dimension] | None] = {
+        "d_coef": LogRange(0.1, 10.0),
+        "weight_decay": LogRange(1e-4, 1.0),
+        **SCHEDULES,
+    }
     tunable: ClassVar[tuple[str, ...]] = ()
 
     d_coef: float = Field(default=1.0, gt=0)

@@ -1,5 +1,6 @@
 """RAdam: Adam that waits until its second moments can be trusted."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -7,6 +8,7 @@ from pydantic import Field
 
 from l2obench.optimizers.base import Tensors
 from l2obench.optimizers.bridged.torch_optim import TorchOptimizer
+from l2obench.optimizers.search_space import ADAPTIVE_RATE, SCHEDULES, Decay, Dimension
 
 
 class RAdam(TorchOptimizer):
@@ -21,6 +23,12 @@ class RAdam(TorchOptimizer):
     """
 
     name: ClassVar[str] = "radam"
+    search_space: ClassVar[Mapping[str, Dimension] | None] = {
+        "lr": ADAPTIVE_RATE,
+        "beta1": Decay(0.5, 0.98),
+        "beta2": Decay(0.9, 0.999),
+        **SCHEDULES,
+    }
 
     lr: float = Field(default=1e-3, gt=0)
     """Learning rate: about the size of an update of each coordinate. The defaults are torch's."""

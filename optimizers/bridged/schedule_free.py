@@ -1,5 +1,6 @@
 """Schedule-free AdamW: averaged iterates in place of a learning-rate schedule."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -7,6 +8,7 @@ from pydantic import Field
 
 from l2obench.optimizers.base import Tensors
 from l2obench.optimizers.bridged.pytorch_optimizer import LibraryOptimizer, library
+from l2obench.optimizers.search_space import ADAPTIVE_RATE, Decay, Dimension, LogRange
 
 
 class ScheduleFree(LibraryOptimizer):
@@ -24,6 +26,12 @@ class ScheduleFree(LibraryOptimizer):
     """
 
     name: ClassVar[str] = "schedule-free"
+    search_space: ClassVar[Mapping[str, Dimension] | None] = {
+        "lr": ADAPTIVE_RATE,
+        "beta1": Decay(0.5, 0.98),
+        "beta2": Decay(0.9, 0.999),
+        "weight_decay": LogRange(1e-4, 1.0),
+    }
 
     lr: float = Field(default=2.5e-3, gt=0)
     """Learning rate: about the size of an update of each coordinate of z. The defaults are the library's."""

@@ -1,5 +1,6 @@
 """SOAP: Adam in the eigenbasis of Shampoo's preconditioner."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -7,6 +8,7 @@ from pydantic import Field
 
 from l2obench.optimizers.base import Tensors
 from l2obench.optimizers.bridged.pytorch_optimizer import LibraryOptimizer, library
+from l2obench.optimizers.search_space import ADAPTIVE_RATE, SCHEDULES, Decay, Dimension, LogRange
 
 
 class SOAP(LibraryOptimizer):
@@ -23,6 +25,13 @@ class SOAP(LibraryOptimizer):
     """
 
     name: ClassVar[str] = "soap"
+    search_space: ClassVar[Mapping[str, Dimension] | None] = {
+        "lr": ADAPTIVE_RATE,
+        "beta1": Decay(0.5, 0.98),
+        "beta2": Decay(0.9, 0.999),
+        "weight_decay": LogRange(1e-4, 1.0),
+        **SCHEDULES,
+    }
 
     lr: float = Field(default=3e-3, gt=0)
     """Learning rate: about the size of an update of each rotated coordinate. The default is the paper's."""

@@ -1,5 +1,6 @@
 """Adam."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from l2obench.optimizers.base import CoordinatewiseOptimizer, State, blend, per_replica, power
+from l2obench.optimizers.search_space import ADAPTIVE_RATE, SCHEDULES, Decay, Dimension
 
 # Coordinates from which on one pass over memory is worth the call of torch's fused kernel; measured on CPUs.
 LARGE = 2**15
@@ -22,6 +24,12 @@ class Adam(CoordinatewiseOptimizer):
     """
 
     name: ClassVar[str] = "adam"
+    search_space: ClassVar[Mapping[str, Dimension] | None] = {
+        "lr": ADAPTIVE_RATE,
+        "beta1": Decay(0.5, 0.98),
+        "beta2": Decay(0.9, 0.999),
+        **SCHEDULES,
+    }
 
     lr: float = Field(default=1e-3, gt=0)
     """Learning rate: about the size of an update of each coordinate. The default is the paper's, as are those below."""

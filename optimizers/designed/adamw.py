@@ -1,5 +1,6 @@
 """Adam with decoupled weight decay."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from l2obench.optimizers.base import State, per_replica
 from l2obench.optimizers.designed.adam import Adam
+from l2obench.optimizers.search_space import ADAPTIVE_RATE, SCHEDULES, Decay, Dimension, LogRange
 
 
 class AdamW(Adam):
@@ -18,6 +20,13 @@ class AdamW(Adam):
     """
 
     name: ClassVar[str] = "adamw"
+    search_space: ClassVar[Mapping[str, Dimension] | None] = {
+        "lr": ADAPTIVE_RATE,
+        "beta1": Decay(0.5, 0.98),
+        "beta2": Decay(0.9, 0.999),
+        "weight_decay": LogRange(1e-4, 1.0),
+        **SCHEDULES,
+    }
 
     weight_decay: float = Field(default=1e-2, ge=0)
     """λ. The default is torch's."""

@@ -1,5 +1,6 @@
 """Heavy-ball momentum."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -7,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from l2obench.optimizers.base import CoordinatewiseOptimizer, State, per_replica
+from l2obench.optimizers.search_space import RATE, SCHEDULES, Decay, Dimension
 
 
 class Momentum(CoordinatewiseOptimizer):
@@ -19,6 +21,7 @@ class Momentum(CoordinatewiseOptimizer):
     """
 
     name: ClassVar[str] = "momentum"
+    search_space: ClassVar[Mapping[str, Dimension] | None] = {"lr": RATE, "momentum": Decay(0.5, 0.99), **SCHEDULES}
 
     lr: float = Field(default=1e-3, gt=0)
     """Learning rate. A constant gradient is followed at lr / (1 − μ)."""

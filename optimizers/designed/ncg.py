@@ -1,5 +1,6 @@
 """Nonlinear conjugate gradients, one gradient a step."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from l2obench.foundation.replica_rows import flatten_replicas, unflatten_replicas
 from l2obench.optimizers.base import Optimizer, State, Tensors, Use, per_replica
+from l2obench.optimizers.search_space import Dimension, LogRange
 
 # A curvature larger than the last one is believed at once; the memory of it fades by this much each step, so that one
 # stiff direction does not keep all later trial steps short.
@@ -54,6 +56,7 @@ class NonlinearCG(Optimizer):
     """
 
     name: ClassVar[str] = "ncg"
+    search_space: ClassVar[Mapping[str, Dimension] | None] = {"lr": LogRange(1e-3, 10.0)}
     uses: ClassVar[tuple[Use, ...]] = ("curvature",)
     lr_scales_update: ClassVar[bool] = False
     compiled_up_to: ClassVar[float] = 0

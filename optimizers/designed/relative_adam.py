@@ -1,10 +1,12 @@
 """Relative Adam: Adam's direction, steps relative to the size of the weights, a cosine to zero."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor
 
 from l2obench.optimizers.designed.relative import RelativeOptimizer
+from l2obench.optimizers.search_space import Decay, Dimension, LogRange
 
 
 class RelativeAdam(RelativeOptimizer):
@@ -30,6 +32,11 @@ class RelativeAdam(RelativeOptimizer):
     """
 
     name: ClassVar[str] = "relative-adam"
+    search_space: ClassVar[Mapping[str, Dimension] | None] = {
+        "lr": LogRange(2e-3, 0.5),
+        "beta1": Decay(0.5, 0.98),
+        "beta2": Decay(0.9, 0.999),
+    }
 
     def matrix_direction(self, mean: Tensor, adam: Tensor) -> Tensor:
         return adam

@@ -1,11 +1,13 @@
 """Relative Muon: orthogonalised momentum, steps relative to the size of the weights, a cosine to zero."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor
 
 from l2obench.optimizers.designed.newton_schulz import newton_schulz
 from l2obench.optimizers.designed.relative import EPSILON, RelativeOptimizer, root_mean_square
+from l2obench.optimizers.search_space import Decay, Dimension, LogRange
 
 
 class RelativeMuon(RelativeOptimizer):
@@ -34,6 +36,11 @@ class RelativeMuon(RelativeOptimizer):
     """
 
     name: ClassVar[str] = "relative-muon"
+    search_space: ClassVar[Mapping[str, Dimension] | None] = {
+        "lr": LogRange(2e-3, 0.5),
+        "beta1": Decay(0.5, 0.98),
+        "beta2": Decay(0.9, 0.999),
+    }
 
     def matrix_direction(self, mean: Tensor, adam: Tensor) -> Tensor:
         orthogonal = newton_schulz(mean, EPSILON)

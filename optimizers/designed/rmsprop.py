@@ -1,5 +1,6 @@
 """RMSprop."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -7,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from l2obench.optimizers.base import CoordinatewiseOptimizer, State, blend, per_replica
+from l2obench.optimizers.search_space import ADAPTIVE_RATE, SCHEDULES, Decay, Dimension
 
 
 class RMSprop(CoordinatewiseOptimizer):
@@ -18,6 +20,11 @@ class RMSprop(CoordinatewiseOptimizer):
     """
 
     name: ClassVar[str] = "rmsprop"
+    search_space: ClassVar[Mapping[str, Dimension] | None] = {
+        "lr": ADAPTIVE_RATE,
+        "alpha": Decay(0.9, 0.999),
+        **SCHEDULES,
+    }
 
     lr: float = Field(default=1e-2, gt=0)
     """Learning rate: about the size of an update of each coordinate. The defaults are torch's."""

@@ -1,6 +1,7 @@
 """Celo2: a learned direction for every coordinate, orthogonalised and of size 1; the step size is the user's."""
 
 import itertools
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -20,6 +21,7 @@ from l2obench.optimizers.learned.coordinate_features import (
     coordinate_features,
 )
 from l2obench.optimizers.learned.initial_weights import lecun_normal
+from l2obench.optimizers.search_space import ADAPTIVE_RATE, Dimension, LogRange
 
 HIDDEN = 8
 WIDTHS = (FEATURES, HIDDEN, HIDDEN, 1)
@@ -52,6 +54,11 @@ class Celo2(LearnedOptimizer, Optimizer):
 
     name: ClassVar[str] = "celo2"
     tunable: ClassVar[tuple[str, ...]] = ("lr",)  # the size of a step is the user's, as its authors have it
+    search_space: ClassVar[Mapping[str, Dimension] | None] = {
+        "lr": ADAPTIVE_RATE,
+        "vector_multiple": LogRange(0.1, 100.0),
+        "weight_decay": LogRange(1e-4, 1.0),
+    }
     architecture: ClassVar[tuple[str, ...]] = ()
 
     lr: float = Field(default=1e-3, ge=0)
@@ -120,6 +127,10 @@ class Celo2Base(Celo2):
     """
 
     name: ClassVar[str] = "celo2-base"
+    search_space: ClassVar[Mapping[str, Dimension] | None] = {
+        "lr": ADAPTIVE_RATE,
+        "weight_decay": LogRange(1e-4, 1.0),
+    }
 
     vector_multiple: float = Field(default=1.0, gt=0, le=1.0)
     """Always 1: all tensors have the same rate."""

@@ -1,5 +1,6 @@
 """ELO's two rules: those of `adafac-mlp` and of `celo2`, as they are trained beside an expert for long horizons."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -13,6 +14,7 @@ from l2obench.optimizers.learned.adafac_mlp import AdafacMLP
 from l2obench.optimizers.learned.celo2 import Celo2
 from l2obench.optimizers.learned.coordinate_features import accumulate_gradient
 from l2obench.optimizers.learned.perceptron import PerceptronOptimizer
+from l2obench.optimizers.search_space import ADAPTIVE_RATE, Dimension, LogRange
 
 SQUARE_EPSILON = SMALLEST_OF_VECTORS = 1e-6
 
@@ -34,6 +36,10 @@ class ELO(AdafacMLP):
 
     name: ClassVar[str] = "elo"
     tunable: ClassVar[tuple[str, ...]] = ("lr",)  # the size of a step is the user's, as its authors have it
+    search_space: ClassVar[Mapping[str, Dimension] | None] = {
+        "lr": ADAPTIVE_RATE,
+        "weight_decay": LogRange(1e-4, 1.0),
+    }
     architecture: ClassVar[tuple[str, ...]] = ("hidden", "layers", "magnitude_scale")
     outputs_are_largest: ClassVar[bool] = True
 

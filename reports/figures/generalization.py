@@ -12,6 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from l2obench.bench.config.budget import is_tuned
 from l2obench.reports.figures.canvas import (
     FURTHEST,
     Style,
@@ -100,7 +101,7 @@ def transfer_figure(title: str, rows: pd.DataFrame) -> Figure:
 
 
 def _row_label(cell: dict[Any, Any]) -> str:
-    tuned = " (tuned)" if cell["track"] == "tuned" else ""
+    tuned = f" ({cell['track']})" if is_tuned(cell["track"]) else ""
     return _label(f"{cell['optimizer']}{tuned}", f"trained on {cell['trained_on']}")
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from l2obench.bench.config.budget import is_tuned
 from l2obench.reports.figures.canvas import TICK_SIGNS, break_label, literal
 from l2obench.reports.figures.drawing import Drawing, drawing
 from l2obench.reports.numbers.counting import groups
@@ -81,7 +82,7 @@ def grids(cells: pd.DataFrame, pictures: pd.DataFrame) -> list[Grid]:
     for key, rows in groups(pictures, "task", "seed"):
         names = [str(value) for value in key.values()]
         here = cells[np.logical_and.reduce([cells[name] == value for name, value in key.items()])]
-        best = here.assign(final=here["final_loss"].fillna(np.inf), untuned=here["track"] != "tuned")
+        best = here.assign(final=here["final_loss"].fillna(np.inf), untuned=~here["track"].map(is_tuned).astype(bool))
         best = best.sort_values("untuned", kind="stable").drop_duplicates("optimizer").sort_values("final")
         strips = [_strip(cell, rows) for _, cell in best.iterrows()]
         if not strips:
@@ -152,7 +153,7 @@ def _strip(cell: Any, rows: pd.DataFrame) -> Strip:
     own = rows[(rows["optimizer"] == cell["optimizer"]) & (rows["track"] == cell["track"]) & rows["step"].notna()]
     pictures = {int(row["step"]): _decoded(row["png"]) for _, row in own.iterrows()}
     losses = cell["loss"]
-    untuned = cell["track"] != "tuned" and not bool(cell["learned"])
+    untuned = not is_tuned(cell["track"]) and not bool(cell["learned"])
     remark = {"ok": "not kept", "diverged": "diverged"}.get(cell["status"], "failed")
     return Strip(
         label=f"{cell['optimizer']}{', untuned' if untuned else ''}",

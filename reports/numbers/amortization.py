@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from l2obench.bench.config.budget import is_tuned
 from l2obench.bench.stats import median, steps_to_target
 from l2obench.reports.numbers.comparison import paired
 from l2obench.reports.numbers.counting import (
@@ -25,7 +26,9 @@ ONCE, EACH = "once for the family", "on each problem"
 """The two ways in which a baseline is charged for its tuning. Every break-even says which it is."""
 
 
-def amortization(cells: pd.DataFrame, tried: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def amortization(
+    cells: pd.DataFrame, tried: pd.DataFrame, trials: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]
+) -> pd.DataFrame:
     """Break-even of every learned optimizer against the best tuned baseline of its task, in uses.
 
     A use brings one new function to the loss that the baseline ends with on it. The baseline takes its whole horizon
@@ -46,14 +49,16 @@ def amortization(cells: pd.DataFrame, tried: pd.DataFrame, manifests: Mapping[st
     Args:
         cells: rows of one run or several.
         tried: rows of the kind `tuning`, of the same runs; they say on how many functions was tuned.
+        trials: rows of the kind `trials`, of the same runs; they say it of the tracks with a budget.
         manifests: their manifests by label; of one run, its only one.
     """
     found: list[dict[str, Any]] = []
     for place, task in groups(cells, "task"):
         baseline = best_baseline(task)
-        if baseline is None or baseline["track"].iloc[0] != "tuned":
+        if baseline is None or not is_tuned(track := str(baseline["track"].iloc[0])):
             continue
-        functions = _tuning_functions(tried, place, baseline["optimizer"].iloc[0])
+        searched = tried if track == "tuned" else trials[trials["pool"].eq("tuning") & trials["track"].eq(track)]
+        functions = _tuning_functions(searched, place, baseline["optimizer"].iloc[0])
         for key, learned in groups(task[task["learned"].eq(True)], "task", "optimizer"):
             manifest = manifest_of(key, manifests)
             training = _training(manifest, key["optimizer"])

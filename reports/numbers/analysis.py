@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from l2obench.reports.numbers.budget import best_of_trials
 from l2obench.reports.numbers.curves import TaskPlots, task_plots
 from l2obench.reports.numbers.final_losses import final_losses
 from l2obench.reports.numbers.headline import headline
@@ -15,6 +16,7 @@ from l2obench.reports.numbers.profiles import CostRatios, Profile, all_cost_rati
 from l2obench.reports.numbers.recipe_verdicts import recipe_verdicts
 from l2obench.reports.numbers.step_times import step_times
 from l2obench.reports.numbers.time_to_target import time_to_target
+from l2obench.reports.numbers.trials_to_match import matched_over_tasks, trials_to_match
 from l2obench.reports.numbers.tuning import tuning
 from l2obench.reports.reading import ReportData
 
@@ -69,6 +71,21 @@ class Analysis:
     def tuning(self) -> pd.DataFrame:
         """The learning rates that tuning chose."""
         return tuning(self.results.tuning)
+
+    @cached_property
+    def budget(self) -> pd.DataFrame:
+        """What the best of k trials ends with."""
+        return best_of_trials(self.results.trials)
+
+    @cached_property
+    def trials_to_match(self) -> pd.DataFrame:
+        """Trials until a baseline is at least as good as a learned optimizer, task by task."""
+        return trials_to_match(self.cells, self.results.tuning, self.results.trials)
+
+    @cached_property
+    def matched_over_tasks(self) -> pd.DataFrame:
+        """The same over all tasks."""
+        return matched_over_tasks(self.trials_to_match)
 
     @cached_property
     def plots(self) -> list[TaskPlots]:

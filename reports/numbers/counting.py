@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from l2obench.bench.config.budget import is_tuned, parse_budget
 from l2obench.bench.stats import Interval, bootstrap, interquartile_mean, steps_to_target
 
 
@@ -200,9 +201,36 @@ def best_baseline(task: pd.DataFrame) -> pd.DataFrame | None:
     Args:
         task: the rows of one task in one run.
     """
+    candidates = list(baselines_of(task))
+    if not candidates:
+        return None
+    return min(candidates, key=lambda rows: (counted_losses(rows).mean(), count_failed(rows), iqm(rows)))
+
+
+def baselines_of(task: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The rows of each hand-designed optimizer in each track in which it was tuned; untuned where none was tuned.
+
+    Args:
+        task: the rows of one task in one run.
+    """
     baselines = task[~task["learned"].eq(True)]
-    for track in ("tuned", "default"):
-        candidates = [rows for _, rows in groups(baselines[baselines["track"] == track], "optimizer")]
-        if candidates:
-            return min(candidates, key=lambda rows: (counted_losses(rows).mean(), count_failed(rows), iqm(rows)))
-    return None
+    tuned = baselines["track"].map(is_tuned).astype(bool)
+    for _, rows in groups(baselines[tuned] if tuned.any() else baselines, "optimizer", "track"):
+        yield rows
+
+
+def strongest_track(tracks: Iterable[str]) -> str:
+    """The track that stands for an optimizer where it has several: `tuned`, the largest budget, else the first.
+
+    Args:
+        tracks: those in which it ran.
+
+    Example:
+        >>> strongest_track(["default", "budget=8", "budget=32"])
+        'budget=32'
+    """
+    found = list(tracks)
+    if "tuned" in found:
+        return "tuned"
+    budgets = [(budget.trials, track) for track in found if (budget := parse_budget(track)) is not None]
+    return max(budgets)[1] if budgets else found[0]

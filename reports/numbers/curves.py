@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from l2obench.bench.config.budget import is_tuned
 from l2obench.bench.stats import CONFIDENCE, SEED, interquartile_mean
 from l2obench.reports.numbers.counting import (
     compute_mean_loss,
@@ -250,7 +251,7 @@ def label_curve(rows: pd.DataFrame) -> str:
         rows: of `cells`, of one cell.
     """
     name = str(rows["optimizer"].iloc[0])
-    if rows["track"].iloc[0] != "tuned" and not is_learned(rows):
+    if not is_tuned(rows["track"].iloc[0]) and not is_learned(rows):
         name += ", untuned"
     if not count_failed(rows):
         return name

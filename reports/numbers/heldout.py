@@ -10,7 +10,15 @@ import pandas as pd
 from l2obench.bench.stats import SCORE_GRID, Interval, bootstrap, compare_losses, compare_scores
 from l2obench.reports.floors import floor_of
 from l2obench.reports.numbers.comparison import Comparison, common_seeds, outcomes
-from l2obench.reports.numbers.counting import best_baseline, count_failed, groups, is_learned, manifest_of, table_of
+from l2obench.reports.numbers.counting import (
+    baselines_of,
+    best_baseline,
+    count_failed,
+    groups,
+    is_learned,
+    manifest_of,
+    table_of,
+)
 from l2obench.reports.numbers.metrics import Metric, metrics_of, values
 
 NO_DIRECTION = "none: the task does not say which values are better"
@@ -79,12 +87,10 @@ def _best(task: pd.DataFrame, metric: Metric) -> pd.DataFrame | None:
     """The rows of the tuned baseline with the best mean of a metric; the headline's where none is better."""
     if not metric.better:
         return best_baseline(task)
-    baselines = task[~task["learned"].eq(True)]
-    for track in ("tuned", "default"):
-        candidates = [rows for _, rows in groups(baselines[baselines["track"] == track], "optimizer")]
-        if candidates:
-            return min(candidates, key=lambda rows: (_order(values(rows, metric).mean(), metric), count_failed(rows)))
-    return None
+    candidates = list(baselines_of(task))
+    if not candidates:
+        return None
+    return min(candidates, key=lambda rows: (_order(values(rows, metric).mean(), metric), count_failed(rows)))
 
 
 def _compare(learned: pd.DataFrame, baseline: pd.DataFrame, metric: Metric) -> Comparison:

@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 
 from l2obench.bench.stats import REFERENCE, relative_cost, speed_up, steps_to_seconds, stored_targets
 from l2obench.reports.numbers.comparison import paired
-from l2obench.reports.numbers.counting import best_baseline, counted_losses, counted_steps, groups, seconds
+from l2obench.reports.numbers.counting import (
+    best_baseline,
+    counted_losses,
+    counted_steps,
+    groups,
+    seconds,
+    strongest_track,
+)
 
 Floats = NDArray[np.float64]
 
@@ -49,14 +56,13 @@ def reference(task: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def main_tracks(task: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """The rows of each optimizer of a task in its track `tuned`, or in its first one where it was not tuned.
+    """The rows of each optimizer of a task in its strongest track.
 
     Args:
         task: the rows of one task in one run.
     """
     for _, rows in groups(task, "optimizer"):
-        tracks = list(dict.fromkeys(rows["track"]))
-        yield rows[rows["track"] == ("tuned" if "tuned" in tracks else tracks[0])]
+        yield rows[rows["track"] == strongest_track(dict.fromkeys(rows["track"]))]
 
 
 def cost_ratios(rows: pd.DataFrame, adam: pd.DataFrame, target: float) -> tuple[Floats, Floats]:

@@ -39,6 +39,10 @@ class Report:
     """Held-out metrics of the learned optimizers against the best tuned baseline of each."""
     recipes: pd.DataFrame
     """Recipes of which several trainings ran, against the best tuned baseline."""
+    budget: pd.DataFrame
+    """What the best of k trials ends with."""
+    trials_to_match: pd.DataFrame
+    """Trials until a baseline is at least as good as a learned optimizer, task by task."""
 
 
 def write_report(
@@ -91,6 +95,8 @@ def write_report(
         rows=headline_rows(analysis),
         heldout=analysis.heldout,
         recipes=analysis.recipe_verdicts,
+        budget=analysis.budget,
+        trials_to_match=analysis.trials_to_match,
     )
 
 

@@ -17,6 +17,7 @@ HELDOUT = ["task", "optimizer", "metric", "baseline", "verdict", "measure", "typ
 HELDOUT += ["win_rate", "mean", "baseline_mean", "seeds"]
 RECIPES = ["task", "rule", "trainings", "baseline", "verdict", "typical_ratio", "typical_low", "typical_high"]
 RECIPES += ["between_trainings", "lowest", "highest", "seeds"]
+MATCHES = ["optimizer", "baseline", "source", "tasks", "never", "trials", "passes", "seconds"]
 LOSSES = ["task", "optimizer", "track", "seeds", "failures", "mean_final_loss", "low", "high"]
 
 
@@ -30,7 +31,7 @@ def headline_rows(analysis: Analysis) -> pd.DataFrame:
 
 
 def headline_text(analysis: Analysis) -> str:
-    """Write the headline as a table of text, and tables of recipes and held-out metrics where there are any.
+    """Write the headline as a table of text, and tables of recipes, held-out metrics and trials where there are any.
 
     Where no learned optimizer ran, final losses stand in place of the headline.
 
@@ -47,6 +48,9 @@ def headline_text(analysis: Analysis) -> str:
         parts.append(_grid(analysis.recipe_verdicts, RECIPES, title))
     if not analysis.heldout.empty:
         parts.append(_grid(analysis.heldout, HELDOUT, "Held-out data, learned against the best tuned baseline"))
+    if not analysis.matched_over_tasks.empty:
+        title = "Trials until a baseline is at least as good as the untuned learned optimizer, medians of tasks"
+        parts.append(_grid(analysis.matched_over_tasks, MATCHES, title))
     return "\n\n".join(parts)
 
 

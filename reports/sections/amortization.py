@@ -49,7 +49,9 @@ SECTION = Section(
     name="amortization",
     title="Amortization: when meta-training pays",
     below=True,
-    numbers=lambda analysis: amortization(analysis.cells, analysis.results.tuning, analysis.manifests),
+    numbers=lambda analysis: amortization(
+        analysis.cells, analysis.results.tuning, analysis.results.trials, analysis.manifests
+    ),
     caption="Uses after which meta-training has paid for itself against the best tuned baseline",
     introduction=(
         "A use brings one new function to the loss that the best tuned baseline ends with on it. Meta-training is "

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from l2obench.bench.config.budget import is_tuned
 from l2obench.bench.stats.mean_ratio import FEW
 from l2obench.reports.formats import format_number, join_lines
 from l2obench.reports.numbers.analysis import Analysis
@@ -75,10 +76,10 @@ def _values(_: pd.DataFrame, analysis: Analysis) -> Mapping[str, Any]:
 
 def _answer(row: dict[str, Any]) -> Answer:
     verdict, _, failures = row["verdict"].partition("; ")
-    name = row["optimizer"] + (" (tuned)" if row["track"] == "tuned" else "")
+    name = row["optimizer"] + (f" ({row['track']})" if is_tuned(row["track"]) else "")
     if verdict.startswith("not comparable"):
         return Answer("unclear", "not comparable", None, None, join_lines(f"{name} on {name_place(row)}: {verdict}."))
-    kind = "best tuned baseline" if row["baseline_track"] == "tuned" else "best untuned baseline"
+    kind = "best tuned baseline" if is_tuned(row["baseline_track"]) else "best untuned baseline"
     other = f"the {kind} ({row['baseline']})"
     claim = {
         "better": f"{name} reaches a lower loss than {other} on {name_place(row)}",

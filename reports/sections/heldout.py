@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from l2obench.bench.config.budget import is_tuned
 from l2obench.reports.figures.curves import line_styles
 from l2obench.reports.figures.heldout import heldout_drawings
 from l2obench.reports.formats import join_lines
@@ -25,11 +26,11 @@ def sentences(table: pd.DataFrame) -> list[str]:
 
 
 def _sentence(row: dict[str, Any]) -> str:
-    name = row["optimizer"] + (" (tuned)" if row["track"] == "tuned" else "")
+    name = row["optimizer"] + (f" ({row['track']})" if is_tuned(row["track"]) else "")
     where = f"On held-out data of {name_place(row)}"
     if row["verdict"].startswith("not comparable"):
         return f"{where}, the {row['metric']} of {name} is {row['verdict']}."
-    tuned = "tuned" if row["baseline_track"] == "tuned" else "untuned"
+    tuned = "tuned" if is_tuned(row["baseline_track"]) else "untuned"
     other = f"the best {tuned} baseline of this metric ({row['baseline']})"
     numbers = _numbers(row)
     if row["verdict"] == NO_DIRECTION:

@@ -11,6 +11,7 @@ from typing import Any
 
 from l2obench.api.forecasting import count_steps, forecast
 from l2obench.api.progress import ProgressDisplay
+from l2obench.bench.config.budget import is_tuned
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell, Suite
 from l2obench.bench.config.tracks import list_given_rates
@@ -82,7 +83,7 @@ def describe_plan(cells: Sequence[Cell]) -> str:
     """
     tasks, optimizers = ({cell.key[at] for cell in cells} for at in (0, 1))
     evaluation, tuning = count_steps(cells)
-    tuned = sum(cell.track == "tuned" for cell in cells)
+    tuned = sum(is_tuned(cell.track) for cell in cells)
     return (
         f"{_count(len(cells), 'cell')} of {_count(len(tasks), 'task')} and {_count(len(optimizers), 'optimizer')}, "
         f"{evaluation:,} steps of evaluation"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from l2obench.bench.config.budget import is_tuned, parse_budget
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell
 from l2obench.bench.measure import timing
@@ -118,15 +119,14 @@ def forecast(cells: Sequence[Cell], folder: Path, options: RunOptions) -> Foreca
 
 
 def count_steps(cells: Sequence[Cell]) -> tuple[int, int]:
-    """Count the steps of all replicas, in evaluation and in tuning over one grid.
+    """Count the steps of all replicas, in evaluation and in tuning over one grid or with a budget.
 
     Args:
         cells: of a run.
     """
-    tuned = [cell for cell in cells if cell.track == "tuned"]
     return (
         sum(cell.seeds * cell.task.horizon for cell in cells),
-        round(sum(cell.tuning_seeds * RATES * cell.task.horizon * _share(cell) for cell in tuned)),
+        round(sum(cell.tuning_seeds * RATES * cell.task.horizon * _grids(cell) for cell in cells)),
     )
 
 
@@ -157,7 +157,7 @@ def _make_trial(pair: Sequence[Cell], options: RunOptions) -> Assignment:
     task, optimizer = pair[0].task, pair[0].optimizer
     if not (is_foreign(task) or is_foreign(optimizer)):
         task.require_data()
-    tuning_count = max((cell.tuning_seeds for cell in pair if cell.track == "tuned"), default=0)
+    tuning_count = max((cell.tuning_seeds for cell in pair if is_tuned(cell.track)), default=0)
     arguments = {"count": pair[0].seeds, "tuning_count": tuning_count, "options": asdict(options)}
     return Assignment(try_out, task, [optimizer], arguments)
 
@@ -167,13 +167,15 @@ def _is_finished(run: RunFolder, cell: Cell, options: RunOptions) -> bool:
 
 
 def _seconds(cell: Cell, found: dict[str, dict[str, float]]) -> float:
-    """Seconds of a cell's evaluation, and of its tuning over one grid."""
+    """Seconds of a cell's evaluation, and of its tuning over one grid or with its budget."""
     total = Trial(**found["evaluation"]).seconds(cell.task.horizon)
-    if cell.track == "tuned":
-        total += Trial(**found["tuning"]).seconds(cell.task.horizon * _share(cell))
+    if (grids := _grids(cell)) > 0:
+        total += Trial(**found["tuning"]).seconds(cell.task.horizon * grids)
     return total
 
 
-def _share(cell: Cell) -> float:
-    """The share of a grid's steps that tuning takes."""
-    return HALVING_SHARE if cell.halving else 1.0
+def _grids(cell: Cell) -> float:
+    """How many grids' steps a cell's tuning takes. Trials of a budget run on the evaluation seeds too."""
+    if (budget := parse_budget(cell.track)) is not None:
+        return budget.trials / RATES * (1 + cell.seeds / cell.tuning_seeds)
+    return 0.0 if cell.track != "tuned" else HALVING_SHARE if cell.halving else 1.0

@@ -4,13 +4,12 @@ It imports no report, which would delay the command.
 """
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from l2obench.api.naming import BadArgument, optimizer_identities, require_known, task_identities
+from l2obench.bench.config.budget import require_track
 from l2obench.bench.config.suite import Suite, load_suite, make_suite
-from l2obench.bench.config.tracks import Tune, with_tuning
-
-TUNE: tuple[str, ...] = get_args(Tune)
+from l2obench.bench.config.tracks import WAYS, with_tuning
 
 
 def plan_run(
@@ -61,7 +60,7 @@ def plan_run(
     return name, with_tuning(plan, way, tuning_seeds)
 
 
-def read_tune(tune: "bool | str | None") -> "Tune | None":
+def read_tune(tune: "bool | str | None") -> str | None:
     """Give the way of tuning that an argument names: True is the grid, False is off.
 
     Args:
@@ -71,13 +70,17 @@ def read_tune(tune: "bool | str | None") -> "Tune | None":
         BadArgument: it names none.
 
     Example:
-        >>> read_tune(True), read_tune("halving"), read_tune(None)
-        ('grid', 'halving', None)
+        >>> read_tune(True), read_tune("budget=32"), read_tune(None)
+        ('grid', 'budget=32', None)
     """
     if tune is None:
         return None
     if isinstance(tune, bool):
         return "grid" if tune else "off"
-    require_known("tune", tune, TUNE)
-    found: Tune = tune  # type: ignore[assignment]
-    return found
+    if "budget" in str(tune):
+        try:
+            return require_track(tune)
+        except ValueError as error:
+            raise BadArgument(f"tune: {error}") from error
+    require_known("tune", tune, [*WAYS, "budget=N"])
+    return tune

@@ -117,6 +117,27 @@ class Results:
         """
         return self._analysis.heldout.copy()
 
+    def budget(self) -> pd.DataFrame:
+        """What each optimizer ends with if a user takes the best of k trials, for every k of a budget.
+
+        Returns:
+            One row for each task, optimizer, track and k: the expected loss of the best of k trials, quartiles, and the
+            share of choices that fail. It is empty where no track is `budget=N`.
+        """
+        return self._analysis.budget.copy()
+
+    def trials_to_match(self, over_tasks: bool = False) -> pd.DataFrame:
+        """How many trials each baseline needs until it is at least as good as a learned optimizer without tuning.
+
+        Args:
+            over_tasks: give medians over tasks, and the share of tasks that 1, 5, 10 and 20 trials match.
+
+        Returns:
+            One row for each task, learned optimizer, baseline and source of trials, with their cost in passes and
+            seconds. Both are infinite where no trial matches. The table is empty where no learned optimizer ran.
+        """
+        return (self._analysis.matched_over_tasks if over_tasks else self._analysis.trials_to_match).copy()
+
     def recipes(self) -> pd.DataFrame:
         """Recipes of which several trainings ran, against the best tuned baseline of each task.
 

@@ -59,8 +59,8 @@ def run(
         optimizers: the same; also classes of `torch.optim`. With a suite they replace its own.
         seeds: evaluation seeds of every task; None: the suite's, or 20.
         tune: whether optimizers also run with a learning rate that is tuned for the task: True or `"grid"`, on a grid;
-            `"halving"`, by successive halving, for slow tasks; False or `"off"`, not. None: as the suite says, or on a
-            grid.
+            `"halving"`, by successive halving, for slow tasks; False or `"off"`, not. `"budget=32"`: 32 quasi-random
+            trials of all that each optimizer declares. None: as the suite says, or on a grid.
         tuning_seeds: functions on which a learning rate is chosen; None: the suite's, or 10.
         heldout_points: evaluations on held-out data over the steps, besides the start; None: as the suite says, or 10.
             No loss depends on it.

@@ -76,7 +76,7 @@ def write_its_checkpoint(optimizer: str) -> None:
         ('[[tasks]]\ntaks = "quadratic"', "task is required; .*no key is called 'taks'. Did you mean task"),
         ('optimisers = ["sgd"]\n[[tasks]]\ntask = "quadratic"', "Did you mean optimizers"),
         ('seeds = "many"\n[[tasks]]\ntask = "quadratic"', "seeds must be .*integer.*, got 'many'"),
-        ('tracks = ["best"]\n[[tasks]]\ntask = "quadratic"', "'default' or 'tuned'"),
+        ('tracks = ["best"]\n[[tasks]]\ntask = "quadratic"', "a track must be default, tuned, budget=N .*, got 'best'"),
     ],
 )
 def test_wrong_suites_are_explained(tmp_path: Path, text: str, message: str) -> None:

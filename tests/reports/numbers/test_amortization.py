@@ -36,7 +36,7 @@ def table(
         cell("lstm", [learned[-1]] * 6, loss=learned, learned=True, track="default", seconds=pace),
     )
     known = manifest() if manifests is None else manifests
-    return amortization(cells, tried(tuning_functions), known).set_index(["unit", "tuned"])
+    return amortization(cells, tried(tuning_functions), pd.DataFrame(), known).set_index(["unit", "tuned"])
 
 
 def test_numbers_by_hand(cell, frame):
@@ -125,7 +125,7 @@ def test_of_several_learned_optimizers_the_soonest_is_drawn(cell, frame):
         cell("mlp", [0.0] * 6, loss=STEADY, learned=True, track="default"),
         cell("lstm", [0.0] * 6, loss=TWICE_AS_FAST, learned=True, track="default"),
     )
-    table = amortization(cells, tried(3), {"run": {"costs": {"optimizers": costs}}})
+    table = amortization(cells, tried(3), pd.DataFrame(), {"run": {"costs": {"optimizers": costs}}})
     styles = {name: {"color": "#555555"} for name in ("lstm", "mlp", "nag")}
     assert {
         name

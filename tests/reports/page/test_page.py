@@ -111,6 +111,9 @@ class TestContent:
             "heldout",
             "heldout_means",
             "recipe_verdicts",
+            "budget",
+            "trials_to_match",
+            "trials_by_task",
         }
         ends = ("md", "csv", "tex")
         assert {path.name for path in report.tables} == {f"{name}.{end}" for name in names for end in ends}
