@@ -86,6 +86,7 @@ class DropIn(torch.optim.Optimizer):
         self.skipped_steps = 0
         self._identity = identity_of(rule)
         self._members = Members()
+        self._losses: list[Tensor | float] = []
         super().__init__(params, group_values(rule) | check_values(rule, defaults))
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -109,7 +110,7 @@ class DropIn(torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         """What copying and pickling keep: torch's own part, the rule, and the counts of steps."""
-        names = ("rule", "num_steps", "skipped_steps", "_identity", "_members")
+        names = ("rule", "num_steps", "skipped_steps", "_identity", "_members", "_losses")
         return {**super().__getstate__(), **{name: getattr(self, name) for name in names}}
 
     def state_dict(self) -> dict[str, Any]:
@@ -150,6 +151,14 @@ class DropIn(torch.optim.Optimizer):
             group[STAMP].pop("shapes", None)
         self._members.forget()
 
+    def observe(self, loss: Tensor | float) -> None:
+        """Hand over the loss where somebody else calls `step`, without closure or loss: a trainer, for example.
+
+        Args:
+            loss: of a minibatch at the present parameters. Of several before one step, the mean counts.
+        """
+        self._losses.append(loss.detach() if isinstance(loss, Tensor) else loss)
+
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None, *, loss: Tensor | float | None = None) -> Any:
@@ -158,7 +167,7 @@ class DropIn(torch.optim.Optimizer):
         Args:
             closure: evaluates the loss and its gradients before the update, as `torch.optim` has it.
             loss: at the present parameters, on the minibatch of the gradients. Rules that use losses need it, or a
-                `closure`.
+                `closure`, or `observe` before the step.
 
         Returns:
             What `closure` returns; None without one.
@@ -173,6 +182,9 @@ class DropIn(torch.optim.Optimizer):
             with torch.enable_grad():
                 returned = closure()
             loss = returned if loss is None else loss
+        if loss is None and self._losses:
+            loss = sum(self._losses) / len(self._losses)
+        self._losses.clear()
         if loss is None and all(group["lr"] == 0 for group in self.param_groups):
             # Nothing will move: torch's distributed checkpoints make a state so, by a step without closure.
             loss = 0.0

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from l2obench.optimizers.bridged.torch_optim import TorchOptimizer
-from l2obench.optimizers.drop_in.follow_schedule import Plan, follow_schedule
 from l2obench.optimizers.drop_in.groups import BETAS, check_values
+from l2obench.optimizers.drop_in.library_step import Plan, adapt_step
 from l2obench.optimizers.scheduled import FIELDS, Scheduled
 
 
@@ -43,10 +43,12 @@ def make_torch_optimizer(
     for part in others:
         for group in part.param_groups:
             whole.add_param_group(group)
+    plan = None
     if isinstance(rule, Scheduled):
         if num_steps is None:
             raise ValueError(f"{rule.name} with a schedule must know its steps, got none. Try: num_steps=10_000")
-        follow_schedule(whole, Plan(rule.schedule, rule.warmup, rule.cooldown, num_steps))
+        plan = Plan(rule.schedule, rule.warmup, rule.cooldown, num_steps)
+    adapt_step(whole, plan)
     return whole
 
 

@@ -1,4 +1,4 @@
-"""A torch optimizer that sets its rates by a schedule of ours before each step, and still does so as a copy."""
+"""Optimizers of other libraries with the step of ours: a loss is welcome, and a schedule sets their rates."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,46 +36,52 @@ class Plan:
             group[STEPS] = step + 1
 
 
-def follow_schedule(optimizer: torch.optim.Optimizer, plan: Plan) -> None:
-    """Make an optimizer follow a schedule. Its class becomes one of the same name that does so.
+def adapt_step(optimizer: torch.optim.Optimizer, plan: Plan | None) -> None:
+    """Give an optimizer of a library the step that all of ours have. Its class becomes one of the same name.
 
-    A hook would not do: torch leaves hooks out of copies and pickles.
+    Hooks would not do for the schedule: torch leaves them out of copies and pickles.
 
     Args:
         optimizer: of any library.
-        plan: the schedule.
+        plan: its schedule; None: its rates are the user's.
     """
-    optimizer.__class__ = _following(type(optimizer))
+    library: Any = type(optimizer)
+    optimizer.__class__ = _adapted(library)
     optimizer.plan = plan  # type: ignore[attr-defined]
 
 
 @lru_cache(maxsize=64)
-def _following(cls: Any) -> Any:
-    """The class of optimizers like `cls` that follow a plan."""
+def _adapted(cls: Any) -> Any:
+    """The class of optimizers like `cls` with our step."""
 
-    class Following(cls):  # type: ignore[misc]
-        plan: Plan
+    class Adapted(cls):  # type: ignore[misc]
+        plan: Plan | None
 
-        def step(self, *args: Any, **kwargs: Any) -> Any:
-            self.plan.set_rates(self)
+        def step(self, *args: Any, loss: Any = None, **kwargs: Any) -> Any:
+            """Step as the library has it; `loss` is not used."""
+            if self.plan is not None:
+                self.plan.set_rates(self)
             return super().step(*args, **kwargs)
 
         # torch wraps the step of each class for hooks; that of `cls` is wrapped, and twice would call them twice.
         step.hooked = True  # type: ignore[attr-defined]
 
+        def observe(self, loss: Any) -> None:
+            """Nothing: optimizers of libraries use no losses."""
+
         def __reduce_ex__(self, protocol: Any) -> Any:
             # Some libraries keep options in attributes of their own, which torch's `__getstate__` leaves out.
             own = {name: value for name, value in vars(self).items() if not name.startswith("_") and name != "step"}
-            state: dict[str, Any] = self.__getstate__()
+            state: Any = self.__getstate__()
             return _restore, (cls, {**state, **own})
 
-    Following.__name__, Following.__qualname__, Following.__module__ = cls.__name__, cls.__qualname__, cls.__module__
-    return Following
+    Adapted.__name__, Adapted.__qualname__, Adapted.__module__ = cls.__name__, cls.__qualname__, cls.__module__
+    return Adapted
 
 
-def _restore(cls: type[torch.optim.Optimizer], state: dict[str, Any]) -> torch.optim.Optimizer:
+def _restore(cls: Any, state: dict[str, Any]) -> torch.optim.Optimizer:
     """A copy, from what `__reduce_ex__` gave."""
-    made = _following(cls)
+    made = _adapted(cls)
     optimizer: torch.optim.Optimizer = made.__new__(made)
     optimizer.__setstate__(state)
     return optimizer

@@ -1,4 +1,4 @@
-"""Bridged optimizers with a schedule keep it in copies and pickles, and call hooks once."""
+"""Bridged optimizers take a loss as ours do, keep schedules in copies and pickles, and call hooks once."""
 
 import copy
 import pickle
@@ -33,6 +33,23 @@ def test_copies_and_pickles_go_on_with_the_schedule(name: str) -> None:
         for mine, other in zip(net.parameters(), twin.parameters(), strict=True):
             torch.testing.assert_close(mine, other)
         assert type(own).__name__ == type(optimizer).__name__
+
+
+@pytest.mark.parametrize("name", ["nadam", "muon", "soap", "lion", "adafactor", "prodigy", "schedule-free", "radam"])
+def test_a_loss_is_welcome_and_copies_step_as_the_original(name: str) -> None:
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Linear(5, 2))
+    optimizer = l2obench.load(name, net.parameters())
+    step(net, optimizer)
+    twin, own = copy.deepcopy((net, optimizer))
+    for model, other in ((net, optimizer), (twin, own)):
+        other.zero_grad()
+        loss = model(torch.ones(4, 3)).square().mean()
+        loss.backward()
+        other.observe(loss)  # type: ignore[attr-defined]
+        other.step(loss=loss)  # type: ignore[call-arg]
+    for mine, theirs in zip(net.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs)
 
 
 def test_hooks_are_called_once_a_step_in_copies_too() -> None:
