@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 
 PERCENTAGES = {"reached", "heldout_accuracy", "failure_rate", "probability", "never_matched", "solved", "win_rate"}
-PERCENTAGES |= {"fails", "within_1", "within_5", "within_10", "within_20"}
+PERCENTAGES |= {"fails", "within_1", "within_5", "within_10", "within_20", "class_win_rate"}
 INTERVALS = {"low": "high", "grad_microseconds_q25": "grad_microseconds_q75"}
 INTERVALS["update_microseconds_q25"] = "update_microseconds_q75"
 INTERVALS["speed_up_low"] = "speed_up_high"
+INTERVALS["class_low"] = "class_high"
 INTERVALS |= {"typical_low": "typical_high", "difference_low": "difference_high", "means_low": "means_high"}
 HEADINGS = {
     "low": "95 % interval",
@@ -37,6 +38,16 @@ HEADINGS = {
     "win_rate": "better on, share of seeds",
     "iqm_final_loss": "interquartile mean",
     "expected_best": "expected best",
+    "uses": "looks at",
+    "against_uses": "which looks at",
+    "best_of_class": "best of its class",
+    "class_verdict": "verdict in its class",
+    "class_ratio": "typical ratio in its class",
+    "class_typical": "typical value in its class",
+    "class_low": "95 % interval in its class",
+    "class_win_rate": "better than the best of its class on, share of seeds",
+    "class_mean": "mean of the best of its class",
+    "class_track": "track of the best of its class",
     "never": "tasks that no trial matches",
     "matching": "trials that match",
     "best_mean": "lowest mean of a trial",

@@ -9,6 +9,7 @@ import pandas as pd
 
 from l2obench.bench.store.run_folder import RunFolder
 from l2obench.bench.store.schemas import CELL_KEY, SCHEMAS, STEP_TIMES, Kind
+from l2obench.reports.classes import with_classes
 from l2obench.reports.floors import with_floors
 
 UNDER_LOAD = "taken under load: not quoted"
@@ -66,6 +67,7 @@ def read_results(folders: Sequence[str | Path]) -> ReportData:
         here = {kind: _in_order(frame, plan) for kind, frame in here.items()}
         here["timing"] = quotable(here["timing"])
         here["cells"] = with_floors(with_timing(here["cells"], here["timing"]))
+        here["cells"] = with_classes(here["cells"], manifests[label])
         for kind, frame in here.items():
             frames[kind].append(_marked(frame, label, len(runs)))
         unfinished.append(_marked(_missing(plan, here["cells"]), label, len(runs)))

@@ -20,6 +20,7 @@ LAYERS = [
     ["bench/run", "reports/figures"],
     ["bench/contract", "reports/numbers"],
     ["bench/measure", "bench/metatrain", "reports/reading"],
+    ["reports/classes"],
     ["bench/rollout", "reports/formats", "reports/floors"],
     ["bench/config", "bench/stats"],
     ["bench/store"],

@@ -48,6 +48,10 @@ class CellComparison:
     step_time_ratio: float | None = None
     warnings: tuple[str, ...] = ()
     """What else differs between the sides."""
+    best_of_class: str | None = None
+    """HEAD's best baseline on the task among those that look at nothing more, with its track."""
+    best_of_all: str | None = None
+    """HEAD's best baseline on the task, with its track."""
 
 
 @dataclass(frozen=True)

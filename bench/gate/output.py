@@ -55,6 +55,8 @@ def rows(check: Check) -> list[dict[str, Any]]:
             "typical": _effect(item, "typical"),
             "mean": _effect(item, "mean"),
             "step time": "" if item.step_time_ratio is None else f"× {item.step_time_ratio:.2f}",
+            "best of its class": item.best_of_class or "",
+            "best of all": item.best_of_all or "",
             "reason": item.reason,
         }
         for item in check.comparisons

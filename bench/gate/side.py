@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from l2obench.bench.config.optimizer_facts import recorded_class
 from l2obench.bench.gate.clocks import Clock, clocks
 from l2obench.bench.gate.differences import Facts, contradictions, facts
 from l2obench.bench.store.results_file import StoreError, read_file
@@ -36,6 +37,9 @@ class Recorded:
     """What it was made with."""
     contradictions: int = 0
     """Seeds whose final loss is not the mean of their last losses."""
+    uses: str | None = None
+    """What the optimizer looks at; none: nobody knows."""
+    learned: bool = False
     floor: float | None = None
     """That of the task, as the rows record it; none: they do not, or it is no finite number of 0 or more."""
 
@@ -102,6 +106,8 @@ def _cells(frame: pd.DataFrame, manifest: Mapping[str, Any], origin: str, timing
                 clock=timed.get(str(key[0]), Clock(origin, {})),
                 facts=facts(rows, manifest),
                 contradictions=contradictions(rows),
+                uses=recorded_class(str(key[1]), manifest),
+                learned=bool(rows["learned"].eq(True).any()) if "learned" in rows else False,
                 floor=_floor(rows),
             )
         )

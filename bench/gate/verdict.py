@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from l2obench.bench.config.task_facts import TaskFacts, task_facts
+from l2obench.bench.gate.best import best_baselines
 from l2obench.bench.gate.cell_verdict import FAILING, VERDICTS, CellComparison, CellVerdict, Check, Settings
 from l2obench.bench.gate.differences import differences
 from l2obench.bench.gate.effect import Effect, effects, smallest_p_value
@@ -39,7 +40,7 @@ def compare(base: Sequence[Recorded], head: Sequence[Recorded], settings: Settin
         The comparisons, in the order of `VERDICTS`.
     """
     asked = settings or Settings()
-    found = [_measured(before, after, asked) for before, after in paired(base, head)]
+    found = [_beside(_measured(before, after, asked), after, head) for before, after in paired(base, head)]
     found = _corrected(found)
     decided = [_timed(_decided(item), asked) if item.effects else item for item in found]
     return Check(sorted(decided, key=lambda item: VERDICTS.index(item.verdict)))
@@ -87,8 +88,18 @@ def _measured(base: Recorded | None, head: Recorded | None, asked: Settings) -> 
     return replace(cell, reason=note)
 
 
+def _beside(item: CellComparison, cell: Recorded | None, head: Sequence[Recorded]) -> CellComparison:
+    """A cell of HEAD with the names of the best baselines beside it."""
+    if cell is None:
+        return item
+    of_class, of_all = best_baselines(cell, head)
+    return replace(item, best_of_class=of_class, best_of_all=of_all)
+
+
 def _warnings(base: Recorded, head: Recorded, asked: Settings) -> tuple[str, ...]:
     found = differences(base.facts, head.facts)
+    if base.uses and head.uses and base.uses != head.uses:
+        found.append(f"the optimizer looked at {base.uses}, now at {head.uses}")
     for name, side in (("BASE", base), ("HEAD", head)):
         if side.contradictions:
             found.append(f"in {name}, {side.contradictions} seeds have a final loss that contradicts their losses")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from l2obench.bench.config.optimizer_facts import class_of
 from l2obench.bench.config.registry import optimizer_registry, task_registry
 from l2obench.bench.config.suite import Cell
 from l2obench.bench.measure.costs import optimizer_costs, task_costs
@@ -33,6 +34,7 @@ def make_manifest(
     plan = {(item["task"], item["optimizer"], item["track"]): item for item in earlier.get("cells") or []}
     tasks, recipes = dict(earlier.get("tasks", {})), dict(earlier.get("recipes", {}))
     costs = {kind: dict(earlier.get("costs", {}).get(kind, {})) for kind in ("tasks", "optimizers")}
+    classes = dict(earlier.get("classes") or {})
     files, plugins = dict(earlier.get("sources") or {}), dict(earlier.get("plugins") or {})
     for cell in cells:
         task, optimizer, track = cell.key
@@ -55,6 +57,7 @@ def make_manifest(
         if task not in costs["tasks"]:
             with settings_kept():
                 costs["tasks"][task] = task_costs(cell.task)
+        classes[optimizer] = class_of(cell.optimizer)
         with settings_kept():
             costs["optimizers"][optimizer] = optimizer_costs(cell.optimizer)
     start = {**about, "environment": environment(device)}
@@ -64,6 +67,7 @@ def make_manifest(
         "tasks": tasks,
         "recipes": recipes,
         **({"plugins": plugins} if plugins else {}),
+        "classes": classes,
         "cells": list(plan.values()),
         "costs": costs,
         **({"timing": earlier["timing"]} if "timing" in earlier else {}),

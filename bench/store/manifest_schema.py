@@ -46,6 +46,7 @@ class _Manifest(TypedDict, total=False):
     tasks: dict[str, _Task]
     recipes: dict[str, Facts]
     plugins: dict[str, str]
+    classes: dict[str, str]
     cells: list[_Cell] | None
     costs: _Costs
     timing: dict[str, Facts]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from l2obench.bench.config.budget import is_tuned, parse_budget
 from l2obench.bench.stats import Interval, bootstrap, interquartile_mean, steps_to_target
+from l2obench.reports.classes import is_in_class
 
 
 def groups(frame: pd.DataFrame, *names: str) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
@@ -192,7 +193,7 @@ def iqm(rows: pd.DataFrame) -> float:
     return float(interquartile_mean(counted_losses(rows)))
 
 
-def best_baseline(task: pd.DataFrame) -> pd.DataFrame | None:
+def best_baseline(task: pd.DataFrame, of_class: pd.DataFrame | None = None) -> pd.DataFrame | None:
     """The rows of the tuned baseline with the lowest mean final loss on a task; none if no baseline ran.
 
     Where no baseline was tuned, the best of the track `default` is used; its rows say so. The choice is made on the
@@ -200,8 +201,10 @@ def best_baseline(task: pd.DataFrame) -> pd.DataFrame | None:
 
     Args:
         task: the rows of one task in one run.
+        of_class: rows of an optimizer; only baselines that look at nothing more count (`l2obench.reports.classes`).
+            None: all baselines.
     """
-    candidates = list(baselines_of(task))
+    candidates = [rows for rows in baselines_of(task) if of_class is None or is_in_class(rows, of_class)]
     if not candidates:
         return None
     return min(candidates, key=lambda rows: (counted_losses(rows).mean(), count_failed(rows), iqm(rows)))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from l2obench.reports.classes import class_of_rows
 from l2obench.reports.numbers.counting import (
     compute_mean_loss,
     count_failed,
@@ -24,7 +25,7 @@ def final_losses(cells: pd.DataFrame) -> pd.DataFrame:
         cells: rows of one run or several.
     """
     columns = ["task", "optimizer", "track", "learned", "lr", "seeds", "failures", "mean_final_loss", "low", "high"]
-    columns += ["iqm_final_loss", "heldout_loss", "heldout_accuracy"]
+    columns += ["iqm_final_loss", "heldout_loss", "heldout_accuracy", "uses"]
     rows: list[dict[str, Any]] = []
     for _, task in groups(cells, "task"):
         here = [key | _final_loss(seeds) for key, seeds in groups(task, "task", "optimizer", "track")]
@@ -43,6 +44,7 @@ def _final_loss(rows: pd.DataFrame) -> dict[str, Any]:
         "low": mean.low,
         "high": mean.high,
         "iqm_final_loss": iqm(rows),
+        "uses": class_of_rows(rows),
         "heldout_loss": counted_heldout(rows, "heldout_loss", np.inf),
         "heldout_accuracy": counted_heldout(rows, "heldout_accuracy", 0.0),
     }

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from l2obench.reports.classes import class_of_rows
 from l2obench.reports.numbers.comparison import Comparison, compare, outcomes
 from l2obench.reports.numbers.counting import (
     best_baseline,
@@ -15,6 +16,8 @@ from l2obench.reports.numbers.counting import (
     table_of,
 )
 
+CLASS = ["uses", "best_of_class", "class_track", "class_verdict", "class_ratio", "class_low", "class_high"]
+CLASS += ["class_win_rate", "class_mean"]
 RATIO = ["typical_ratio", "typical_low", "typical_high"]
 DIFFERENCE = ["typical_difference", "difference_low", "difference_high"]
 
@@ -28,6 +31,10 @@ def headline(cells: pd.DataFrame) -> pd.DataFrame:
     the table then has `typical_difference` and its interval. The cost ratios are of the seconds of an update, and of a
     whole step (gradient and update).
 
+    `baseline` is the best of all classes. `best_of_class` is the best of those that look at nothing more than the
+    learned optimizer does: gradients, and of curvature, losses and the horizon what `uses` names. The columns `class_…`
+    compare with that one, by the typical ratio (difference where a loss is negative), corrected in the same way.
+
     Args:
         cells: rows of one run or several.
     """
@@ -35,20 +42,47 @@ def headline(cells: pd.DataFrame) -> pd.DataFrame:
     columns += ["ratio", "low", "high", "seeds", "p_value"]
     columns += ["mean_final_loss", "baseline_mean_final_loss", "update_time_ratio", "step_time_ratio"]
     columns += ["failures", "baseline_failures"]
-    columns += ["track", "baseline_track"]
+    columns += ["track", "baseline_track", *CLASS]
     rows: list[dict[str, Any]] = []
     comparisons: list[Comparison | None] = []
+    in_class: list[Comparison | None] = []
     for _, task in groups(cells, "task"):
         baseline = best_baseline(task)
         for key, learned in groups(task[task["learned"].eq(True)], "task", "optimizer", "track"):
             comparisons.append(None if baseline is None else compare(learned, baseline))
-            rows.append(key | _against(learned, baseline, comparisons[-1]))
+            alike = best_baseline(task, of_class=learned)
+            in_class.append(None if alike is None else compare(learned, alike))
+            about = class_columns(learned, alike, in_class[-1])
+            rows.append(key | _against(learned, baseline, comparisons[-1]) | about)
     for row, (outcome, p_value) in zip(rows, outcomes(comparisons), strict=True):
         row["verdict"] = f"{outcome}{row['verdict']}"
         row["p_value"] = p_value
+    for row, (outcome, _) in zip(rows, outcomes(in_class), strict=True):
+        row["class_verdict"] = outcome or "not comparable: no baseline of the class ran"
     if any(item and item.found.measure == "difference" for item in comparisons):
         columns[columns.index("win_rate") : columns.index("win_rate")] = DIFFERENCE
     return table_of(cells, columns, rows)
+
+
+def class_columns(rows: pd.DataFrame, baseline: pd.DataFrame | None, comparison: Comparison | None) -> dict[str, Any]:
+    """What the best of the class is, without the verdict, which the other rows decide with it.
+
+    Args:
+        rows: of the learned optimizer.
+        baseline: the best of its class.
+        comparison: of both.
+    """
+    own: dict[str, Any] = {"uses": class_of_rows(rows)}
+    if baseline is None or comparison is None:
+        return own
+    typical = astuple(comparison.found.typical)
+    return own | {
+        "best_of_class": baseline["optimizer"].iloc[0],
+        "class_track": baseline["track"].iloc[0],
+        "class_mean": counted_losses(baseline).mean(),
+        "class_win_rate": comparison.found.win_rate.estimate,
+        **dict(zip(("class_ratio", "class_low", "class_high"), typical, strict=True)),
+    }
 
 
 def _against(rows: pd.DataFrame, baseline: pd.DataFrame | None, comparison: Comparison | None) -> dict[str, Any]:

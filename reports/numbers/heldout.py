@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from l2obench.bench.stats import SCORE_GRID, Interval, bootstrap, compare_losses, compare_scores
+from l2obench.reports.classes import class_of_rows, is_in_class
 from l2obench.reports.floors import floor_of
 from l2obench.reports.numbers.comparison import Comparison, common_seeds, outcomes
 from l2obench.reports.numbers.counting import (
@@ -21,10 +22,13 @@ from l2obench.reports.numbers.counting import (
 )
 from l2obench.reports.numbers.metrics import Metric, metrics_of, values
 
+NO_CLASS = "not comparable: no baseline of the class ran"
 NO_DIRECTION = "none: the task does not say which values are better"
 VERDICTS = ["task", "optimizer", "metric", "better", "baseline", "verdict", "measure", "typical", "typical_low"]
 VERDICTS += ["typical_high", "win_rate", "means", "means_low", "means_high", "mean", "baseline_mean", "seeds"]
 VERDICTS += ["p_value", "failures", "baseline_failures", "track", "baseline_track"]
+VERDICTS += ["uses", "best_of_class", "class_track", "class_verdict", "class_typical", "class_low", "class_high"]
+VERDICTS += ["class_mean"]
 MEANS = ["task", "optimizer", "track", "metric", "learned", "seeds", "failures", "mean", "low", "high"]
 
 
@@ -43,16 +47,24 @@ def heldout(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> 
     """
     rows: list[dict[str, Any]] = []
     comparisons: list[Comparison | None] = []
+    in_class: list[Comparison | None] = []
     for key, task in groups(cells, "task"):
         for metric in metrics_of(task, manifest_of(key, manifests)):
             baseline = _best(task, metric)
             for place, learned in groups(task[task["learned"].eq(True)], "task", "optimizer", "track"):
                 comparison = None if baseline is None else _compare(learned, baseline, metric)
                 about = place | {"metric": metric.name, "better": metric.better or "not stated"}
-                rows.append(about | _numbers(learned, baseline, metric, comparison))
+                alike = _best(task, metric, learned)
+                near = None if alike is None else _compare(learned, alike, metric)
+                rows.append(
+                    about | _numbers(learned, baseline, metric, comparison) | _class(learned, alike, metric, near)
+                )
                 comparisons.append(comparison if metric.better else None)
+                in_class.append(near if metric.better else None)
     for row, (outcome, p_value) in zip(rows, outcomes(comparisons), strict=True):
         row["verdict"], row["p_value"] = outcome or row["verdict"], p_value
+    for row, (outcome, _) in zip(rows, outcomes(in_class), strict=True):
+        row["class_verdict"] = outcome or (NO_DIRECTION if "best_of_class" in row else NO_CLASS)
     return table_of(cells, VERDICTS, rows)
 
 
@@ -83,11 +95,24 @@ def _place(row: Mapping[str, Any], metric: Metric) -> float:
     return _order(row["mean"], metric)
 
 
-def _best(task: pd.DataFrame, metric: Metric) -> pd.DataFrame | None:
+def _class(
+    learned: pd.DataFrame, baseline: pd.DataFrame | None, metric: Metric, comparison: Comparison | None
+) -> dict[str, Any]:
+    """What the best of the class is, without the verdict, which the other rows decide with it."""
+    own: dict[str, Any] = {"uses": class_of_rows(learned)}
+    if baseline is None or comparison is None:
+        return own
+    typical = comparison.found.typical
+    ends = {"class_typical": typical.estimate, "class_low": typical.low, "class_high": typical.high}
+    names = {"best_of_class": baseline["optimizer"].iloc[0], "class_track": baseline["track"].iloc[0]}
+    return own | names | ends | {"class_mean": _mean(values(baseline, metric)).estimate}
+
+
+def _best(task: pd.DataFrame, metric: Metric, of_class: pd.DataFrame | None = None) -> pd.DataFrame | None:
     """The rows of the tuned baseline with the best mean of a metric; the headline's where none is better."""
     if not metric.better:
-        return best_baseline(task)
-    candidates = list(baselines_of(task))
+        return best_baseline(task, of_class)
+    candidates = [rows for rows in baselines_of(task) if of_class is None or is_in_class(rows, of_class)]
     if not candidates:
         return None
     return min(candidates, key=lambda rows: (_order(values(rows, metric).mean(), metric), count_failed(rows)))

@@ -8,6 +8,7 @@ import pandas as pd
 
 from l2obench.bench.stats import compare_losses
 from l2obench.bench.stats.recipes import RecipeComparison, compare_recipe, decide_recipes
+from l2obench.reports.classes import class_of_rows
 from l2obench.reports.floors import floor_of
 from l2obench.reports.numbers.counting import (
     best_baseline,
@@ -28,6 +29,7 @@ LEAST = 2
 FEWEST_SEEDS = 2
 COLUMNS = ["task", "rule", "trainings", "baseline", "verdict", "typical_ratio", "typical_low", "typical_high"]
 COLUMNS += ["between_trainings", "lowest", "highest", "better_than_baseline", "seeds", "p_value", "failures", "of"]
+COLUMNS += ["uses", "best_of_class", "class_verdict", "class_ratio", "class_low", "class_high"]
 
 
 def recipe_verdicts(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -45,17 +47,31 @@ def recipe_verdicts(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, An
     """
     rows: list[dict[str, Any]] = []
     compared: list[RecipeComparison | None] = []
+    in_class: list[RecipeComparison | None] = []
     for _, task in groups(cells, "task"):
         baseline = best_baseline(task)
         for about, trainings in _recipes(task, manifests):
             row, found = _compare(trainings, baseline)
-            rows.append(about | row)
+            near, alike = _compare(trainings, best_baseline(task, of_class=trainings[0]))
+            rows.append(about | row | _class(trainings, near))
             compared.append(found)
+            in_class.append(alike)
     decided = iter(decide_recipes([found for found in compared if found is not None]))
     for row, found in zip(rows, compared, strict=True):
         if found is not None:
             row["verdict"], row["p_value"] = next(decided)
+    decided = iter(decide_recipes([found for found in in_class if found is not None]))
+    for row, found in zip(rows, in_class, strict=True):
+        if found is not None:
+            row["class_verdict"], _ = next(decided)
     return table_of(cells, COLUMNS, rows)
+
+
+def _class(trainings: list[pd.DataFrame], near: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of the comparison with the best of the class; its verdict is a reason, or comes with the others."""
+    names = {"baseline": "best_of_class", "verdict": "class_verdict", "typical_ratio": "class_ratio"}
+    names |= {"typical_low": "class_low", "typical_high": "class_high"}
+    return {"uses": class_of_rows(trainings[0])} | {name: near[key] for key, name in names.items() if key in near}
 
 
 def _recipes(

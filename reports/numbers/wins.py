@@ -6,11 +6,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from l2obench.reports.classes import class_of_rows
 from l2obench.reports.numbers.comparison import compare, outcomes
 from l2obench.reports.numbers.counting import count_failed, groups, manifest_of, table_of
 from l2obench.reports.numbers.familiarity import KIN, OTHERS, TRAINED, familiarity, training_families
 
-COLUMNS = ["optimizer", "against", "families", "tasks", "lower", "clearly_lower", "clearly_higher", "mixed"]
+COLUMNS = [
+    "optimizer",
+    "against",
+    "against_uses",
+    "families",
+    "tasks",
+    "lower",
+    "clearly_lower",
+    "clearly_higher",
+    "mixed",
+]
 COLUMNS += ["median_ratio", "failing_tasks"]
 TRACKS = ("default", "tuned")
 ALL = "all"
@@ -34,7 +45,7 @@ def wins(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.
     if table.empty:
         return table_of(cells, COLUMNS, [])
     found = []
-    for key, alike in groups(table, "optimizer", "against"):
+    for key, alike in groups(table, "optimizer", "against", "against_uses"):
         rows = alike.assign(outcome=[outcome for outcome, _ in outcomes(list(alike["comparison"]))])
         parts = [(name, rows[rows["families"] == name]) for name in (TRAINED, KIN, OTHERS)]
         found += [key | {"families": name} | _counts(part) for name, part in [*parts, (ALL, rows)] if len(part)]
@@ -66,6 +77,7 @@ def _on_task(task: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> 
                 found.append(
                     key
                     | {"against": name_opponent(other["optimizer"], other["track"])}
+                    | {"against_uses": class_of_rows(rows)}
                     | {"families": familiarity(key["task"], families), "failed": count_failed(own) > 0}
                     | {"ratio": comparison.ratio.estimate, "comparison": comparison}
                 )

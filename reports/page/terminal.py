@@ -12,11 +12,11 @@ from l2obench.reports.formats import readable
 from l2obench.reports.numbers.analysis import Analysis
 
 HEADLINE = ["task", "optimizer", "baseline", "verdict", "typical_ratio", "typical_low", "typical_high", "win_rate"]
-HEADLINE += ["ratio", "low", "high", "seeds", "update_time_ratio"]
+HEADLINE += ["ratio", "low", "high", "seeds", "update_time_ratio", "best_of_class", "class_verdict", "class_ratio"]
 HELDOUT = ["task", "optimizer", "metric", "baseline", "verdict", "measure", "typical", "typical_low", "typical_high"]
-HELDOUT += ["win_rate", "mean", "baseline_mean", "seeds"]
+HELDOUT += ["win_rate", "mean", "baseline_mean", "seeds", "best_of_class", "class_verdict"]
 RECIPES = ["task", "rule", "trainings", "baseline", "verdict", "typical_ratio", "typical_low", "typical_high"]
-RECIPES += ["between_trainings", "lowest", "highest", "seeds"]
+RECIPES += ["between_trainings", "lowest", "highest", "seeds", "best_of_class", "class_verdict", "class_ratio"]
 MATCHES = ["optimizer", "baseline", "source", "tasks", "never", "trials", "passes", "seconds"]
 LOSSES = ["task", "optimizer", "track", "seeds", "failures", "mean_final_loss", "low", "high"]
 

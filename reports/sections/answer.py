@@ -95,9 +95,23 @@ def _answer(row: dict[str, Any]) -> Answer:
     if verdict in ("better", "worse", "mixed"):
         about = " This holds for this checkpoint, not for its recipe."
     few = f" The interval of the means is too narrow under {FEW} seeds." if means and row["seeds"] < FEW else ""
-    sentence = f"{claim}: {', '.join(found)}.{few}{about}" + (f" {failures.capitalize()}." if failures else "")
+    near = "" if row["best_of_class"] == row["baseline"] else f" {_in_class(row)}"
+    sentence = f"{claim}: {', '.join(found)}.{near}{few}{about}" + (f" {failures.capitalize()}." if failures else "")
     colour = verdict if verdict in ("better", "worse") else "unclear"
     return Answer(colour, verdict, typical, means, join_lines(sentence))
+
+
+def _in_class(row: dict[str, Any]) -> str:
+    """What holds against the best baseline that looks at nothing more than the learned optimizer."""
+    if pd.isna(row["best_of_class"]):
+        return f"No baseline of its class ({row['uses']}) ran."
+    ends = f"{format_short(row['class_low'])}–{format_short(row['class_high'])}"
+    unit = "×" if pd.notna(row["typical_ratio"]) else ""
+    return (
+        f"Of its class ({row['uses']}), {row['best_of_class']} is the best baseline. Against it the verdict is "
+        f"{row['class_verdict']}: typical {'ratio' if unit else 'difference'} {format_short(row['class_ratio'])}{unit} "
+        f"(95 % interval {ends})."
+    )
 
 
 def _typical(row: dict[str, Any]) -> Shown | None:

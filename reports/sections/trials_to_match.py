@@ -44,9 +44,9 @@ SECTION = Section(
     introduction=(
         "A trial matches where its mean final loss is at most that of the learned optimizer, which nobody tuned. The "
         "number is the expected number of trials until the first that matches, if they are tried in a random order. A "
-        "trial trains one function once: that is its cost in passes (gradients) and seconds. The source is the grid of "
-        "learning rates on its tuning seeds, a budget of trials on the evaluation seeds, or the default settings of a "
-        "baseline that was not tuned. The columns “within k” give the share of tasks that k trials match."
+        "trial trains one function once: that is its cost in passes (gradients) and seconds. Trials are the rates of "
+        "the grid on tuning seeds, or those of a budget on evaluation seeds. A baseline that was not tuned has one: "
+        "its defaults. The columns “within k” give the share of tasks that k trials match."
     ),
     sentences=lambda table, _: sentences(table),
     drawings=lambda _, analysis: match_drawings(analysis.trials_to_match, line_styles(analysis.plots)),
