@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from l2obench.optimizers.drop_in.shards import whole_of
+
 
 def all_finite(tensors: Sequence[Tensor]) -> bool:
     """Whether no coordinate is NaN or infinite.
@@ -22,13 +24,18 @@ def all_finite(tensors: Sequence[Tensor]) -> bool:
         >>> all_finite([torch.tensor([math.inf, -math.inf])])
         False
     """
-    batches: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+    batches: dict[tuple[type, torch.device, torch.dtype], list[Tensor]] = {}
     for tensor in tensors:
-        batches.setdefault((tensor.device, tensor.dtype), []).append(tensor)
-    for (_, dtype), own in batches.items():
+        batches.setdefault((type(tensor), tensor.device, tensor.dtype), []).append(tensor)
+    for (_, _, dtype), own in batches.items():
         wide = torch.promote_types(dtype, torch.float32)
         sums = [tensor.sum(dtype=wide) for tensor in own]
         total = sums[0] if len(sums) == 1 else torch.stack(sums).sum()
-        if not math.isfinite(float(total)) and not all(bool(tensor.isfinite().all()) for tensor in own):
+        # Shards are summed over their processes, which so come to the same answer.
+        if not math.isfinite(float(whole_of(total))) and not all(_all_finite(tensor) for tensor in own):
             return False
     return True
+
+
+def _all_finite(tensor: Tensor) -> bool:
+    return not float(whole_of((~tensor.isfinite()).sum()))

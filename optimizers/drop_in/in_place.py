@@ -15,9 +15,7 @@ from l2obench.optimizers.designed.momentum import Momentum
 from l2obench.optimizers.designed.nag import NAG
 from l2obench.optimizers.designed.rmsprop import RMSprop
 from l2obench.optimizers.designed.sgd import SGD
-
-PLAIN = (torch.Tensor, torch.nn.Parameter)
-"""Tensors that live on one device; subclasses, such as the shards of FSDP2, have arithmetic of their own."""
+from l2obench.optimizers.drop_in.shards import PLAIN
 
 
 @dataclass(frozen=True)

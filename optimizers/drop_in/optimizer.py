@@ -3,7 +3,6 @@
 import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
-from functools import reduce
 from typing import Any
 
 import torch
@@ -21,12 +20,10 @@ from l2obench.optimizers.drop_in.groups import (
     models_of_groups,
     new_stamp,
 )
-from l2obench.optimizers.drop_in.in_place import MOVES, can_move, move_in_place
 from l2obench.optimizers.drop_in.members import Members
+from l2obench.optimizers.drop_in.shards import sharded_like, whole_of
 from l2obench.optimizers.drop_in.state import SHARED, join_tensors, on_device, require_fitting, split_tensors
-
-# One tensor of a model is one replica of the rule: a seed and a setting.
-REPLICA = (0, 0)
+from l2obench.optimizers.drop_in.tensor_step import REPLICA, as_replica, move, step_tensors, wide_type
 
 
 class DropIn(torch.optim.Optimizer):
@@ -195,7 +192,7 @@ class DropIn(torch.optim.Optimizer):
         # A schedule counts steps and knows the horizon, for all tensors together.
         elif isinstance(self.rule, CoordinatewiseOptimizer) and "horizon" not in self.rule.uses:
             for group in self.param_groups:
-                self._step_tensors(self.rule, group)
+                step_tensors(self.rule, group, self.state)
         else:
             for groups in models_of_groups(self.rule, self.param_groups):
                 self._step_model(groups, loss)
@@ -210,47 +207,18 @@ class DropIn(torch.optim.Optimizer):
             return False
         return all_finite(grads)
 
-    def _step_tensors(self, rule: CoordinatewiseOptimizer, group: dict[str, Any]) -> None:
-        """One step of a coordinatewise rule on the tensors of a group."""
-        at_once, one_by_one = [], []
-        for param in group["params"]:
-            if param.grad is None or not param.numel():
-                continue
-            state = self.state.get(param)
-            if state is None and type(rule) in MOVES:
-                theta = _as_replica(param, torch.promote_types(param.dtype, torch.float32))
-                state = self.state[param] = rule.init_tensor(theta)
-            if state is not None and type(rule) in MOVES and can_move(param, param.grad, state):
-                at_once.append((param, state))
-            else:
-                one_by_one.append(param)
-        if at_once:
-            move_in_place(rule, at_once, group)
-        if one_by_one:
-            rule = rule.model_copy(update=hyperparameters(rule, group))
-        for param in one_by_one:
-            self._step_tensor(rule, param, group)
-
-    def _step_tensor(self, rule: CoordinatewiseOptimizer, param: Tensor, group: dict[str, Any]) -> None:
-        own = rule.of_kind(rule.kind_by_shape(param))
-        theta = _as_replica(param, torch.promote_types(param.dtype, torch.float32))
-        grad = _as_replica(param.grad, theta.dtype)  # type: ignore[arg-type]
-        state = self.state[param] or own.init_tensor(theta)
-        update, self.state[param] = own.update_tensor(-grad if group["maximize"] else grad, state, theta)
-        self._move(param, update, group)
-
     def _step_model(self, groups: list[dict[str, Any]], loss: Tensor | float | None) -> None:
         """One step of a rule that looks at all tensors of these groups."""
         members = self._members.of_model(self.rule.name, self, groups)
         if not members:
             return
         began = SHARED in self.state[next(iter(members.values()))[0]]
-        dtype = reduce(torch.promote_types, (param.dtype for param, _ in members.values()), torch.float32)
-        theta = {name: _as_replica(param, dtype) for name, (param, _) in members.items()}
+        dtype = wide_type(*(param for param, _ in members.values()))
+        theta = {name: as_replica(whole_of(param), dtype) for name, (param, _) in members.items()}
         grads: Tensors = {}
         for name, (param, group) in members.items():
-            grad = torch.zeros_like(param) if param.grad is None else param.grad
-            grads[name] = _as_replica(-grad if group["maximize"] else grad, dtype)
+            grad = torch.zeros_like(theta[name][REPLICA]) if param.grad is None else whole_of(param.grad)
+            grads[name] = as_replica(-grad if group["maximize"] else grad, dtype)
         outside = {"lr": 1.0} if self._lr_is_outside else {}
         rule = self.rule.model_copy(update=hyperparameters(self.rule, groups[0]) | outside)
         state = join_tensors({name: self.state[param] for name, (param, _) in members.items()}) if began else None
@@ -260,7 +228,8 @@ class DropIn(torch.optim.Optimizer):
             self.state[members[name][0]] = own
         for name, (param, group) in members.items():
             if param.grad is not None:
-                self._move(param, updates[name] * group["lr"] if self._lr_is_outside else updates[name], group)
+                update = sharded_like(param, updates[name][REPLICA])
+                move(self.rule, param, update * group["lr"] if self._lr_is_outside else update, group)
         for group in groups:
             group[STAMP]["steps"] += 1
 
@@ -268,12 +237,6 @@ class DropIn(torch.optim.Optimizer):
     def _lr_is_outside(self) -> bool:
         """Whether the rule runs with a rate of 1, so that groups of one model can have rates of their own."""
         return self.rule.lr_scales_update and "lr" in type(self.rule).model_fields
-
-    def _move(self, param: Tensor, update: Tensor, group: Mapping[str, Any]) -> None:
-        """θ ← θ − lr λ θ + u, with λ of the group where the rule has none of its own."""
-        if group["weight_decay"] and "weight_decay" not in type(self.rule).model_fields:
-            param.mul_(1 - group["lr"] * group["weight_decay"])
-        param.add_(update[REPLICA])
 
     def _observed(
         self, rule: Optimizer, state: State, stamp: Mapping[str, Any], loss: Tensor | float | None, like: Tensor
@@ -285,8 +248,3 @@ class DropIn(torch.optim.Optimizer):
         # Of groups that were added late, the steps that are left; a step beyond the last one is treated as the last.
         horizon = (self.num_steps or 0) - stamp.get("late", 0)
         return rule.observe(state, value, max(horizon, stamp["steps"] + 1))
-
-
-def _as_replica(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """A plain tensor as `[1, 1, ...]`, the shape that rules have replicas in."""
-    return tensor.detach().to(dtype)[None, None]
