@@ -34,6 +34,37 @@ FAMILIES = {
         "l2obench.tasks.neural_art:NeuralArt",
         "a photograph painted in the style of another, over VGG features",
     ),
+    "practice-resnet": ("l2obench.tasks.practice.resnet:ResNet", "residual network with batch norm on photographs"),
+    "practice-char-gpt": ("l2obench.tasks.practice.char_gpt:CharGPT", "GPT of characters"),
+    "practice-vit": ("l2obench.tasks.practice.vit:ViT", "vision transformer on photographs"),
+    "practice-gru": ("l2obench.tasks.practice.gru:GRU", "GRU that classifies signals"),
+    "practice-char-lstm": ("l2obench.tasks.practice.char_lstm:CharLSTM", "LSTM as a language model of characters"),
+    "practice-vae": ("l2obench.tasks.practice.vae:VAE", "variational autoencoder on digits"),
+    "practice-tabular": ("l2obench.tasks.practice.tabular:Tabular", "perceptron on a table of numbers and categories"),
+    "practice-depthwise": (
+        "l2obench.tasks.practice.depthwise:Depthwise",
+        "network of depthwise convolutions on digits; kept aside",
+    ),
+    "practice-denoiser": (
+        "l2obench.tasks.practice.denoiser:Denoiser",
+        "U-Net that finds the noise in photographs; kept aside",
+    ),
+    "practice-factorization": (
+        "l2obench.tasks.practice.factorization:Factorization",
+        "embeddings of words by factorisation; kept aside",
+    ),
+    "practice-contrastive": (
+        "l2obench.tasks.practice.contrastive:Contrastive",
+        "two encoders that learn which halves of digits belong together; kept aside",
+    ),
+    "practice-burgers": (
+        "l2obench.tasks.practice.burgers:Burgers",
+        "physics-informed network for Burgers' equation; kept aside",
+    ),
+    "practice-coordinates": (
+        "l2obench.tasks.practice.coordinates:Coordinates",
+        "network of sines that is a photograph; kept aside",
+    ),
 }
 """Name → (module:class, summary). Modules are imported when a task is asked for."""
 
