@@ -12,7 +12,7 @@ from l2obench.bench.gate.side import Recorded
 def best_baselines(cell: Recorded, head: Sequence[Recorded]) -> tuple[str | None, str | None]:
     """Name the hand-designed optimizers of HEAD with the lowest mean final loss on the task of a cell.
 
-    Tuned ones count where any was tuned. A seed that failed makes a mean infinite; of equals the first counts.
+    One that was tuned counts as tuned only. A seed that failed makes a mean infinite; of equals the first counts.
 
     Args:
         cell: of HEAD; the class is that of its optimizer.
@@ -23,8 +23,8 @@ def best_baselines(cell: Recorded, head: Sequence[Recorded]) -> tuple[str | None
         there is none.
     """
     here = [item for item in head if not item.learned and (item.key[0], item.suite) == (cell.key[0], cell.suite)]
-    tuned = [item for item in here if is_tuned(item.key[2])]
-    ordered = sorted(tuned or here, key=_mean)
+    tuned = {item.key[1] for item in here if is_tuned(item.key[2])}
+    ordered = sorted((item for item in here if is_tuned(item.key[2]) or item.key[1] not in tuned), key=_mean)
     of_class = [item for item in ordered if sees_no_more(item.uses, cell.uses)]
     return _name(of_class), _name(ordered)
 

@@ -10,7 +10,7 @@ from l2obench.bench.config.budget import is_tuned
 from l2obench.bench.stats import median, steps_to_target
 from l2obench.reports.numbers.comparison import paired
 from l2obench.reports.numbers.counting import (
-    best_baseline,
+    best_tuned_baseline,
     fact,
     groups,
     manifest_of,
@@ -54,7 +54,7 @@ def amortization(
     """
     found: list[dict[str, Any]] = []
     for place, task in groups(cells, "task"):
-        baseline = best_baseline(task)
+        baseline = best_tuned_baseline(task)
         if baseline is None or not is_tuned(track := str(baseline["track"].iloc[0])):
             continue
         searched = tried if track == "tuned" else trials[trials["pool"].eq("tuning") & trials["track"].eq(track)]

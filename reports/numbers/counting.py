@@ -194,10 +194,10 @@ def iqm(rows: pd.DataFrame) -> float:
 
 
 def best_baseline(task: pd.DataFrame, of_class: pd.DataFrame | None = None) -> pd.DataFrame | None:
-    """The rows of the tuned baseline with the lowest mean final loss on a task; none if no baseline ran.
+    """The rows of the baseline with the lowest mean final loss on a task; none if no baseline ran.
 
-    Where no baseline was tuned, the best of the track `default` is used; its rows say so. The choice is made on the
-    evaluation seeds themselves, which favours the baseline.
+    A baseline that was tuned counts as tuned. One that has nothing to tune, or whose rate was given, counts as it ran;
+    its rows say so. The choice is made on the evaluation seeds themselves, which favours the baseline.
 
     Args:
         task: the rows of one task in one run.
@@ -210,16 +210,27 @@ def best_baseline(task: pd.DataFrame, of_class: pd.DataFrame | None = None) -> p
     return min(candidates, key=lambda rows: (counted_losses(rows).mean(), count_failed(rows), iqm(rows)))
 
 
-def baselines_of(task: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """The rows of each hand-designed optimizer in each track in which it was tuned; untuned where none was tuned.
+def best_tuned_baseline(task: pd.DataFrame) -> pd.DataFrame | None:
+    """The best of the baselines that were tuned; the best of all where none was.
 
     Args:
         task: the rows of one task in one run.
     """
-    baselines = task[~task["learned"].eq(True)]
-    tuned = baselines["track"].map(is_tuned).astype(bool)
-    for _, rows in groups(baselines[tuned] if tuned.any() else baselines, "optimizer", "track"):
-        yield rows
+    tuned = task[task["track"].map(is_tuned).astype(bool)]
+    found = best_baseline(tuned)
+    return best_baseline(task) if found is None else found
+
+
+def baselines_of(task: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The rows of each hand-designed optimizer in each track in which it was tuned; untuned where it was not.
+
+    Args:
+        task: the rows of one task in one run.
+    """
+    for _, own in groups(task[~task["learned"].eq(True)], "optimizer"):
+        tuned = own["track"].map(is_tuned).astype(bool)
+        for _, rows in groups(own[tuned] if tuned.any() else own, "track"):
+            yield rows
 
 
 def strongest_track(tracks: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from l2obench.bench.stats import REFERENCE, relative_cost, speed_up, steps_to_seconds, stored_targets
 from l2obench.reports.numbers.comparison import paired
 from l2obench.reports.numbers.counting import (
-    best_baseline,
+    best_tuned_baseline,
     counted_losses,
     counted_steps,
     groups,
@@ -41,7 +41,7 @@ def target_loss(task: pd.DataFrame) -> TargetLoss:
     version = task["task_version"].iloc[0]
     if stored := stored_targets().get((str(task["task"].iloc[0]), int(version))):
         return TargetLoss(stored.loss, "stored")
-    baseline = best_baseline(task)
+    baseline = best_tuned_baseline(task)
     return TargetLoss(np.nan if baseline is None else float(np.median(counted_losses(baseline))), "this run")
 
 

@@ -79,8 +79,9 @@ def _answer(row: dict[str, Any]) -> Answer:
     name = row["optimizer"] + (f" ({row['track']})" if is_tuned(row["track"]) else "")
     if verdict.startswith("not comparable"):
         return Answer("unclear", "not comparable", None, None, join_lines(f"{name} on {name_place(row)}: {verdict}."))
-    kind = "best tuned baseline" if is_tuned(row["baseline_track"]) else "best untuned baseline"
-    other = f"the {kind} ({row['baseline']})"
+    other = f"the best tuned baseline ({row['baseline']})"
+    if not is_tuned(row["baseline_track"]):
+        other = f"the best baseline ({row['baseline']}, untuned)"
     claim = {
         "better": f"{name} reaches a lower loss than {other} on {name_place(row)}",
         "worse": f"{name} reaches a higher loss than {other} on {name_place(row)}",

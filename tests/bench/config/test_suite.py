@@ -13,6 +13,7 @@ from l2obench.bench.config.tracks import list_given_rates
 from l2obench.optimizers import RULES
 from l2obench.optimizers.learned.checkpoint import encode_checkpoint
 from l2obench.optimizers.learned.lstm import LSTM
+from l2obench.tasks.base import Task
 
 
 def plan(values: dict[str, object]) -> list[tuple[str, str, str]]:
@@ -214,3 +215,24 @@ def test_what_is_not_tuned_is_listed_once() -> None:
     assert list_given_rates(make_suite("test", values)) == ["sgd[lr=0.1]"]
     assert list_given_rates(make_suite("test", values | {"tracks": ["default"]})) == []
     assert list_given_rates(make_suite("test", values | {"tracks": ["tuned"]})) == ["sgd[lr=0.1]"]
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_curvature_runs_on_every_task_without_noise(name: str) -> None:
+    """Quadratics without noise are solved by rules that estimate curvature: a suite must not leave them out."""
+    if name == "published":
+        return  # its checkpoints are downloaded, and all of its tasks draw minibatches
+    cells = load_suite(name).cells()
+    optimizers: dict[str, set[str]] = {}
+    for cell in cells:
+        if type(cell.task).draw is Task.draw and type(cell.task).stream is Task.stream:
+            optimizers.setdefault(cell.key[0], set()).add(cell.key[1])
+    for task, names in optimizers.items():
+        # The gate's suite compares two checkpoints, and has no baseline at all.
+        assert names >= {"l-bfgs", "ncg"} or not any(not cell.optimizer.meta_parameters for cell in cells), task
+
+
+@pytest.mark.parametrize("name", ["quick", "untuned"])
+def test_what_nobody_tunes_is_a_baseline_of_the_first_suites(name: str) -> None:
+    untuned = {cell.key[1] for cell in load_suite(name).cells() if cell.track == "default"}
+    assert untuned >= {"momentum", "l-bfgs", "relative-muon"}
