@@ -39,7 +39,7 @@ FAMILIES = {
     "practice-vit": ("l2obench.tasks.practice.vit:ViT", "vision transformer on photographs"),
     "practice-gru": ("l2obench.tasks.practice.gru:GRU", "GRU that classifies signals"),
     "practice-char-lstm": ("l2obench.tasks.practice.char_lstm:CharLSTM", "LSTM as a language model of characters"),
-    "practice-vae": ("l2obench.tasks.practice.vae:VAE", "variational autoencoder on digits"),
+    "practice-vae": ("l2obench.tasks.practice.vae:VAE", "variational autoencoder on digits; kept aside"),
     "practice-tabular": ("l2obench.tasks.practice.tabular:Tabular", "perceptron on a table of numbers and categories"),
     "practice-depthwise": (
         "l2obench.tasks.practice.depthwise:Depthwise",
@@ -51,7 +51,7 @@ FAMILIES = {
     ),
     "practice-factorization": (
         "l2obench.tasks.practice.factorization:Factorization",
-        "embeddings of words by factorisation; kept aside",
+        "embeddings of words by factorisation",
     ),
     "practice-contrastive": (
         "l2obench.tasks.practice.contrastive:Contrastive",
@@ -65,6 +65,13 @@ FAMILIES = {
         "l2obench.tasks.practice.coordinates:Coordinates",
         "network of sines that is a photograph; kept aside",
     ),
+    "regression": ("l2obench.tasks.small.regression:Regression", "a perceptron on a random smooth function"),
+    "digit-cnn": ("l2obench.tasks.small.digit_cnn:DigitCnn", "two convolutions on 8×8 digits, with batch norm"),
+    "digit-autoencoder": ("l2obench.tasks.small.digit_autoencoder:DigitAutoencoder", "autoencoder of 8×8 digits"),
+    "char-rnn": ("l2obench.tasks.small.char_rnn:CharRnn", "recurrent network that predicts the next character"),
+    "char-attention": ("l2obench.tasks.small.char_attention:CharAttention", "a very small transformer on characters"),
+    "factorisation": ("l2obench.tasks.small.factorisation:Factorisation", "a matrix of low rank, known in places"),
+    "deblurring": ("l2obench.tasks.small.deblurring:Deblurring", "a picture from its blurred form"),
 }
 """Name → (module:class, summary). Modules are imported when a task is asked for."""
 

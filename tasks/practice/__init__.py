@@ -9,14 +9,14 @@ OPEN = (
     "practice-vit",
     "practice-gru",
     "practice-char-lstm",
-    "practice-vae",
     "practice-tabular",
+    "practice-factorization",
 )
 """Kinds that a learned optimizer may be trained on."""
 KEPT_ASIDE = (
     "practice-depthwise",
     "practice-denoiser",
-    "practice-factorization",
+    "practice-vae",
     "practice-contrastive",
     "practice-burgers",
     "practice-coordinates",
