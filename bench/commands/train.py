@@ -15,8 +15,16 @@ from l2obench.bench.config.trainings import CHECKPOINT
 
 GROUPS = {
     "Amount of training": ["trajectories", "functions", "unroll", "first_horizon", "random_offset", "seed"],
-    "Meta-gradient": ["estimator", "second_order", "coordinates", "clip", "sigma", "pairs"],
-    "Meta-objective": ["objective", "weighting", "boundary_losses", "coordinate_scaling", "loss_scaling"],
+    "Whole trajectories of several families": ["families", "min_horizon", "max_horizon"],
+    "Meta-gradient": ["estimator", "second_order", "coordinates", "clip", "sigma", "pairs", "standardise"],
+    "Meta-objective": [
+        "objective",
+        "weighting",
+        "boundary_losses",
+        "coordinate_scaling",
+        "tensor_scaling",
+        "loss_scaling",
+    ],
     "Meta-optimizer": ["lr", "final_lr", "average"],
     "Initialization": ["init_std", "memory", "teacher", "imitation"],
     "Validation": ["validation", "validate_every", "validation_functions"],

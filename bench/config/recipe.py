@@ -14,9 +14,9 @@ from l2obench.foundation.errors import describe_findings
 from l2obench.foundation.names import explain_unknown
 
 Weighting = Literal["uniform", "linear", "exponential", "final", "learned"] | tuple[float, ...]
-Term = Literal["loss", "log-ratio", "best-so-far"]
+Term = Literal["loss", "log-ratio", "bounded-log-ratio", "best-so-far"]
 WEIGHTINGS = ("uniform", "linear", "exponential", "final", "learned")
-EstimatorName = Literal["tbptt", "full", "es", "pes", "nres"]
+EstimatorName = Literal["tbptt", "full", "es", "pes", "nres", "full-es"]
 
 
 class RecipeError(ValueError):
@@ -46,17 +46,27 @@ class Recipe(BaseModel):
     """Learned optimizer to train. With a checkpoint, training begins with its meta-parameters."""
     trajectories: int = Field(default=1000, ge=1)
     """Number of training trajectories. Each takes horizon / unroll meta-steps."""
+    families: int = Field(default=1, ge=1)
+    """Task families of one meta-step, each drawn from the mixture. More than one only with full-es."""
+    min_horizon: int | None = Field(default=None, ge=1, le=100_000)
+    """Steps of the shortest trajectory. Each meta-step has a length of its own, log-uniform between it and max_horizon.
+    Unless given, each family has its own horizon. Only for full-es."""
+    max_horizon: int | None = Field(default=None, ge=1, le=100_000)
+    """Steps of the longest trajectory, together with min_horizon."""
     functions: int = Field(default=8, ge=1)
     """Functions in a meta-batch. A meta-step averages their meta-gradients."""
     unroll: int = Field(default=20, ge=1)
     """Steps of one truncation: a meta-step follows each. The estimator `full` does not truncate."""
     estimator: EstimatorName = "tbptt"
     """Meta-gradient estimator: truncated backpropagation, backpropagation through the full trajectory, or evolution
-    strategies: on truncations (es), persistent (pes), or with noise reuse (nres)."""
+    strategies: on truncations (es), persistent (pes), with noise reuse (nres), or on full trajectories (full-es)."""
     sigma: float = Field(default=0.01, gt=0)
-    """Standard deviation of the perturbations of the meta-parameters. Only for es, pes and nres."""
+    """Standard deviation of the perturbations of the meta-parameters. Only for es, pes, nres and full-es."""
     pairs: int = Field(default=4, ge=1)
-    """Antithetic pairs of perturbations. Only for es, pes and nres."""
+    """Antithetic pairs of perturbations. Only for es, pes, nres and full-es."""
+    standardise: bool = False
+    """Divide the differences of a function's pairs by their root mean square, so that each function counts alike and
+    none decides alone. Only for es, pes, nres and full-es."""
     teacher: str | None = None
     """Hand-designed optimizer to imitate in the first trajectories, such as `adam[lr=0.003]`. Needs imitation."""
     imitation: int = Field(default=0, ge=0)
@@ -69,14 +79,17 @@ class Recipe(BaseModel):
     other steps each time."""
     coordinate_scaling: float | None = Field(default=None, gt=0, le=10)
     """L: scale each coordinate of a function by exp(U[-L, L]) (Lv et al. 2017). Unless given, no scaling."""
+    tensor_scaling: float | None = Field(default=None, gt=0, le=10)
+    """L: scale each parameter tensor of a function by exp(U[-l, l]), where l is U[0, L] for each function. Unless
+    given, no scaling."""
     loss_scaling: float | None = Field(default=None, gt=0, le=10)
     """L: scale each function by exp(U[-L, L]). Unless given, no scaling."""
     weighting: Weighting = "uniform"
     """Weights of the losses along a trajectory: uniform, linear, exponential, final, learned (from the scale of the
     loss at each step), or numbers such as 0,0,1: points spread evenly over the trajectory, joined by straight lines."""
     objective: Term = "loss"
-    """Quantity that is weighted and summed: the loss, the logarithm of its ratio to the loss at the start, or the best
-    loss so far."""
+    """Quantity that is weighted and summed: the loss, the logarithm of its ratio to the loss at the start, the same
+    with bounds, which a diverged trajectory reaches (bounded-log-ratio), or the best loss so far."""
     lr: float = Field(default=3e-3, gt=0)
     """Initial learning rate of the meta-optimizer, Adam."""
     final_lr: float = Field(default=0.02, gt=0, le=1)
@@ -125,6 +138,21 @@ class Recipe(BaseModel):
         if self.mixture and format_identity(*parse_identity(self.task)) not in known:
             raise ValueError(
                 f"task must be one of the mixture ({', '.join(known)}), got {self.task}. Try: add it to the mixture"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _joint_steps_need_whole_trajectories(self) -> "Recipe":
+        low, high = self.min_horizon, self.max_horizon
+        if self.estimator != "full-es" and (self.families > 1 or low is not None or high is not None):
+            raise ValueError(
+                f"estimator must be full-es with families, min_horizon or max_horizon, got {self.estimator}. "
+                "Try: estimator=full-es"
+            )
+        if (low is None) != (high is None) or (low or 0) > (high or 0):
+            raise ValueError(
+                "min_horizon and max_horizon must be given together, the smaller one first, "
+                f"got {low} and {high}. Try: min_horizon=50, max_horizon=500"
             )
         return self
 

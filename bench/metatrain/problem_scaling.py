@@ -13,9 +13,10 @@ from l2obench.tasks.base import Task, Tensors
 class ScaledProblems(Problems):
     """The functions f'(θ') = s · f(c ⊙ θ'), which begin at θ'_0 = θ_0 / c: the same functions in other units.
 
-    c = exp(U[−L, L]) is drawn for each coordinate and function, s in the same way for each function. The meta-objective
-    sees s · f: with objective=loss a function counts in proportion to s, with objective=log-ratio all count equally.
-    Scales derive from the seed of each function.
+    c = exp(U[−L, L]) is drawn for each coordinate and function, s in the same way for each function. With scaled
+    tensors, c has another factor exp(U[−l, l]) for each tensor, where l is U[0, L] for each function. The
+    meta-objective sees s · f: with objective=loss a function counts in proportion to s, with objective=log-ratio all
+    count equally. Scales derive from the seed of each function.
 
     Source: Lv et al. 2017 (random scaling), for c.
     """
@@ -28,9 +29,10 @@ class ScaledProblems(Problems):
         dtype: torch.dtype = torch.float32,
         *,
         coordinates: float = 0.0,
+        tensors: float = 0.0,
         loss: float = 0.0,
     ) -> None:
-        """Take the arguments of `Problems`, and the width of both scalings.
+        """Take the arguments of `Problems`, and the widths of the scalings.
 
         Args:
             task: the family.
@@ -38,6 +40,7 @@ class ScaledProblems(Problems):
             device: the torch device.
             dtype: of parameters, data and losses.
             coordinates: L of c; 0: no scaling of coordinates.
+            tensors: L of the factor for each tensor; 0: no scaling of tensors.
             loss: L of s; 0: no scaling of losses.
         """
         super().__init__(task, seeds, device, dtype)
@@ -46,6 +49,11 @@ class ScaledProblems(Problems):
         self._scales = self._stack(
             [{name: _log_uniform(shape, coordinates, random) for name, shape in shapes.items()} for random in randoms]
         )
+        if tensors:
+            for number, random in enumerate(randoms):
+                half_width = tensors * float(torch.rand((), generator=random))
+                for name in shapes:
+                    self._scales[name][number] *= _log_uniform((1,), half_width, random).to(device, dtype)
         self._factors = self._stack([{"s": _log_uniform((1,), loss, random)} for random in randoms])["s"]
         self.start = {name: value / self._scales[name] for name, value in self.start.items()}
 

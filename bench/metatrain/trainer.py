@@ -1,6 +1,7 @@
 """The meta-training loop: Adam on the meta-parameters φ over segments of new functions; the best φ is kept."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,16 +14,16 @@ from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.metatrain import loss_scales
 from l2obench.bench.metatrain.estimators import make_estimator, make_imitation
 from l2obench.bench.metatrain.estimators.base import Estimator
-from l2obench.bench.metatrain.families import Family, make_family
+from l2obench.bench.metatrain.estimators.objective import bounded_log_ratio
+from l2obench.bench.metatrain.families import make_family
 from l2obench.bench.metatrain.initial_meta_parameters import make_initial, require_memory
 from l2obench.bench.metatrain.meta_optimizer import adam_step, clip_by_norm, decay_learning_rate, update_average
-from l2obench.bench.metatrain.problem_scaling import ScaledProblems
 from l2obench.bench.metatrain.process_group import SINGLE_PROCESS, ProcessGroup, Shard
 from l2obench.bench.metatrain.progress import Progress
+from l2obench.bench.metatrain.trajectories import Trajectories
 from l2obench.bench.metatrain.validation import validation_criterion
 from l2obench.bench.metatrain.weighting import step_weights
 from l2obench.bench.rollout.loop import rollout
-from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.seeds import derive_seed, generator
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Tensors
 from l2obench.optimizers.learned.base import LearnedOptimizer
@@ -58,7 +59,6 @@ class Trainer:
     def __init__(self, recipe: Recipe, device: str = "cpu", group: ProcessGroup = SINGLE_PROCESS) -> None:
         self.recipe, self.device, self.group = recipe, device, group
         self.task = task_registry().create(recipe.task)
-        self.family = identify_functions(self.task)
         rule = optimizer_registry().create(recipe.optimizer)
         if not isinstance(rule, LearnedOptimizer) or isinstance(rule, Scheduled):
             raise RecipeError(f"the rule must be learned, without a schedule, got {recipe.optimizer}. Try: lstm")
@@ -72,19 +72,22 @@ class Trainer:
                 f"coordinates must be left out with second_order, got {recipe.coordinates}. Try: --coordinates 0"
             )
         require_memory(recipe, rule)
-        if group.world_size > min(recipe.functions, recipe.validation_functions):
+        shared = "functions" if recipe.families == 1 else "families"
+        count = recipe.functions if recipe.families == 1 else recipe.families
+        if group.world_size > min(count, recipe.validation_functions):
             raise RecipeError(
-                f"{group.world_size} processes for {recipe.functions} functions and {recipe.validation_functions} of "
+                f"{group.world_size} processes for {count} {shared} and {recipe.validation_functions} functions of "
                 "validation: every process needs at least one. Try: fewer processes"
             )
         self.estimator = make_estimator(recipe)
         self.imitation = make_imitation(recipe)
         self.families = [make_family(identity, rule) for identity in recipe.mixture or (recipe.task,)]
+        self.trajectories = Trajectories(recipe, self.families, self.task, device)
         names = recipe.validation or recipe.mixture or (recipe.task,)
         self.validated = [make_family(identity, rule) for identity in names]
         self.rule = make_family(recipe.task, rule).rule
         for family in self.families:
-            horizon = family.task.horizon
+            horizon = recipe.min_horizon or family.task.horizon
             if horizon < recipe.unroll and not self.estimator.whole:
                 raise RecipeError(
                     f"unroll must be at most the horizon ({horizon}) of {family.identity}, got {recipe.unroll}"
@@ -99,7 +102,8 @@ class Trainer:
 
     def begin(self) -> Progress:
         """The state before the first trajectory: φ of the rule's checkpoint, or random φ by the seed."""
-        random = generator(derive_seed("meta-randomness", f"{self.family}/initial", self.recipe.seed))
+        name = f"{identify_functions(self.task)}/initial"
+        random = generator(derive_seed("meta-randomness", name, self.recipe.seed))
         phi = {name: value.to(self.device) for name, value in make_initial(self.recipe, self.rule, random).items()}
         zeros = {name: torch.zeros_like(tensor) for name, tensor in phi.items()}
         scales = loss_scales.initial_scales(self.device) if self.recipe.weighting == "learned" else {}
@@ -143,7 +147,7 @@ class Trainer:
         count, finals, starts = self.recipe.validation_functions, [], []
         shard = self.group.shard(count)
         for family in self.validated:
-            seeds = family.seeds("meta-validation", self._unit(0, count), count)[shard.first : shard.stop]
+            seeds = family.seeds("meta-validation", self.trajectories.unit(0, count), count)[shard.first : shard.stop]
             rule = family.rule.with_meta_parameters(phi)
             losses = rollout(family.task, rule, seeds, options=RunOptions(device=self.device), evaluate=False).losses
             finals.append(self.group.mean(family.task.final_loss(losses)))
@@ -152,14 +156,16 @@ class Trainer:
 
     def _run_meta_steps(self, progress: Progress) -> tuple[Progress, dict[str, Any]]:
         """The meta-steps of one trajectory, and its row of the log."""
-        number = progress.trajectory
-        family, shard = self.family_of(number), self.group.shard(self.recipe.functions)
-        problems, draws = self.functions(number, shard), self._random("coordinates", number)
+        number, trajectories = progress.trajectory, self.trajectories
+        if self.recipe.families > 1:
+            return self._run_joint_meta_step(progress)
+        family, shard = trajectories.family(number), self.group.shard(self.recipe.functions)
+        problems, draws = trajectories.functions(number, shard), trajectories.random("coordinates", number)
         estimator = self.estimator_of(number)
         unroll_state = estimator.begin(problems, family.rule.with_meta_parameters(progress.phi), draws)
         unroll_state = replace(unroll_state, shard=shard)
         losses_by_segment, norms = [], []
-        for weights in self.segments(number, progress.scales):
+        for weights in trajectories.segments(number, progress.scales, whole=estimator.whole):
             if self.recipe.boundary_losses == "twice":
                 losses_by_segment.append(unroll_state.carry.losses.unsqueeze(-1))
             rule = family.rule.with_meta_parameters(progress.phi)
@@ -176,6 +182,37 @@ class Trainer:
             "gradient_norm": sum(norms) / len(norms),
             "lr": self._lr(number),
         }
+
+    def _run_joint_meta_step(self, progress: Progress) -> tuple[Progress, dict[str, Any]]:
+        """One meta-step over whole trajectories of several families, and its row of the log.
+
+        The families are split between the processes. Its meta-loss and final loss are ratios to the loss at the start,
+        geometric means, since families differ in scale.
+        """
+        count, number = self.recipe.families, progress.trajectory
+        shard = self.group.shard(count)
+        estimates = [self._whole_trajectory(progress, count * number + k) for k in range(shard.first, shard.stop)]
+        mean = {name: torch.stack([grads[name] for grads, _, _ in estimates]).mean(0) for name in estimates[0][0]}
+        progress, norm = self._meta_step(progress, self.group.average(mean, shard))
+        return replace(progress, setbacks=0), {
+            "horizon": self.trajectories.family(count * number).task.horizon,
+            "meta_loss": self.group.mean(torch.tensor([loss for _, loss, _ in estimates]).exp()),
+            "final_loss": self.group.mean(torch.tensor([final for _, _, final in estimates]).exp()),
+            "gradient_norm": norm,
+            "lr": self._lr(number),
+        }
+
+    def _whole_trajectory(self, progress: Progress, number: int) -> tuple[Tensors, float, float]:
+        """The meta-gradient of a whole trajectory, and the mean log of its losses over the first: all, and last."""
+        family, functions = self.trajectories.family(number), self.recipe.functions
+        problems = self.trajectories.functions(number, Shard(0, functions, functions))
+        rule, draws = family.rule.with_meta_parameters(progress.phi), self.trajectories.random("coordinates", number)
+        unroll_state = self.estimator.begin(problems, rule, draws)
+        (weights,) = self.trajectories.segments(number, whole=True)
+        estimate = self.estimator.advance(problems, rule, unroll_state, weights / len(weights), draws)
+        ratios = bounded_log_ratio(estimate.losses, unroll_state.history)
+        final = family.task.final_loss(ratios)
+        return estimate.meta_grads, float(ratios.mean()), float(final.mean())
 
     def _meta_step(self, progress: Progress, grads: Tensors) -> tuple[Progress, float]:
         """One step of Adam on φ with the clipped meta-gradient; return its norm before clipping too.
@@ -211,71 +248,23 @@ class Trainer:
             return self.imitation
         return self.estimator
 
-    def family_of(self, trajectory: int) -> Family:
-        """Draw the task family of a trajectory from the mixture.
-
-        Args:
-            trajectory: its number, from 0.
-        """
-        if len(self.families) == 1:
-            return self.families[0]
-        return self.families[int(torch.randint(len(self.families), (), generator=self._random("mixture", trajectory)))]
-
-    def functions(self, trajectory: int, shard: Shard) -> Problems:
-        """Sample the functions of a trajectory that are on this rank.
-
-        Args:
-            trajectory: its number, from 0.
-            shard: which functions of the meta-batch are this rank's.
-        """
-        family, recipe = self.family_of(trajectory), self.recipe
-        first = self._unit(trajectory, recipe.functions)
-        seeds = family.seeds("meta-training", first, recipe.functions)[shard.first : shard.stop]
-        if recipe.coordinate_scaling is None and recipe.loss_scaling is None:
-            return Problems(family.task, seeds, self.device)
-        coordinates, loss = recipe.coordinate_scaling or 0.0, recipe.loss_scaling or 0.0
-        return ScaledProblems(family.task, seeds, self.device, coordinates=coordinates, loss=loss)
-
-    def weights(self, trajectory: int, scales: Tensors | None = None) -> Tensor:
-        """w_1 … w_T of a trajectory, `[T]`: T grows from the recipe's first horizon to the family's.
-
-        Args:
-            trajectory: its number, from 0.
-            scales: the scales of the losses, where weights are learned; else None.
-        """
-        horizon = self.family_of(trajectory).task.horizon
-        first = self.recipe.first_horizon or horizon
-        steps = round(first * (horizon / first) ** min(1.0, 2 * trajectory / self.recipe.trajectories))
-        if scales:
-            return loss_scales.weights_of_scales(scales, steps)
-        return step_weights(self.recipe.weighting, steps).to(self.device)
-
-    def segments(self, trajectory: int, scales: Tensors | None = None) -> tuple[Tensor, ...]:
-        """Split the weights of a trajectory into truncations.
-
-        Args:
-            trajectory, scales: as `weights` takes them.
-
-        Returns:
-            Weights, `[steps]` each. With a random offset the first segment has a length of its own.
-        """
-        weights, unroll = self.weights(trajectory, scales), self.recipe.unroll
-        if self.estimator_of(trajectory).whole:
-            return (weights,)
-        if not self.recipe.random_offset:
-            return torch.split(weights, unroll)
-        first = int(torch.randint(1, unroll + 1, (), generator=self._random("offset", trajectory)))
-        rest = weights[first:]
-        return (weights[:first], *torch.split(rest, unroll)) if len(rest) else (weights,)
-
     def _lr(self, trajectory: int) -> float:
         """The learning rate of a trajectory."""
         return decay_learning_rate(self.recipe.lr, self.recipe.final_lr, trajectory, self.recipe.trajectories)
 
-    def _random(self, what: str, trajectory: int) -> torch.Generator:
-        """A generator for one purpose in one trajectory."""
-        return generator(derive_seed("meta-randomness", f"{self.family}/{what}", self._unit(trajectory, 1)))
 
-    def _unit(self, number: int, count: int) -> int:
-        """The number of the first function of a trajectory. Recipes with other seeds use other functions."""
-        return self.recipe.seed * 10**9 + number * count
+def train(trainer: Trainer, progress: Progress, on_trajectory: Callable[[Progress], None]) -> Progress:
+    """Train to the end of the recipe.
+
+    Args:
+        trainer: of the recipe.
+        progress: the state to go on from.
+        on_trajectory: called with the state after each trajectory.
+
+    Raises:
+        MetaTrainingDiverged: too many meta-gradients in a row were not finite.
+    """
+    while progress.trajectory < trainer.recipe.trajectories:
+        progress = trainer.run_trajectory(progress)
+        on_trajectory(progress)
+    return progress

@@ -21,7 +21,7 @@ def make_estimator(recipe: Recipe) -> Estimator:
     Example:
         >>> from l2obench.bench.config.recipe import make_recipe
         >>> make_estimator(make_recipe({"task": "quadratic", "estimator": "pes", "pairs": 8}))
-        PES(objective=Objective(term='loss'), whole=False, sigma=0.01, pairs=8)
+        PES(objective=Objective(term='loss'), whole=False, sigma=0.01, pairs=8, standardise=False)
     """
     objective = Objective(recipe.objective)
     match recipe.estimator:
@@ -29,12 +29,15 @@ def make_estimator(recipe: Recipe) -> Estimator:
             if recipe.second_order:
                 return SecondOrderBPTT(objective=objective, whole=name == "full")
             return BPTT(objective=objective, whole=name == "full", coordinates=recipe.coordinates)
-        case "es":
-            return ES(objective=objective, sigma=recipe.sigma, pairs=recipe.pairs)
-        case "pes":
-            return PES(objective=objective, sigma=recipe.sigma, pairs=recipe.pairs)
-        case "nres":
-            return NRES(objective=objective, sigma=recipe.sigma, pairs=recipe.pairs)
+        case name:
+            kinds: dict[str, type[ES | PES | NRES]] = {"es": ES, "pes": PES, "nres": NRES, "full-es": NRES}
+            return kinds[name](
+                objective=objective,
+                whole=name == "full-es",
+                sigma=recipe.sigma,
+                pairs=recipe.pairs,
+                standardise=recipe.standardise,
+            )
 
 
 def make_imitation(recipe: Recipe) -> Imitation | None:

@@ -32,6 +32,8 @@ class ES(Estimator):
 
     sigma: float = 0.01
     pairs: int = 4
+    standardise: bool = False
+    """Each function's differences are divided by their root mean square."""
 
     @torch.no_grad()
     def advance(
@@ -49,4 +51,4 @@ class ES(Estimator):
         values = self.objective.value(weights, losses[:, :-1], unroll_state.history)
         own_losses = losses[:, -1:]
         after = unroll_state.after(select_replica(carry, len(rules) - 1), own_losses)
-        return Estimate(after, own_losses, finite_difference(values, noise, self.sigma))
+        return Estimate(after, own_losses, finite_difference(values, noise, self.sigma, standardise=self.standardise))

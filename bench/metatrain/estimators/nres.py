@@ -10,6 +10,7 @@ from l2obench.bench.metatrain.estimators.perturbed_replicas import (
     draw_perturbations,
     finite_difference,
     perturb_antithetically,
+    stack_rules,
     start_replicas,
     unroll_replicas,
 )
@@ -24,13 +25,16 @@ class NRES(Estimator):
     As in `pes`, each replica continues from where it is; but its perturbation stays the same, and takes the place of
     the sum ξ. The sum of g_τ over a trajectory is what evolution strategies give for the whole of it: unbiased up to
     the smoothing as long as φ stays the same, and, by the authors' analysis, with less variance than `pes`. Where φ
-    changes at every meta-step, replicas remember an older φ.
+    changes at every meta-step, replicas remember an older φ. Where a trajectory is one segment, this is evolution
+    strategies on full trajectories, and the only bias is the smoothing.
 
     Source: Li et al. 2023.
     """
 
     sigma: float = 0.01
     pairs: int = 4
+    standardise: bool = False
+    """Each function's differences are divided by their root mean square."""
 
     @torch.no_grad()
     def begin(self, problems: Problems, rule: LearnedOptimizer, random: torch.Generator) -> UnrollState:
@@ -46,8 +50,10 @@ class NRES(Estimator):
         weights: Tensor,
         random: torch.Generator,
     ) -> Estimate:
-        rules = perturb_antithetically(rule, unroll_state.noise, self.sigma)
+        rules = stack_rules(perturb_antithetically(rule, unroll_state.noise, self.sigma))
         carry, losses = unroll_replicas(problems, rules, unroll_state.carry, len(weights))
         values = self.objective.value(weights, losses, unroll_state.history)
         after = unroll_state.after(carry, losses)
-        return Estimate(after, losses, finite_difference(values, unroll_state.noise, self.sigma))
+        return Estimate(
+            after, losses, finite_difference(values, unroll_state.noise, self.sigma, standardise=self.standardise)
+        )

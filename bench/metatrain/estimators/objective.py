@@ -12,6 +12,8 @@ from torch import Tensor
 
 from l2obench.bench.config.recipe import RecipeError, Term
 
+HIGHEST_RATIO, LEAST_RATIO, SMALLEST_LOSS = 20.0, 0.002, 1e-12
+
 
 @dataclass(frozen=True)
 class LossHistory:
@@ -63,6 +65,27 @@ def log_ratio(losses: Tensor, history: LossHistory) -> Tensor:
     return (losses / history.first.unsqueeze(-1)).log()
 
 
+def bounded_log_ratio(losses: Tensor, history: LossHistory) -> Tensor:
+    """log(min(f(θ_t) / f(θ_0), 20) + 0.002): a loss that is not finite or has risen far counts as 20 times the first.
+
+    So a replica that diverges is punished, and one near zero on a function without noise does not outweigh all others.
+
+    Args:
+        losses: those of a segment, `[functions, settings, steps]`.
+        history: gives f(θ_0).
+
+    Returns:
+        Of the shape of `losses`.
+
+    Example:
+        >>> history = LossHistory(first=torch.tensor([[2.0]]), best=torch.tensor([[2.0]]))
+        >>> bounded_log_ratio(torch.tensor([[[2.0, torch.nan]]]), history).exp().tolist()
+        [[[1.0019..., 20.0019...]]]
+    """
+    ratio = losses / history.first.abs().clamp_min(SMALLEST_LOSS).unsqueeze(-1)
+    return (ratio.nan_to_num(nan=HIGHEST_RATIO).clamp(0, HIGHEST_RATIO) + LEAST_RATIO).log()
+
+
 def best_so_far(losses: Tensor, history: LossHistory) -> Tensor:
     """min over s ≤ t of f(θ_s): a step to a higher loss costs nothing, as where one keeps the best iterate.
 
@@ -84,6 +107,7 @@ def best_so_far(losses: Tensor, history: LossHistory) -> Tensor:
 TERMS: dict[Term, Callable[[Tensor, LossHistory], Tensor]] = {
     "loss": loss,
     "log-ratio": log_ratio,
+    "bounded-log-ratio": bounded_log_ratio,
     "best-so-far": best_so_far,
 }
 

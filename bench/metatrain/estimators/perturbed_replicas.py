@@ -1,8 +1,10 @@
 """Perturbed replicas: copies of a rule at φ ± σε, rolled out on the same functions and minibatches.
 
-Each perturbation is a setting of the rollout, so all replicas of a function share its minibatch and its products. Only
-the rule runs once for each perturbation, with the perturbed meta-parameters. Papers on evolution strategies call a
-perturbed replica a particle.
+Each perturbation is a setting of the rollout, so all replicas of a function share its minibatch and its products. The
+rule runs once for each perturbation, with the perturbed meta-parameters, or once for all of them if it takes a stack of
+meta-parameters. Papers on evolution strategies call a perturbed replica a particle.
+
+Several rules share the replicas of a function evenly, in their order, and the state is by rule: `"0"`, `"1"`, ….
 """
 
 from collections.abc import Sequence
@@ -16,6 +18,8 @@ from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.step import Carry, evaluate_loss, start
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.tasks.base import Tensors
+
+SMALLEST_RMS, HIGHEST_SCORE = 0.002, 2.5
 
 
 def draw_perturbations(rule: LearnedOptimizer, pairs: int, random: torch.Generator) -> Tensors:
@@ -54,6 +58,19 @@ def perturb_antithetically(rule: LearnedOptimizer, noise: Tensors, sigma: float)
     ]
 
 
+def stack_rules(rules: Sequence[LearnedOptimizer]) -> Sequence[LearnedOptimizer]:
+    """One rule with a stack of meta-parameters in place of many, where the rule takes one; else the same rules.
+
+    Args:
+        rules: of one kind, with meta-parameters of the same shapes.
+    """
+    first = rules[0]
+    if not first.stacks_meta_parameters:
+        return rules
+    phis = [rule.meta_parameters for rule in rules]
+    return [first.with_meta_parameters({name: torch.stack([phi[name] for phi in phis]) for name in phis[0]})]
+
+
 def start_replicas(problems: Problems, rule: LearnedOptimizer, count: int) -> Carry:
     """Start several replicas of each function at θ_0, each with an optimizer state of its own.
 
@@ -63,11 +80,11 @@ def start_replicas(problems: Problems, rule: LearnedOptimizer, count: int) -> Ca
         count: replicas of each function.
 
     Returns:
-        `[functions, count, ...]`; the state is by replica: `"0"`, `"1"`, ….
+        `[functions, count, ...]`.
     """
-    carry = start(problems, rule, count)
-    state = {str(k): rule.init(_select(carry.params, k)) for k in range(count)}
-    return _observe_losses(problems, [rule] * count, replace(carry, state=state))
+    carry, rules = start(problems, rule, count), 1 if rule.stacks_meta_parameters else count
+    state = {str(k): rule.init(_share(carry.params, k, rules)) for k in range(rules)}
+    return _observe_losses(problems, [rule] * rules, replace(carry, state=state))
 
 
 def repeat_replica(carry: Carry, count: int) -> Carry:
@@ -100,8 +117,9 @@ def select_replica(carry: Carry, index: int) -> Carry:
         `[functions, 1, ...]`.
     """
     state = carry.state[str(index)]
-    params, grads, buffers = (_select(values, index) for values in (carry.params, carry.grads, carry.buffers))
-    return Carry(params, state, _select_losses(carry, index), grads, carry.step, buffers)
+    count = carry.losses.shape[1]
+    params, grads, buffers = (_share(values, index, count) for values in (carry.params, carry.grads, carry.buffers))
+    return Carry(params, state, carry.losses[:, index : index + 1], grads, carry.step, buffers)
 
 
 def unroll_replicas(
@@ -111,7 +129,7 @@ def unroll_replicas(
 
     Args:
         problems: the functions.
-        rules: one for each replica of a function.
+        rules: one for each replica, or one for all.
         carry: where they are; consumed.
         steps: how many steps.
     """
@@ -119,7 +137,8 @@ def unroll_replicas(
     for _ in range(steps):
         state, moves = {}, []
         for k, rule in enumerate(rules):
-            updates, state[str(k)] = rule.update(_select(carry.grads, k), carry.state[str(k)], _select(carry.params, k))
+            grads, params = (_share(values, k, len(rules)) for values in (carry.grads, carry.params))
+            updates, state[str(k)] = rule.update(grads, carry.state[str(k)], params)
             moves.append(updates)
         params = {name: value + torch.cat([move[name] for move in moves], 1) for name, value in carry.params.items()}
         carry = _observe_losses(problems, rules, evaluate_loss(problems, params, state, carry.buffers, carry.step + 1))
@@ -127,7 +146,7 @@ def unroll_replicas(
     return carry, torch.stack(losses, dim=-1)
 
 
-def finite_difference(values: Tensor, noise: Tensors, sigma: float) -> Tensors:
+def finite_difference(values: Tensor, noise: Tensors, sigma: float, *, standardise: bool = False) -> Tensors:
     """Σ over pairs of ε (J⁺ − J⁻) / 2σ, over their number.
 
     A function counts for nothing in a pair of which one replica has diverged on it.
@@ -136,6 +155,8 @@ def finite_difference(values: Tensor, noise: Tensors, sigma: float) -> Tensors:
         values: J, `[functions, 2 · pairs]`, in the order of `perturb_antithetically`.
         noise: ε, `[pairs, ...]` for each meta-parameter.
         sigma: σ.
+        standardise: take d / (rms(d) + 0.002), kept within ±2.5, in place of d / σ, where d are a function's half
+            differences (J⁺ − J⁻) / 2.
 
     Returns:
         The meta-gradient, of the shape of each meta-parameter.
@@ -145,24 +166,32 @@ def finite_difference(values: Tensor, noise: Tensors, sigma: float) -> Tensors:
         {'bias': tensor([4.])}
     """
     positive, negative = values.chunk(2, dim=1)
-    difference = positive - negative
-    slope = torch.where(difference.isfinite(), difference, 0.0).mean(0) / (2 * sigma * positive.shape[1])
+    half = (positive - negative) / 2
+    half = torch.where(half.isfinite(), half, 0.0)
+    if standardise:
+        slopes = (half / (half.square().mean(1, keepdim=True).sqrt() + SMALLEST_RMS)).clamp(
+            -HIGHEST_SCORE, HIGHEST_SCORE
+        )
+    else:
+        slopes = half / sigma
+    slope = slopes.mean(0) / positive.shape[1]
     return {name: torch.tensordot(slope, value, dims=1) for name, value in noise.items()}
 
 
 def _observe_losses(problems: Problems, rules: Sequence[LearnedOptimizer], carry: Carry) -> Carry:
-    """The same, each rule having observed the loss of its replica."""
-    horizon = problems.task.horizon
-    state = {
-        str(k): rule.observe(carry.state[str(k)], _select_losses(carry, k), horizon) for k, rule in enumerate(rules)
-    }
+    """The same, each rule having observed the losses of its replicas."""
+    horizon, shares = problems.task.horizon, carry.losses.chunk(len(rules), dim=1)
+    state = {str(k): rule.observe(carry.state[str(k)], shares[k], horizon) for k, rule in enumerate(rules)}
     return replace(carry, state=state)
 
 
-def _select_losses(carry: Carry, index: int) -> Tensor:
-    return carry.losses[:, index : index + 1]
-
-
-def _select(values: Tensors, index: int) -> Tensors:
+def _share(values: Tensors, index: int, rules: int) -> Tensors:
     # A slice, not an index: what follows expects the dimension of settings.
-    return {name: value[:, index : index + 1] for name, value in values.items()}
+    if rules == 1:
+        return values
+    return {name: value[:, _span(value, index, rules)] for name, value in values.items()}
+
+
+def _span(value: Tensor, index: int, rules: int) -> slice:
+    size = value.shape[1] // rules
+    return slice(index * size, (index + 1) * size)

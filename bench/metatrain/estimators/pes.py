@@ -10,6 +10,7 @@ from l2obench.bench.metatrain.estimators.perturbed_replicas import (
     draw_perturbations,
     finite_difference,
     perturb_antithetically,
+    stack_rules,
     start_replicas,
     unroll_replicas,
 )
@@ -32,6 +33,8 @@ class PES(Estimator):
 
     sigma: float = 0.01
     pairs: int = 4
+    standardise: bool = False
+    """Each function's differences are divided by their root mean square."""
 
     @torch.no_grad()
     def begin(self, problems: Problems, rule: LearnedOptimizer, random: torch.Generator) -> UnrollState:
@@ -48,9 +51,9 @@ class PES(Estimator):
         random: torch.Generator,
     ) -> Estimate:
         noise = draw_perturbations(rule, self.pairs, random)
-        rules = perturb_antithetically(rule, noise, self.sigma)
+        rules = stack_rules(perturb_antithetically(rule, noise, self.sigma))
         carry, losses = unroll_replicas(problems, rules, unroll_state.carry, len(weights))
         total = {name: unroll_state.noise[name] + value for name, value in noise.items()}
         values = self.objective.value(weights, losses, unroll_state.history)
         after = replace(unroll_state.after(carry, losses), noise=total)
-        return Estimate(after, losses, finite_difference(values, total, self.sigma))
+        return Estimate(after, losses, finite_difference(values, total, self.sigma, standardise=self.standardise))

@@ -146,7 +146,9 @@ def test_it_learns_the_teachers_rate() -> None:
 def test_after_the_lessons_the_objective_counts() -> None:
     trainer = Trainer(make_recipe(VALUES | {"imitation": 2, "estimator": "full"}))
     assert [trainer.estimator_of(number) is trainer.imitation for number in (0, 1, 2)] == [True, True, False]
-    assert [len(trainer.segments(number)) for number in (1, 2)] == [2, 1]
+    assert [
+        len(trainer.trajectories.segments(number, whole=trainer.estimator_of(number).whole)) for number in (1, 2)
+    ] == [2, 1]
 
 
 def test_a_training_that_was_stopped_in_its_lessons_goes_on_exactly() -> None:

@@ -58,7 +58,7 @@ def test_a_trajectory_is_weighed_by_what_was_learned_before_it(tmp_path: Path) -
     session.run()
     scales = session.progress.scales
     assert set(scales) == set(loss_scales.SHAPES)
-    segments = session.trainer.segments(11, scales)
+    segments = session.trainer.trajectories.segments(11, scales)
     torch.testing.assert_close(torch.cat(segments), loss_scales.weights_of_scales(scales, 20))
     assert [len(weights) for weights in segments] == [10, 10]
     recipe = read_checkpoint(str(tmp_path / "checkpoint.safetensors")).recipe
@@ -105,4 +105,8 @@ def test_trajectories_that_grow_are_weighed_at_every_length() -> None:
     progress = trainer.begin()
     for _ in range(3):
         progress = trainer.run_trajectory(progress)
-    assert len(trainer.weights(1, progress.scales)) < len(trainer.weights(6, progress.scales)) == 40
+    assert (
+        len(trainer.trajectories.weights(1, progress.scales))
+        < len(trainer.trajectories.weights(6, progress.scales))
+        == 40
+    )

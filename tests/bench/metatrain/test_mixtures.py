@@ -53,19 +53,23 @@ def test_bars_stand_for_every_combination() -> None:
 
 def test_every_trajectory_is_on_one_family_drawn_alike(tmp_path: Path) -> None:
     trainer = Trainer(make_recipe(SMALL | {"mixture": MIXTURE}))
-    drawn = Counter(trainer.family_of(number).identity for number in range(600))
+    drawn = Counter(trainer.trajectories.family(number).identity for number in range(600))
     assert len(drawn) == 3
     assert all(160 < count < 240 for count in drawn.values())
     again = Trainer(make_recipe(SMALL | {"mixture": MIXTURE}))
-    assert [again.family_of(k).identity for k in range(20)] == [trainer.family_of(k).identity for k in range(20)]
+    assert [again.trajectories.family(k).identity for k in range(20)] == [
+        trainer.trajectories.family(k).identity for k in range(20)
+    ]
     other = Trainer(make_recipe(SMALL | {"mixture": MIXTURE, "seed": 1}))
-    assert [other.family_of(k).identity for k in range(20)] != [trainer.family_of(k).identity for k in range(20)]
+    assert [other.trajectories.family(k).identity for k in range(20)] != [
+        trainer.trajectories.family(k).identity for k in range(20)
+    ]
     for number in range(6):
-        family = trainer.family_of(number)
-        assert len(trainer.weights(number)) == family.task.horizon
+        family = trainer.trajectories.family(number)
+        assert len(trainer.trajectories.weights(number)) == family.task.horizon
         seeds = [derive_seed("meta-training", identify_functions(family.task), number * 2 + k) for k in range(2)]
         expected = Problems(family.task, seeds).start
-        assert torch.equal(trainer.functions(number, Shard(0, 2, 2)).start["theta"], expected["theta"])
+        assert torch.equal(trainer.trajectories.functions(number, Shard(0, 2, 2)).start["theta"], expected["theta"])
 
 
 def test_a_mixture_trains_is_validated_on_its_families_and_goes_on_exactly(tmp_path: Path) -> None:
@@ -180,16 +184,18 @@ def test_scaling_by_nothing_changes_nothing() -> None:
 
 def test_random_offsets_move_the_boundaries_and_lose_no_step() -> None:
     trainer = Trainer(make_recipe(SMALL | {"random_offset": True, "weighting": "linear"}))
-    lengths = [[len(weights) for weights in trainer.segments(number)] for number in range(60)]
+    lengths = [[len(weights) for weights in trainer.trajectories.segments(number)] for number in range(60)]
     assert {parts[0] for parts in lengths} == {1, 2, 3, 4, 5}
     for number, parts in enumerate(lengths):
         assert sum(parts) == 12
         assert all(part == 5 for part in parts[1:-1])
-        torch.testing.assert_close(torch.cat(trainer.segments(number)), trainer.weights(number))
+        torch.testing.assert_close(
+            torch.cat(trainer.trajectories.segments(number)), trainer.trajectories.weights(number)
+        )
     plain = Trainer(make_recipe(SMALL))
-    assert [len(weights) for weights in plain.segments(0)] == [5, 5, 2]
+    assert [len(weights) for weights in plain.trajectories.segments(0)] == [5, 5, 2]
     whole = Trainer(make_recipe(SMALL | {"unroll": 12, "random_offset": True}))
-    assert all(sum(map(len, whole.segments(number))) == 12 for number in range(30))
+    assert all(sum(map(len, whole.trajectories.segments(number))) == 12 for number in range(30))
 
 
 def test_the_command_line_says_it_all(tmp_path: Path) -> None:

@@ -15,10 +15,9 @@ from l2obench.bench.measure.costs import optimizer_costs
 from l2obench.bench.metatrain import trainer as trainer_module
 from l2obench.bench.metatrain.estimators import bptt
 from l2obench.bench.metatrain.estimators.bptt_gradient import Segment
-from l2obench.bench.metatrain.loop import train
 from l2obench.bench.metatrain.meta_optimizer import adam_step
 from l2obench.bench.metatrain.session import Session
-from l2obench.bench.metatrain.trainer import MetaTrainingDiverged, Trainer
+from l2obench.bench.metatrain.trainer import MetaTrainingDiverged, Trainer, train
 from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.bench.store.results_file import StoreError
@@ -145,7 +144,7 @@ def test_without_an_average_phi_itself_is_kept(tmp_path: Path) -> None:
 
 def test_trajectories_grow_to_the_horizon_of_the_task(tmp_path: Path) -> None:
     session = Session(tmp_path, make_recipe(SMALL | {"task": "quadratic[dim=3,horizon=80]", "first_horizon": 20}))
-    lengths = [len(session.trainer.weights(number)) for number in range(12)]
+    lengths = [len(session.trainer.trajectories.weights(number)) for number in range(12)]
     assert lengths[0] == 20
     assert lengths == sorted(lengths)
     assert lengths[3] == 40, "a geometric mean, after a quarter of the trajectories"

@@ -1,0 +1,152 @@
+"""Meta-steps over whole trajectories of several families, standardised differences, and the bounded objective."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from l2obench.bench.config.recipe import RecipeError, make_recipe
+from l2obench.bench.metatrain.estimators import make_estimator
+from l2obench.bench.metatrain.estimators.objective import LossHistory, bounded_log_ratio
+from l2obench.bench.metatrain.estimators.perturbed_replicas import finite_difference
+from l2obench.bench.metatrain.problem_scaling import ScaledProblems
+from l2obench.bench.metatrain.process_group import ProcessGroup
+from l2obench.bench.metatrain.trainer import Trainer
+from l2obench.bench.rollout.problems import Problems
+from l2obench.tasks.quadratic import Quadratic
+
+VALUES: dict[str, Any] = {
+    "task": "quadratic[dim=2]",
+    "mixture": ["quadratic[dim=2|3|4]", "regression[units=3,layers=1,points=8,batch=2]"],
+    "validation": ["quadratic[dim=2,horizon=5]"],
+    "optimizer": "controller[hidden=2]",
+    "estimator": "full-es",
+    "families": 4,
+    "functions": 1,
+    "unroll": 1,
+    "min_horizon": 4,
+    "max_horizon": 9,
+    "pairs": 3,
+    "sigma": 0.05,
+    "standardise": True,
+    "objective": "bounded-log-ratio",
+    "trajectories": 6,
+    "validate_every": 6,
+    "validation_functions": 4,
+    "clip": 10.0,
+}
+
+
+def test_a_meta_step_has_several_families_and_one_horizon() -> None:
+    trajectories = Trainer(make_recipe(VALUES)).trajectories
+    horizons, names = [], set()
+    for step in range(40):
+        families = [trajectories.family(4 * step + k) for k in range(4)]
+        assert len({family.task.horizon for family in families}) == 1
+        horizons.append(families[0].task.horizon)
+        names |= {family.task.name for family in families}
+    assert set(horizons) == set(range(4, 10))
+    assert names == {"quadratic", "regression"}
+    assert [len(weights) for weights in trajectories.segments(8, whole=True)] == [horizons[2]]
+
+
+def test_the_horizon_changes_no_function() -> None:
+    trainer = Trainer(make_recipe(VALUES))
+    number = next(k for k in range(40) if trainer.trajectories.family(k).task.name == "regression")
+    family = trainer.trajectories.family(number)
+    longer = family.task.model_copy(update={"horizon": 1000})
+    seeds = family.seeds("meta-training", 0, 2)
+    for name, value in Problems(family.task, seeds).start.items():
+        assert torch.equal(value, Problems(longer, seeds).start[name])
+
+
+def test_shards_of_families_average_to_all_of_them() -> None:
+    """Two processes that see half of the families each have the mean of their meta-gradients."""
+    trainer = Trainer(make_recipe(VALUES))
+    progress = trainer.begin()
+    grads = [trainer._whole_trajectory(progress, number)[0] for number in range(4)]
+    expected = {name: sum(grad[name] for grad in grads) / 4 for name in progress.phi}
+    stepped = trainer.run_trajectory(progress)
+    for name, value in expected.items():
+        # Adam's first mean is a tenth of the gradient, which is below the bound on its norm.
+        torch.testing.assert_close(stepped.mean[name] * 10, value, rtol=1e-4, atol=1e-6)
+    assert stepped.meta_steps == 1
+    assert stepped.log[0]["horizon"] == trainer.trajectories.family(0).task.horizon
+
+
+def test_it_learns_and_resumes_with_the_same_numbers() -> None:
+    recipe = make_recipe(VALUES | {"trajectories": 30, "lr": 0.05, "pairs": 8, "validate_every": 30})
+    trainer, progress = Trainer(recipe), Trainer(recipe).begin()
+    before = trainer.validate(progress.phi)
+    for _ in range(10):
+        progress = trainer.run_trajectory(progress)
+    again = Trainer(recipe)
+    for _ in range(20):
+        progress = again.run_trajectory(progress)
+    assert progress.best_validation < 0.9 * before
+    straight, whole = Trainer(recipe), Trainer(recipe).begin()
+    for _ in range(30):
+        whole = straight.run_trajectory(whole)
+    assert all(torch.equal(progress.phi[name], value) for name, value in whole.phi.items())
+
+
+def test_more_processes_than_families_are_refused() -> None:
+    with pytest.raises(RecipeError, match="5 processes for 4 families"):
+        Trainer(make_recipe(VALUES), group=ProcessGroup(0, 5))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"estimator": "pes"}, "estimator must be full-es with families"),
+        ({"max_horizon": None}, "min_horizon and max_horizon must be given together"),
+        ({"min_horizon": 10}, "the smaller one first, got 10 and 9"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        make_recipe(VALUES | given)
+
+
+def test_standardised_differences_do_not_know_the_scale_of_a_function() -> None:
+    noise = {"w": torch.eye(4)}
+    values = torch.tensor([[1.0, 2.0, -1.0, 3.0, 0.0, 0.0, 0.0, 0.0]])
+    found = finite_difference(values, noise, sigma=0.1, standardise=True)
+    larger = finite_difference(1000 * values, noise, sigma=0.1, standardise=True)
+    torch.testing.assert_close(found["w"], larger["w"], rtol=1e-2, atol=0)
+    half = values[0, :4] / 2
+    torch.testing.assert_close(found["w"], half / (half.square().mean().sqrt() + 0.002) / 4)
+
+
+def test_one_pair_among_many_cannot_decide_alone() -> None:
+    values = torch.zeros(1, 64)
+    values[0, 0] = 1e6
+    slope = finite_difference(values, {"w": torch.eye(32)}, sigma=0.1, standardise=True)["w"]
+    assert float(slope.max()) == pytest.approx(2.5 / 32)
+
+
+@pytest.mark.parametrize("last", [math.nan, math.inf, 1e30, 40.0])
+def test_divergence_costs_as_much_as_twenty_times_the_first_loss(last: float) -> None:
+    history = LossHistory(first=torch.tensor([[2.0]]), best=torch.tensor([[2.0]]))
+    assert float(bounded_log_ratio(torch.tensor([[[last]]]), history)) == pytest.approx(math.log(20.002))
+    assert float(bounded_log_ratio(torch.tensor([[[0.0]]]), history)) == pytest.approx(math.log(0.002))
+
+
+def test_scaled_tensors_have_one_factor_each_and_are_the_same_functions() -> None:
+    task = Quadratic(dim=3)
+    plain, scaled = Problems(task, [1, 2]), ScaledProblems(task, [1, 2], tensors=2.0)
+    factors = plain.start["theta"] / scaled.start["theta"]
+    torch.testing.assert_close(factors, factors[:, :1].expand_as(factors))
+    assert float((factors[0] - factors[1]).abs().min()) > 1e-3
+    params = torch.randn(2, 1, 3)
+    expected, _, _ = plain.loss_grad_and_buffers({"theta": params}, {})
+    found, grads, _ = scaled.loss_grad_and_buffers({"theta": params / factors[:, None]}, {})
+    torch.testing.assert_close(found, expected)
+    assert grads["theta"].shape == params.shape
+
+
+def test_a_full_es_takes_a_trajectory_as_one_segment() -> None:
+    estimator = make_estimator(make_recipe(VALUES))
+    assert estimator.whole
+    assert not make_estimator(make_recipe({"task": "quadratic", "estimator": "nres"})).whole
