@@ -97,6 +97,10 @@ RULES = {
         "the perceptron of adafac-mlp with 32 units, its step size the user's",
     ),
     "elo-celo2": ("l2obench.optimizers.learned.elo:ELOCelo2", "celo2 on clipped gradients, with decay"),
+    "controller": (
+        "l2obench.optimizers.learned.controller:Controller",
+        "a small network for each tensor that steers relative-muon",
+    ),
     "learned-adam": ("l2obench.optimizers.learned.learned_adam:LearnedAdam", "Adam with learned hyperparameters"),
 }
 """Name → (module:class, summary). Modules are imported when a rule is asked for."""

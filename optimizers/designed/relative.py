@@ -100,7 +100,7 @@ class RelativeOptimizer(Optimizer):
         own = self.matrix_direction(ahead.flatten(3), adam.flatten(3)).view_as(grad)
         if "embedding" not in state:
             return own, None, after
-        after |= _find_embeddings(grad, state)
+        after |= find_embeddings(grad, state)
         embedding: Tensor = after["embedding"]
         return torch.where(embedding[..., None, None], adam, own), embedding, after
 
@@ -169,10 +169,17 @@ def _initial_state(param: Tensor) -> State:
     return state
 
 
-def _find_embeddings(grad: Tensor, state: State) -> State:
+def find_embeddings(grad: Tensor, state: State) -> State:
     """Which replicas have an embedding here: decided once, by the first gradient other than zero.
 
     A gradient of zeros says nothing: below an output layer that starts at zero, every first gradient is zero.
+
+    Args:
+        grad: of a parameter of two dimensions, `[seeds, settings, rows, columns]`.
+        state: of that parameter; `embedding` and `decided` are read.
+
+    Returns:
+        `embedding` and `decided`, `[seeds, settings]` of bool.
     """
     zero_rows = (grad == 0).all(-1)
     share = zero_rows.to(grad.dtype).mean(-1)

@@ -35,6 +35,8 @@ class LearnedOptimizer(Optimizer):
 
     tunable: ClassVar[tuple[str, ...]] = ()
     architecture: ClassVar[tuple[str, ...]]
+    stacks_meta_parameters: ClassVar[bool] = False
+    """Whether each of the meta-parameters may be a stack, `[settings, ...]`, with one value for each setting."""
 
     checkpoint: str | None = None
     """Trained meta-parameters: the name of a shipped checkpoint, or the path of a .safetensors file. `random`:
