@@ -17,6 +17,8 @@ LARGE = 1e8
 """Operations of one replica's gradient above which a processor is busy with one, and one after the other is faster."""
 LARGE_ON_GPU = 1e10
 """The same on a GPU, which one replica fills much later."""
+REPLICAS = 2
+"""Replicas of a try."""
 # Float32 sums in another order differ by less; another mask of dropout or another statistic differs by far more.
 RELATIVE, ABSOLUTE = 1e-3, 1e-4
 
@@ -89,10 +91,14 @@ def try_batching(
                 f"the model must not write into its parameters, got a new {name!r} after an evaluation. "
                 "Try: compute the constrained value in forward"
             )
-    refused = _refusal(lambda: together(params, buffers, batch, False), expected)
+    # PyTorch counts no operation of a fused LSTM, which `torch.vmap` takes apart into those that it counts.
+    apart = FlopCounterMode(display=False)
+    with apart:
+        refused = _refusal(lambda: together(params, buffers, batch, False), expected)
+    flops = max(counter.get_total_flops(), apart.get_total_flops() // REPLICAS if refused is None else 0)
     # PyTorch batches mse_loss, huber_loss and smooth_l1_loss twice only where both arguments are batched twice.
     own_views = refused is not None and _refusal(lambda: together(params, buffers, batch, True), expected) is None
-    return Batching(None if own_views else refused, counter.get_total_flops(), sum(saved.values()), own_views)
+    return Batching(None if own_views else refused, flops, sum(saved.values()), own_views)
 
 
 def _refusal(evaluate: Callable[[], Found], expected: Found) -> str | None:

@@ -11,7 +11,7 @@ from torch.func import grad_and_value
 
 from l2obench.tasks.base import Problem, Tensors
 from l2obench.tasks.modules.batches import BadModule, Structure, examples
-from l2obench.tasks.modules.batching import Batching, try_batching
+from l2obench.tasks.modules.batching import REPLICAS, Batching, try_batching
 from l2obench.tasks.modules.randomness import OwnRandomness
 from l2obench.tasks.modules.replicas import Replicas
 from l2obench.tasks.modules.sources import Columns, Source, Stream, make_source
@@ -163,7 +163,7 @@ class Workshop:
                 batch = {**self.training.gathered(rows), "noise": torch.zeros(1, dtype=torch.int64)}
             batch = {name: value.float() if value.is_floating_point() else value for name, value in batch.items()}
             params, buffers = (
-                {name: value.expand(1, 2, *value.shape).clone() for name, value in tensors.items()}
+                {name: value.expand(1, REPLICAS, *value.shape).clone() for name, value in tensors.items()}
                 for tensors in (problem.params, problem.buffers)
             )
             with torch.no_grad():

@@ -22,7 +22,7 @@ from l2obench.optimizers.designed.adam import Adam
 from l2obench.optimizers.learned.checkpoint import read_checkpoint
 from l2obench.tasks import FAMILIES
 from l2obench.tasks.data.held_out import HeldOut
-from l2obench.tasks.modules.batching import FEW
+from l2obench.tasks.modules.batching import FEW, LARGE
 from l2obench.tasks.modules.randomness import DropoutBySeed, seed_everything
 from l2obench.tasks.practice import KEPT_ASIDE, OPEN
 from l2obench.tasks.practice.base import Practice
@@ -159,3 +159,10 @@ def test_the_exact_solution_solves_the_equation(t: float, x: float) -> None:
     assert abs(in_time + u(t, x) * in_space - VISCOSITY * twice) < 0.02 * abs(in_time)
     assert abs(u(1e-9, x) + math.sin(math.pi * x)) < 1e-5
     assert abs(u(t, 1.0)) < 1e-6
+
+
+def test_replicas_of_an_lstm_run_one_by_one() -> None:
+    """PyTorch has them in one fused operation, and together they take three times as long."""
+    found = task_of("practice-char-lstm")._workshop().batching()
+    assert found.refused is None
+    assert found.flops > LARGE
