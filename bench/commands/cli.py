@@ -108,5 +108,6 @@ def main() -> None:
         code = code or EXIT_FAILED
     # Imported by the first plugin; most commands never meet one.
     if (left := sys.modules.get("l2obench.bench.config.left_running")) is not None:
-        left.end_left_running(code or 0, print_error)
+        # Where the command failed, a line says why already, and one mistake has one line.
+        left.end_left_running(code or 0, print_error if not code else lambda _: None)
     sys.exit(code or 0)

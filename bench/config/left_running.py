@@ -41,6 +41,7 @@ def end_left_running(code: int, say: Callable[[str], None]) -> None:
             for child in (*process.children(recursive=True), process):
                 with contextlib.suppress(psutil.Error):
                     child.kill()
+    psutil.wait_procs(alive, timeout=GRACE_SECONDS)
     if any(thread.is_alive() for thread in _threads):
         threading.Thread(target=_end_after_main, args=(code, say), daemon=True).start()
 

@@ -169,6 +169,12 @@ def test_what_outlives_the_import_does_not_outlive_the_command(tmp_path: Path, w
         assert not psutil.pid_exists(int((tmp_path / "left").read_text()))
 
 
+def test_a_mistake_and_a_process_are_one_line(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "leaves_too.py").write_text(LEAVES["process"] + FINE)
+    command("info", "./leaves_too.py:Other").is_one_line("no class is called 'Other'")
+    assert not psutil.pid_exists(int((tmp_path / "left").read_text()))
+
+
 LITTER = f"""
 import pathlib
 {SGD}
