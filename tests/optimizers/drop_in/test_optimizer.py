@@ -4,7 +4,6 @@ import copy
 import io
 import math
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,76 +16,22 @@ import l2obench
 from l2obench.bench.config.registry import optimizer_registry
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.step import advance, start
-from l2obench.optimizers import RULES
-from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer
-from l2obench.optimizers.bridged.torch_optim import TorchOptimizer
+from l2obench.optimizers.base import Optimizer
 from l2obench.optimizers.designed.adam import Adam
-from l2obench.optimizers.designed.sgd import SGD
 from l2obench.optimizers.drop_in.optimizer import DropIn
-from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.optimizers.learned.lstm import LSTM
-from l2obench.optimizers.learned.meta_sgd import MetaSGD
 from l2obench.tasks.sinusoid import Sinusoid
-
-STEPS = 6
-SMALL = {"velo": "hidden=8,bank=4", "lstm": "hidden=4", "rnnprop": "hidden=4"}
-
-
-def our_rules() -> list[Optimizer]:
-    """Every rule of the registry that is no torch optimizer, learned ones with random meta-parameters."""
-    found: list[Optimizer] = []
-    for name in RULES:
-        cls = optimizer_registry().resolve(name)
-        if issubclass(cls, TorchOptimizer) or cls is MetaSGD:
-            continue
-        rule = optimizer_registry().create(f"{name}[{SMALL[name]}]" if name in SMALL else name)
-        generator = torch.Generator().manual_seed(4)
-        found.append(rule.initialised(generator) if isinstance(rule, LearnedOptimizer) else rule)
-    return found
-
-
-RULES_HERE = our_rules()
-every_rule = pytest.mark.parametrize("rule", RULES_HERE, ids=lambda rule: rule.name)
-whole_models = pytest.mark.parametrize(
-    "rule", [rule for rule in RULES_HERE if not isinstance(rule, CoordinatewiseOptimizer)], ids=lambda rule: rule.name
+from tests.optimizers.drop_in.every_rule import (
+    RULES_HERE,
+    STEPS,
+    assert_equal,
+    closure_of,
+    every_rule,
+    small_net,
+    train,
+    values_of,
+    whole_models,
 )
-
-
-def small_net() -> torch.nn.Module:
-    torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
-
-
-def closure_of(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Callable[[], torch.Tensor]:
-    first = next(model.parameters())
-    x = torch.randn(64, 4, generator=torch.Generator().manual_seed(1))
-    y = x.sum(1, keepdim=True).sin()
-
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss: torch.Tensor = (model(x.to(first)) - y.to(first)).square().mean()
-        loss.backward()
-        return loss.detach()
-
-    return closure
-
-
-def train(model: torch.nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> float:
-    closure = closure_of(model, optimizer)
-    loss = math.nan
-    for _ in range(steps):
-        loss = float(optimizer.step(closure))
-    return loss
-
-
-def values_of(model: torch.nn.Module) -> list[torch.Tensor]:
-    return [param.detach().clone() for param in model.parameters()]
-
-
-def assert_equal(first: torch.nn.Module, second: torch.nn.Module) -> None:
-    for mine, other in zip(first.parameters(), second.parameters(), strict=True):
-        assert torch.isfinite(mine).all()
-        assert torch.equal(mine, other)
 
 
 @every_rule
@@ -184,12 +129,6 @@ def test_half_precision_keeps_its_state_in_float32(rule: Optimizer) -> None:
     optimizer.load_state_dict(saved)
     for state in (saved, optimizer.state_dict()):
         assert {value.dtype for value in tensors_in(state["state"]) if value.is_floating_point()} <= {torch.float32}
-
-
-def test_gradients_that_float16_cannot_square_train_a_model() -> None:
-    model = small_net().to(torch.float16)
-    first = train(model, l2obench.load("adam", model.parameters(), lr=0.01), 1)
-    assert train(model, l2obench.load("adam", model.parameters(), lr=0.01), 20) < first
 
 
 def tensors_in(value: Any) -> list[torch.Tensor]:
@@ -291,36 +230,6 @@ def test_schedulers_scale_the_update(rule: Optimizer) -> None:
     torch.testing.assert_close(moves[1], 0.1 * moves[0], rtol=1e-3, atol=1e-7)
 
 
-SCHEDULERS: list[Callable[[torch.optim.Optimizer], Any]] = [
-    lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 2),
-    lambda optimizer: torch.optim.lr_scheduler.MultiStepLR(optimizer, [1, 3]),
-    lambda optimizer: torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9),
-    lambda optimizer: torch.optim.lr_scheduler.PolynomialLR(optimizer),
-    lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 5),
-    lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 3),
-    lambda optimizer: torch.optim.lr_scheduler.LinearLR(optimizer),
-    lambda optimizer: torch.optim.lr_scheduler.ConstantLR(optimizer),
-    lambda optimizer: torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=9),
-    lambda optimizer: torch.optim.lr_scheduler.CyclicLR(optimizer, 1e-3, 1e-2),
-    lambda optimizer: torch.optim.swa_utils.SWALR(optimizer, swa_lr=0.01),
-]
-
-
-@pytest.mark.parametrize("make", SCHEDULERS)
-def test_all_schedulers_of_torch_drive_adam(make: Callable[[torch.optim.Optimizer], Any]) -> None:
-    ours, theirs = small_net(), small_net()
-    for net, optimizer in [
-        (ours, l2obench.load("adam", ours.parameters(), lr=0.01)),
-        (theirs, torch.optim.Adam(theirs.parameters(), lr=0.01)),
-    ]:
-        scheduler = make(optimizer)
-        for _ in range(6):
-            train(net, optimizer, 1)
-            scheduler.step()
-    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
-        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-6)
-
-
 @whole_models
 def test_groups_of_one_model_differ_in_rate_and_decay_only(rule: Optimizer) -> None:
     if not rule.lr_scales_update:
@@ -393,15 +302,6 @@ def test_what_a_rule_needs_is_asked_for() -> None:
         optimizer.step()
 
 
-def test_sparse_gradients_and_complex_parameters_are_refused() -> None:
-    embedding = torch.nn.Embedding(5, 2, sparse=True)
-    embedding(torch.tensor([1])).sum().backward()
-    with pytest.raises(RuntimeError, match="takes dense gradients, got a sparse one"):
-        DropIn(embedding.parameters(), SGD()).step()
-    with pytest.raises(ValueError, match="takes real parameters, got a complex one"):
-        DropIn([torch.nn.Parameter(torch.ones(2, dtype=torch.complex64))], SGD())
-
-
 def test_a_state_of_another_rule_checkpoint_or_model_is_refused_and_nothing_changes() -> None:
     model = small_net()
     first, second = (LSTM(hidden=3).initialised(torch.Generator().manual_seed(seed)) for seed in (0, 1))
@@ -443,39 +343,6 @@ def test_steps_beyond_the_horizon_are_like_the_last() -> None:
     assert moved < 0.01
 
 
-def test_it_works_under_a_gradient_scaler_with_accumulation_and_clipping() -> None:
-    rule = next(rule for rule in RULES_HERE if rule.name == "celo")
-    model = small_net()
-    optimizer, scaler = DropIn(model.parameters(), rule, num_steps=9), torch.amp.GradScaler("cpu", init_scale=4.0)
-    x = torch.ones(2, 4)
-    for _ in range(3):
-        optimizer.zero_grad()
-        for _ in range(2):
-            loss = model(x).square().mean()
-            scaler.scale(loss / 2).backward()
-        scaler.unscale_(optimizer)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        scaler.step(optimizer, loss=loss)
-        scaler.update()
-    assert optimizer.param_groups[0]["l2obench"]["steps"] == 3
-
-
-def test_it_steps_inside_the_backward_pass_and_compiled() -> None:
-    first, second = small_net(), small_net()
-    owners = {param: l2obench.load("adam", [param], lr=0.01) for param in first.parameters()}
-    for param, owner in owners.items():
-        param.register_post_accumulate_grad_hook(lambda _, owner=owner: owner.step())
-    reference = l2obench.load("adam", second.parameters(), lr=0.01)
-    compiled = torch.compile(reference.step, backend="eager")
-    for _ in range(3):
-        first.zero_grad()
-        first(torch.ones(2, 4)).sum().backward()
-        reference.zero_grad()
-        second(torch.ones(2, 4)).sum().backward()
-        compiled()
-    assert_equal(first, second)
-
-
 @every_rule
 @pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
 def test_a_distributed_checkpoint_goes_on_exactly(rule: Optimizer, tmp_path: Path) -> None:
@@ -492,29 +359,6 @@ def test_a_distributed_checkpoint_goes_on_exactly(rule: Optimizer, tmp_path: Pat
     train(model, optimizer, STEPS)
     train(twin, restored, STEPS)
     assert_equal(model, twin)
-
-
-def test_hooks_around_a_step_are_called() -> None:
-    called = []
-    optimizer = l2obench.load("adam", [torch.nn.Parameter(torch.ones(2))])
-    optimizer.register_step_pre_hook(lambda *_: called.append("before"))
-    optimizer.register_step_post_hook(lambda *_: called.append("after"))
-    optimizer.step()
-    assert called == ["before", "after"]
-
-
-def test_memory_stays_as_it_is_over_many_steps() -> None:
-    optimizer = l2obench.load("adam", (params := [torch.nn.Parameter(torch.ones(3))]), lr=1e-3)
-
-    def held() -> int:
-        return sum(tensor.numel() for tensor in tensors_in(dict(enumerate(optimizer.state.values()))))
-
-    for step in range(2000):
-        params[0].grad = torch.ones(3)
-        optimizer.step()
-        if step == 1:
-            first = held()
-    assert held() == first
 
 
 @pytest.mark.parametrize("name", ["muon", "soap", "nadam", "prodigy", "schedule-free", "l-bfgs"])

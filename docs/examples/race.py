@@ -1,0 +1,188 @@
+"""A plain training loop, and the optimizers that `char_gpt.py` and `small_resnet.py` run in it."""
+
+import argparse
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.ticker import StrMethodFormatter
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+import l2obench
+
+RATES = {"AdamW": (3e-3, 1e-2, 3e-2), "Celo2": (1e-3, 3e-3, 1e-2)}
+"""Of these, the best by the last held-out loss counts. The other optimizers are as they come."""
+POINTS = 20
+"""How often the held-out loss is taken."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is trained: everything is drawn anew from the same seed for each optimizer."""
+
+    make_model: Callable[[], nn.Module]
+    batch_loss: Callable[[nn.Module, torch.Generator], Tensor]
+    """The loss on a minibatch that is drawn with the generator."""
+    heldout_loss: Callable[[nn.Module], Tensor]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training."""
+
+    steps: list[int]
+    heldout: list[float]
+    """After that many steps."""
+    seconds: list[float]
+    """Wall-clock time of the steps, evaluation left out."""
+    processor_seconds: float
+
+
+def make_optimizer(name: str, rate: float, model: nn.Module, steps: int, celo2: Path) -> Optimizer:
+    """An optimizer by the name that the figure has.
+
+    Args:
+        name: one of `AdamW`, `Muon`, `general` and `Celo2`.
+        rate: the peak of AdamW's and Celo2's.
+        model: to train.
+        steps: of the training.
+        celo2: the checkpoint of Celo2's published weights.
+    """
+    if name == "AdamW":
+        return torch.optim.AdamW(model.parameters(), lr=rate)
+    identity = {"Muon": "relative-muon", "general": "general", "Celo2": f"celo2[checkpoint={celo2}]"}[name]
+    values = {"lr": rate} if name == "Celo2" else {}
+    return l2obench.load(identity, model.named_parameters(), num_steps=steps, **values)
+
+
+def train(problem: Problem, name: str, rate: float, steps: int, celo2: Path) -> Run:
+    """Train from the start with one optimizer.
+
+    Args:
+        problem: what to train.
+        name: of the optimizer.
+        rate: its peak, where it takes one.
+        steps: how many.
+        celo2: the checkpoint of Celo2's published weights.
+    """
+    torch.manual_seed(0)
+    model, generator = problem.make_model(), torch.Generator().manual_seed(1)
+    optimizer = make_optimizer(name, rate, model, steps, celo2)
+    # AdamW and Celo2 leave the schedule to their user; the other two have their own.
+    scheduled = name in RATES
+    schedule = LambdaLR(optimizer, lambda step: warm_cosine(step, steps) if scheduled else 1.0)
+    points, heldout, seconds = [0], [evaluate(problem, model)], [0.0]
+    spent = processor = 0.0
+    for step in range(1, steps + 1):
+        started, began = time.perf_counter(), time.process_time()
+        optimizer.zero_grad()
+        loss = problem.batch_loss(model, generator)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        spent += time.perf_counter() - started
+        processor += time.process_time() - began
+        if step % max(1, steps // POINTS) == 0 or step == steps:
+            points.append(step)
+            heldout.append(evaluate(problem, model))
+            seconds.append(spent)
+    return Run(points, heldout, seconds, processor)
+
+
+def warm_cosine(step: int, steps: int) -> float:
+    """A warm-up over 5 % of the steps, then a cosine to zero, as a factor of the rate.
+
+    Args:
+        step: steps done.
+        steps: of the training.
+    """
+    rising = max(1, round(0.05 * steps))
+    return min((step + 1) / rising, 0.5 * (1 + math.cos(math.pi * max(0, step - rising) / max(1, steps - rising))))
+
+
+@torch.no_grad()
+def evaluate(problem: Problem, model: nn.Module) -> float:
+    """The held-out loss, with batch norm in evaluation.
+
+    Args:
+        problem: what is trained.
+        model: at present.
+    """
+    model.eval()
+    loss = float(problem.heldout_loss(model))
+    model.train()
+    return loss
+
+
+def best_runs(problem: Problem, steps: int, celo2: Path) -> dict[str, Run]:
+    """A run of each optimizer, the best of its rates; Celo2 only where its weights are.
+
+    Args:
+        problem: what to train.
+        steps: of each training.
+        celo2: the checkpoint of Celo2's published weights.
+    """
+    found = {}
+    for name in ("AdamW", "Muon", "general", "Celo2"):
+        if name == "Celo2" and not celo2.exists():
+            print(f"Celo2 is left out: {celo2} does not exist. Try: l2obench import-weights FILE {celo2}")
+            continue
+        runs = {rate: train(problem, name, rate, steps, celo2) for rate in RATES.get(name, (1.0,))}
+        rate = min(runs, key=lambda rate: runs[rate].heldout[-1])
+        found[name] = runs[rate]
+        label = f"{name}, rate {rate:g}" if name in RATES else name
+        print(
+            f"{label:22} held-out loss {found[name].heldout[-1]:.4f}   {found[name].seconds[-1]:6.1f} s wall-clock   "
+            f"{found[name].processor_seconds:6.1f} s of one processor",
+            flush=True,
+        )
+    return found
+
+
+def draw(runs: dict[str, Run], title: str, path: Path) -> None:
+    """Draw held-out losses against steps and against wall-clock time.
+
+    Args:
+        runs: by the name of the optimizer.
+        title: of the figure.
+        path: of a PNG, which is overwritten.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
+    for name, run in runs.items():
+        axes[0].plot(run.steps, run.heldout, label=name)
+        axes[1].plot(run.seconds, run.heldout, label=name)
+    axes[0].set(xlabel="steps", ylabel="held-out loss", yscale="log")
+    axes[1].set(xlabel="seconds of training")
+    axes[0].legend()
+    for axis in axes:
+        axis.grid(alpha=0.3, which="both")
+        axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
+    figure.suptitle(title)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def main(problem: Problem, title: str, name: str, steps: int) -> None:
+    """Run the race as a command.
+
+    Args:
+        problem: what to train.
+        title: of the figure.
+        name: of the figure's file.
+        steps: of each training, unless the command line says otherwise.
+    """
+    parser = argparse.ArgumentParser(description=title)
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--celo2", type=Path, default=Path("celo2.safetensors"), help="checkpoint of Celo2's weights")
+    parser.add_argument("--out", type=Path, default=Path(name), help="the figure")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    draw(best_runs(problem, options.steps, options.celo2), title, options.out)
+    print(f"Figure written to {options.out}")
