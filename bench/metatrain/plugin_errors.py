@@ -1,4 +1,4 @@
-"""What a plugin raises during a training becomes one line: which plugin takes part, and what went wrong."""
+"""A plugin in a training: what it raises becomes one line, and what it changes of the process is put back."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from l2obench.bench.config.identity import parse_identity
 from l2obench.bench.config.recipe import Recipe
 from l2obench.bench.config.registry import Registry, optimizer_registry, task_registry
 from l2obench.foundation.errors import describe_error
+from l2obench.foundation.global_settings import seeded
 
 
 class TrainingStopped(RuntimeError):
@@ -35,6 +36,23 @@ def plugin_errors(recipe: Recipe) -> Iterator[None]:
             f"the training of {recipe.optimizer} stopped, in which {', '.join(plugins)} takes part: "
             f"{describe_error(error)}. Try: l2obench test-plugin {plugins[0]}"
         ) from error
+
+
+@contextlib.contextmanager
+def plugin_settings(recipe: Recipe, trajectory: int) -> Iterator[None]:
+    """Where a plugin takes part, keep the settings of the process, and set the global generators from the trajectory.
+
+    So a training that was resumed gives the same numbers, also where a plugin draws from the global generators.
+
+    Args:
+        recipe: of the training.
+        trajectory: its number.
+    """
+    if not any(_list_plugins(recipe)):
+        yield
+        return
+    with seeded(f"{recipe.optimizer} {recipe.task} {recipe.seed} trajectory {trajectory}"):
+        yield
 
 
 def _list_plugins(recipe: Recipe) -> Iterator[str]:

@@ -23,10 +23,11 @@ from l2obench.bench.config.recipe import Recipe, make_recipe
 from l2obench.bench.config.registry import identify
 from l2obench.bench.config.trainings import CHECKPOINT
 from l2obench.bench.metatrain import loss_scales
-from l2obench.bench.metatrain.plugin_errors import plugin_errors
+from l2obench.bench.metatrain.loop import train
+from l2obench.bench.metatrain.plugin_errors import plugin_errors, plugin_settings
 from l2obench.bench.metatrain.process_group import SINGLE_PROCESS, ProcessGroup
 from l2obench.bench.metatrain.progress import Progress
-from l2obench.bench.metatrain.trainer import MetaTrainingDiverged, Trainer, train
+from l2obench.bench.metatrain.trainer import MetaTrainingDiverged, Trainer
 from l2obench.bench.metatrain.validation import ONE_FAMILY, SEVERAL_FAMILIES
 from l2obench.bench.rollout.seeds import SEEDS_VERSION
 from l2obench.bench.store.environment import commit, versions
@@ -107,7 +108,7 @@ class Session:
                 saved_at, saved_best = time.monotonic(), progress.best_validation
 
         with plugin_errors(self.recipe):
-            train(self.trainer, self.progress, after)
+            train(self.trainer, self.progress, after, lambda number: plugin_settings(self.recipe, number))
         self.save()
         if math.isinf(self.progress.best_validation):
             raise MetaTrainingDiverged(

@@ -1,7 +1,6 @@
 """The meta-training loop: Adam on the meta-parameters φ over segments of new functions; the best φ is kept."""
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -251,20 +250,3 @@ class Trainer:
     def _lr(self, trajectory: int) -> float:
         """The learning rate of a trajectory."""
         return decay_learning_rate(self.recipe.lr, self.recipe.final_lr, trajectory, self.recipe.trajectories)
-
-
-def train(trainer: Trainer, progress: Progress, on_trajectory: Callable[[Progress], None]) -> Progress:
-    """Train to the end of the recipe.
-
-    Args:
-        trainer: of the recipe.
-        progress: the state to go on from.
-        on_trajectory: called with the state after each trajectory.
-
-    Raises:
-        MetaTrainingDiverged: too many meta-gradients in a row were not finite.
-    """
-    while progress.trajectory < trainer.recipe.trajectories:
-        progress = trainer.run_trajectory(progress)
-        on_trajectory(progress)
-    return progress

@@ -1,11 +1,18 @@
 """`l2obench train` that gets nowhere, since a plugin raises or no loss is finite: one line, exit code 3."""
 
+import signal
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
 
 from l2obench.bench.commands.cli import main
+from l2obench.bench.commands.process import raise_terminated
+from l2obench.bench.metatrain.progress import Progress
+from l2obench.bench.metatrain.trainer import Trainer
 
 PLUGIN = """
 from l2obench.optimizers.learned.lstm import LSTM
@@ -63,3 +70,74 @@ def test_a_training_that_gets_nowhere_says_so(
     assert "Try: " in line
     assert "Checkpoint" not in shown.out
     assert not (tmp_path / "training" / "checkpoint.safetensors").exists()
+
+
+RUDE = """
+import os, signal, torch
+from l2obench.tasks.quadratic import Quadratic
+
+
+class Rude(Quadratic):
+    def sample(self, generator):
+        problem = super().sample(generator)
+        os.chdir("/")
+        os.umask(0o777)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        torch.set_default_dtype(torch.float64)
+        return problem
+
+
+class Draws(Quadratic):
+    def sample(self, generator):
+        problem = super().sample(generator)
+        problem.params["theta"].add_(torch.randn(3))
+        return problem
+"""
+
+
+def trained(folder: str, task: str, *more: str) -> dict[str, Tensor]:
+    sys.argv = ["l2obench", "train", "lstm[hidden=4]", "-t", task, *SMALL, *more, "--out", folder]
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code in (0, None)
+    return load_file(f"{folder}/state.safetensors")
+
+
+def test_a_rude_task_changes_nothing_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rude.py").write_text(RUDE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    trained("it", "./rude.py:Rude[dim=3,horizon=20]")
+    assert Path.cwd() == tmp_path
+    assert signal.getsignal(signal.SIGTERM) is raise_terminated
+    assert torch.get_default_dtype() == torch.float32
+    assert (tmp_path / "it" / "checkpoint.safetensors").stat().st_mode & 0o400
+
+
+def test_a_training_goes_on_with_the_numbers_that_a_task_draws_globally(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rude.py").write_text(RUDE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    task, number = "./rude.py:Draws[dim=3,horizon=20]", SMALL.index("--trajectories") + 1
+    whole = trained("whole", task)
+
+    class Stop(BaseException):
+        exit_code = 130
+
+    run = Trainer.run_trajectory
+
+    def once(self: Trainer, progress: Progress) -> Progress:
+        if progress.trajectory:
+            raise Stop
+        return run(self, progress)
+
+    monkeypatch.setattr(Trainer, "run_trajectory", once)
+    with pytest.raises(Stop):
+        trained("parts", task)
+    monkeypatch.setattr(Trainer, "run_trajectory", run)
+    assert SMALL[number] == "2"
+    parts = trained("parts", task)
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(value, parts[name]) for name, value in whole.items())

@@ -15,9 +15,10 @@ from l2obench.bench.measure.costs import optimizer_costs
 from l2obench.bench.metatrain import trainer as trainer_module
 from l2obench.bench.metatrain.estimators import bptt
 from l2obench.bench.metatrain.estimators.bptt_gradient import Segment
+from l2obench.bench.metatrain.loop import train
 from l2obench.bench.metatrain.meta_optimizer import adam_step
 from l2obench.bench.metatrain.session import Session
-from l2obench.bench.metatrain.trainer import MetaTrainingDiverged, Trainer, train
+from l2obench.bench.metatrain.trainer import MetaTrainingDiverged, Trainer
 from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.bench.store.results_file import StoreError
