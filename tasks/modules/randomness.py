@@ -1,4 +1,4 @@
-"""Randomness that belongs to a seed: global generators set and put back, and masks that every path draws alike."""
+"""Randomness that belongs to a seed: global generators set and put back, and numbers that every path draws alike."""
 
 import contextlib
 import random
@@ -14,6 +14,9 @@ from torch.overrides import TorchFunctionMode
 # Seeds are drawn as int64, which ends here; `numpy.random.seed` takes 32 bits.
 LARGEST_SEED = 2**63 - 1
 LARGEST_NUMPY_SEED = 2**32
+
+Fill = Callable[[Tensor, torch.Generator], Tensor]
+"""Fills an empty tensor from a generator."""
 
 
 class OwnRandomness:
@@ -102,11 +105,11 @@ def next_seed(generator: torch.Generator) -> int:
     return int(torch.randint(LARGEST_SEED, (), generator=generator))
 
 
-class DropoutBySeed(TorchFunctionMode):
-    """Inside it, the masks of dropout come from `seed` and from how many were drawn before.
+class NoiseBySeed(TorchFunctionMode):
+    """Inside it, the masks of dropout and noise come from `seed` and from how many were drawn before.
 
     PyTorch would draw them from the global generator, which `torch.vmap` can't give to each replica: one after another
-    and together, replicas would get different masks.
+    and together, replicas would get different numbers.
 
     Args:
         seed: an int64 tensor with one element a replica; under `torch.vmap` each has its own.
@@ -118,31 +121,41 @@ class DropoutBySeed(TorchFunctionMode):
         self.drawn = 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        dropout = DROPOUTS.get(func)
-        if dropout is None:
-            return func(*args, **(kwargs or {}))
-        return dropout(self, *args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if (dropout := DROPOUTS.get(func)) is not None:
+            return dropout(self, *args, **kwargs)
+        fill = NOISES.get(func)
+        # With other arguments, as a generator of its own, it is the user's business.
+        if fill is None or not kwargs.keys() <= {"dtype", "device"}:
+            return func(*args, **kwargs)
+        if isinstance(args[0], Tensor):
+            shape, about = list(args[0].shape), {"dtype": args[0].dtype, "device": args[0].device, **kwargs}
+        else:
+            shape = list(args[0] if isinstance(args[0], list | tuple) else args)
+            about = {"dtype": torch.get_default_dtype(), "device": "cpu", **kwargs}
+        return self.draw(shape, fill, about["dtype"], torch.device(about["device"]))
 
-    def keep(self, shape: list[int], share: float, like: Tensor) -> Tensor:
-        """1 with probability `share`, else 0.
+    def draw(self, shape: list[int], fill: Fill, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Draw a tensor.
 
         Args:
-            shape: of the result.
-            share: the probability.
-            like: gives device and type.
+            shape: its shape.
+            fill: fills it from a generator.
+            dtype: its type.
+            device: where it is. It is drawn on the CPU, and the same on every device.
         """
         self.drawn += 1
-        kept: Tensor = _Keep.apply(self._seed + self.drawn, shape, share, like.dtype, like.device)
-        return kept
+        found: Tensor = _Drawn.apply(self._seed + self.drawn, shape, fill, dtype, device)
+        return found
 
 
-class _Keep(torch.autograd.Function):
-    """A Bernoulli tensor from a seed; under `torch.vmap` one for each seed, and one for all where they share it."""
+class _Drawn(torch.autograd.Function):
+    """A random tensor from a seed; under `torch.vmap` one for each seed, and one for all where they share it."""
 
     @staticmethod
-    def forward(seed: Tensor, shape: list[int], share: float, dtype: torch.dtype, device: torch.device) -> Tensor:
-        generator = torch.Generator().manual_seed(int(seed) % LARGEST_SEED)  # on the CPU: the same on every device
-        return torch.empty(shape, dtype=dtype).bernoulli_(share, generator=generator).to(device)
+    def forward(seed: Tensor, shape: list[int], fill: Fill, dtype: torch.dtype, device: torch.device) -> Tensor:
+        generator = torch.Generator().manual_seed(int(seed) % LARGEST_SEED)
+        return fill(torch.empty(shape, dtype=dtype), generator).to(device)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -154,13 +167,11 @@ class _Keep(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, seed: Tensor, *about: Any) -> Any:
-        each = [_Keep.apply(one, *about) for one in seed.unbind(in_dims[0])]
+        each = [_Drawn.apply(one, *about) for one in seed.unbind(in_dims[0])]
         return torch.stack(each), 0
 
 
-def _dropout(
-    mode: DropoutBySeed, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
-) -> Tensor:
+def _dropout(mode: NoiseBySeed, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Elements."""
     if not training or p == 0.0:
         return input
@@ -171,7 +182,7 @@ def _channel_dropout(dimensions: int) -> Callable[..., Tensor]:
     """Whole channels; the one before the last `dimensions`."""
 
     def dropout(
-        mode: DropoutBySeed, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+        mode: NoiseBySeed, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
     ) -> Tensor:
         if not training or p == 0.0:
             return input
@@ -181,8 +192,10 @@ def _channel_dropout(dimensions: int) -> Callable[..., Tensor]:
     return dropout
 
 
-def _scaled(mode: DropoutBySeed, input: Tensor, shape: list[int], p: float, inplace: bool) -> Tensor:
-    factor = mode.keep(shape, 1 - p, input)
+def _scaled(mode: NoiseBySeed, input: Tensor, shape: list[int], p: float, inplace: bool) -> Tensor:
+    factor = mode.draw(
+        shape, lambda empty, generator: empty.bernoulli_(1 - p, generator=generator), input.dtype, input.device
+    )
     factor = factor / (1 - p) if p < 1 else factor
     return input.mul_(factor) if inplace else input * factor
 
@@ -193,7 +206,13 @@ DROPOUTS: dict[Any, Callable[..., Tensor]] = {
     functional.dropout2d: _channel_dropout(2),
     functional.dropout3d: _channel_dropout(3),
 }
-"""Other randomness of a model (a `torch.rand` in `forward`) stays with the global generator, replica by replica."""
+NOISES: dict[Any, Fill] = {
+    torch.rand: lambda empty, generator: empty.uniform_(generator=generator),
+    torch.rand_like: lambda empty, generator: empty.uniform_(generator=generator),
+    torch.randn: lambda empty, generator: empty.normal_(generator=generator),
+    torch.randn_like: lambda empty, generator: empty.normal_(generator=generator),
+}
+"""Other randomness of a model (a `torch.randint` in `forward`) stays with the global generator, replica by replica."""
 
 
 def _states() -> tuple[Any, ...]:

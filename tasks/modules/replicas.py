@@ -9,7 +9,7 @@ from torch.func import functional_call
 
 from l2obench.tasks.base import Tensors
 from l2obench.tasks.modules.batches import BadModule, Structure
-from l2obench.tasks.modules.randomness import DropoutBySeed, drawn_beyond_torch, preserved, seed_everything
+from l2obench.tasks.modules.randomness import NoiseBySeed, drawn_beyond_torch, preserved, seed_everything
 
 BatchLoss = Callable[[Any, Any], Tensor]
 """The user's `batch_loss(model, batch)`."""
@@ -68,7 +68,7 @@ class Replicas:
         """
         own = {name: value.detach().clone() for name, value in (buffers or self.buffers).items()}
         tensors = {f"model.{name}": value for name, value in {**params, **own}.items()}
-        with DropoutBySeed(batch["noise"]):
+        with NoiseBySeed(batch["noise"]):
             loss = functional_call(self._module, tensors, (structure.nested(batch),))
         _require_scalar(loss)
         return loss, {name: tensors[f"model.{name}"].detach() for name in buffers}
@@ -179,7 +179,7 @@ class Replicas:
         seed_everything(number, self._draws)
         with torch.enable_grad():
             if self._drops:
-                mode = DropoutBySeed(noise)
+                mode = NoiseBySeed(noise)
                 with mode:
                     loss = self._batch_loss(self.model, nested)
                 self._drops = mode.drawn > 0

@@ -5,7 +5,6 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from l2obench.tasks.data.unicode_names import ALPHABET
 from l2obench.tasks.practice.text import LanguageModel
@@ -101,6 +100,8 @@ class Attention(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         q, k, v = self.qkv(h).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = scaled_dot_product_attention(q, k, v, is_causal=self.causal)
-        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        scores = q @ k.mT / k.shape[-1] ** 0.5
+        if self.causal:
+            scores = scores + torch.full(scores.shape[-2:], -torch.inf, dtype=h.dtype, device=h.device).triu(1)
+        out: Tensor = self.out((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
         return out

@@ -156,14 +156,30 @@ def test_held_out_evaluation_draws_no_mask() -> None:
 
 
 class Noisy(nn.Module):
-    """Randomness that is no dropout: it stays with the global generator, one replica after the other."""
+    """Noise of every kind that belongs to the seed and the step."""
 
     def __init__(self) -> None:
         super().__init__()
         self.layer = nn.Linear(3, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x + torch.rand_like(x))  # type: ignore[no-any-return]
+        noise = torch.rand_like(x) + torch.randn(x.shape) + torch.rand(*x.shape, dtype=x.dtype) + torch.randn_like(x)
+        return self.layer(x + noise + self.more(x))  # type: ignore[no-any-return]
+
+    def more(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+
+class NoisierTask(BranchingTask):
+    def make_model(self) -> nn.Module:
+        return Noisier()
+
+
+class Noisier(Noisy):
+    """Randomness of another kind stays with the global generator, one replica after the other."""
+
+    def more(self, x: Tensor) -> Tensor:
+        return torch.randint(3, x.shape)
 
 
 class NoisyTask(BranchingTask):
@@ -171,9 +187,11 @@ class NoisyTask(BranchingTask):
         return Noisy()
 
 
-def test_other_randomness_belongs_to_the_seed_and_step_as_well() -> None:
-    task, rule = NoisyTask(horizon=3), SGD(lr=1e-30)
-    assert "randomness" in str(task.runs_one_by_one())
+@pytest.mark.parametrize(("kind", "together"), [(NoisyTask, True), (NoisierTask, False)])
+def test_noise_belongs_to_the_seed_and_step_as_well(kind: type[ModuleTask], together: bool) -> None:
+    task, rule = kind(horizon=3), SGD(lr=1e-30)
+    assert (task.runs_one_by_one() is None) == together
+    assert together or "randomness" in str(task.runs_one_by_one())
     torch.manual_seed(1)
     before = torch.get_rng_state()
     first = rollout(task, rule, MANY).losses

@@ -14,6 +14,7 @@ from l2obench.bench.config.recipe import Recipe
 from l2obench.bench.config.registry import task_registry
 from l2obench.bench.config.shipped import read_shipped, recipe_names
 from l2obench.bench.config.suite import load_suite
+from l2obench.bench.contract.task_requirements import require_of_task
 from l2obench.bench.metatrain.trainer import Trainer
 from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.problems import Problems
@@ -23,7 +24,7 @@ from l2obench.optimizers.learned.checkpoint import read_checkpoint
 from l2obench.tasks import FAMILIES
 from l2obench.tasks.data.held_out import HeldOut
 from l2obench.tasks.modules.batching import FEW, LARGE
-from l2obench.tasks.modules.randomness import DropoutBySeed, seed_everything
+from l2obench.tasks.modules.randomness import NoiseBySeed, seed_everything
 from l2obench.tasks.practice import KEPT_ASIDE, OPEN
 from l2obench.tasks.practice.base import Practice
 from l2obench.tasks.practice.burgers import VISCOSITY, Solution, exact_solution
@@ -57,7 +58,7 @@ def plain_loop(task: Practice, seed: int, lr: float) -> tuple[Tensor, nn.Module]
     for step, (batch, noise) in enumerate(minibatches(task, seed)):
         optimizer.zero_grad()
         seed_everything(int(noise))
-        with DropoutBySeed(noise):
+        with NoiseBySeed(noise):
             loss = task.batch_loss(model, batch)
         losses.append(loss.item())
         if step < STEPS:
@@ -166,3 +167,9 @@ def test_replicas_of_an_lstm_run_one_by_one() -> None:
     found = task_of("practice-char-lstm")._workshop().batching()
     assert found.refused is None
     assert found.flops > LARGE
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("requirement", ["replicas run together", "loss is a pure scalar"])
+def test_a_problem_meets_what_is_asked_of_plugins(name: str, requirement: str) -> None:
+    assert require_of_task(task_of(name, batch=4), requirement) is None
