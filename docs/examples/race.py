@@ -40,8 +40,9 @@ class Run:
     heldout: list[float]
     """After that many steps."""
     seconds: list[float]
-    """Wall-clock time of the steps, evaluation left out."""
-    processor_seconds: float
+    """Processor time of the steps until then, evaluation left out: what a core that is free takes."""
+    wall_clock: float
+    """Seconds of all steps by the clock, on this machine as it was."""
 
 
 def make_optimizer(name: str, rate: float, model: nn.Module, steps: int, celo2: Path) -> Optimizer:
@@ -91,8 +92,8 @@ def train(problem: Problem, name: str, rate: float, steps: int, celo2: Path) -> 
         if step % max(1, steps // POINTS) == 0 or step == steps:
             points.append(step)
             heldout.append(evaluate(problem, model))
-            seconds.append(spent)
-    return Run(points, heldout, seconds, processor)
+            seconds.append(processor)
+    return Run(points, heldout, seconds, spent)
 
 
 def warm_cosine(step: int, steps: int) -> float:
@@ -137,16 +138,14 @@ def best_runs(problem: Problem, steps: int, celo2: Path) -> dict[str, Run]:
         rate = min(runs, key=lambda rate: runs[rate].heldout[-1])
         found[name] = runs[rate]
         label = f"{name}, rate {rate:g}" if name in RATES else name
-        print(
-            f"{label:22} held-out loss {found[name].heldout[-1]:.4f}   {found[name].seconds[-1]:6.1f} s wall-clock   "
-            f"{found[name].processor_seconds:6.1f} s of one processor",
-            flush=True,
-        )
+        run = found[name]
+        times = f"{run.seconds[-1]:6.1f} s of a processor   {run.wall_clock:6.1f} s wall-clock"
+        print(f"{label:22} held-out loss {run.heldout[-1]:.4f}   {times}", flush=True)
     return found
 
 
 def draw(runs: dict[str, Run], title: str, path: Path) -> None:
-    """Draw held-out losses against steps and against wall-clock time.
+    """Draw held-out losses against steps and against processor time.
 
     Args:
         runs: by the name of the optimizer.
@@ -157,13 +156,15 @@ def draw(runs: dict[str, Run], title: str, path: Path) -> None:
     for name, run in runs.items():
         axes[0].plot(run.steps, run.heldout, label=name)
         axes[1].plot(run.seconds, run.heldout, label=name)
+    losses = [loss for run in runs.values() for loss in run.heldout]
     axes[0].set(xlabel="steps", ylabel="held-out loss", yscale="log")
-    axes[1].set(xlabel="seconds of training")
+    axes[1].set(xlabel="seconds of one processor")
     axes[0].legend()
     for axis in axes:
         axis.grid(alpha=0.3, which="both")
         axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axis.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
+        if max(losses) < 10 * min(losses):
+            axis.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
     figure.suptitle(title)
     figure.savefig(path, dpi=120)
     plt.close(figure)
