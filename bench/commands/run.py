@@ -115,13 +115,14 @@ def run(
     The same command resumes a run that was stopped, with any executor. It ends with its headline table.
 
     Files in the results folder:
-        manifest.json       suite, versions, machine
-        cells/*.parquet     one row for each seed, with its loss at every step
-        tuning/*.parquet    one row for each learning rate that was tried
-        trials/*.parquet    one row for each trial of a budget and each seed
-        timing/*.parquet    step times, measured one after the other
-        pictures/*.parquet  images, for tasks that have them
-        heldout/*.parquet   held-out metrics over the steps, for tasks that have them
+        manifest.json   suite, versions, machine
+        cells/      one row for each seed, with its loss at every step
+        tuning/     one row for each learning rate that was tried
+        trials/     one row for each trial of a budget and each seed
+        timing/     step times, measured one after the other
+        pictures/   images, for tasks that have them
+        heldout/    held-out metrics over the steps, for tasks that have them
+    Each folder has a Parquet file for each cell, and one, all.parquet, once the run has ended.
 
     Exit codes: 0 finished, 2 wrong usage, 3 a cell failed unexpectedly, 130 interrupted, 143 terminated.
 

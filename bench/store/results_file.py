@@ -44,14 +44,22 @@ def encode_file(kind: Kind, description: Mapping[str, Any], rows: list[dict[str,
         description: what decides the rows; anything that JSON can hold.
         rows: by column; None, or no entry, where a column does not apply.
     """
-    schema = SCHEMAS[kind]
-    table = pa.Table.from_pylist(rows, schema=schema)
+    return encode_table(pa.Table.from_pylist(rows, schema=SCHEMAS[kind]), description)
+
+
+def encode_table(table: pa.Table, description: Mapping[str, Any]) -> bytes:
+    """Encode a table as a Parquet file.
+
+    Args:
+        table: with the columns of a kind.
+        description: what decides the rows; anything that JSON can hold.
+    """
     table = table.replace_schema_metadata({DESCRIPTION_KEY: json.dumps(description, sort_keys=True).encode()})
     sink = pa.BufferOutputStream()
     # Losses hardly repeat, so dictionaries cost time and room. Bytes of one place in a number do repeat, side by side.
     split = {
         f"{field.name}.list.element": "BYTE_STREAM_SPLIT"
-        for field in schema
+        for field in table.schema
         if pa.types.is_list(field.type) and pa.types.is_floating(field.type.value_type)
     }
     pq.write_table(table, sink, compression="zstd", use_dictionary=False, column_encoding=split)
@@ -68,6 +76,41 @@ def read_file(path: Path, kind: Kind) -> pd.DataFrame:
 
     Returns:
         One row for each row of the file, with the columns of `SCHEMAS[kind]`.
+
+    Raises:
+        StoreError: it cannot be read, has other columns, or another version of l2obench wrote it.
+    """
+    return to_frame(read_table(path, kind), path, kind)
+
+
+def to_frame(table: pa.Table, path: Path, kind: Kind) -> pd.DataFrame:
+    """Make a frame of a table, if its rows are such as the runner writes.
+
+    Args:
+        table: from `read_table`.
+        path: of its file, for the error.
+        kind: of the file.
+
+    Raises:
+        StoreError: they are not.
+    """
+    frame: pd.DataFrame = table.to_pandas()
+    try:
+        require_rows(frame, kind)
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged: {error}. Try: the same run with --force") from error
+    return frame
+
+
+def read_table(path: Path, kind: Kind) -> pa.Table:
+    """Read the columns of one Parquet file. What its rows hold is not asked here.
+
+    Args:
+        path: the file.
+        kind: what it should hold.
+
+    Returns:
+        A row for each row of the file, with the columns of `SCHEMAS[kind]`.
 
     Raises:
         StoreError: it cannot be read, has other columns, or another version of l2obench wrote it.
@@ -90,12 +133,7 @@ def read_file(path: Path, kind: Kind) -> pd.DataFrame:
             table = table.add_column(min(position, table.num_columns), field, pa.nulls(len(table), field.type))
     if not table.schema.remove_metadata().equals(SCHEMAS[kind]):
         raise StoreError(f"{path} must have the columns of a results file of kind {kind}, and has others")
-    frame: pd.DataFrame = table.to_pandas()
-    try:
-        require_rows(frame, kind)
-    except ValueError as error:
-        raise StoreError(f"{path} is damaged: {error}. Try: the same run with --force") from error
-    return frame
+    return table.replace_schema_metadata(None)
 
 
 def read_description(path: Path) -> dict[str, Any]:

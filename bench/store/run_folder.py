@@ -1,4 +1,4 @@
-"""The folder of a run: one immutable file a cell, and a manifest that says what the run was.
+"""The folder of a run: one immutable file a cell, packed into one a kind at the end, and a manifest.
 
     RUN/manifest.json       what was asked, on which machine, with which data
     RUN/cells/*.parquet     one row for each (task, optimizer, track, hyperparameters, seed)
@@ -9,7 +9,8 @@
     RUN/heldout/*.parquet   one row for each seed and held-out metric, with its values over the steps
 
 Every file carries a description of what it holds. A file with the same description is never computed again; one with
-another description under the same name is a conflict, and nothing is overwritten unless asked.
+another description under the same name is a conflict, and nothing is overwritten unless asked. `pack` puts the files of
+a kind into one, KIND/all.parquet, which keeps the description of each.
 """
 
 import json
@@ -21,8 +22,9 @@ from typing import Any
 import pandas as pd
 
 from l2obench.bench.store.files import LOCK, TEMPORARY, lock_folder, write_atomically
+from l2obench.bench.store.kind_folder import KindFolder
 from l2obench.bench.store.manifest_schema import require_manifest
-from l2obench.bench.store.results_file import StoreError, encode_file, read_description, read_file, require_format
+from l2obench.bench.store.results_file import StoreError, encode_file, require_format
 from l2obench.bench.store.row_checks import require_single_seeds
 from l2obench.bench.store.schemas import FORMAT, SCHEMAS, Kind
 from l2obench.foundation.errors import describe_message
@@ -55,6 +57,7 @@ class RunFolder:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        self._kinds = {kind: KindFolder(self.folder, kind) for kind in SCHEMAS}
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -127,10 +130,9 @@ class RunFolder:
         Raises:
             StoreError: it is there, and is damaged or holds other results.
         """
-        path = self._locate(kind, name)
-        if not os.path.lexists(path):
+        if (described := self._kinds[kind].describe(name)) is None:
             return False
-        found = read_description(path)
+        path, found = described
         # Through JSON, as the one in the file went: tuples are lists there.
         if (wanted := json.loads(json.dumps(description))) != found:
             different = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
@@ -148,9 +150,8 @@ class RunFolder:
         Raises:
             StoreError: it is damaged.
         """
-        path = self._locate(kind, name)
-        # `os.path.exists`: of a path that is too long, `Path.exists` raises.
-        return read_description(path) if os.path.exists(path) else None
+        described = self._kinds[kind].describe(name)
+        return None if described is None else dict(described[1])
 
     def holds_reporting_errors(self, name: str) -> bool:
         """Say whether a file of cells holds errors of writing that an earlier version kept as an optimizer's result.
@@ -177,8 +178,11 @@ class RunFolder:
         Raises:
             StoreError: the folder cannot be written.
         """
+        content = encode_file(kind, description, rows)
         try:
-            write_atomically(self._locate(kind, name), encode_file(kind, description, rows))
+            # Another process may be packing: what it has read it deletes.
+            with lock_folder(self.folder):
+                write_atomically(self._kinds[kind].locate(name), content)
         except OSError as error:
             raise self._cannot_be_written(error) from error
 
@@ -194,12 +198,11 @@ class RunFolder:
         Raises:
             StoreError: a file is damaged or has other columns.
         """
-        paths = sorted((self.folder / kind).glob("*.parquet"))
-        frames = [read_file(path, kind) for path in paths]
+        frames = self._kinds[kind].frames()
         if not frames:
             empty: pd.DataFrame = SCHEMAS[kind].empty_table().to_pandas()
             return empty
-        rows = pd.concat(frames, ignore_index=True)
+        rows = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
         if kind == "cells":
             try:
                 require_single_seeds(rows)
@@ -217,10 +220,26 @@ class RunFolder:
         Raises:
             StoreError: it is damaged or has other columns.
         """
-        return read_file(self._locate(kind, name), kind)
+        return self._kinds[kind].read_one(name)
 
-    def _locate(self, kind: Kind, name: str) -> Path:
-        return self.folder / kind / f"{name}.parquet"
+    def pack(self) -> int:
+        """Put the files of each kind into one, and delete them once it is written.
+
+        A process that is killed meanwhile leaves both, which hold the same. No number changes.
+
+        Returns:
+            The number of files that were put into others.
+
+        Raises:
+            StoreError: a file is damaged, there are more rows than one file may hold, or the folder cannot be written.
+        """
+        if not any(kind.has_unpacked() for kind in self._kinds.values()):
+            return 0
+        try:
+            with lock_folder(self.folder):
+                return sum(kind.pack() for kind in self._kinds.values())
+        except OSError as error:
+            raise self._cannot_be_written(error) from error
 
     def _cannot_be_written(self, error: OSError) -> StoreError:
         return StoreError(f"{self.folder} cannot be written: {error.strerror}. Try: another --out")

@@ -17,6 +17,7 @@ from l2obench.bench.config.suite import Cell, Suite
 from l2obench.bench.config.tracks import list_given_rates
 from l2obench.bench.run.executors.choice import ExecutorChoice, ExecutorName
 from l2obench.bench.run.runner import Outcome, Runner
+from l2obench.bench.store.results_file import StoreError
 from l2obench.bench.store.run_folder import RunFolder
 
 LONG = 50_000
@@ -72,7 +73,22 @@ def execute(
                 show(line)
         if given := list_given_rates(plan):
             show(f"{', '.join(given)}: lr is given, so it is not tuned")
-        return runner.execute(about)
+        outcome = runner.execute(about)
+        pack(folder, show)
+        return outcome
+
+
+def pack(folder: Path, show: Callable[[str], Any]) -> None:
+    """Put the files of a finished run into one a kind. Where that fails, they stay as they are, and a line says so.
+
+    Args:
+        folder: of the run.
+        show: called with the line.
+    """
+    try:
+        RunFolder(folder).pack()
+    except StoreError as error:
+        show(f"the files of the run are not packed: {error}")
 
 
 def describe_plan(cells: Sequence[Cell]) -> str:
