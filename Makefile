@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: bench chromium test test-slow test-faults benchmark gate-error-rates docs notebooks format clean links
+.PHONY: bench chromium numbers test test-slow test-faults benchmark gate-error-rates docs notebooks format clean links
 
 bench: $(INSTALLED) ## run suite `quick` and make its report
 	$(BIN)/l2obench run quick
@@ -33,6 +33,9 @@ gate-error-rates: $(INSTALLED) ## how often 'l2obench check' errs; resumable, mo
 docs: $(INSTALLED) ## the documentation as a site, in build/site
 	$(BIN)/python docs/site/assemble.py build/pages
 	$(BIN)/zensical build --clean --strict
+
+numbers: $(INSTALLED) ## the numbers of README.md and docs, written from results/reference
+	$(BIN)/python docs/site/bound_numbers.py
 
 notebooks: $(INSTALLED) ## run the tutorials, and keep them as notebooks with their pictures
 	$(BIN)/python docs/site/notebooks.py

@@ -9,9 +9,10 @@ import pytest
 
 import l2obench
 from l2obench.api.naming import BadArgument
-from l2obench.api.planning import TUNE, plan_run, read_tune
+from l2obench.api.planning import plan_run, read_tune
 from l2obench.bench.commands.cli import COMMANDS
 from l2obench.bench.config.recipe import Recipe
+from l2obench.bench.config.tracks import WAYS
 
 PAIRS: dict[str, Callable[..., Any]] = {
     "run": l2obench.run,
@@ -82,9 +83,9 @@ def test_defaults_are_the_same(name: str) -> None:
 
 
 def test_tune_has_the_same_words_and_python_has_true_and_false() -> None:
-    assert [read_tune(word) for word in TUNE] == list(TUNE)
+    assert [read_tune(word) for word in WAYS] == list(WAYS)
     assert (read_tune(True), read_tune(False), read_tune(None)) == ("grid", "off", None)
-    with pytest.raises(BadArgument, match=r"tune must be one of grid, halving, off, got 'of'. Try: 'off'"):
+    with pytest.raises(BadArgument, match=r"tune must be one of grid, halving, off, budget=N, got 'of'. Try: 'off'"):
         read_tune("of")
 
 

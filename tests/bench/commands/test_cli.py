@@ -70,10 +70,8 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(l2obench: Command, 
     l2obench(*RUN, "--out", "undisturbed")
     # A third file of cells is written, and not yet in its place.
     l2obench(*RUN, "--out", "killed", code=-signal.SIGKILL, first=partial(before_file, "*/cells/*", 3, die))
-    finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "killed" / "cells").glob("*.parquet")}
-    assert len(finished) == 2
-    assert "already computed" in l2obench(*RUN, "--out", "killed")
-    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert len(list((tmp_path / "killed" / "cells").glob("*.parquet"))) == 2
+    assert ", 2 already computed" in l2obench(*RUN, "--out", "killed")
     assert_same(tmp_path / "undisturbed", tmp_path / "killed")
 
 

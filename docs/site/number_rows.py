@@ -1,0 +1,110 @@
+"""The rows that numbers in prose stand for: small tables of the reference runs, by the names in docs/numbers.toml."""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from l2obench.reports.numbers.amortization import amortization
+from l2obench.reports.numbers.counting import counted_heldout, counted_losses, groups
+from l2obench.reports.numbers.headline import headline
+from l2obench.reports.numbers.trials_to_match import trials_to_match
+from l2obench.reports.numbers.wins import wins
+from l2obench.reports.reading import ReportData, read_results
+
+REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
+KEYS = ("task", "optimizer", "track", "baseline", "against", "families", "unit", "tuned", "source")
+"""Columns that name a row; all others are numbers."""
+
+
+@cache
+def read(run: str) -> ReportData:
+    """The rows of a reference run.
+
+    Args:
+        run: the name of its suite.
+    """
+    return read_results([REFERENCE / run])
+
+
+def _headline(data: ReportData) -> pd.DataFrame:
+    table = headline(data.cells).drop(columns=["baseline"])
+    return table.assign(
+        wins=(table["win_rate"] * table["seeds"]).round(), percent=100 * table["win_rate"], pairs=table["seeds"]
+    )
+
+
+def _losses(data: ReportData) -> pd.DataFrame:
+    """Mean, median and failures of every cell, with its held-out metrics."""
+    rows = [
+        key
+        | {"mean": np.mean(counted_losses(own)), "median": np.median(counted_losses(own)), "seeds": len(own)}
+        | {"failures": int(own["status"].ne("ok").sum()), "tuning_passes": own["tuning_passes"].max()}
+        | {"heldout_loss": counted_heldout(own, "heldout_loss", np.inf)}
+        | {"heldout_accuracy": counted_heldout(own, "heldout_accuracy", 0.0)}
+        for key, own in groups(data.cells, "task", "optimizer", "track")
+    ]
+    return pd.DataFrame(rows)
+
+
+def _verdicts(data: ReportData) -> pd.DataFrame:
+    """On how many tasks each learned optimizer has each verdict of the headline."""
+    rows = [
+        key
+        | {"tasks": own["task"].nunique()}
+        | {name: int(own["verdict"].eq(word).sum()) for name, word in (("better", "better"), ("worse", "worse"))}
+        for key, own in groups(headline(data.cells), "optimizer")
+    ]
+    return pd.DataFrame(rows)
+
+
+TABLES: Mapping[str, Callable[[ReportData], pd.DataFrame]] = {
+    "headline": _headline,
+    "losses": _losses,
+    "verdicts": _verdicts,
+    "wins": lambda data: wins(data.cells, data.manifests).drop(columns=["against_uses"]),
+    "amortization": lambda data: amortization(data.cells, data.tuning, data.trials, data.manifests).drop(
+        columns=["baseline"]
+    ),
+    "trials_to_match": lambda data: trials_to_match(data.cells, data.tuning, data.trials),
+}
+"""Tables by the names that docs/numbers.toml uses."""
+
+
+@cache
+def table(run: str, name: str) -> pd.DataFrame:
+    """A table of a reference run.
+
+    Args:
+        run: the name of its suite.
+        name: one of `TABLES`.
+
+    Raises:
+        KeyError: there is no such table.
+    """
+    return TABLES[name](read(run))
+
+
+def number(run: str, name: str, where: Mapping[str, Any], column: str) -> float:
+    """The number of one row.
+
+    Args:
+        run: the name of the suite.
+        name: of the table.
+        where: values of the row's keys.
+        column: of the number.
+
+    Raises:
+        ValueError: no row, or several, are of that key, or there is no such column.
+    """
+    rows = table(run, name)
+    for key, value in where.items():
+        if key not in rows:
+            raise ValueError(f"{run}/{name} must have a column {key!r}")
+        rows = rows[rows[key].eq(value)]
+    if len(rows) != 1 or column not in rows:
+        raise ValueError(f"{run}/{name} must have one row of {dict(where)} with {column!r}, has {len(rows)}")
+    return float(rows[column].iloc[0])
