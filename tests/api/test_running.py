@@ -169,7 +169,7 @@ def bad(error: type[Exception], match: str, **arguments: object) -> object:
         bad(SuiteError, "lstm has no meta-parameters: give checkpoint=NAME", tasks=SHORT, optimizers="lstm"),
         bad(BadArgument, "seeds must be a whole number from 1 on, got 0", tasks=SHORT, optimizers="adam", seeds=0),
         bad(
-            BadArgument, "tune must be one of grid, halving, off, budget=N, got 'yes'", tasks=SHORT, optimizers="adam", tune="yes"
+            BadArgument, "tune must be one of grid, halving, off, budget=N", tasks=SHORT, optimizers="adam", tune="yes"
         ),
         bad(BadArgument, "optimizers must be given where no suite is", tasks=SHORT),
         bad(BadArgument, "tasks must name one task at least", tasks=[], optimizers="adam"),
