@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from l2obench.bench.config.identity import parse_identity
 from l2obench.bench.config.recipe import Recipe
 from l2obench.bench.config.registry import Registry, optimizer_registry, task_registry
+from l2obench.bench.metatrain.last_words import last_words
 from l2obench.foundation.errors import describe_error
 from l2obench.foundation.global_settings import seeded
+from l2obench.foundation.plain_text import escape_controls
 
 
 class TrainingStopped(RuntimeError):
@@ -52,6 +54,25 @@ def plugin_settings(recipe: Recipe, trajectory: int) -> Iterator[None]:
         yield
         return
     with seeded(f"{recipe.optimizer} {recipe.task} {recipe.seed} trajectory {trajectory}"):
+        yield
+
+
+@contextlib.contextmanager
+def plugin_crash_said(recipe: Recipe) -> Iterator[None]:
+    """Where a plugin takes part, say so on stderr if the process ends inside the block, as by a crash.
+
+    Args:
+        recipe: of the training.
+    """
+    plugins = list(dict.fromkeys(_list_plugins(recipe)))
+    if not plugins:
+        yield
+        return
+    line = (
+        f"the process of the training of {recipe.optimizer} ended, in which {', '.join(plugins)} takes part. "
+        "Finished work is kept. Try: the same command again to resume"
+    )
+    with last_words(escape_controls(line)):
         yield
 
 

@@ -24,7 +24,7 @@ from l2obench.bench.config.registry import identify
 from l2obench.bench.config.trainings import CHECKPOINT
 from l2obench.bench.metatrain import loss_scales
 from l2obench.bench.metatrain.loop import train
-from l2obench.bench.metatrain.plugin_errors import plugin_errors, plugin_settings
+from l2obench.bench.metatrain.plugin_errors import plugin_crash_said, plugin_errors, plugin_settings
 from l2obench.bench.metatrain.process_group import SINGLE_PROCESS, ProcessGroup
 from l2obench.bench.metatrain.progress import Progress
 from l2obench.bench.metatrain.trainer import MetaTrainingDiverged, Trainer
@@ -107,7 +107,7 @@ class Session:
                 self.save()
                 saved_at, saved_best = time.monotonic(), progress.best_validation
 
-        with plugin_errors(self.recipe):
+        with plugin_errors(self.recipe), plugin_crash_said(self.recipe):
             train(self.trainer, self.progress, after, lambda number: plugin_settings(self.recipe, number))
         self.save()
         if math.isinf(self.progress.best_validation):

@@ -1,6 +1,8 @@
 """`l2obench train` that gets nowhere, since a plugin raises or no loss is finite: one line, exit code 3."""
 
+import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -141,3 +143,23 @@ def test_a_training_goes_on_with_the_numbers_that_a_task_draws_globally(
     parts = trained("parts", task)
     assert whole.keys() == parts.keys()
     assert all(torch.equal(value, parts[name]) for name, value in whole.items())
+
+
+@pytest.mark.parametrize(("death", "code"), [("os._exit(7)", 7), ("os.kill(os.getpid(), 11)", -11), ("pass", 0)])
+def test_a_crash_in_a_training_is_one_line(tmp_path: Path, death: str, code: int) -> None:
+    (tmp_path / "dies.py").write_text(
+        "import os\nfrom l2obench.tasks.quadratic import Quadratic\nclass Dies(Quadratic):\n"
+        f"    def sample(self, generator):\n        {death}\n        return super().sample(generator)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "l2obench", "train", "lstm[hidden=4]", "-t", "./dies.py:Dies[dim=3,horizon=20]", *SMALL],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("l2obench: ")]
+    assert len(lines) == (code != 0)
+    assert all("./dies.py:Dies takes part" in line and "Try: " in line for line in lines)
