@@ -21,9 +21,8 @@ def load(name: str, params: Iterable[Any], *, num_steps: int | None = None, **va
             checkpoint, such as `"general"`.
         params: parameters, `model.named_parameters()`, or dicts of parameter groups, as `torch.optim` takes them.
         num_steps: how many steps training will take. Optimizers that use the horizon need it, others ignore it.
-        values: fields of the optimizer that `name` does not give; the rest keep their defaults. For every optimizer of
-            our own also `weight_decay` (decoupled), `maximize`, an `lr` of 0 or a tensor, and `betas` for `beta1` and
-            `beta2`.
+        values: fields of the optimizer that `name` does not give; the rest keep their defaults. For every optimizer
+            also `weight_decay` (decoupled), `maximize`, an `lr` of 0 or a tensor, and `betas` for `beta1` and `beta2`.
 
     Returns:
         A `torch.optim.Optimizer` with parameter groups, schedulers and `state_dict`. Its `step` takes a closure or

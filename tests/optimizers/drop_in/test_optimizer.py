@@ -378,7 +378,7 @@ def test_groups_of_bridged_rules_have_values_of_their_own() -> None:
     assert [group["betas"] for group in optimizer.param_groups] == [(0.8, 0.9)] * 2
     train(model, optimizer, 2)
     assert torch.equal(model[2].weight, kept)
-    with pytest.raises(ValueError, match="nadam has no maximize"):
-        l2obench.load("nadam", model.parameters(), maximize=True)
+    with pytest.raises(ValueError, match=r"nadam has no maximise. It has: .*maximize"):
+        l2obench.load("nadam", [{"params": model.parameters(), "maximise": True}])
     with pytest.raises(ValueError, match="takes one group of parameters, got 2"):
         l2obench.load("l-bfgs", [{"params": model[0].parameters()}, {"params": model[2].parameters()}])
