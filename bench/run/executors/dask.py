@@ -33,6 +33,9 @@ from l2obench.foundation.errors import describe_error
 AHEAD = 2
 # Workers are counted no more often: each count asks the scheduler.
 COUNT_SECONDS = 1.0
+POLL_SECONDS = 0.05
+# Without any worker for so long: of a cluster that others run it is said, one of ours has given up its processes.
+LOST_SECONDS = 60.0
 CONNECT_SECONDS = 20
 # Tries to reach all workers at the start; in each of them one may die.
 PLACE_TRIES = 5
@@ -77,6 +80,7 @@ class DaskExecutor(Executor):
         self._alone: Assignment | None = None
         self._counted_at, self._workers = -math.inf, dict[str, Any]()
         self._warned = False
+        self._lost_since: float | None = None
 
     def __enter__(self) -> Self:
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it becomes one line of ours
@@ -99,6 +103,7 @@ class DaskExecutor(Executor):
             if not self._under_way:
                 self._alone = self._suspects.pop(0)
                 self.submit(self._alone)
+            self._wait_for_result()
             future, result = next(self._completed)
             if (answer := self._answer(future, result)) is not None:
                 return answer
@@ -188,6 +193,24 @@ class DaskExecutor(Executor):
                 self._workers = dict(self._client.scheduler_info()["workers"])
             self._counted_at = now
         return self._workers
+
+    def _wait_for_result(self) -> None:
+        """Wait until something is finished.
+
+        Raises:
+            ExecutorError: all worker processes that we started are gone, and none comes back.
+        """
+        while not self._completed.has_ready():
+            if self._count_workers():
+                self._lost_since = None
+            elif self._lost_since is None:
+                self._lost_since = time.monotonic()
+            elif time.monotonic() - self._lost_since > LOST_SECONDS:
+                if self.scheduler is None:
+                    raise self._gone()
+                self._lost_since = math.inf  # said once
+                self.report(f"waiting: {self._where()} has no worker left")
+            time.sleep(POLL_SECONDS)
 
     def _answer(self, future: Any, result: Any) -> Answer | None:
         """Turn a finished future into an answer; None if its job is to be tried again.

@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import make_suite
-from l2obench.bench.run.executors import dask_worker
+from l2obench.bench.run.executors import dask, dask_worker
 from l2obench.bench.run.executors.base import Executor, ExecutorError
 from l2obench.bench.run.executors.dask import DaskExecutor
 from l2obench.bench.run.executors.local import LocalExecutor
@@ -273,3 +274,47 @@ def test_an_interrupted_run_leaves_no_process(elsewhere: Path) -> None:
         execute("it", TASKS[:1], ["strange.HangsInTheEnd", "sgd"], LocalExecutor(2), report=interrupt)
     assert children() == before
     assert len(list(Path("it/cells").glob("*.parquet"))) == 1
+
+
+def close_when_at_work(cluster: Callable[[], distributed.LocalCluster | None]) -> None:
+    """Close all workers of a cluster, in a thread, once it has something to do."""
+
+    def close() -> None:
+        for _ in range(1200):
+            made = cluster()
+            if made is not None and any(worker.processing for worker in made.scheduler.workers.values()):
+                made.scale(0)
+                return
+            time.sleep(0.05)
+
+    threading.Thread(target=close, daemon=True).start()
+
+
+@pytest.mark.slow
+def test_a_run_that_has_lost_all_workers_says_so_and_goes_on_with_new_ones(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask, "LOST_SECONDS", 0.5)
+    said: list[str] = []
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as small:
+
+        def answer(line: str) -> None:
+            said.append(line)
+            if line.endswith("has no worker left"):
+                small.scale(1)
+
+        close_when_at_work(lambda: small)
+        outcome = execute("it", ["quadratic[horizon=6000]"], ["sgd"], on(small, report=answer))
+    assert outcome.errors == []
+    assert any(line.endswith("has no worker left") for line in said)
+    assert set(table("it")["status"]) == {"ok"}
+
+
+@pytest.mark.slow
+def test_a_run_whose_own_workers_are_gone_ends(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask, "LOST_SECONDS", 0.5)
+    executor = DaskExecutor(processes=1)
+    close_when_at_work(lambda: executor._cluster)
+    with pytest.raises(ExecutorError, match="the cluster on this machine went away") as raised:
+        execute("it", ["quadratic[horizon=6000]"], ["sgd"], executor)
+    assert raised.value.exit_code == 3
