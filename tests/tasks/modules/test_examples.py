@@ -39,4 +39,5 @@ def test_an_example_meets_all_requirements(path: str) -> None:
 
 
 def test_no_example_is_left_out() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == TASKS.keys()
+    """Those without a task are scripts, which `tests/test_race_examples.py` runs."""
+    assert {path.name for path in EXAMPLES.glob("*.py") if "ModuleTask" in path.read_text("utf-8")} == TASKS.keys()
