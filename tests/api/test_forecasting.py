@@ -69,12 +69,13 @@ def test_cells_without_a_trial_make_the_time_a_lower_bound(tmp_path: Path, monke
     )
 
 
-def test_tuning_counts_one_grid_and_a_third_of_it_with_halving() -> None:
+def test_tuning_counts_one_grid_or_a_third_of_it_and_two_rates_between() -> None:
     cells = plan("quadratic[dim=2,horizon=9]")
-    assert count_steps(cells) == (36, 21 * 2 * 9)
+    refined = 2 * 2 * 9
+    assert count_steps(cells) == (36, 21 * 2 * 9 + refined)
     task = {"task": "quadratic[horizon=9]", "halving": True}
     halved = make_suite("custom", {"optimizers": ["sgd"], "tasks": [task], "seeds": 2, "tuning_seeds": 2}).cells()
-    assert count_steps(halved) == (36, 21 * 2 * 9 // 3)
+    assert count_steps(halved) == (36, 21 * 2 * 9 // 3 + refined)
 
 
 def test_a_long_run_begins_with_its_forecast(

@@ -9,6 +9,7 @@ from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell
 from l2obench.bench.measure import timing
 from l2obench.bench.measure.trial import RATES, STEPS, Trial
+from l2obench.bench.measure.tuning import REFINEMENTS
 from l2obench.bench.rollout.memory import GIB, default_budget
 from l2obench.bench.run.cell import describe
 from l2obench.bench.run.jobs import is_foreign, try_out
@@ -21,6 +22,8 @@ TRIAL_SECONDS = 20.0
 TIMING_STEPS = timing.WARM_UP_STEPS + timing.TIMED_STEPS + timing.COUNTED_STEPS
 # Successive halving runs all rates over 1/9 of the horizon, a third of them over 1/3, a ninth over all of it.
 HALVING_SHARE = 1 / 3
+# Each refinement runs two rates beside the best.
+REFINED_SHARE = 2 * REFINEMENTS / RATES
 
 
 @dataclass(frozen=True)
@@ -178,4 +181,6 @@ def _grids(cell: Cell) -> float:
     """How many grids' steps a cell's tuning takes. Trials of a budget run on the evaluation seeds too."""
     if (budget := parse_budget(cell.track)) is not None:
         return budget.trials / RATES * (1 + cell.seeds / cell.tuning_seeds)
-    return 0.0 if cell.track != "tuned" else HALVING_SHARE if cell.halving else 1.0
+    if cell.track != "tuned":
+        return 0.0
+    return (HALVING_SHARE if cell.halving else 1.0) + REFINED_SHARE
