@@ -88,7 +88,8 @@ def matched_curve(rows: pd.DataFrame, most: int = max(WITHIN)) -> "np.ndarray[An
     """
     counts = list(zip(rows["tried"], rows["matching"], strict=True))
     shares = [[matched_share(int(tried), int(matching), k) for tried, matching in counts] for k in range(1, most + 1)]
-    return np.array(shares).mean(1)
+    means: np.ndarray[Any, np.dtype[np.float64]] = np.array(shares).mean(1)
+    return means
 
 
 def _within_columns() -> list[str]:
@@ -104,7 +105,7 @@ def _tried(key: Mapping[str, Any], cell: pd.DataFrame, tuning: pd.DataFrame, tri
             lr: float(np.mean(counted_losses(own))) if (own := group[group["steps"].eq(complete)]).size else np.inf
             for lr, group in rates.groupby("lr")
             # Points between those of the grid are there because their neighbours are good: no random order has them.
-            if _is_on_grid(float(lr))
+            if _is_on_grid(float(str(lr)))
         }
         yield Tried(GRID, pd.Series(means, dtype=float))
     budgets = _rows_of(key, trials)

@@ -87,9 +87,10 @@ def test_learned_rules_run_untuned_and_tuned_rows_say_their_cost(finished: Path)
     assert set(frame.loc[frame["learned"], "track"]) == {"default"}
     assert (frame.loc[frame["track"] == "default", "tuning_passes"] == 0).all()
     tuned = frame[frame["track"] == "tuned"]
-    assert (tuned["tuning_passes"] >= 21 * 3 * tuned["steps"]).all()
+    # The grid, and two rates beside its best.
+    assert (tuned["tuning_passes"] >= 23 * 3 * tuned["steps"]).all()
     tuning = pd.read_parquet(finished / "tuning")
-    assert set(tuning.groupby(["task", "optimizer"])["lr"].nunique()) >= {21}
+    assert set(tuning.groupby(["task", "optimizer"])["lr"].nunique()) >= {23}
 
 
 def test_all_optimizers_meet_the_same_functions(finished: Path) -> None:
