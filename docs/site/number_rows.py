@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from l2obench.bench.config.budget import is_tuned
 from l2obench.reports.numbers.amortization import amortization
-from l2obench.reports.numbers.counting import counted_heldout, counted_losses, groups
+from l2obench.reports.numbers.comparison import compare
+from l2obench.reports.numbers.counting import best_baseline, counted_heldout, counted_losses, groups
 from l2obench.reports.numbers.headline import headline
 from l2obench.reports.numbers.trials_to_match import trials_to_match
 from l2obench.reports.numbers.wins import wins
@@ -35,6 +37,27 @@ def _headline(data: ReportData) -> pd.DataFrame:
     return table.assign(
         wins=(table["win_rate"] * table["seeds"]).round(), percent=100 * table["win_rate"], pairs=table["seeds"]
     )
+
+
+def _in_class(data: ReportData) -> pd.DataFrame:
+    """Every learned optimizer against the best tuned baseline of its class, as the headline has it against the best."""
+    rows = []
+    for _, task in groups(data.cells, "task"):
+        tuned = task[task["learned"].eq(True) | task["track"].map(is_tuned).astype(bool)]
+        for key, own in groups(task[task["learned"].eq(True)], "task", "optimizer", "track"):
+            baseline = best_baseline(tuned, of_class=own)
+            if baseline is None or not (found := compare(own, baseline)).seeds:
+                continue
+            typical, share = found.found.typical, found.found.win_rate.estimate
+            rows.append(
+                key
+                | {"ratio": found.ratio.estimate, "low": found.ratio.low, "high": found.ratio.high}
+                | {"typical_ratio": typical.estimate, "typical_low": typical.low, "typical_high": typical.high}
+                | {"percent": 100 * share, "wins": round(share * found.seeds), "pairs": found.seeds}
+                | {"mean_final_loss": np.mean(counted_losses(own))}
+                | {"baseline_mean_final_loss": np.mean(counted_losses(baseline))}
+            )
+    return pd.DataFrame(rows)
 
 
 def _losses(data: ReportData) -> pd.DataFrame:
@@ -63,6 +86,7 @@ def _verdicts(data: ReportData) -> pd.DataFrame:
 
 TABLES: Mapping[str, Callable[[ReportData], pd.DataFrame]] = {
     "headline": _headline,
+    "in_class": _in_class,
     "losses": _losses,
     "verdicts": _verdicts,
     "wins": lambda data: wins(data.cells, data.manifests).drop(columns=["against_uses"]),
