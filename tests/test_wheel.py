@@ -110,7 +110,7 @@ def test_a_repositorys_packages_of_the_same_names_stay_its_own(installed: Instal
     code = "\n".join(
         [f"import {name}; assert {name}.WHOSE == 'theirs: {name}', {name}.__file__" for name in OWN]
         + [f"import l2obench.{name}; assert not hasattr(l2obench.{name}, 'WHOSE')" for name in OWN]
-        + ["import torch", "l2obench.load('general', torch.nn.Linear(2, 2).parameters())"]
+        + ["import torch", "l2obench.load('general', torch.nn.Linear(2, 2).parameters(), num_steps=9)"]
     )
     installed(repository, "python", "-c", code)
 

@@ -36,7 +36,7 @@ COMMANDS = {
         ),
         "import-weights": CommandEntry(
             "import_weights:import_weights",
-            "Convert published weights of VeLO, Celo, Celo-Adam or Celo2 to a checkpoint.",
+            "Convert published weights of VeLO, Celo, Celo-Adam, Celo2 or Open-L2O to a checkpoint.",
         ),
     },
     "Tasks, optimizers and data": {

@@ -75,8 +75,8 @@ class Trainer:
         count = recipe.functions if recipe.families == 1 else recipe.families
         if group.world_size > min(count, recipe.validation_functions):
             raise RecipeError(
-                f"{group.world_size} processes for {count} {shared} and {recipe.validation_functions} functions of "
-                "validation: every process needs at least one. Try: fewer processes"
+                f"{group.world_size} processes for {count} {shared} and {recipe.validation_functions} of validation: "
+                "every process needs at least one. Try: fewer processes"
             )
         self.estimator = make_estimator(recipe)
         self.imitation = make_imitation(recipe)

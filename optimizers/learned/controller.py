@@ -86,6 +86,7 @@ class Controller(LearnedOptimizer, Optimizer):
     uses: ClassVar[tuple[Use, ...]] = ("loss", "horizon")
     architecture: ClassVar[tuple[str, ...]] = ("hidden", "inputs", "mixing", "integral")
     stacks_meta_parameters: ClassVar[bool] = True
+    compiled_up_to: ClassVar[float] = 0
 
     hidden: int = Field(default=16, ge=1, le=1024)
     """Units of the hidden layer."""

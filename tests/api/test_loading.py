@@ -38,7 +38,7 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
 
 
 def test_a_misspelt_checkpoint_is_answered_with_the_nearest() -> None:
-    with pytest.raises(UnknownName, match=r"Did you mean general\?"):
+    with pytest.raises(UnknownName, match=r"Did you mean general or general-rnnprop\?"):
         l2obench.load("generl", [parameter()])
 
 

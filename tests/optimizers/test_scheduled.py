@@ -130,7 +130,7 @@ class Taken(Mine):
         "l-bfgs[schedule=linear]",
         "torch.optim.SGD[lr=0.01,schedule=cosine]",
         "lstm[checkpoint=quadratic,schedule=cosine]",
-        "rnnprop[checkpoint=general,schedule=linear]",
+        "rnnprop[checkpoint=general-rnnprop,schedule=linear]",
     ],
 )
 def test_the_identity_carries_the_schedule(identity: str) -> None:

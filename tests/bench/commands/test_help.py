@@ -96,7 +96,7 @@ def test_an_option_says_type_default_and_range(capsys: pytest.CaptureFixture[str
     assert "[default: 1000; x>=1]" in text
     assert "--coordinate-scaling <float>" in text
     assert "[0<x<=10]" in text
-    assert "--estimator <tbptt|full|es|pes|nres>" in text
+    assert "--estimator <tbptt|full|es|pes|nres|full-es>" in text
     assert "--second-order / --first-order" in text
 
 

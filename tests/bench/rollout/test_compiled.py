@@ -50,7 +50,7 @@ def test_powers_of_counts_are_the_same_for_tensors_and_numbers(beta: float | tor
     [
         (optimizer_registry().create("lstm[checkpoint=quadratic]"), BLOCK, 100),
         (optimizer_registry().create("lstm[checkpoint=quadratic]"), BLOCK + 1, 1),
-        (optimizer_registry().create("general"), BLOCK + 1, 1),
+        (optimizer_registry().create("general-rnnprop"), BLOCK + 1, 1),
         (bridge("torch.optim.Rprop", torch.optim.Rprop)(), 1, 1),
     ],
 )
@@ -61,7 +61,8 @@ def test_rules_that_are_faster_as_they_stand_are_not_compiled(rule: Optimizer, c
 
 @slow
 @pytest.mark.parametrize(
-    "rule", ["sgd", "adam", "cosine[rule=adamw]", "lstm[checkpoint=quadratic]", "general", "mlp[checkpoint=random]"]
+    "rule",
+    ["sgd", "adam", "cosine[rule=adamw]", "lstm[checkpoint=quadratic]", "general-rnnprop", "mlp[checkpoint=random]"],
 )
 def test_short_steps_of_a_rule_are_one_program(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def alone(*_: object) -> Never:
@@ -77,7 +78,7 @@ def test_short_steps_of_a_rule_are_one_program(rule: str, monkeypatch: pytest.Mo
     [
         (Quadratic(horizon=35), Adam(lr=0.01)),
         (Quadratic(horizon=35), optimizer_registry().create("lstm[checkpoint=quadratic]")),
-        (Quadratic(horizon=35), optimizer_registry().create("general")),
+        (Quadratic(horizon=35), optimizer_registry().create("general-rnnprop")),
         (Quadratic(dim=40, horizon=10), optimizer_registry().create("momentum[lr=0.001]")),
         (Quadratic(horizon=35), optimizer_registry().create("cosine[rule=nag,lr=0.01]")),
         (MnistMlp(units=5, batch=16, horizon=35), Adam(lr=0.01)),
