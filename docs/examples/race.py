@@ -85,7 +85,8 @@ def train(problem: Problem, name: str, rate: float, steps: int, celo2: Path) -> 
         optimizer.zero_grad()
         loss = problem.batch_loss(model, generator)
         loss.backward()
-        optimizer.step()
+        # The general optimizer looks at the loss too.
+        optimizer.step(loss=loss) if name == "general" else optimizer.step()
         schedule.step()
         spent += time.perf_counter() - started
         processor += time.process_time() - began

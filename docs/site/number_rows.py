@@ -1,6 +1,7 @@
 """The rows that numbers in prose stand for: small tables of the reference runs, by the names in docs/numbers.toml."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,15 @@ KEYS = ("task", "optimizer", "track", "baseline", "against", "families", "unit",
 
 @cache
 def read(run: str) -> ReportData:
-    """The rows of a reference run.
+    """The rows of a reference run, or of several of one suite as if they were one.
 
     Args:
-        run: the name of its suite.
+        run: the name of its folder; several are joined by a plus sign, the last one with the learned optimizers.
     """
-    return read_results([REFERENCE / run])
+    data = read_results([REFERENCE / name for name in run.split("+")])
+    if "+" not in run:
+        return data
+    return replace(data, cells=data.cells.assign(run=run), manifests={run: list(data.manifests.values())[-1]})
 
 
 def _headline(data: ReportData) -> pd.DataFrame:
