@@ -118,8 +118,8 @@ def shipped_checkpoints(group: str = "") -> list[str]:
     """Names of the checkpoints that come with the package.
 
     Args:
-        group: a suite, whose trainings are compared with each other and have names such as `weightings/final`; none:
-            the checkpoints that stand for themselves.
+        group: a suite, whose trainings are compared with each other and have names such as `weightings/final`, or
+            `general-trainings`; none: the checkpoints that stand for themselves.
     """
     folders = [item for item in (resources.files("l2obench.optimizers") / "checkpoints").iterdir() if item.is_dir()]
     if group and group not in [folder.name for folder in folders]:

@@ -87,7 +87,8 @@ def test_commands_have_the_options_that_pages_give_them(page: Path) -> None:
 @pytest.mark.parametrize("page", pages(), ids=names)
 def test_suites_and_checkpoints_exist(page: Path) -> None:
     shipped = suite_names()
-    learned = {name for group in ("", *shipped) for name in shipped_checkpoints(group)}
+    groups = ("", "general-trainings", *shipped)
+    learned = {name for group in groups for name in shipped_checkpoints(group)}
     for arguments in commands(page):
         if arguments[:1] in (["run"], ["train-suite"]) and len(arguments) > 1 and re.match("[a-z]", arguments[1]):
             assert arguments[1] in shipped or arguments[1].endswith(".toml"), f"{page.name}: suite {arguments[1]}"
