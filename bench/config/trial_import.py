@@ -32,7 +32,7 @@ def try_apart(action: Callable[[], Any], limit_seconds: float) -> None:
 
     Example:
         >>> try_apart(lambda: print("not seen"), 10)
-        >>> try_apart(lambda: os._exit(7), 10)
+        >>> try_apart(lambda: os._exit(7), 10)  # doctest: +SKIP
         Traceback (most recent call last):
         l2obench.bench.config.trial_import.ProcessEnded: ended its process with exit code 7
     """

@@ -63,7 +63,7 @@ def geometric_mean(ratios: Sequence[float]) -> float:
         ratios: above zero, or infinite.
 
     Example:
-        >>> geometric_mean([0.01, 1.0])
+        >>> round(geometric_mean([0.01, 1.0]), 6)
         0.1
     """
     return math.exp(sum(math.log(max(ratio, LEAST)) for ratio in ratios) / len(ratios))

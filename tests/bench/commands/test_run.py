@@ -39,7 +39,7 @@ def l2obench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 def test_a_run_ends_with_its_table_and_a_command_that_works(l2obench: Command, tmp_path: Path) -> None:
     output, _ = l2obench(*RUN, "--no-timing")
     assert output.startswith("Plan: 2 cells of 1 task and 1 optimizer, 24 steps of evaluation, ")
-    assert "at least 1,260 steps to tune 1 cell" in output.splitlines()[0]
+    assert "at least 1,380 steps to tune 1 cell" in output.splitlines()[0]
     assert "Final losses (no learned optimizer ran)" in output
     last = output.splitlines()[-1]
     assert last.startswith("2 of 2 cells computed in ")
@@ -172,7 +172,7 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(l2obench: Command, tmp
     assert list(tmp_path.iterdir()) == []
     found = json.loads(l2obench(*RUN, "--dry-run", "--json")[0])
     assert (found["cells"], found["already_computed"], found["forecast_cells"]) == (2, 0, 2)
-    assert (found["evaluation_steps"], found["tuning_steps"]) == (24, 1260)
+    assert (found["evaluation_steps"], found["tuning_steps"]) == (24, 1380)
     assert found["seconds"] > 0
     assert found["timing_seconds"] > 0
     assert found["memory_bytes"] > 0

@@ -53,7 +53,8 @@ def assert_same(model: torch.nn.Module, expected: torch.nn.Module) -> None:
     moved = [(now - old).abs().max() for now, old in zip(model.parameters(), small_net().parameters(), strict=True)]
     assert max(moved) > 1e-6
     for mine, other in zip(model.parameters(), expected.parameters(), strict=True):
-        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-6)
+        # Losses and norms are summed in other orders; the general optimizer looks at both.
+        torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-5)
 
 
 @every_kind
