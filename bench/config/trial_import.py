@@ -17,6 +17,11 @@ class ProcessEnded(Exception):
     """What was tried ended its process; the message says with which exit code or by which signal."""
 
 
+def beside_other_threads() -> bool:
+    """Whether other threads of Python run, which may hold a lock that a copy of this process would wait for."""
+    return threading.active_count() > 1
+
+
 def try_apart(action: Callable[[], Any], limit_seconds: float) -> None:
     """Call a function in a copy of this process first, and forget what it returns or raises.
 
@@ -36,7 +41,7 @@ def try_apart(action: Callable[[], Any], limit_seconds: float) -> None:
         Traceback (most recent call last):
         l2obench.bench.config.trial_import.ProcessEnded: ended its process with exit code 7
     """
-    if not hasattr(os, "fork") or threading.active_count() > 1:
+    if not hasattr(os, "fork") or beside_other_threads():
         return
     answer, theirs = os.pipe()
     try:

@@ -11,10 +11,17 @@ from types import FrameType
 import pytest
 
 from l2obench.bench.commands.cli import main
+from l2obench.bench.config import trial_import
 
 LIMIT_SECONDS = 10
 TASK = "quadratic[dim=3,horizon=5]"
 RUN = ["run", "-t", TASK, "-o", "sgd", "--seeds", "2", "--no-timing"]
+
+
+@pytest.fixture(autouse=True)
+def first_imports_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that other tests left would have a deadly import run in this process, and end the runner."""
+    monkeypatch.setattr(trial_import, "beside_other_threads", lambda: False)
 
 
 class Hang(BaseException):
