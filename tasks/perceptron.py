@@ -7,7 +7,7 @@ from l2obench.tasks.classification import MultilayerPerceptron
 from l2obench.tasks.data.labelled import Labelled
 from l2obench.tasks.data.mnist1d import mnist1d, mnist1d_sources
 from l2obench.tasks.data.photos10 import PHOTOS10, crops, photos10_sources
-from l2obench.tasks.data.scikit import scikit, scikit_sources
+from l2obench.tasks.data.scikit import scikit_digits, scikit_sources
 
 
 class Perceptron(MultilayerPerceptron):
@@ -49,8 +49,7 @@ class Perceptron(MultilayerPerceptron):
 def _examples(source: str, split: Literal["train", "test"]) -> Labelled:
     match source:
         case "digits":
-            digits = scikit("digits", split)
-            return Labelled(digits.inputs / 16, digits.labels, digits.one_hot)
+            return scikit_digits(split)
         case "mnist1d":
             return mnist1d(split)
         case _:

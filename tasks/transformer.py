@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, embedding, gelu, layer_norm, linear
 
 from l2obench.tasks.base import Problem, Task, Tensors
-from l2obench.tasks.data.unicode_names import ALPHABET, codes, unicode_names_sources
+from l2obench.tasks.data.unicode_names import ALPHABET, codes, draw_windows, unicode_names_sources, windows_at
 
 # The inner width of a block's perceptron, in multiples of its width (Vaswani et al. 2017, section 3.3).
 EXPANSION = 4
@@ -72,14 +72,11 @@ class CharTransformer(Task):
         return Problem(params)
 
     def draw(self, generator: torch.Generator, steps: int) -> Tensors:
-        count = len(codes("train", torch.device("cpu"))) - self.context
-        return {"start": torch.randint(count, (steps, self.batch), generator=generator)}
+        return draw_windows(generator, steps, self.batch, self.context)
 
     def minibatch(self, data: Tensors, draw: Tensors) -> Tensors:
         """`text [seeds, batch, context + 1]`, the same for all settings of a seed."""
-        start = draw["start"]
-        window = torch.arange(self.context + 1, device=start.device)
-        return {"text": codes("train", start.device)[start.unsqueeze(-1) + window]}
+        return windows_at(draw["start"], self.context)
 
     def loss(self, params: Tensors, batch: Tensors) -> Tensor:
         logits = self._logits(params, batch["text"][:, :-1])

@@ -47,6 +47,20 @@ def scikit(source: ScikitSource, split: Literal["train", "test"]) -> Labelled:
     return Labelled.of(features[chosen], labels[chosen], int(labels.max()) + 1)
 
 
+@lru_cache(maxsize=2)
+def scikit_digits(split: Literal["train", "test"]) -> Labelled:
+    """The 8×8 digits of a split, pixels scaled to 0..1.
+
+    Args:
+        split: which examples.
+
+    Returns:
+        Pixels `[n, 64]`. Later calls give the same tensors: do not change them.
+    """
+    digits = scikit("digits", split)
+    return Labelled(digits.inputs / 16, digits.labels, digits.one_hot)
+
+
 def scikit_sources(source: ScikitSource) -> dict[str, dict[str, str]]:
     """A description and the SHA-256 of the file behind `source`, for a run's manifest.
 

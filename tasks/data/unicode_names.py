@@ -50,6 +50,36 @@ def codes(split: Literal["train", "test"], device: torch.device) -> Tensor:
     return pieces[is_test if split == "test" else ~is_test].flatten()
 
 
+def draw_windows(generator: torch.Generator, steps: int, batch: int, context: int) -> dict[str, Tensor]:
+    """Draw where the windows of minibatches begin in the training pieces.
+
+    Args:
+        generator: the source of randomness.
+        steps: how many minibatches.
+        batch: windows in each.
+        context: characters of a window besides the one that its last place predicts.
+
+    Returns:
+        `start [steps, batch]`.
+    """
+    count = len(codes("train", torch.device("cpu"))) - context
+    return {"start": torch.randint(count, (steps, batch), generator=generator)}
+
+
+def windows_at(start: Tensor, context: int) -> dict[str, Tensor]:
+    """Windows of the training pieces.
+
+    Args:
+        start: where they begin, of any shape.
+        context: as `draw_windows` takes it.
+
+    Returns:
+        `text [..., context + 1]`.
+    """
+    window = torch.arange(context + 1, device=start.device)
+    return {"text": codes("train", start.device)[start.unsqueeze(-1) + window]}
+
+
 def unicode_names_sources() -> dict[str, dict[str, str]]:
     """A description and the SHA-256 of the text, for a run's manifest."""
     about = "names of the characters of Unicode 3.2, from Python's unicodedata"

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import gelu, layer_norm
 
 from l2obench.tasks.base import Problem, Tensors
-from l2obench.tasks.data.unicode_names import ALPHABET, codes, unicode_names_sources
+from l2obench.tasks.data.unicode_names import ALPHABET, draw_windows, unicode_names_sources, windows_at
 from l2obench.tasks.small.batched import BatchedTask, embed, linear, mean_cross_entropy
 from l2obench.tasks.small.starts import Initialisation, initial_weights
 
@@ -65,14 +65,11 @@ class CharAttention(BatchedTask):
         return Problem(params if self.tied else params | {"head": weights(len(ALPHABET), width)})
 
     def draw(self, generator: torch.Generator, steps: int) -> Tensors:
-        count = len(codes("train", torch.device("cpu"))) - self.context
-        return {"start": torch.randint(count, (steps, self.batch), generator=generator)}
+        return draw_windows(generator, steps, self.batch, self.context)
 
     def minibatch(self, data: Tensors, draw: Tensors) -> Tensors:
         """`text [seeds, batch, context + 1]`, the same for all settings of a seed."""
-        start = draw["start"]
-        window = torch.arange(self.context + 1, device=start.device)
-        return {"text": codes("train", start.device)[start.unsqueeze(-1) + window]}
+        return windows_at(draw["start"], self.context)
 
     def losses(self, params: Tensors, batch: Tensors) -> Tensor:
         text = batch["text"]

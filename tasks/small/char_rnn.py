@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from l2obench.tasks.base import Problem, Tensors
-from l2obench.tasks.data.unicode_names import ALPHABET, codes, unicode_names_sources
+from l2obench.tasks.data.unicode_names import ALPHABET, draw_windows, unicode_names_sources, windows_at
 from l2obench.tasks.small.batched import BatchedTask, embed, linear, mean_cross_entropy
 
 
@@ -55,14 +55,11 @@ class CharRnn(BatchedTask):
         )
 
     def draw(self, generator: torch.Generator, steps: int) -> Tensors:
-        count = len(codes("train", torch.device("cpu"))) - self.context
-        return {"start": torch.randint(count, (steps, self.batch), generator=generator)}
+        return draw_windows(generator, steps, self.batch, self.context)
 
     def minibatch(self, data: Tensors, draw: Tensors) -> Tensors:
         """`text [seeds, batch, context + 1]`, the same for all settings of a seed."""
-        start = draw["start"]
-        window = torch.arange(self.context + 1, device=start.device)
-        return {"text": codes("train", start.device)[start.unsqueeze(-1) + window]}
+        return windows_at(draw["start"], self.context)
 
     def losses(self, params: Tensors, batch: Tensors) -> Tensor:
         text = batch["text"].mT  # one place after the other

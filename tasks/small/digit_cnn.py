@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import unfold
 
 from l2obench.tasks.base import Problem, Tensors
-from l2obench.tasks.data.scikit import scikit, scikit_sources
+from l2obench.tasks.data.scikit import scikit_digits, scikit_sources
 from l2obench.tasks.small.batched import BatchedTask, linear, mean_cross_entropy
 from l2obench.tasks.small.starts import Initialisation, initial_weights
 
@@ -50,14 +50,14 @@ class DigitCnn(BatchedTask):
         return Problem(params)
 
     def draw(self, generator: torch.Generator, steps: int) -> Tensors:
-        count = len(scikit("digits", "train").labels)
+        count = len(scikit_digits("train").labels)
         return {"index": torch.randint(count, (steps, self.batch), generator=generator)}
 
     def minibatch(self, data: Tensors, draw: Tensors) -> Tensors:
         """`x [seeds, batch, 1, 8, 8]` and labels `y [seeds, batch]`, the same for all settings of a seed."""
         index = draw["index"]
-        train = scikit("digits", "train").to(index.device)
-        return {"x": train.inputs[index].view(*index.shape, 1, SIDE, SIDE) / 16, "y": train.labels[index]}
+        train = scikit_digits("train").to(index.device)
+        return {"x": train.inputs[index].view(*index.shape, 1, SIDE, SIDE), "y": train.labels[index]}
 
     def losses(self, params: Tensors, batch: Tensors) -> Tensor:
         h = batch["x"].unsqueeze(1)
