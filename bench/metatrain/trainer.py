@@ -71,8 +71,8 @@ class Trainer:
                 f"coordinates must be left out with second_order, got {recipe.coordinates}. Try: --coordinates 0"
             )
         require_memory(recipe, rule)
-        shared = "functions" if recipe.families == 1 else "families"
-        count = recipe.functions if recipe.families == 1 else recipe.families
+        joint = recipe.families > 1
+        shared, count = ("families", recipe.families) if joint else ("functions", recipe.functions)
         if group.world_size > min(count, recipe.validation_functions):
             raise RecipeError(
                 f"{group.world_size} processes for {count} {shared} and {recipe.validation_functions} of validation: "

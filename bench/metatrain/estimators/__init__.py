@@ -8,6 +8,7 @@ from l2obench.bench.metatrain.estimators.es import ES
 from l2obench.bench.metatrain.estimators.imitation import Imitation
 from l2obench.bench.metatrain.estimators.nres import NRES
 from l2obench.bench.metatrain.estimators.objective import Objective
+from l2obench.bench.metatrain.estimators.perturbed_replicas import EvolutionStrategy
 from l2obench.bench.metatrain.estimators.pes import PES
 from l2obench.bench.metatrain.estimators.second_order import SecondOrderBPTT
 
@@ -30,7 +31,7 @@ def make_estimator(recipe: Recipe) -> Estimator:
                 return SecondOrderBPTT(objective=objective, whole=name == "full")
             return BPTT(objective=objective, whole=name == "full", coordinates=recipe.coordinates)
         case name:
-            kinds: dict[str, type[ES | PES | NRES]] = {"es": ES, "pes": PES, "nres": NRES, "full-es": NRES}
+            kinds: dict[str, type[EvolutionStrategy]] = {"es": ES, "pes": PES, "nres": NRES, "full-es": NRES}
             return kinds[name](
                 objective=objective,
                 whole=name == "full-es",

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from l2obench.bench.metatrain.estimators.base import Estimate, Estimator, UnrollState
+from l2obench.bench.metatrain.estimators.base import Estimate, UnrollState
 from l2obench.bench.metatrain.estimators.perturbed_replicas import (
+    EvolutionStrategy,
     draw_perturbations,
-    finite_difference,
     perturb_antithetically,
     repeat_replica,
     select_replica,
@@ -19,7 +19,7 @@ from l2obench.optimizers.learned.base import LearnedOptimizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class ES(Estimator):
+class ES(EvolutionStrategy):
     """g = 1/N Σ_i ε_i (J(φ + σε_i) − J(φ − σε_i)) / 2σ with ε_i ~ N(0, I); all replicas begin where φ itself is.
 
     It needs no derivative of the rule. Its mean is the gradient of J smoothed by a Gaussian of width σ, within the
@@ -29,11 +29,6 @@ class ES(Estimator):
 
     Source: Salimans et al. 2017; on truncations, Vicol et al. 2021.
     """
-
-    sigma: float = 0.01
-    pairs: int = 4
-    standardise: bool = False
-    """Each function's differences are divided by their root mean square."""
 
     @torch.no_grad()
     def advance(
@@ -51,4 +46,4 @@ class ES(Estimator):
         values = self.objective.value(weights, losses[:, :-1], unroll_state.history)
         own_losses = losses[:, -1:]
         after = unroll_state.after(select_replica(carry, len(rules) - 1), own_losses)
-        return Estimate(after, own_losses, finite_difference(values, noise, self.sigma, standardise=self.standardise))
+        return Estimate(after, own_losses, self.meta_grads(values, noise))

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from l2obench.bench.metatrain.estimators.base import Estimate, Estimator, UnrollState, begin_unroll
+from l2obench.bench.metatrain.estimators.base import Estimate, UnrollState, begin_unroll
 from l2obench.bench.metatrain.estimators.perturbed_replicas import (
+    EvolutionStrategy,
     draw_perturbations,
-    finite_difference,
     perturb_antithetically,
     stack_rules,
     start_replicas,
@@ -19,7 +19,7 @@ from l2obench.optimizers.learned.base import LearnedOptimizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class NRES(Estimator):
+class NRES(EvolutionStrategy):
     """g_τ = 1/N Σ_i ε_i (J_τ(i⁺) − J_τ(i⁻)) / 2σ, with ε_i drawn once, when the trajectory begins.
 
     As in `pes`, each replica continues from where it is; but its perturbation stays the same, and takes the place of
@@ -30,11 +30,6 @@ class NRES(Estimator):
 
     Source: Li et al. 2023.
     """
-
-    sigma: float = 0.01
-    pairs: int = 4
-    standardise: bool = False
-    """Each function's differences are divided by their root mean square."""
 
     @torch.no_grad()
     def begin(self, problems: Problems, rule: LearnedOptimizer, random: torch.Generator) -> UnrollState:
@@ -54,6 +49,4 @@ class NRES(Estimator):
         carry, losses = unroll_replicas(problems, rules, unroll_state.carry, len(weights))
         values = self.objective.value(weights, losses, unroll_state.history)
         after = unroll_state.after(carry, losses)
-        return Estimate(
-            after, losses, finite_difference(values, unroll_state.noise, self.sigma, standardise=self.standardise)
-        )
+        return Estimate(after, losses, self.meta_grads(values, unroll_state.noise))

@@ -8,11 +8,12 @@ Several rules share the replicas of a function evenly, in their order, and the s
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from l2obench.bench.metatrain.estimators.base import Estimator
 from l2obench.bench.metatrain.estimators.states import copy_state
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.step import Carry, evaluate_loss, start
@@ -20,6 +21,25 @@ from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.tasks.base import Tensors
 
 SMALLEST_RMS, HIGHEST_SCORE = 0.002, 2.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvolutionStrategy(Estimator):
+    """What estimators by finite differences along random perturbations have in common."""
+
+    sigma: float = 0.01
+    pairs: int = 4
+    standardise: bool = False
+    """Each function's differences are divided by their root mean square."""
+
+    def meta_grads(self, values: Tensor, noise: Tensors) -> Tensors:
+        """The meta-gradient of this estimator, as `finite_difference` gives it.
+
+        Args:
+            values: J, `[functions, 2 · pairs]`.
+            noise: what is multiplied with the differences, `[pairs, ...]` for each meta-parameter.
+        """
+        return finite_difference(values, noise, self.sigma, standardise=self.standardise)
 
 
 def draw_perturbations(rule: LearnedOptimizer, pairs: int, random: torch.Generator) -> Tensors:

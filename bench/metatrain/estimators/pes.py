@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from l2obench.bench.metatrain.estimators.base import Estimate, Estimator, UnrollState, begin_unroll
+from l2obench.bench.metatrain.estimators.base import Estimate, UnrollState, begin_unroll
 from l2obench.bench.metatrain.estimators.perturbed_replicas import (
+    EvolutionStrategy,
     draw_perturbations,
-    finite_difference,
     perturb_antithetically,
     stack_rules,
     start_replicas,
@@ -19,7 +19,7 @@ from l2obench.optimizers.learned.base import LearnedOptimizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class PES(Estimator):
+class PES(EvolutionStrategy):
     """g_τ = 1/N Σ_i ξ_{i,τ} (J_τ(i⁺) − J_τ(i⁻)) / 2σ with ξ_{i,τ} = Σ_{k≤τ} ε_{i,k}.
 
     Each replica continues from where it is, at φ ± σε_{i,τ} with a new ε in every segment τ. The effect of an earlier
@@ -30,11 +30,6 @@ class PES(Estimator):
 
     Source: Vicol et al. 2021.
     """
-
-    sigma: float = 0.01
-    pairs: int = 4
-    standardise: bool = False
-    """Each function's differences are divided by their root mean square."""
 
     @torch.no_grad()
     def begin(self, problems: Problems, rule: LearnedOptimizer, random: torch.Generator) -> UnrollState:
@@ -56,4 +51,4 @@ class PES(Estimator):
         total = {name: unroll_state.noise[name] + value for name, value in noise.items()}
         values = self.objective.value(weights, losses, unroll_state.history)
         after = replace(unroll_state.after(carry, losses), noise=total)
-        return Estimate(after, losses, finite_difference(values, total, self.sigma, standardise=self.standardise))
+        return Estimate(after, losses, self.meta_grads(values, total))
