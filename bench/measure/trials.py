@@ -4,7 +4,6 @@ Every trial also runs on the evaluation seeds. So one run says what the best of 
 """
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from l2obench.bench.config.budget import parse_budget, search_space
 from l2obench.bench.config.registry import identify, identify_functions, optimizer_registry
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.failures import Failure, from_model
+from l2obench.bench.measure.outcomes import outcomes, score
 from l2obench.bench.rollout.loop import DEFAULT_OPTIONS, Trajectories, rollout
 from l2obench.bench.rollout.memory import default_budget, settings_that_fit
 from l2obench.bench.rollout.seeds import Purpose, derive_seed
@@ -145,7 +145,7 @@ def search(
     for row in rows:
         if row["pool"] == "tuning":
             tuned.setdefault(row["trial"], []).append(row)
-    best = min(tuned, key=lambda place: (*_score(tuned[place], column), place))
+    best = min(tuned, key=lambda place: (*score(tuned[place], column), place))
     about = {"task": identify(task), "optimizer": identify(optimizer), "track": track}
     rows = [row | about | {"chosen": row["trial"] == best} for row in sorted(rows, key=_order)]
     return Search(rows, drawn[best], count * len(drawn) * task.horizon)
@@ -185,31 +185,19 @@ def _run(
 def _rows(
     task: Task, result: Trajectories, batch: Sequence[int], drawn: Sequence[Values], pool: str
 ) -> list[dict[str, Any]]:
-    with from_model:
-        final_loss = task.final_loss(result.losses.double()).tolist()
-    failed_at, heldout = result.diverged_at.tolist(), result.heldout.get("loss")
+    heldout = result.heldout.get("loss")
     return [
         {
             "trial": place,
             "hyperparameters": json.dumps(drawn[place], sort_keys=True),
             "pool": pool,
             "seed": seed,
-            "status": "ok" if failed_at[seed][k] < 0 else "diverged",
-            "failed_step": failed_at[seed][k] if failed_at[seed][k] >= 0 else None,
-            "steps": task.horizon,
-            "final_loss": final_loss[seed][k],
+            **outcome,
             "heldout_loss": None if heldout is None else float(heldout[seed, k]),
         }
-        for k, place in enumerate(batch)
-        for seed in range(len(failed_at))
+        for k, (place, by_seed) in enumerate(zip(batch, outcomes(task, result.losses, result.diverged_at), strict=True))
+        for seed, outcome in enumerate(by_seed)
     ]
-
-
-def _score(rows: Sequence[Mapping[str, Any]], column: str) -> tuple[float, int]:
-    """The mean of a trial, infinite where a seed failed, then how many did."""
-    failed = sum(row["status"] != "ok" for row in rows)
-    mean = math.fsum(row[column] for row in rows) / len(rows) if not failed else math.inf
-    return (mean if math.isfinite(mean) else math.inf), failed
 
 
 def _order(row: Mapping[str, Any]) -> tuple[int, int, int]:

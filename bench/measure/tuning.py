@@ -18,6 +18,7 @@ import torch
 from l2obench.bench.config.registry import identify, identify_functions
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.failures import from_model
+from l2obench.bench.measure.outcomes import outcomes, score
 from l2obench.bench.rollout.loop import DEFAULT_OPTIONS, rollout
 from l2obench.bench.rollout.memory import default_budget, settings_that_fit
 from l2obench.bench.rollout.seeds import derive_seed
@@ -152,25 +153,14 @@ def run_rates(
         for some in (rates[first : first + at_once] for first in range(0, len(rates), at_once))
     ]
     diverged_at = torch.cat([result.diverged_at for result in results], dim=1)
-    losses = torch.cat([result.losses for result in results], dim=1).double()
-    with from_model:
-        final_loss = task.final_loss(losses).tolist()
-    name, failed_at = identify(optimizer), diverged_at.tolist()
+    losses = torch.cat([result.losses for result in results], dim=1)
+    name = identify(optimizer)
     return {
         point: [
-            {
-                "optimizer": name,
-                "lr": rate,
-                "seed": seed,
-                "status": "ok" if failed_at[seed][k] < 0 else "diverged",
-                "failed_step": failed_at[seed][k] if failed_at[seed][k] >= 0 else None,
-                "steps": task.horizon,
-                "final_loss": final_loss[seed][k],
-                "chosen": False,
-            }
-            for seed in range(len(seeds))
+            {"optimizer": name, "lr": rate, "seed": seed, **outcome, "chosen": False}
+            for seed, outcome in enumerate(by_seed)
         ]
-        for k, (point, rate) in enumerate(zip(points, rates, strict=True))
+        for point, rate, by_seed in zip(points, rates, outcomes(task, losses, diverged_at), strict=True)
     }
 
 
@@ -190,16 +180,6 @@ def rate_of(point: float) -> float:
         (0.1, 1.33352)
     """
     return float(f"{10 ** (point / POINTS_PER_DECADE):.6g}")
-
-
-def score(rows: list[dict[str, Any]]) -> tuple[float, int]:
-    """Give what decides among rates: the mean final loss, infinite where a function diverged, then how many did.
-
-    Args:
-        rows: of one rate.
-    """
-    mean = math.fsum(row["final_loss"] for row in rows) / len(rows)
-    return mean, sum(row["status"] == "diverged" for row in rows)
 
 
 def _beyond(best: float, first: float, last: float) -> list[float]:

@@ -15,7 +15,8 @@ import typer
 from numpy.typing import NDArray
 
 from l2obench.bench.config.registry import identify_functions, optimizer_registry, task_registry
-from l2obench.bench.measure.tuning import rate_of, run_rates, score
+from l2obench.bench.measure.outcomes import score
+from l2obench.bench.measure.tuning import rate_of, run_rates
 from l2obench.bench.process import set_up_process
 from l2obench.bench.rollout.loop import DEFAULT_OPTIONS, rollout
 from l2obench.bench.rollout.seeds import Purpose, derive_seed
