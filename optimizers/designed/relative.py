@@ -71,7 +71,7 @@ class RelativeOptimizer(Optimizer):
         """
 
     def init(self, params: Tensors) -> State:
-        return {"step": 0, "of": {name: _initial_state(param) for name, param in params.items()}}
+        return {"step": 0, "of": {name: initial_moments(param) for name, param in params.items()}}
 
     def observe(self, state: State, losses: Tensor, horizon: int) -> State:
         return {**state, "horizon": torch.full_like(losses, horizon)}
@@ -161,7 +161,16 @@ def root_mean_square(tensor: Tensor) -> Tensor:
     return tensor.reshape(*tensor.shape[:2], -1).square().mean(-1).sqrt()
 
 
-def _initial_state(param: Tensor) -> State:
+def initial_moments(param: Tensor) -> State:
+    """What is remembered of one tensor, before the first step.
+
+    Args:
+        param: `[seeds, settings, ...]`.
+
+    Returns:
+        `mean` and `square` like `param`; `first_rms` `[seeds, settings]`; for parameters of two dimensions `embedding`
+        and `decided`, `[seeds, settings]` of bool.
+    """
     state = {"mean": torch.zeros_like(param), "square": torch.zeros_like(param), "first_rms": root_mean_square(param)}
     if is_matrix(param) and param.ndim == 4:
         nothing = torch.zeros(param.shape[:2], dtype=torch.bool, device=param.device)

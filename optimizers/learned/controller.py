@@ -13,6 +13,7 @@ from l2obench.optimizers.designed.relative import (
     MATRIX_FLOOR,
     OTHER_FLOOR,
     cosine_to_zero,
+    initial_moments,
     is_matrix,
     root_mean_square,
     warmup,
@@ -20,7 +21,6 @@ from l2obench.optimizers.designed.relative import (
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.optimizers.learned.controller_directions import (
     directions,
-    initial_moments,
     look_for_embedding,
     per_tensor,
     remember_directions,
@@ -70,12 +70,12 @@ class Controller(LearnedOptimizer, Optimizer):
     Moments as in `relative-muon`, with this β₁ and β₂ = 0.99. Direction of a matrix: p · O + (1 − p) · A, brought to a
     root mean square of 1, where O is the orthogonalised momentum and A Adam's direction, each of root mean square 1.
     All else, and embeddings, have Adam's direction. Size s(θ), warm-up w(t) and cosine c(t) are those of
-    `relative-muon`, but the floor of a matrix is at most 4 times its size at the start.
+    `relative-muon`, with one difference: the floor of a matrix is min(0.5/√fan-in, 4 rms(θ₀)), unless θ₀ is zero.
 
     The network's outputs and linear path are zero before training: the untrained rule is a relative Muon with a little
     of Adam's direction. By ℓ the rate can grow or fall as far as needed where a step relative to θ means nothing.
 
-    State: `step` t; `of`, by the name of each tensor, as `initial_moments` describes; `signals`,
+    State: `step` t; `of`, by the name of each tensor, as in `relative-muon`, with `last` D; `signals`,
     `[seeds, settings, tensors]` each; `losses`, `[seeds, settings]` each. `observe` adds `loss` and `horizon`.
 
     Source: ours. Directions: Jordan et al. 2024 (Muon) and Kingma & Ba 2015. A network for each tensor sets the step of
@@ -122,7 +122,7 @@ class Controller(LearnedOptimizer, Optimizer):
     def init(self, params: Tensors) -> State:
         self.require_trained()
         first = next(iter(params.values()))
-        of = {name: initial_moments(param) for name, param in params.items()}
+        of = {name: {**initial_moments(param), "last": torch.zeros_like(param)} for name, param in params.items()}
         return {"step": 0, "of": of, "signals": initial_signals(first, len(params)), "losses": {}}
 
     def observe(self, state: State, losses: Tensor, horizon: int) -> State:

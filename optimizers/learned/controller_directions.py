@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from l2obench.optimizers.base import State, Tensors, blend, power
+from l2obench.optimizers.base import State, Tensors, blend, per_replica, power
 from l2obench.optimizers.designed.newton_schulz import newton_schulz
 from l2obench.optimizers.designed.relative import EPSILON, find_embeddings, is_matrix, root_mean_square
 
@@ -16,30 +16,12 @@ SMALL = 1e-8
 """Against 0/0 where a direction is zero."""
 
 
-def initial_moments(param: Tensor) -> State:
-    """What is remembered of one tensor, before the first step.
-
-    Args:
-        param: `[seeds, settings, ...]`.
-
-    Returns:
-        `mean`, `square` and `last` direction like `param`; `first_rms` `[seeds, settings]`; for parameters of two
-        dimensions `embedding` and `decided`, `[seeds, settings]` of bool.
-    """
-    state: State = {name: torch.zeros_like(param) for name in ("mean", "square", "last")}
-    state["first_rms"] = root_mean_square(param)
-    if is_matrix(param) and param.ndim == 4:
-        nothing = torch.zeros(param.shape[:2], dtype=torch.bool, device=param.device)
-        state |= {"embedding": nothing, "decided": nothing.clone()}
-    return state
-
-
 def look_for_embedding(grad: Tensor, memory: State, step: int) -> State:
     """The same state, with `embedding` decided where the gradient shows it.
 
     Args:
         grad: `[seeds, settings, ...]`.
-        memory: from `initial_moments`.
+        memory: as `Controller.init` makes it.
         step: updates done, t.
     """
     if step >= FIRST_STEPS or "embedding" not in memory:
@@ -52,7 +34,7 @@ def sum_products(grads: Tensors, of: Mapping[str, State], step: int) -> dict[str
 
     Args:
         grads: g, `[seeds, settings, ...]` each.
-        of: by name, as `initial_moments` gives it.
+        of: by name, as `Controller.init` makes it.
         step: updates done, t.
 
     Returns:
@@ -79,7 +61,7 @@ def directions(
 
     Args:
         grads: g, `[seeds, settings, ...]` each.
-        of: by name, as `initial_moments` gives it.
+        of: by name, as `Controller.init` makes it.
         beta1: β₁, `[seeds, settings, tensors]`.
         weight_sum: the sum of the weights in m with this gradient in it, of the same shape.
         mixture: p, of the same shape; None: 1.
@@ -88,10 +70,10 @@ def directions(
     adam, ahead, after, log_rms = {}, {}, {}, []
     ahead_sum = beta1 * weight_sum + 1 - beta1
     for k, (name, memory) in enumerate(of.items()):
-        grad, decay = grads[name], _like(beta1[..., k], grads[name])
+        grad, decay = grads[name], per_replica(beta1[..., k], grads[name])
         mean = blend(memory["mean"], grad, 1 - decay)
         square = blend(memory["square"], grad * grad, 1 - BETA2)
-        ahead[name] = torch.lerp(mean, grad, 1 - decay) / _like(ahead_sum[..., k], grad)
+        ahead[name] = torch.lerp(mean, grad, 1 - decay) / per_replica(ahead_sum[..., k], grad)
         adam[name] = ahead[name] / ((square / (1 - power(BETA2, step + 1))).sqrt() + EPSILON)
         log_rms.append((root_mean_square(adam[name]) + SMALL).log())
         after[name] = memory | {"mean": mean, "square": square}
@@ -100,10 +82,10 @@ def directions(
         k = list(of).index(name)
         mixed = _unit(orthogonal)
         if mixture is not None:
-            share = _like(mixture[..., k], mixed)
-            mixed = _unit(share * mixed + (1 - share) * adam[name] / _like(log_rms[k].exp(), mixed))
+            share = per_replica(mixture[..., k], mixed)
+            mixed = _unit(share * mixed + (1 - share) * adam[name] / per_replica(log_rms[k].exp(), mixed))
         if "embedding" in after[name]:
-            mixed = torch.where(_like(after[name]["embedding"], mixed), adam[name], mixed)
+            mixed = torch.where(after[name]["embedding"][..., None, None], adam[name], mixed)
         found[name] = mixed
     return found, after, torch.stack(log_rms, -1)
 
@@ -148,12 +130,7 @@ def _orthogonalised(matrices: Tensors) -> Tensors:
 
 def _unit(direction: Tensor) -> Tensor:
     """A direction brought to a root mean square of 1."""
-    return direction / _like(root_mean_square(direction) + SMALL, direction)
-
-
-def _like(values: Tensor, tensor: Tensor) -> Tensor:
-    """`[seeds, settings]`, ready to multiply `[seeds, settings, ...]`."""
-    return values.reshape(*values.shape, *[1] * (tensor.ndim - 2))
+    return direction / per_replica(root_mean_square(direction) + SMALL, direction)
 
 
 def _rows(tensor: Tensor) -> Tensor:

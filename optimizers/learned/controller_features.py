@@ -5,6 +5,7 @@ Every feature is one number for each tensor and replica, scaled to be near ±1 a
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -71,15 +72,19 @@ def kind_features(shapes: Sequence[tuple[int, ...]], matrices: Sequence[bool], e
     Returns:
         `[seeds, settings, tensors, 6]`.
     """
-    sizes = [math.prod(shape) for shape in shapes]
-    last = max(1, len(shapes) - 1)
-    rows = []
+    static = embedding.new_tensor(_kind_rows(tuple(shapes), tuple(matrices))).expand(*embedding.shape, 5)
+    return torch.cat([static[..., :1], embedding.unsqueeze(-1), static[..., 1:]], -1)
+
+
+@lru_cache(maxsize=64)
+def _kind_rows(shapes: tuple[tuple[int, ...], ...], matrices: tuple[bool, ...]) -> list[list[float]]:
+    """The features of `kind_features` but the embedding: the same at every step."""
+    sizes, last, rows = [math.prod(shape) for shape in shapes], max(1, len(shapes) - 1), []
     for k, (shape, size, matrix) in enumerate(zip(shapes, sizes, matrices, strict=True)):
         aspect = math.log(shape[0] / math.prod(shape[1:])) if matrix else 0.0
         share = math.log(size / sum(sizes))
         rows.append([2.0 * matrix - 1, (math.log(size) - 5) / 3, aspect / 2, share / 3 + 1, 2 * k / last - 1])
-    static = embedding.new_tensor(rows).expand(*embedding.shape, 5)
-    return torch.cat([static[..., :1], embedding.unsqueeze(-1), static[..., 1:]], -1)
+    return rows
 
 
 def weight_features(rms: Tensor, first: Tensor, floor: Tensor) -> Tensor:
