@@ -121,12 +121,17 @@ def shipped_checkpoints(group: str = "") -> list[str]:
         group: a suite, whose trainings are compared with each other and have names such as `weightings/final`, or
             `general-trainings`; none: the checkpoints that stand for themselves.
     """
-    folders = [item for item in (resources.files("l2obench.optimizers") / "checkpoints").iterdir() if item.is_dir()]
-    if group and group not in [folder.name for folder in folders]:
+    if group and group not in checkpoint_groups():
         return []
     names = [item.name for item in (resources.files("l2obench.optimizers") / "checkpoints" / group).iterdir()]
     prefix = f"{group}/" if group else ""
     return sorted(prefix + name.removesuffix(TENSOR_FILE_SUFFIX) for name in names if name.endswith(TENSOR_FILE_SUFFIX))
+
+
+def checkpoint_groups() -> list[str]:
+    """The groups that `shipped_checkpoints` knows."""
+    folder = resources.files("l2obench.optimizers") / "checkpoints"
+    return sorted(item.name for item in folder.iterdir() if item.is_dir())
 
 
 def rule_of_checkpoint(name: str) -> str:

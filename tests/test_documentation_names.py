@@ -12,7 +12,7 @@ from typer.exceptions import Exit, TyperException
 
 from l2obench.bench.commands.cli import app
 from l2obench.bench.config.shipped import suite_names
-from l2obench.optimizers import shipped_checkpoints
+from l2obench.optimizers import checkpoint_groups, shipped_checkpoints
 from tests.markdown import ROOT, anchors, code_blocks, inline_codes, links, pages, parsed, sentences, words
 
 MOST_WORDS = 40
@@ -87,8 +87,7 @@ def test_commands_have_the_options_that_pages_give_them(page: Path) -> None:
 @pytest.mark.parametrize("page", pages(), ids=names)
 def test_suites_and_checkpoints_exist(page: Path) -> None:
     shipped = suite_names()
-    groups = ("", "general-trainings", *shipped)
-    learned = {name for group in groups for name in shipped_checkpoints(group)}
+    learned = {name for group in ("", *checkpoint_groups()) for name in shipped_checkpoints(group)}
     for arguments in commands(page):
         if arguments[:1] in (["run"], ["train-suite"]) and len(arguments) > 1 and re.match("[a-z]", arguments[1]):
             assert arguments[1] in shipped or arguments[1].endswith(".toml"), f"{page.name}: suite {arguments[1]}"

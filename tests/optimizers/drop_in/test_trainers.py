@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader, TensorDataset
 import l2obench
 
 STEPS = 8
-NAMES = ["adam", "general", "celo[checkpoint=random]", "celo2[checkpoint=random]", "nadam"]
+CELO = "celo[checkpoint=random]"
+NAMES = ["adam", "general", CELO, "celo2[checkpoint=random]", "nadam"]
 every_kind = pytest.mark.parametrize("name", NAMES)
 """A rule that steps all tensors at once, a coordinatewise learned one, one that needs loss and horizon, one that looks
 at whole tensors, and one of a library."""
@@ -49,21 +50,11 @@ def plainly_trained(name: str, most: float | None = None) -> torch.nn.Module:
     return model
 
 
-def assert_same(model: torch.nn.Module, expected: torch.nn.Module) -> None:
-    moved = [(now - old).abs().max() for now, old in zip(model.parameters(), small_net().parameters(), strict=True)]
-    assert max(moved) > 1e-6
-    for mine, other in zip(model.parameters(), expected.parameters(), strict=True):
-        # Losses and norms are summed in other orders; the general optimizer looks at both.
-        torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-5)
+def lightning_module(name: str) -> Any:
+    """The same net as Lightning trains it."""
+    import lightning
 
-
-@every_kind
-@pytest.mark.filterwarnings("ignore")
-def test_lightning(name: str, tmp_path: Path) -> None:
-    """Lightning calls `step` with a closure that returns the loss."""
-    lightning = pytest.importorskip("lightning")
-
-    class Module(lightning.LightningModule):  # type: ignore[misc,name-defined]
+    class Module(lightning.LightningModule):
         def __init__(self) -> None:
             super().__init__()
             self.net = small_net()
@@ -75,7 +66,23 @@ def test_lightning(name: str, tmp_path: Path) -> None:
             optimizer: torch.optim.Optimizer = make(name, self.net)
             return optimizer
 
-    module = Module()
+    return Module()
+
+
+def assert_same(model: torch.nn.Module, expected: torch.nn.Module, rtol: float = 1e-4, atol: float = 1e-6) -> None:
+    moved = [(now - old).abs().max() for now, old in zip(model.parameters(), small_net().parameters(), strict=True)]
+    assert max(moved) > 1e-6
+    for mine, other in zip(model.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=rtol, atol=atol)
+
+
+@every_kind
+@pytest.mark.filterwarnings("ignore")
+def test_lightning(name: str, tmp_path: Path) -> None:
+    """Lightning calls `step` with a closure that returns the loss."""
+    lightning = pytest.importorskip("lightning")
+
+    module = lightning_module(name)
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = lightning.Trainer(
         max_epochs=STEPS, accelerator="cpu", enable_checkpointing=False, default_root_dir=tmp_path, **quiet
@@ -88,28 +95,16 @@ def test_lightning(name: str, tmp_path: Path) -> None:
 def test_lightning_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     lightning = pytest.importorskip("lightning")
 
-    class Module(lightning.LightningModule):  # type: ignore[misc,name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = small_net()
-
-        def training_step(self, batch: Any, index: int) -> torch.Tensor:
-            return mean_square(self.net, *batch)
-
-        def configure_optimizers(self) -> torch.optim.Optimizer:
-            optimizer: torch.optim.Optimizer = make("celo[checkpoint=random]", self.net)
-            return optimizer
-
     def trainer(epochs: int) -> Any:
         quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
         return lightning.Trainer(max_epochs=epochs, accelerator="cpu", default_root_dir=tmp_path, **quiet)
 
     loader = DataLoader(TensorDataset(*data()), batch_size=32)
-    first, second = trainer(STEPS // 2), Module()
-    first.fit(Module(), loader)
+    first, second = trainer(STEPS // 2), lightning_module(CELO)
+    first.fit(lightning_module(CELO), loader)
     first.save_checkpoint(tmp_path / "half.ckpt")
     trainer(STEPS).fit(second, loader, ckpt_path=tmp_path / "half.ckpt")
-    assert_same(second.net, plainly_trained("celo[checkpoint=random]"))
+    assert_same(second.net, plainly_trained(CELO))
 
 
 @every_kind
@@ -133,7 +128,9 @@ def test_accelerate_with_accumulation_and_clipping(name: str) -> None:
                 stepper.step()
                 schedule.step()
                 stepper.zero_grad()
-    assert_same(model, plainly_trained(name, most=0.1))
+    # Halves of the loss are averaged in another order, and the general optimizer's steps depend on the loss itself.
+    looser = {"rtol": 1e-3, "atol": 1e-5} if name == "general" else {}
+    assert_same(model, plainly_trained(name, most=0.1), **looser)
 
 
 @every_kind
