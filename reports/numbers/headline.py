@@ -1,4 +1,4 @@
-"""Every learned optimizer against the best tuned baseline of each task."""
+"""Every learned optimizer against the best baseline of each task."""
 
 from dataclasses import astuple
 from typing import Any
@@ -23,7 +23,7 @@ DIFFERENCE = ["typical_difference", "difference_low", "difference_high"]
 
 
 def headline(cells: pd.DataFrame) -> pd.DataFrame:
-    """Every learned optimizer against the best tuned baseline of its task: losses, their ratio, verdict and cost.
+    """Every learned optimizer against the best baseline of its task: losses, their ratio, verdict and cost.
 
     The verdict rests on the typical ratio, learned over baseline, on the seeds that both ran
     (`l2obench.bench.stats.verdict`). Its p-value is corrected by Holm's method for the number of rows. `ratio` is that

@@ -40,7 +40,7 @@ def headline_text(analysis: Analysis) -> str:
     """
     if analysis.headline.empty:
         return _grid(headline_rows(analysis), LOSSES, "Final losses (no learned optimizer ran)")
-    title = "Final loss, learned ÷ best tuned baseline (lower is better)"
+    title = "Final loss, learned ÷ best baseline (lower is better)"
     text = _grid(analysis.headline, HEADLINE, title)
     parts = [text]
     if not analysis.recipe_verdicts.empty:

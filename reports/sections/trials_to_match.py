@@ -28,12 +28,17 @@ def _sentence(row: dict[str, Any]) -> str:
     if never == tasks:
         where = "on the only task" if tasks == 1 else f"on any of {tasks} tasks"
         return f"No {trials} of {row['baseline']} ({row['source']}) is as good as {learned} {where}."
-    start = f"On {never} of {tasks} tasks no {trials} of {row['baseline']} ({row['source']}) is as good as {learned}."
+    about = f"{trials} of {row['baseline']} ({row['source']}) is as good as {learned}"
+    if never:
+        start = f"On {never} of {tasks} tasks no {about}."
+    else:
+        start = f"Some {about} on {'the only task' if tasks == 1 else f'each of {tasks} tasks'}."
     if not np.isfinite(row["trials"]):
         return start
     cost = f"{format_number(row['passes'])} passes"
     cost += f" and {format_short(row['seconds'])} s" if np.isfinite(row["seconds"]) else ""
-    return f"{start} The median task takes {format_short(row['trials'])} trials, {cost}."
+    count = format_short(row["trials"])
+    return f"{start} The median task takes {count} {'trial' if count == '1' else 'trials'}, {cost}."
 
 
 SECTION = Section(

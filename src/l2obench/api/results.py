@@ -97,7 +97,7 @@ class Results:
         """The headline table: how much lower does each optimizer end?
 
         Args:
-            against: `"baseline"` compares every learned optimizer with the best tuned baseline of its task. `"adam"`
+            against: `"baseline"` compares every learned optimizer with the best baseline of its task. `"adam"`
                 compares every optimizer with tuned Adam.
 
         Returns:
