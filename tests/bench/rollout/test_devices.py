@@ -23,9 +23,9 @@ from l2obench.foundation import global_settings
 from l2obench.optimizers import RULES as RULES_BY_NAME
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.tasks import transformer
+from l2obench.tasks.data import unicode_names
 from l2obench.tasks.data.unicode_names import codes
 from l2obench.tasks.module import ModuleTask
-from l2obench.tasks.small import char_attention, char_rnn
 
 DEVICE = "meta"  # the one that has a backward pass without a driver
 VALUES = {"__bool__": True, "item": 0.5, "__float__": 0.5, "__int__": 1}
@@ -90,7 +90,7 @@ def test_tasks(name: str, elsewhere: FakeTensorMode, monkeypatch: pytest.MonkeyP
     task = task_registry().create(name).model_copy(update={"horizon": 2})
     rollout.rollout(task, adam, SEEDS[:1])  # brings the data, which are real
     text = {split: codes(split, torch.device("cpu")) for split in ("train", "test")}  # type: ignore[arg-type]
-    for module in (transformer, char_attention, char_rnn):
+    for module in (transformer, unicode_names):
         monkeypatch.setattr(module, "codes", lambda split, device: text[split].to(device))
     with elsewhere:
         rollout.rollout(task, adam, SEEDS, options=RunOptions(device=DEVICE))
