@@ -3,7 +3,9 @@
 Optimizers know neither the tasks nor the engine.
 """
 
+from functools import lru_cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any
 
 from l2obench.foundation.tensor_metadata import TENSOR_FILE_SUFFIX, parse_metadata
@@ -123,15 +125,14 @@ def shipped_checkpoints(group: str = "") -> list[str]:
     """
     if group and group not in checkpoint_groups():
         return []
-    names = [item.name for item in (resources.files("l2obench.optimizers") / "checkpoints" / group).iterdir()]
+    names = [item.name for item in (_checkpoints() / group).iterdir()]
     prefix = f"{group}/" if group else ""
     return sorted(prefix + name.removesuffix(TENSOR_FILE_SUFFIX) for name in names if name.endswith(TENSOR_FILE_SUFFIX))
 
 
 def checkpoint_groups() -> list[str]:
     """The groups that `shipped_checkpoints` knows."""
-    folder = resources.files("l2obench.optimizers") / "checkpoints"
-    return sorted(item.name for item in folder.iterdir() if item.is_dir())
+    return sorted(item.name for item in _checkpoints().iterdir() if item.is_dir())
 
 
 def rule_of_checkpoint(name: str) -> str:
@@ -153,6 +154,11 @@ def families_of_checkpoint(name: str) -> list[str]:
     return list(recipe.get("mixture") or filter(None, [recipe.get("task")]))
 
 
+@lru_cache(maxsize=256)
 def _metadata(name: str) -> dict[str, Any]:
-    content = (resources.files("l2obench.optimizers") / "checkpoints" / f"{name}{TENSOR_FILE_SUFFIX}").read_bytes()
-    return parse_metadata(content, METADATA_KEY)
+    return parse_metadata((_checkpoints() / f"{name}{TENSOR_FILE_SUFFIX}").read_bytes(), METADATA_KEY)
+
+
+@lru_cache(maxsize=1)
+def _checkpoints() -> Traversable:
+    return resources.files("l2obench.optimizers") / "checkpoints"

@@ -6,15 +6,14 @@ An unknown name is answered with the nearest names. A module is imported when it
 import importlib
 import json
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from l2obench import optimizers, tasks
+from l2obench import optimizers
+from l2obench.bench.config.entries import Entries, optimizer_entries, task_entries
 from l2obench.bench.config.foreign_code import call_foreign
 from l2obench.bench.config.identity import changed_parameters, format_identity, parse_identity
 from l2obench.bench.config.plugin_file import edition, format_file_name, load_class, names_file
@@ -35,26 +34,12 @@ class BadParameters(ValueError):
     exit_code = 2
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One registered family or rule."""
-
-    path: str
-    """Where its class is, as `module:Class`."""
-    summary: str
-    """A line about it."""
-    distribution: str
-    """The package that brings it."""
-
-
 class Registry:
     """Names of one kind, ours and those of installed plugins.
 
     Args:
         kind: `task` or `optimizer`.
-        builtin: our own: path of the class and summary, by name.
-        plugins: entry points of installed packages. A plugin that takes a name of ours, or another plugin's, is an
-            error only where that name is used: an installed package should not break all other names.
+        names: what is registered.
 
     Example:
         >>> optimizer_registry().create("adam[lr=0.1]").lr
@@ -64,18 +49,12 @@ class Registry:
         l2obench.bench.config.registry.BadParameters: task quadratic: no parameter of quadratic is called 'dimm'. ...
     """
 
-    def __init__(self, kind: str, builtin: Mapping[str, tuple[str, str]], plugins: Iterable[EntryPoint]) -> None:
+    def __init__(self, kind: str, names: Entries) -> None:
         self.kind = kind
-        self.entries = {name: Entry(path, summary, "l2obench") for name, (path, summary) in builtin.items()}
-        self.conflicts: dict[str, tuple[str, str]] = {}
+        self.entries = names.by_name
+        self.conflicts = names.conflicts
         self.own_classes: dict[str, type[Any]] = {}
         """Classes that no import leads to, by their names: of a notebook, a script or a function of this process."""
-        for plugin in plugins:
-            origin = plugin.dist.name if plugin.dist else plugin.value
-            if (known := self.entries.get(plugin.name)) is not None and known.path != plugin.value:
-                self.conflicts[plugin.name] = (known.distribution, origin)
-            else:
-                self.entries[plugin.name] = Entry(plugin.value, f"plugin of {origin}", origin)
 
     def resolve(self, name: str) -> type[Any]:
         """Import the class behind a name, a dotted path, or a file's path.
@@ -232,13 +211,13 @@ class Registry:
 @lru_cache(maxsize=1)
 def task_registry() -> Registry:
     """Give the registry of tasks."""
-    return Registry("task", tasks.FAMILIES, entry_points(group="l2obench.tasks"))
+    return Registry("task", task_entries())
 
 
 @lru_cache(maxsize=1)
 def optimizer_registry() -> Registry:
     """Give the registry of optimizers."""
-    return Registry("optimizer", optimizers.RULES, entry_points(group="l2obench.optimizers"))
+    return Registry("optimizer", optimizer_entries())
 
 
 def identify(model: Any) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from l2obench.bench.config.entries import Entries
 from l2obench.bench.config.identity import parse_identity
 from l2obench.bench.config.registry import (
     Registry,
@@ -78,7 +79,7 @@ def leads_to_task(path: str) -> bool:
     Raises:
         UnknownName, PluginFileError: it leads to nothing.
     """
-    found = Registry("task or optimizer", {}, []).resolve(path)
+    found = Registry("task or optimizer", Entries({})).resolve(path)
     return isinstance(found, type) and issubclass(found, Task)
 
 

@@ -3,7 +3,7 @@
 import importlib.util
 
 from l2obench import optimizers, tasks
-from l2obench.bench.config.registry import Registry, optimizer_registry, task_registry
+from l2obench.bench.config.entries import Entries, optimizer_entries, task_entries
 from l2obench.bench.config.shipped import description, recipe_names, suite_names
 
 
@@ -17,7 +17,7 @@ def list_tasks() -> dict[str, str]:
         >>> list_tasks()["quadratic"]
         'random quadratics ‖Wθ − y‖²'
     """
-    return _summaries(task_registry())
+    return _summaries(task_entries())
 
 
 def list_optimizers() -> dict[str, str]:
@@ -30,7 +30,7 @@ def list_optimizers() -> dict[str, str]:
         >>> list_optimizers()["adam"]
         'Adam'
     """
-    return _summaries(optimizer_registry())
+    return _summaries(optimizer_entries())
 
 
 def list_everything() -> dict[str, dict[str, str]]:
@@ -63,5 +63,5 @@ def _missing(name: str) -> str:
     return "" if found else f" [not installed. Try: pip install '{requirement}']"
 
 
-def _summaries(registry: Registry) -> dict[str, str]:
-    return {name: entry.summary for name, entry in registry.entries.items()}
+def _summaries(entries: Entries) -> dict[str, str]:
+    return {name: entry.summary for name, entry in entries.by_name.items()}

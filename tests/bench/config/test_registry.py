@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from l2obench import optimizers, tasks
+from l2obench.bench.config.entries import collect_entries
 from l2obench.bench.config.registry import (
     BadParameters,
     Registry,
@@ -86,19 +87,21 @@ def test_dotted_paths() -> None:
 
 def test_a_plugin_is_found_by_its_entry_point() -> None:
     plugin = EntryPoint("mine", "l2obench.tasks.quadratic:Quadratic", "l2obench.tasks")
-    registry = Registry("task", {}, [plugin])
+    registry = Registry("task", collect_entries({}, [plugin]))
     assert isinstance(registry.create("mine[dim=3]"), Quadratic)
 
 
 def test_two_plugins_with_one_name_are_named_when_it_is_asked_for() -> None:
     plugins = [EntryPoint("mine", f"somewhere:{name}", "l2obench.tasks") for name in ("A", "B")]
-    registry = Registry("task", tasks.FAMILIES, plugins)
+    registry = Registry("task", collect_entries(tasks.FAMILIES, plugins))
     assert isinstance(registry.create("quadratic"), Quadratic)
     with pytest.raises(UnknownName, match=r"two tasks are called 'mine', by somewhere:A and by somewhere:B"):
         registry.create("mine")
 
 
 def test_a_plugin_cannot_take_one_of_our_names() -> None:
-    registry = Registry("task", tasks.FAMILIES, [EntryPoint("quadratic", "evil:Task", "l2obench.tasks")])
+    registry = Registry(
+        "task", collect_entries(tasks.FAMILIES, [EntryPoint("quadratic", "evil:Task", "l2obench.tasks")])
+    )
     with pytest.raises(UnknownName, match="two tasks are called 'quadratic', by l2obench and by evil:Task"):
         registry.create("quadratic")
