@@ -6,7 +6,8 @@ Whoever only lists names needs this module, and neither the registry nor what it
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from l2obench import optimizers, tasks
 
@@ -63,6 +64,6 @@ def optimizer_entries() -> Entries:
 
 
 @lru_cache(maxsize=1)
-def _installed() -> EntryPoints:
+def _installed() -> Any:  # its type has another name from Python 3.12 on
     """Of both groups at once: every call reads the metadata of all installed packages."""
     return entry_points()
