@@ -10,7 +10,6 @@ from functools import lru_cache
 
 from l2obench.bench.config.identity import IdentityError, parse_identity
 from l2obench.bench.config.registry import task_registry
-from l2obench.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,8 @@ def task_facts(identity: str) -> TaskFacts:
     Args:
         identity: out of a results file. It is data, so it chooses among registered tasks and imports nothing else.
     """
+    from l2obench.tasks.base import Task  # imports torch, which results that state all of this do not need
+
     default = TaskFacts(Task.tolerance, Task.floor, Task.metric_directions, None, known=False)
     try:
         if parse_identity(identity)[0] not in task_registry().entries:

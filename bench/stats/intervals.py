@@ -1,7 +1,9 @@
 """Estimates with their 95 % intervals: interquartile means, medians, ratios of means. Repeatable to the last bit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +14,8 @@ CONFIDENCE = 0.95
 RESAMPLES = 10_000
 # Any number serves. It is fixed, so that a table made twice from the same results has the same intervals.
 SEED = 20161130
+# Positions that one step resamples: they fit a processor's cache. And how many are kept for the next sample (40 MB).
+AT_ONCE, KEPT = 50_000, 10_000_000
 
 
 @dataclass(frozen=True)
@@ -64,22 +68,29 @@ def bootstrap(statistic: Callable[..., NDArray[np.float64]], *samples: ArrayLike
     if arrays[0].size < 2:
         return Interval(estimate, float("-inf"), float("inf"))
     with np.errstate(divide="ignore", invalid="ignore"):
-        result = stats.bootstrap(
-            arrays,
-            statistic,
-            paired=len(arrays) > 1,
-            vectorized=True,
-            n_resamples=RESAMPLES,
-            # Resamples take 32 MB at a time, whatever the number of seeds.
-            batch=max(1, 4_000_000 // arrays[0].size),
-            confidence_level=CONFIDENCE,
-            method="percentile",
-            rng=np.random.default_rng(SEED),
-        )
-        distribution = np.nan_to_num(result.bootstrap_distribution, nan=np.inf, posinf=np.inf, neginf=-np.inf)
+        found = [statistic(*(array[drawn] for array in arrays), axis=-1) for drawn in _resamples(arrays[0].size)]
+    distribution = np.nan_to_num(np.concatenate(found), nan=np.inf, posinf=np.inf, neginf=-np.inf)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(distribution, [tail, 1 - tail], method="nearest")
     return Interval(estimate, float(low), float(high))
+
+
+def _resamples(count: int) -> Iterator[NDArray[np.integer[Any]]]:
+    """Positions of the resamples of scipy's bootstrap, `[resamples, seeds]` in parts, for so many seeds."""
+    at_once = max(1, AT_ONCE // count)
+    if RESAMPLES * count <= KEPT:
+        drawn = _drawn(count)
+        yield from (drawn[first : first + at_once] for first in range(0, RESAMPLES, at_once))
+        return
+    random = np.random.default_rng(SEED)
+    for first in range(0, RESAMPLES, at_once):
+        yield random.integers(count, size=(min(at_once, RESAMPLES - first), count))
+
+
+# All samples of one size have the same resamples: drawing them takes as long as a statistic of them.
+@lru_cache(maxsize=2)
+def _drawn(count: int) -> NDArray[np.int32]:
+    return np.random.default_rng(SEED).integers(count, size=(RESAMPLES, count)).astype(np.int32)
 
 
 def ratio_of_means(numerator: ArrayLike, denominator: ArrayLike) -> Interval:

@@ -1,7 +1,5 @@
 """What the figures draw, as numbers: learning curves with their bands, final losses, learning-rate landscapes."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from l2obench.bench.config.budget import is_tuned
-from l2obench.bench.stats import CONFIDENCE, SEED, interquartile_mean
+from l2obench.bench.stats import interquartile_mean
+from l2obench.reports.numbers.bands import band
 from l2obench.reports.numbers.counting import (
     compute_mean_loss,
     count_failed,
@@ -23,10 +22,6 @@ from l2obench.reports.numbers.reference import main_tracks
 
 # Points of a curve: a figure is 6.4 inches wide, and more cannot be told apart there.
 POINTS = 150
-# A band is read off a figure, not off a table. So many resamples know a tail of 2.5 % to ± 0.7 %.
-RESAMPLES = 500
-# Resamples of one thread's turn. An array `[resamples, seeds, points]` of all takes 600 MB for 1,000 seeds.
-RESAMPLES_AT_ONCE = 50
 
 Floats = NDArray[np.float64]
 
@@ -192,26 +187,6 @@ def running_mean(losses: Floats, window: int, steps: NDArray[np.int64]) -> Float
         [[4.0, 1.0]]
     """
     return np.stack([losses[:, max(0, step - window + 1) : step + 1].mean(-1) for step in steps], axis=-1)
-
-
-def band(losses: Floats) -> tuple[Floats, Floats]:
-    """A 95 % percentile bootstrap band of the interquartile mean over seeds.
-
-    Args:
-        losses: `[seeds, points]`, at least one seed.
-
-    Returns:
-        The lower and the upper end, `[points]` each; pointwise, not for the whole curve at once.
-    """
-    seeds = len(losses)
-    drawn = np.random.default_rng(SEED).integers(seeds, size=(RESAMPLES, seeds))
-    parts = [drawn[first : first + RESAMPLES_AT_ONCE] for first in range(0, RESAMPLES, RESAMPLES_AT_ONCE)]
-    # Sorting takes most of a report's time, and runs beside other Python code.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        means = np.concatenate(list(pool.map(lambda part: interquartile_mean(losses[part], axis=1), parts)))
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
-    return low, high
 
 
 def _curve(rows: pd.DataFrame) -> Curve:

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from l2obench.bench.stats import interquartile_mean
+from l2obench.reports.numbers.bands import band
 from l2obench.reports.numbers.counting import groups, is_learned, manifest_of
-from l2obench.reports.numbers.curves import MetricCurve, band, label_curve
+from l2obench.reports.numbers.curves import MetricCurve, label_curve
 from l2obench.reports.numbers.metrics import Direction, metrics_of
 from l2obench.reports.numbers.reference import main_tracks
 

@@ -7,6 +7,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from l2obench.bench.stats import (
+    CONFIDENCE,
+    RESAMPLES,
+    SEED,
     bootstrap,
     holm,
     interquartile_mean,
@@ -38,6 +41,29 @@ def test_bootstrap_is_repeatable_and_near_the_normal_interval() -> None:
     half = 1.96 * sample.std(ddof=1) / 10
     assert first.low == pytest.approx(sample.mean() - half, abs=0.08)
     assert first.high == pytest.approx(sample.mean() + half, abs=0.08)
+
+
+@pytest.mark.parametrize("seeds", [2, 7, 100, 1200])
+def test_bootstrap_has_the_resamples_of_scipy(seeds) -> None:
+    """To the last bit, whether the resamples are kept for the next sample (100 seeds) or drawn again (1,200)."""
+    random = np.random.default_rng(seeds)
+    samples = random.lognormal(size=(2, seeds))
+    for statistic, arrays in ((mean, samples[:1]), (lambda a, b, axis: a.mean(axis) / b.mean(axis), samples)):
+        theirs = stats.bootstrap(
+            tuple(arrays),
+            statistic,
+            paired=len(arrays) > 1,
+            vectorized=True,
+            n_resamples=RESAMPLES,
+            batch=100,
+            method="percentile",
+            rng=np.random.default_rng(SEED),
+        )
+        tails = np.quantile(
+            theirs.bootstrap_distribution, [(1 - CONFIDENCE) / 2, 1 - (1 - CONFIDENCE) / 2], method="nearest"
+        )
+        found = bootstrap(statistic, *arrays)
+        assert [found.low, found.high] == tails.tolist()
 
 
 def test_pairing_narrows_the_interval_of_a_ratio() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from l2obench.reports.numbers.curves import band, final_loss_spreads, landscapes, learning_curves, running_mean
+from l2obench.reports.numbers.curves import final_loss_spreads, landscapes, learning_curves, running_mean
 
 INF = float("inf")
 
@@ -18,20 +18,6 @@ def test_running_mean_is_of_the_last_losses_and_of_fewer_at_the_start():
 def test_running_mean_keeps_small_losses_after_large_ones():
     losses = np.array([[1e12, 1e-9, 1e-9]])
     assert running_mean(losses, 1, np.arange(3))[0, 2] == 1e-9
-
-
-def test_band_is_seeded_and_covers_the_spread():
-    losses = np.random.default_rng(0).lognormal(size=(20, 3))
-    low, high = band(losses)
-    assert np.all(losses.min(0) < low)
-    assert np.all(low < high)
-    assert np.all(high < losses.max(0))
-    assert np.array_equal(band(losses)[0], low)
-
-
-def test_band_of_equal_seeds_has_no_width():
-    low, high = band(np.full((5, 2), 3.0))
-    assert low.tolist() == high.tolist() == [3.0, 3.0]
 
 
 def test_curve_is_the_tuned_track_and_runs_from_start_to_final_loss(cell, frame):
