@@ -24,7 +24,7 @@ LAYERS = [
     ["bench/rollout", "reports/formats", "reports/floors"],
     ["bench/config", "bench/stats"],
     ["bench/store"],
-    ["bench/failures", "bench/process"],
+    ["bench/failures", "bench/loggers", "bench/process"],
     ["optimizers/published"],
     ["optimizers/learned", "optimizers/drop_in", "tasks/FAMILY"],
     ["optimizers/scheduled"],

@@ -24,6 +24,11 @@ TUNING = {
     "budget=32": "32 trials of all that an optimizer declares",
     "heldout-budget=32": "the same, chosen by held-out loss",
 }
+LOGS = {
+    "tensorboard": "event files, through torch's own writer",
+    "wandb": "Weights & Biases, offline unless WANDB_MODE is set",
+    "mlflow": "MLflow, in files unless MLFLOW_TRACKING_URI is set",
+}
 KINDS = ("tasks", "optimizers", "suites", "checkpoints", "starts", "recipes")
 DATA_SETS = ("mnist5k", "photos10", "mnist1d", "mnist", "cifar10", "vgg16")
 
@@ -45,6 +50,11 @@ def complete_optimizer(incomplete: str) -> list[tuple[str, str]]:
 def complete_tune(incomplete: str) -> list[tuple[str, str]]:
     """Ways of tuning."""
     return _matching(incomplete, TUNING.items())
+
+
+def complete_log(incomplete: str) -> list[tuple[str, str]]:
+    """Tools that trainings and runs log to."""
+    return _matching(incomplete, LOGS.items())
 
 
 def complete_suite(incomplete: str) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from l2obench.bench.commands.completion import complete_optimizer, complete_task
+from l2obench.bench.commands.completion import complete_log, complete_optimizer, complete_task
 
 # A dozen days. A pipe cannot be waited on for much longer: `poll` takes milliseconds as a C int, 24 days at most.
 LONGEST_TIMEOUT = 1e6
@@ -33,6 +33,14 @@ Optimizers = Annotated[
 Device = Annotated[str, typer.Option(help="Torch device, such as cpu, cuda or cuda:1.")]
 DataDir = Annotated[
     Path | None, typer.Option(help="Folder of downloaded data. Unless given, the environment variable L2OBENCH_DATA.")
+]
+Log = Annotated[
+    str,
+    typer.Option(
+        metavar="tensorboard|wandb|mlflow",
+        autocompletion=complete_log,
+        help="Also log to these tools; several are separated by commas. Each needs its package, such as tensorboard.",
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Compute finished cells again and replace them.")]
 

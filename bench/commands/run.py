@@ -10,7 +10,7 @@ from typer.exceptions import TyperException
 
 from l2obench.bench.commands.completion import complete_suite, complete_tune
 from l2obench.bench.commands.dry_run import show_forecast
-from l2obench.bench.commands.options import DataDir, Device, Force, Optimizers, Tasks, check_timeout
+from l2obench.bench.commands.options import DataDir, Device, Force, Log, Optimizers, Tasks, check_timeout
 from l2obench.bench.commands.process import EXIT_FAILED, prepare_process, print_error
 from l2obench.bench.commands.run_summary import show_outcome
 from l2obench.bench.run.executors.choice import ExecutorName, choose_executor
@@ -106,6 +106,7 @@ def run(
         bool, typer.Option("--dry-run", help="Print what would run, with a forecast of time and memory. Run nothing.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    log: Log = "",
     device: Device = "cpu",
     data_dir: DataDir = None,
 ) -> None:
@@ -122,6 +123,7 @@ def run(
         timing/     step times, measured one after the other
         pictures/   images, for tasks that have them
         heldout/    held-out metrics over the steps, for tasks that have them
+        tensorboard/, …  with --log; see it with: tensorboard --logdir results
     Each folder has a Parquet file for each cell, and one, all.parquet, once the run has ended.
 
     Exit codes: 0 finished, 2 wrong usage, 3 a cell failed unexpectedly, 130 interrupted, 143 terminated.
@@ -129,6 +131,7 @@ def run(
     Examples:
         l2obench run quick
         l2obench run paper-mnist --dry-run
+        l2obench run quick --log tensorboard
         l2obench run quick --tune budget=32 --out results/quick-budget
         l2obench run -t quadratic -o adam -o 'lstm[checkpoint=quadratic]' --seeds 20
         l2obench run quick -o mypackage.optimizers:MyOptimizer --executor local
@@ -136,7 +139,9 @@ def run(
     if suite is None and not (task and optimizer):
         raise TyperException("a suite is required, or a task with -t and an optimizer with -o. Try: l2obench run quick")
     from l2obench.api.planning import plan_run
+    from l2obench.bench.loggers.choice import read_tools
 
+    tools = read_tools(log)
     name, plan = plan_run(
         suite,
         tasks=task,
@@ -173,7 +178,7 @@ def run(
         show_forecast(cells, folder, options, as_json)
         return
     command = shlex.join(["l2obench", *sys.argv[1:]])
-    outcome = execute(name, plan, folder, choice, options, command, progress=not as_json)
+    outcome = execute(name, plan, folder, choice, options, command, progress=not as_json, tools=tools)
     show_outcome(folder, outcome, as_json)
     for line in outcome.errors:
         print_error(line)

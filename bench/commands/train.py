@@ -7,11 +7,10 @@ import typer
 
 from l2obench.bench.commands.completion import complete_optimizer, complete_recipe, complete_task
 from l2obench.bench.commands.model_options import select_given, with_options_of
-from l2obench.bench.commands.options import DataDir, Device
+from l2obench.bench.commands.options import DataDir, Device, Log
 from l2obench.bench.commands.process import prepare_process
 from l2obench.bench.config.identity import alternatives
 from l2obench.bench.config.recipe import Recipe
-from l2obench.bench.config.trainings import CHECKPOINT
 
 GROUPS = {
     "Amount of training": ["trajectories", "functions", "unroll", "first_horizon", "random_offset", "seed"],
@@ -73,6 +72,7 @@ def train(
         ),
     ] = 1,
     force: Annotated[bool, typer.Option("--force", help="Begin anew and replace the training in the folder.")] = False,
+    log: Log = "",
     device: Device = "cpu",
     data_dir: DataDir = None,
     **values: Any,
@@ -86,20 +86,26 @@ def train(
         checkpoint.safetensors   best meta-parameters by validation, with the recipe
         log.csv, meta-loss.png   losses of each trajectory
         state.safetensors        what resuming needs
+        baseline.json            the best tuned baseline on the validation functions
+        tensorboard/, …          with --log; see it with: tensorboard --logdir results/training
         replicate-1, …           the same for each training, with --replicates
 
     Exit codes: 0 finished, 2 wrong usage, 3 the training diverged or lost a process, 130 interrupted, 143 terminated.
 
     Examples:
         l2obench train lstm -t quadratic --recipe shipped
+        l2obench train lstm -t quadratic --log tensorboard
         l2obench train lstm -t quadratic --replicates 5 --out results/training/five
         l2obench train 'lstm[checkpoint=mnist]' -t mnist-mlp --trajectories 100 --out results/training/longer
         torchrun --nproc-per-node 2 -m l2obench train lstm -t mnist-mlp   # two processes, the same numbers
     """
-    from l2obench.api.training_session import plan_training, replicate, train_to_end
+    from l2obench.api.training_session import plan_training, replicate, train_and_compare
+    from l2obench.api.training_summary import summarize_training
+    from l2obench.bench.loggers.choice import read_tools
     from l2obench.bench.metatrain.process_group import init_process_group
     from l2obench.bench.metatrain.session import Session
 
+    tools = read_tools(log)
     prepare_process(device, data_dir)
     families = [family for identity in tasks or () for family in alternatives(identity)]
     folder, composed = plan_training(rule, families, recipe, select_given(values), out)
@@ -111,6 +117,6 @@ def train(
                 continue
             if session.resumed:
                 print(f"resuming at trajectory {session.progress.trajectory} of {composed.trajectories}")
-            train_to_end(session, "training" if replicates == 1 else f"training {number} of {replicates}")
-            best = session.progress.best_validation
-            print(f"Best validation loss {best:.5g}. Checkpoint written to {session.folder / CHECKPOINT}")
+            name = "training" if replicates == 1 else f"training {number} of {replicates}"
+            for line in summarize_training(session, train_and_compare(session, name, tools)):
+                print(line)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from l2obench.bench.metatrain.progress import Progress
-from l2obench.bench.metatrain.trainer import Trainer
+from l2obench.bench.metatrain.trainer import OnValidation, Trainer, ignore_validation
 
 
 def train(
@@ -12,6 +12,7 @@ def train(
     progress: Progress,
     on_trajectory: Callable[[Progress], None],
     around: Callable[[int], AbstractContextManager[None]] = lambda trajectory: nullcontext(),
+    on_validation: OnValidation = ignore_validation,
 ) -> Progress:
     """Train to the end of the recipe.
 
@@ -20,12 +21,13 @@ def train(
         progress: the state to go on from.
         on_trajectory: called with the state after each trajectory.
         around: given a trajectory's number, makes the context in which it runs.
+        on_validation: as `Trainer.validate` takes it.
 
     Raises:
         MetaTrainingDiverged: too many meta-gradients in a row were not finite.
     """
     while progress.trajectory < trainer.recipe.trajectories:
         with around(progress.trajectory):
-            progress = trainer.run_trajectory(progress)
+            progress = trainer.run_trajectory(progress, on_validation)
         on_trajectory(progress)
     return progress

@@ -12,6 +12,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from l2obench.bench.metatrain.loop import train
 from l2obench.bench.metatrain.plugin_errors import plugin_crash_said, plugin_errors, plugin_settings
 from l2obench.bench.metatrain.process_group import SINGLE_PROCESS, ProcessGroup
 from l2obench.bench.metatrain.progress import Progress
-from l2obench.bench.metatrain.trainer import MetaTrainingDiverged, Trainer
+from l2obench.bench.metatrain.trainer import MetaTrainingDiverged, OnValidation, Trainer, ignore_validation
 from l2obench.bench.metatrain.validation import ONE_FAMILY, SEVERAL_FAMILIES
 from l2obench.bench.rollout.seeds import SEEDS_VERSION
 from l2obench.bench.store.environment import commit, versions
@@ -79,13 +80,18 @@ class Session:
         with plugin_errors(recipe):
             self.progress = self._restore(state) if state else self.trainer.begin()
 
-    def run(self, on_trajectory: Callable[[Progress], Any] = lambda _: None) -> Progress:
+    def run(
+        self,
+        on_trajectory: Callable[[Progress], Any] = lambda _: None,
+        on_validation: OnValidation = ignore_validation,
+    ) -> Progress:
         """Train to the end of the recipe, saving every few seconds and at every new best.
 
         A finished training stays as it is: its checkpoint states the commit that made it.
 
         Args:
-            on_trajectory: called after each trajectory.
+            on_trajectory: called after each trajectory, before the state is saved.
+            on_validation: as `Trainer.validate` takes it.
 
         Returns:
             The state at the end.
@@ -108,7 +114,7 @@ class Session:
                 saved_at, saved_best = time.monotonic(), progress.best_validation
 
         with plugin_errors(self.recipe), plugin_crash_said(self.recipe):
-            train(self.trainer, self.progress, after, lambda number: plugin_settings(self.recipe, number))
+            train(self.trainer, self.progress, after, partial(plugin_settings, self.recipe), on_validation)
         self.save()
         if math.isinf(self.progress.best_validation):
             raise MetaTrainingDiverged(

@@ -1,6 +1,7 @@
 """The meta-training loop: Adam on the meta-parameters φ over segments of new functions; the best φ is kept."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -28,8 +29,19 @@ from l2obench.optimizers.base import CoordinatewiseOptimizer, Tensors
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.optimizers.scheduled import Scheduled
 
+OnValidation = Callable[[str, Tensor], Any]
+
 MAX_SETBACKS = 5
 """Trajectories in a row whose meta-gradient is not finite, after which a training ends."""
+
+
+def ignore_validation(identity: str, losses: Tensor) -> None:
+    """Do nothing with the losses of a validation.
+
+    Args:
+        identity: of the family.
+        losses: its losses.
+    """
 
 
 class MetaTrainingDiverged(RuntimeError):
@@ -108,11 +120,12 @@ class Trainer:
         scales = loss_scales.initial_scales(self.device) if self.recipe.weighting == "learned" else {}
         return Progress(phi, zeros, dict(zeros), dict(phi), dict(phi), scales)
 
-    def run_trajectory(self, progress: Progress) -> Progress:
+    def run_trajectory(self, progress: Progress, on_validation: OnValidation = ignore_validation) -> Progress:
         """Run one trajectory. Where its meta-gradient is not finite, φ stays what it was before.
 
         Args:
             progress: the state before it.
+            on_validation: as `validate` takes it.
 
         Raises:
             MetaTrainingDiverged: it was not finite `MAX_SETBACKS` times in a row.
@@ -129,7 +142,7 @@ class Trainer:
                 ) from error
         stepped = replace(stepped, trajectory=progress.trajectory + 1)
         if stepped.trajectory % self.recipe.validate_every == 0 or stepped.trajectory == self.recipe.trajectories:
-            row["validation"] = self.validate(stepped.average)
+            row["validation"] = self.validate(stepped.average, on_validation)
             if row["validation"] < stepped.best_validation:
                 stepped = replace(stepped, best=stepped.average, best_validation=row["validation"])
         seconds = time.perf_counter() - began
@@ -137,11 +150,13 @@ class Trainer:
         return replace(stepped, seconds=progress.seconds + seconds, log=log)
 
     @torch.no_grad()
-    def validate(self, phi: Tensors) -> float:
+    def validate(self, phi: Tensors, on_validation: OnValidation = ignore_validation) -> float:
         """Compute the validation loss of meta-parameters; infinite if a function diverges.
 
         Args:
             phi: the meta-parameters by name.
+            on_validation: called with each family's identity, and its losses `[functions, 1, steps + 1]` on the
+                functions of this process.
         """
         count, finals, starts = self.recipe.validation_functions, [], []
         shard = self.group.shard(count)
@@ -149,6 +164,7 @@ class Trainer:
             seeds = family.seeds("meta-validation", self.trajectories.unit(0, count), count)[shard.first : shard.stop]
             rule = family.rule.with_meta_parameters(phi)
             losses = rollout(family.task, rule, seeds, options=RunOptions(device=self.device), evaluate=False).losses
+            on_validation(family.identity, losses)
             finals.append(self.group.mean(family.task.final_loss(losses)))
             starts.append(self.group.mean(losses[..., 0]))
         return validation_criterion(finals, starts)

@@ -57,6 +57,7 @@ class Runner:
         executor: where cells are computed; None: in this process, one after the other.
         report: called with a line for each thing done.
         progress: called with the number of cells computed and to compute.
+        on_cell: called with each cell that was computed and written, its rows, and the seconds since it was begun.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Runner:
         executor: Executor | None = None,
         report: Callable[[str], Any] = lambda _: None,
         progress: Callable[[int, int], Any] = lambda done, planned: None,
+        on_cell: Callable[[Cell, Rows, float], Any] = lambda cell, rows, seconds: None,
     ) -> None:
         self.folder = folder
         self.cells = cells
@@ -77,6 +79,8 @@ class Runner:
         self.unusable: dict[tuple[str, str, str], Failure] = {}
         self.report = report
         self.progress = progress
+        self.on_cell = on_cell
+        self._begun: dict[tuple[str, str, str], float] = {}
 
     def execute(self, about: dict[str, Any]) -> Outcome:
         """Run every cell that is not finished, and measure the step times that are missing or were taken under load.
@@ -135,6 +139,7 @@ class Runner:
             failed = [row["reason"] for row in rows if row["status"] in UNEXPECTED]
             errors += [f"{' '.join(cell.key)}: {reason}" for reason in dict.fromkeys(failed)]
             self.report(_summarize(cell, rows))
+            self.on_cell(cell, rows, time.perf_counter() - self._begun.pop(cell.key))
             self.progress(done, len(todo))
         return errors
 
@@ -155,6 +160,7 @@ class Runner:
     def _make_chains(self, todo: list[Cell], step_times: dict[str, StepTimes]) -> Iterator[tuple[Cell, Chain]]:
         for cell in todo:
             task, optimizer, _ = cell.key
+            self._begun[cell.key] = time.perf_counter()
             step_time = step_times.get(task, {}).get(optimizer, {})
             yield cell, make_chain(cell, self.folder, step_time, self.options, self.unusable.get(cell.key))
 

@@ -5,12 +5,15 @@ It imports no report, which would delay the command.
 
 import contextlib
 import datetime
+import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from l2obench.api.forecasting import count_steps, forecast
 from l2obench.api.progress import ProgressDisplay
+from l2obench.api.run_log import RunLog
 from l2obench.bench.config.budget import is_tuned
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell, Suite
@@ -32,6 +35,7 @@ def execute(
     options: RunOptions,
     command: str,
     progress: bool = True,
+    tools: Sequence[str] = (),
 ) -> Outcome:
     """Run what is planned into a folder, and show progress; the command line's part of `run` too.
 
@@ -43,6 +47,7 @@ def execute(
         options: how cells are run.
         command: how it was started, for the manifest.
         progress: show what is done.
+        tools: where to log, as `read_tools` gives them.
 
     Raises:
         StoreError, ExecutorError, FileNotFoundError: as `Runner.execute` says.
@@ -57,12 +62,16 @@ def execute(
         "command": command,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+    log = RunLog(
+        tools, folder, name, options.force, display.print_line if progress else partial(print, file=sys.stderr)
+    )
     runner = Runner(
         RunFolder(folder),
         cells,
         options,
         executor=place,
         report=show,
+        on_cell=log.log_cell if tools else lambda cell, rows, seconds: None,
         progress=lambda done, planned: display.count(done, planned, place.places()) if progress else None,
     )
     with display if progress else contextlib.nullcontext():
@@ -73,7 +82,11 @@ def execute(
                 show(line)
         if given := list_given_rates(plan):
             show(f"{', '.join(given)}: lr is given, so it is not tuned")
-        outcome = runner.execute(about)
+        try:
+            outcome = runner.execute(about)
+            log.log_stored(cells)
+        finally:
+            log.close()
         pack(folder, show)
         return outcome
 

@@ -13,6 +13,7 @@ from l2obench.api.planning import plan_run
 from l2obench.api.results import Results
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Suite
+from l2obench.bench.loggers.choice import read_tools
 from l2obench.bench.process import main_module_kept_out, process_set_up
 from l2obench.bench.rollout.memory import GIB
 from l2obench.bench.run.executors.choice import ExecutorChoice, ExecutorName, choose_executor
@@ -47,6 +48,7 @@ def run(
     data_dir: str | Path | None = None,
     force: bool = False,
     progress: bool = True,
+    log: str | Sequence[str] = (),
 ) -> Results:
     """Run optimizers on tasks, and keep every trajectory.
 
@@ -80,6 +82,7 @@ def run(
         data_dir: the folder of downloaded data; None: the environment variable `L2OBENCH_DATA`.
         force: compute again what `out` already holds, and replace it.
         progress: show what is done.
+        log: where each cell is logged besides: `"tensorboard"`, `"wandb"`, `"mlflow"`, or several.
 
     Returns:
         The results, those of an earlier call in the same folder among them. Cells that failed are rows with a reason.
@@ -89,6 +92,7 @@ def run(
         IdentityError, UnknownName, BadParameters: a name or a parameter is wrong; the message names the nearest.
         SuiteError: the suite does not exist, or a learned optimizer has no checkpoint.
         StoreError: `out` holds something else, or can't be written.
+        LogError: `log` names something else, or its package is not installed.
         ChoiceError, DeviceError: options of executors contradict each other, or the device does not work.
 
     Example:
@@ -96,6 +100,7 @@ def run(
         >>> sorted(results.frame()["optimizer"])
         ['adam', 'lstm[checkpoint=mnist]']
     """
+    tools = read_tools(log)
     name, plan = plan_run(
         suite,
         tasks=tasks,
@@ -127,7 +132,7 @@ def run(
     folder = Path(temporary.name if temporary is not None else str(out))
     command = shlex.join(sys.argv) if sys.argv and sys.argv[0] else "python"
     with process_set_up(device, data_dir), main_module_kept_out():
-        outcome = execute(name, plan, folder, choice, options, command, progress)
+        outcome = execute(name, plan, folder, choice, options, command, progress, tools)
     return Results(folder, errors=outcome.errors, temporary=temporary)
 
 

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from l2obench.api.naming import BadArgument, optimizer_identities, task_identities
-from l2obench.api.training_session import plan_training, replicate, train_to_end
+from l2obench.api.training_session import plan_training, replicate, train_and_compare
+from l2obench.api.training_summary import compare_with_baseline
+from l2obench.api.validation_baseline import ValidationBaseline
 from l2obench.bench.config.identity import alternatives, format_identity, parse_identity
 from l2obench.bench.config.recipe import Recipe
 from l2obench.bench.config.trainings import CHECKPOINT
+from l2obench.bench.loggers.choice import read_tools
 from l2obench.bench.metatrain.session import Session
 from l2obench.bench.process import process_set_up
 from l2obench.foundation.names import explain_unknown
@@ -31,8 +34,15 @@ class Training:
     """The lowest validation loss, which is that of the checkpoint."""
     log: pd.DataFrame
     """One row for each trajectory: its meta-loss, and its validation loss where there was one."""
+    baseline: ValidationBaseline | None = None
+    """The best tuned baseline on the same validation functions; None where it was not computed."""
     replicates: "tuple[Training, ...]" = ()
     """All trainings of the recipe, in the order of their seeds; empty where there is one."""
+
+    @property
+    def comparison(self) -> str:
+        """How the validation loss compares with the best tuned baseline, in one line. It is no result."""
+        return compare_with_baseline(self.best_validation, self.baseline)
 
     @property
     def checkpoint(self) -> Path:
@@ -56,6 +66,7 @@ def train(
     data_dir: str | Path | None = None,
     force: bool = False,
     progress: bool = True,
+    log: str | Sequence[str] = (),
     **settings: Any,
 ) -> Training:
     """Meta-train a learned optimizer, and keep the best by validation.
@@ -71,6 +82,8 @@ def train(
         data_dir: the folder of downloaded data; None: the environment variable `L2OBENCH_DATA`.
         force: begin anew, and replace a training that is there.
         progress: show what is done.
+        log: where curves, pictures and the recipe are logged besides: `"tensorboard"`, `"wandb"`, `"mlflow"`, or
+            several.
         settings: fields of `Recipe`, as in `trajectories=100`; they go before those of the recipe.
 
     Returns:
@@ -80,6 +93,7 @@ def train(
     Raises:
         BadArgument: a setting has no such name, or `replicates` is no whole number from 1 on.
         RecipeError: the recipe does not exist, or a value is out of range.
+        LogError: `log` names something else, or its package is not installed.
         StoreError: `out` holds another training, or can't be written.
 
     Example:
@@ -97,14 +111,16 @@ def train(
     (rule,) = optimizer_identities(optimizer)
     if isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < 1:
         raise BadArgument(f"replicates must be a whole number from 1 on, got {replicates!r}. Try: replicates=3")
+    tools = read_tools(log)
     folder, made = plan_training(rule, _families(tasks), recipe, settings, out)
     found = []
     with process_set_up(device, data_dir):
         for number, (place, seeded) in enumerate(replicate(folder, made, replicates), start=1):
             session = Session(place, seeded, device, force)
-            train_to_end(session, "training" if replicates == 1 else f"training {number} of {replicates}", progress)
+            name = "training" if replicates == 1 else f"training {number} of {replicates}"
+            baseline = train_and_compare(session, name, tools, progress)
             done = session.progress
-            found.append(Training(session.folder, seeded, done.best_validation, pd.DataFrame(done.log)))
+            found.append(Training(session.folder, seeded, done.best_validation, pd.DataFrame(done.log), baseline))
     best = min(found, key=lambda training: training.best_validation)
     return best if replicates == 1 else dataclasses.replace(best, replicates=tuple(found))
 

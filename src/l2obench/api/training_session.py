@@ -1,14 +1,23 @@
 """What `l2obench.train` and the commands that train share: the folder and recipe, and a training run to its end."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from l2obench.api.progress import ProgressDisplay, describe_progress
+from l2obench.api.training_log import TrainingLog
+from l2obench.api.validation_baseline import ValidationBaseline, compute_baseline, is_affordable, read_baseline
 from l2obench.bench.config.recipe import Recipe, compose
+from l2obench.bench.loggers.choice import Loggers
 from l2obench.bench.metatrain.process_group import ProcessLost
+from l2obench.bench.metatrain.progress import Progress
 from l2obench.bench.metatrain.session import Session
+from l2obench.bench.metatrain.trainer import ignore_validation
 from l2obench.bench.store.results_file import cell_name
+from l2obench.foundation.errors import describe_error
 
 
 def plan_training(
@@ -55,18 +64,76 @@ def train_to_end(session: Session, name: str, progress: bool = True) -> None:
         name: the heading of the progress.
         progress: show it.
     """
-    total = session.recipe.trajectories
-    if not progress:
-        _run(session, None)
-        return
-    with ProgressDisplay(name, total=total, completed=session.progress.trajectory) as display:
-        _run(session, display)
+    with _display(session, name, progress) as display:
+        _run(session, display, None)
 
 
-def _run(session: Session, display: ProgressDisplay | None) -> None:
-    total = session.recipe.trajectories
+def train_and_compare(
+    session: Session, name: str, tools: Sequence[str] = (), progress: bool = True
+) -> ValidationBaseline | None:
+    """Train to the end as `train_to_end` does, log it, and tune baselines on the validation functions before.
+
+    Args:
+        session: the training, new or resumed.
+        name: the heading of the progress.
+        tools: where to log, as `read_tools` gives them.
+        progress: show it.
+
+    Returns:
+        The best tuned baseline on the validation functions. None where tuning would take long beside the training, or
+        several processes train.
+    """
+    warn = partial(print, "l2obench:", file=sys.stderr)
+    with _display(session, name, progress) as display:
+        show = display.print_line if display else warn
+        baseline = _find_baseline(session, show)
+        if not tools:
+            _run(session, display, None)
+            return baseline
+        logger = Loggers(tools, session.folder, session.folder.name, fresh=not session.resumed, warn=show)
+        log = TrainingLog(logger, session.recipe, baseline)
+        try:
+            log.begin(session.progress.log)
+            _run(session, display, log)
+        finally:
+            logger.close()
+    return baseline
+
+
+def _find_baseline(session: Session, show: Callable[[str], Any]) -> ValidationBaseline | None:
+    """Read or compute the baseline. What fails here stops no training."""
+    if (found := read_baseline(session)) is not None:
+        return found
+    finished = session.progress.trajectory == session.recipe.trajectories
+    if finished or session.trainer.group.world_size > 1 or not is_affordable(session):
+        return None
     try:
-        session.run(lambda state: display.advance(*describe_progress(state, total)) if display else None)
+        return compute_baseline(session)
+    except Exception as error:
+        show(f"no baseline was tuned for comparison: {describe_error(error)}")
+        return None
+
+
+@contextlib.contextmanager
+def _display(session: Session, name: str, progress: bool) -> Iterator[ProgressDisplay | None]:
+    if not progress:
+        yield None
+        return
+    with ProgressDisplay(name, total=session.recipe.trajectories, completed=session.progress.trajectory) as display:
+        yield display
+
+
+def _run(session: Session, display: ProgressDisplay | None, log: TrainingLog | None) -> None:
+    total = session.recipe.trajectories
+
+    def on_trajectory(state: Progress) -> None:
+        if log is not None:
+            log.log_trajectory(state)
+        if display is not None:
+            display.advance(*describe_progress(state, total))
+
+    try:
+        session.run(on_trajectory, ignore_validation if log is None else log.keep_validation)
     except BaseException as error:
         # Signals are no `Exception`s. After any other error the state may be wrong, and the one on disk is sound.
         if not isinstance(error, Exception) or isinstance(error, ProcessLost):

@@ -130,7 +130,7 @@ def test_a_training_goes_on_with_the_numbers_that_a_task_draws_globally(
 
     run = Trainer.run_trajectory
 
-    def once(self: Trainer, progress: Progress) -> Progress:
+    def once(self: Trainer, progress: Progress, *_: object) -> Progress:
         if progress.trajectory:
             raise Stop
         return run(self, progress)
