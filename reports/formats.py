@@ -19,6 +19,7 @@ INTERVALS = {"low": "high", "grad_microseconds_q25": "grad_microseconds_q75"}
 INTERVALS["update_microseconds_q25"] = "update_microseconds_q75"
 INTERVALS["speed_up_low"] = "speed_up_high"
 INTERVALS["class_low"] = "class_high"
+INTERVALS["heldout_low"] = "heldout_high"
 INTERVALS |= {"typical_low": "typical_high", "difference_low": "difference_high", "means_low": "means_high"}
 HEADINGS = {
     "low": "95 % interval",
@@ -48,11 +49,16 @@ HEADINGS = {
     "class_win_rate": "better than the best of its class on, share of seeds",
     "class_mean": "mean of the best of its class",
     "class_track": "track of the best of its class",
+    "class_measure": "measure in its class",
     "never": "tasks that no trial matches",
     "matching": "trials that match",
     "best_mean": "lowest mean of a trial",
     "fails": "sets that choose a failing trial",
     "heldout_loss": "held-out loss",
+    "heldout_ratio": "held-out loss ratio",
+    "heldout_low": "its 95 % interval",
+    "heldout_verdict": "held-out verdict",
+    "target_time_ratio": "time to target ÷ baseline's",
     "heldout_accuracy": "held-out accuracy",
     "grad_microseconds": "gradient µs",
     "grad_microseconds_q25": "quartiles",

@@ -32,7 +32,7 @@ def report(
     """Write tables, figures and one HTML page from results.
 
     A name such as quick stands for results/quick, unless there is a folder of that name. The page is one file and loads
-    nothing from the network. The command prints its headline.
+    nothing from the network. The command prints its answer.
 
     Files in the report folder:
         index.html   the page, with its figures
@@ -47,6 +47,7 @@ def report(
     """
     began = time.perf_counter()
     from l2obench.api.reporting import make_report, open_page, read_formats, to_folders
+    from l2obench.reports.numbers.answer import answer_records
 
     formats = read_formats(figures)
     written = make_report(to_folders(runs), out, formats, processes=os.cpu_count() or 1, progress=not as_json)
@@ -57,6 +58,7 @@ def report(
             "page": str(written.page),
             "tables": [str(path) for path in written.tables],
             "figures": [str(path) for path in written.figures],
+            "answer": answer_records(written.answers),
             # pandas writes what is not finite as null: JSON has no infinity.
             "headline": json.loads(written.rows.to_json(orient="records")),
             "heldout": json.loads(written.heldout.to_json(orient="records")),

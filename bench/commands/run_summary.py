@@ -1,4 +1,4 @@
-"""What `l2obench run` prints at its end: the counts, the headline table and the next command, or the same as JSON."""
+"""What `l2obench run` prints at its end: the counts, the answer and the next command, or the same as JSON."""
 
 import json
 import shlex
@@ -18,7 +18,7 @@ TABLES = ("headline", "heldout", "budget", "trials_to_match", "recipes")
 
 
 def show_outcome(folder: Path, outcome: "Outcome", as_json: bool) -> None:
-    """Print what a run did, its headline table, what to know of its times, and the next command.
+    """Print what a run did, its answer, what to know of its times, and the next command.
 
     Args:
         folder: the results folder.
@@ -28,21 +28,22 @@ def show_outcome(folder: Path, outcome: "Outcome", as_json: bool) -> None:
     # Here and not above: what draws tables takes seconds to import, which a run should not wait for.
     from l2obench.bench.store.results_file import StoreError
     from l2obench.reports.numbers.analysis import Analysis
+    from l2obench.reports.numbers.answer import Answer, answer_records
     from l2obench.reports.page.terminal import headline_rows, headline_text
     from l2obench.reports.reading import ReportError, read_results
     from l2obench.reports.sections.timing_load import timing_sentences
 
     following = f"l2obench report {shlex.quote(str(folder))}"
     tables: dict[str, pd.DataFrame | None] = dict.fromkeys(TABLES)
-    text, notes = "", list[str]()
+    text, notes, answers = "", list[str](), list[Answer]()
     try:
         analysis = Analysis(read_results([folder]))
         tables = {"headline": headline_rows(analysis), "heldout": analysis.heldout, "budget": analysis.budget}
         tables |= {"trials_to_match": analysis.trials_to_match, "recipes": analysis.recipe_verdicts}
-        text, notes = headline_text(analysis), timing_sentences(analysis)
+        text, notes, answers = headline_text(analysis), timing_sentences(analysis), analysis.answers
     except (ReportError, StoreError) as error:
         # What this start computed is whole; a damaged file of an earlier one does not change the exit code.
-        print_error(f"the headline table cannot be made: {error}")
+        print_error(f"the answer cannot be made: {error}")
     if as_json:
         found = {
             "folder": str(folder),
@@ -53,6 +54,7 @@ def show_outcome(folder: Path, outcome: "Outcome", as_json: bool) -> None:
             "tasks_timed": outcome.tasks_timed,
             "timing_notes": notes,
             "errors": outcome.errors,
+            "answer": answer_records(answers),
             # pandas writes what is not finite as null: JSON has no infinity.
             **{
                 name: None if table is None else json.loads(table.to_json(orient="records"))

@@ -6,7 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from l2obench.reports.numbers.answer import MOST_SHOWN, Answer, choose, find_answers
+from l2obench.reports.numbers.between import between, count_between
 from l2obench.reports.numbers.budget import best_of_trials
+from l2obench.reports.numbers.by_task import by_task
 from l2obench.reports.numbers.curves import TaskPlots, task_plots
 from l2obench.reports.numbers.final_losses import final_losses
 from l2obench.reports.numbers.headline import headline
@@ -46,6 +49,39 @@ class Analysis:
     def heldout(self) -> pd.DataFrame:
         """Held-out metrics of every learned optimizer against the best tuned baseline of each metric."""
         return heldout(self.cells, self.manifests)
+
+    @cached_property
+    def by_task(self) -> pd.DataFrame:
+        """A row for each task and learned optimizer, with all that is said of it."""
+        return by_task(
+            self.cells,
+            self.manifests,
+            self.headline,
+            self.heldout,
+            self.time_to_target,
+            self.step_times,
+            self.trials_to_match,
+        )
+
+    @cached_property
+    def answers(self) -> list[Answer]:
+        """What each learned optimizer does over all tasks."""
+        return find_answers(self.by_task)
+
+    @cached_property
+    def shown(self) -> tuple[list[Answer], list[Answer]]:
+        """The answers that a first screen has room for, and the others."""
+        return choose(self.answers, MOST_SHOWN)
+
+    @cached_property
+    def between(self) -> pd.DataFrame:
+        """The learned optimizers of the first screen against each other, task by task."""
+        return between(self.cells, self.manifests, self.shown[0])
+
+    @cached_property
+    def between_counts(self) -> pd.DataFrame:
+        """The same, counted over tasks."""
+        return count_between(self.between)
 
     @cached_property
     def recipe_verdicts(self) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from l2obench.reports.numbers.counting import (
 )
 
 CLASS = ["uses", "best_of_class", "class_track", "class_verdict", "class_ratio", "class_low", "class_high"]
-CLASS += ["class_win_rate", "class_mean"]
+CLASS += ["class_win_rate", "class_mean", "class_measure"]
 RATIO = ["typical_ratio", "typical_low", "typical_high"]
 DIFFERENCE = ["typical_difference", "difference_low", "difference_high"]
 
@@ -80,6 +80,7 @@ def class_columns(rows: pd.DataFrame, baseline: pd.DataFrame | None, comparison:
         "best_of_class": baseline["optimizer"].iloc[0],
         "class_track": baseline["track"].iloc[0],
         "class_mean": counted_losses(baseline).mean(),
+        "class_measure": comparison.found.measure,
         "class_win_rate": comparison.found.win_rate.estimate,
         **dict(zip(("class_ratio", "class_low", "class_high"), typical, strict=True)),
     }

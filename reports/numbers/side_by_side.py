@@ -45,7 +45,7 @@ def side_by_side(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]
 def _against(rows: pd.DataFrame, first: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     runs = {"run": rows["run"].iloc[0], "against": first["run"].iloc[0]}
     means = {"mean_final_loss": counted_losses(rows).mean(), "mean_against": counted_losses(first).mean()}
-    if reasons := _differences(rows, first, manifests):
+    if reasons := differences(rows, first, manifests):
         return runs | means | {"verdict": f"not comparable: {'; '.join(reasons)}"}
     comparison = compare(rows, first)
     found, ratio, (verdict, _) = comparison.found, comparison.ratio, outcomes([comparison])[0]
@@ -59,9 +59,22 @@ def _against(rows: pd.DataFrame, first: pd.DataFrame, manifests: Mapping[str, Ma
     return runs | means | numbers | {"verdict": verdict}
 
 
-def _differences(rows: pd.DataFrame, first: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def differences(
+    rows: pd.DataFrame,
+    first: pd.DataFrame,
+    manifests: Mapping[str, Mapping[str, Any]],
+    same: Mapping[str, str] = SAME,
+) -> list[str]:
+    """Say in what two runs of a task differ, so that their losses cannot be compared; nothing where they can.
+
+    Args:
+        rows: cells of one optimizer on a task, in one run.
+        first: cells on this task in another run.
+        manifests: by the label of their run.
+        same: columns that must be equal, and what they are called.
+    """
     found = []
-    for column, name in SAME.items():
+    for column, name in same.items():
         here, there = rows[column].iloc[0], first[column].iloc[0]
         if here != there:
             found.append(f"{name} {here}, not {there}")

@@ -11,6 +11,7 @@ from l2obench.reports import formats
 from l2obench.reports.figures.canvas import FORMATS
 from l2obench.reports.figures.drawing import write_figures
 from l2obench.reports.numbers.analysis import Analysis
+from l2obench.reports.numbers.answer import Answer
 from l2obench.reports.page import latex
 from l2obench.reports.page.charting import start_bundling
 from l2obench.reports.page.publish import publish, require_replaceable
@@ -32,9 +33,11 @@ class Report:
     tables: list[Path]
     figures: list[Path]
     headline: str
-    """The headline table as plain text, for a terminal."""
+    """The answer as plain text, for a terminal."""
+    answers: list[Answer]
+    """The same as numbers."""
     rows: pd.DataFrame
-    """The same table with all its columns."""
+    """The headline table: every learned optimizer against the best baseline of each task."""
     heldout: pd.DataFrame
     """Held-out metrics of the learned optimizers against the best tuned baseline of each."""
     recipes: pd.DataFrame
@@ -92,6 +95,7 @@ def write_report(
         tables=sorted((target / "tables").iterdir()),
         figures=sorted((target / "figures").iterdir()) if formats_of_figures else [],
         headline=headline_text(analysis),
+        answers=analysis.answers,
         rows=headline_rows(analysis),
         heldout=analysis.heldout,
         recipes=analysis.recipe_verdicts,

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from l2obench.reports import formats
 
 
-def to_html(table: pd.DataFrame, caption: str, name: str = "", rows: int | None = None) -> Markup:
+def to_html(table: pd.DataFrame, caption: str, name: str = "", rows: int | None = None, limit: int = 100) -> Markup:
     """Write a table in its own scrolling region, every name escaped.
 
     Where `table` is the start of a longer one, `rows` says how many that has. A `name` lets the page's script find it.
@@ -19,6 +19,7 @@ def to_html(table: pd.DataFrame, caption: str, name: str = "", rows: int | None 
         caption: above it.
         name: by which the page's script finds it; empty: it has none.
         rows: of the whole table, where this is its start.
+        limit: rows that the page's script shows until a reader asks for all.
     """
     columns = formats.readable(table.drop(columns="learned", errors="ignore"))
     learned = table["learned"] if "learned" in table else [False] * len(table)
@@ -28,6 +29,7 @@ def to_html(table: pd.DataFrame, caption: str, name: str = "", rows: int | None 
         .render(
             caption=caption,
             name=name,
+            limit=limit,
             missing=0 if rows is None else rows - len(table),
             columns=columns,
             rows=list(zip(learned, zip(*(column.cells for column in columns), strict=True), strict=True)),

@@ -87,7 +87,8 @@ def _part(section: Section, frame: pd.DataFrame, analysis: Analysis) -> Part | N
         data = dict(section.body.script_data(frame, analysis))
     table = None
     if not frame.empty:
-        table = to_html(frame.head(ROWS_WITHOUT_SCRIPT), section.caption, section.name, len(frame))
+        limit = section.rows or ROWS_WITHOUT_SCRIPT
+        table = to_html(frame.head(limit), section.caption, section.name, len(frame), limit)
         data[f"table-{section.name}"] = table_view(frame, section.caption)
     drawings = section.drawings(frame, analysis) if section.in_page else ()
     images = [(drawing, _data_uri(drawing)) for drawing in drawings]

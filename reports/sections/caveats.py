@@ -63,7 +63,5 @@ def _sentences(_: pd.DataFrame, analysis: Analysis) -> list[str]:
 SECTION = Section(
     name="caveats",
     title="Before you quote a number",
-    below=True,
-    half=True,
     sentences=_sentences,
 )

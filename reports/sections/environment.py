@@ -39,12 +39,28 @@ def about(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "description": _one(manifest.get("description") or ""),
         "facts": {_one(name): _one("—" if value is None else value) for name, value in facts.items()},
+        "line": _line(manifest),
         "commands": _commands(manifest),
         "sources": {
             _one(name): (_one(source.get("description", "—")), _one(source.get("sha256", "—")))
             for name, source in (manifest.get("sources") or {}).items()
         },
     }
+
+
+def _line(manifest: Mapping[str, Any]) -> list[str]:
+    """The facts of the page's first line: suite, date, device, threads and commit, those that are known."""
+    environment: Mapping[str, Any] = manifest.get("environment") or {}
+    commit, threads = environment.get("commit"), environment.get("threads")
+    changed = " with uncommitted changes" if environment.get("dirty") else ""
+    found = [
+        f"suite {manifest['suite']}" if manifest.get("suite") else "",
+        str(manifest.get("started") or "")[:10],
+        str(environment.get("device_name") or environment.get("device") or ""),
+        f"{threads} {'thread' if threads == 1 else 'threads'}" if threads else "",
+        f"commit {str(commit)[:7]}{changed}" if commit else "",
+    ]
+    return [_one(text) for text in found if text]
 
 
 def name_run(label: str, manifest: Mapping[str, Any]) -> str:

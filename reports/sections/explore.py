@@ -32,7 +32,7 @@ def _values(analysis: Analysis) -> Mapping[str, Any]:
 
 SECTION = Section(
     name="explore",
-    title="Explore",
+    title="One task",
     drawings=lambda _, analysis: curve_drawings(analysis.plots),
     body=Body("explore.html.j2", lambda _, analysis: _values(analysis), _script_data),
 )

@@ -4,8 +4,7 @@ from l2obench.reports.sections.section import Section
 
 SECTION = Section(
     name="headline",
-    title="In numbers",
-    below=True,
+    title="Every comparison",
     numbers=lambda analysis: analysis.headline,
     caption="Final loss, learned ÷ best baseline (lower is better)",
     introduction=(

@@ -6,10 +6,11 @@ from l2obench.reports.sections.section import Section
 
 NAMES = (
     "answer",
-    "cost_summary",
+    "tasks",
+    "between",
+    "explore",
     "caveats",
     "headline",
-    "explore",
     "pictures",
     "final_losses",
     "heldout",

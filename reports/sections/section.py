@@ -77,6 +77,6 @@ class Section:
     """The sentence of a section with nothing to show. Without one, such a section is left out."""
     below: bool = False
     """Whether it belongs to the last section before it that does not."""
-    half: bool = False
-    """Whether it needs half of the page's width only."""
+    rows: int = 0
+    """Rows of the table that stand in the page before a reader asks for all; 0: as many as of any table."""
     body: Body | None = None

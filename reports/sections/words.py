@@ -1,10 +1,13 @@
 """What the sentences of all sections share: how they write a number, an interval and a place."""
 
+import math
 from typing import Any
 
 import pandas as pd
 
 from l2obench.reports.formats import format_number
+
+SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -47,20 +50,17 @@ def format_interval(row: dict[str, Any]) -> str:
     return f"95 % interval {format_short(row['low'])}–{format_short(row['high'])}"
 
 
-def beside_baseline(headline: pd.DataFrame, table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """The headline with `columns` of a table: those of the learned optimizer and, as `baseline_…`, the baseline's.
+def format_ratio(value: float) -> str:
+    """Write a ratio with three significant digits, its sign, and large or small ones as powers of ten.
 
     Args:
-        headline: as `l2obench.reports.numbers.headline.headline` gives it.
-        table: with `task`, `optimizer` and `track`.
-        columns: what to take from it.
+        value: a ratio; infinite where only one side failed.
 
-    Returns:
-        A row for each of the headline's whose own row and baseline's row the table has.
+    Example:
+        >>> format_ratio(0.404812), format_ratio(4360.4), format_ratio(10616368.4)
+        ('0.405×', '4,360×', '1·10⁷×')
     """
-    where = [name for name in ("run", "task") if name in headline]
-    own = table[[*where, "optimizer", "track", *columns]]
-    names = {"optimizer": "baseline", "track": "baseline_track", **{name: f"baseline_{name}" for name in columns}}
-    texts = headline.astype({"baseline": object, "baseline_track": object})  # numbers, where all of them are missing
-    beside = texts.merge(own, on=[*where, "optimizer", "track"])
-    return beside.merge(own.rename(columns=names), on=[*where, "baseline", "baseline_track"])
+    if math.isfinite(value) and value > 0 and not 1e-3 <= value < 1e6:
+        exponent = math.floor(math.log10(float(f"{value:.1g}")))
+        return f"{value / 10.0**exponent:.1g}·10{str(exponent).translate(SUPERSCRIPTS)}×"
+    return f"{format_short(value)}×"

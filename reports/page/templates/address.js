@@ -39,8 +39,10 @@ function watchAddress() {
     const link = event.target.closest('a[href^="#"]');
     if (!link) return;
     event.preventDefault();
-    section = link.getAttribute("href").slice(1);
-    writeAddress();
+    const [place, query] = link.getAttribute("href").slice(1).split("?");
+    section = place;
+    change(Object.fromEntries(new URLSearchParams(query ?? "")));
+    if (query) for (const listener of listeners) listener();
     goTo(section);
     const heading = document.querySelector(`#${CSS.escape(section)} :is(h2, h3)`);
     if (heading) {

@@ -69,7 +69,7 @@ async function render(turn, began) {
   await drawCurves(visible);
   listValues();
   document.documentElement.dataset.milliseconds = String(Math.round(performance.now() - began));
-  for (const step of [drawHeldout, drawFinals, drawCosts, drawLandscape, drawProfiles]) {
+  for (const step of [drawTask, drawHeldout, drawFinals, drawCosts, drawLandscape, drawProfiles]) {
     await new Promise((done) => setTimeout(done));
     if (turn !== drawing) return;
     await step(visible);
@@ -287,6 +287,7 @@ async function start() {
     button.addEventListener("click", () => { change({ show: button.dataset.choose }); show(); });
   }
   listeners.push(show, drawHeat);
+  dressForest();
   let width = document.documentElement.clientWidth, timer;
   window.addEventListener("resize", () => {
     clearTimeout(timer);

@@ -1,5 +1,4 @@
 // Tables: sorted by a click on a heading, filtered by words, handed out as CSV. Their rows come from the packed part.
-const PAGE = 100;
 
 function dressTables() {
   for (const place of document.querySelectorAll("[data-table]")) dressTable(place.dataset.table, place);
@@ -29,7 +28,11 @@ function dressTable(name, place) {
     fill(name, place, heads, count, filter);
   });
   csv.addEventListener("click", async () => {
-    const url = URL.createObjectURL(new Blob([(await part(`table-${name}`)).csv], { type: "text/csv" }));
+    const table = await part(`table-${name}`);
+    // No field of the CSV holds a line break, so that a line is a row.
+    const [heading, ...lines] = table.csv.split("\n");
+    const text = [heading, ...selected(name, table, filter.value).map((row) => lines[row]), ""].join("\n");
+    const url = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
     element("a", { href: url, download: `${name}.csv` }).click();
     setTimeout(() => URL.revokeObjectURL(url), 1000);
   });
@@ -41,23 +44,32 @@ function dressTable(name, place) {
   if (view[`sort-${name}`] || view[`filter-${name}`] || place.querySelector(".more")) refresh();
 }
 
+function taskLink(task) {
+  return element("a", { href: `#explore?task=${encodeURIComponent(task)}` }, task);
+}
+
 function order(name) {
   const text = view[`sort-${name}`] ?? "";
   return text === "" ? [-1, false] : [Math.abs(parseInt(text, 10)), text.startsWith("-")];
 }
 
-async function fill(name, place, heads, count, filter, limit = PAGE) {
-  const { columns, cells, ranks, learned } = await part(`table-${name}`);
+// The rows that have all words of the filter, in the chosen order.
+function selected(name, { cells, ranks, learned }, text) {
   const [by, down] = order(name);
-  const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-  let rows = learned.map((_, row) => row);
-  if (words.length) {
-    rows = rows.filter((row) => {
-      const text = cells.map((column) => column[row]).join("\n").toLowerCase();
-      return words.every((word) => text.includes(word));
-    });
-  }
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  const rows = learned.map((_, row) => row).filter((row) => {
+    const line = words.length ? cells.map((column) => column[row]).join("\n").toLowerCase() : "";
+    return words.every((word) => line.includes(word));
+  });
   if (ranks[by]) rows.sort((a, b) => (down ? ranks[by][b] - ranks[by][a] : ranks[by][a] - ranks[by][b]));
+  return rows;
+}
+
+async function fill(name, place, heads, count, filter, limit = Number(place.dataset.rows)) {
+  const table = await part(`table-${name}`);
+  const { columns, cells, learned } = table;
+  const [by, down] = order(name);
+  const rows = selected(name, table, filter.value);
   heads.forEach((cell, column) => {
     if (column === by) cell.setAttribute("aria-sort", down ? "descending" : "ascending");
     else cell.removeAttribute("aria-sort");
@@ -68,13 +80,14 @@ async function fill(name, place, heads, count, filter, limit = PAGE) {
     columns.forEach((column, place) => {
       const cell = place ? element("td") : element("th", { scope: "row" });
       if (column.numeric) cell.className = "number";
-      cell.textContent = cells[place][row];
+      const text = cells[place][row];
+      cell.append(column.name === "task" ? taskLink(text) : text);
       line.append(cell);
     });
     body.append(line);
   }
   place.querySelector("tbody").replaceChildren(body);
-  count.textContent = words.length ? `${rows.length} of ${learned.length} rows` : "";
+  count.textContent = rows.length < learned.length ? `${rows.length} of ${learned.length} rows` : "";
   let more = place.querySelector(".more");
   if (more) more.remove();
   if (rows.length > limit) {

@@ -13,6 +13,7 @@ from l2obench.api.naming import BadArgument, require_known
 from l2obench.foundation.names import explain_unknown
 from l2obench.reports.numbers.against_adam import against_adam
 from l2obench.reports.numbers.analysis import Analysis
+from l2obench.reports.numbers.answer import answer_frame
 from l2obench.reports.numbers.curves import MetricCurve
 from l2obench.reports.page.build import write_report
 from l2obench.reports.reading import read_results
@@ -106,6 +107,16 @@ class Results:
         """
         require_known("against", against, ["baseline", "adam"])
         return against_adam(self._analysis.cells) if against == "adam" else self._analysis.headline.copy()
+
+    def answer(self) -> pd.DataFrame:
+        """The answer over all tasks: one row for each learned optimizer.
+
+        Returns:
+            Tasks on which it ends lower than the best baseline, verdicts, the median typical ratio, and the same for
+            held-out loss and for what it was trained on; times and trials to match. It is empty where no learned
+            optimizer ran.
+        """
+        return answer_frame(self._analysis.answers)
 
     def heldout(self) -> pd.DataFrame:
         """Held-out metrics of every learned optimizer against the best tuned baseline of each metric.

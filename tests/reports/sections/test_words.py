@@ -1,4 +1,4 @@
-"""The sentences on time to the target and on floors."""
+"""How sentences write ratios, and the sentences on floors."""
 
 import math
 
@@ -6,46 +6,14 @@ import pandas as pd
 import pytest
 
 from l2obench.reports.sections.caveats import floor_sentences
-from l2obench.reports.sections.cost_summary import target_sentences
-
-HEADLINE = {"task": "bowl", "optimizer": "lstm", "track": "default", "baseline": "nag", "baseline_track": "tuned"}
-
-
-def target_sentence(
-    steps: float, seconds: float | None, baseline_time: float | None = 0.1, baseline_steps: float = 90.0
-) -> str:
-    reached = pd.DataFrame(
-        [
-            {"task": "bowl", "optimizer": "nag", "track": "default", "steps": math.inf, "seconds": math.inf},
-            {"task": "bowl", "optimizer": "nag", "track": "tuned", "steps": baseline_steps, "seconds": baseline_time},
-            {"task": "bowl", "optimizer": "lstm", "track": "default", "steps": steps, "seconds": seconds},
-        ]
-    )
-    (sentence,) = target_sentences(pd.DataFrame([HEADLINE]), reached)
-    return sentence
-
+from l2obench.reports.sections.words import format_ratio
 
 @pytest.mark.parametrize(
-    ("steps", "seconds", "expected"),
-    [
-        (60.0, 0.5, "in 60 steps, nag in 90. In wall-clock time lstm is 5 times slower."),
-        (60.0, 0.05, "in 60 steps, nag in 90. In wall-clock time lstm is 2 times faster."),
-        (60.0, None, "in 60 steps, nag in 90."),
-        (math.inf, math.inf, "lstm does not reach the target loss of bowl on half of the seeds."),
-    ],
+    ("ratio", "text"),
+    [(0.963, "0.963×"), (1.0, "1×"), (0.0, "0×"), (5e-4, "5·10⁻⁴×"), (9.7e6, "1·10⁷×"), (math.inf, "∞×")],
 )
-def test_time_to_target_is_in_steps_and_in_wall_clock_time(steps: float, seconds: float | None, expected: str) -> None:
-    assert target_sentence(steps, seconds).endswith(expected)
-
-
-def test_a_baseline_that_does_not_reach_the_target_has_no_time() -> None:
-    expected = "lstm reaches the target loss of bowl in 60 steps; nag does not reach it on half of the seeds."
-    assert target_sentence(60.0, 0.5, math.inf, math.inf) == expected
-
-
-def test_no_learned_optimizer_no_sentence() -> None:
-    columns = ["task", "optimizer", "track", "steps", "seconds"]
-    assert target_sentences(pd.DataFrame(columns=[*HEADLINE]), pd.DataFrame(columns=columns)) == []
+def test_ratios_far_from_one_are_powers_of_ten(ratio: float, text: str) -> None:
+    assert format_ratio(ratio) == text
 
 
 @pytest.mark.parametrize(
