@@ -39,7 +39,9 @@ def make_facts(answer: Answer) -> list[Fact]:
         lower, families = found.families_lower, found.families
         words = f"It ends lower on most tasks in {lower} of {families} families."
         facts.append(Fact("Families of tasks", words, f"lower in {lower} of {families}", 2 * lower > families))
-    if found is not None and answer.other_class and answer.in_class:
+    if found is not None and answer.in_class is None:
+        facts.append(Fact("Best of its class", f"No baseline of its class ({answer.uses}) ran.", "none ran", False))
+    elif found is not None and answer.in_class is not None and answer.other_class:
         words = f"Against the best of its class ({answer.uses}): {_count_tasks(answer.in_class)}."
         facts.append(Fact("Best of its class", words, _count_tasks(answer.in_class), _wins_most(answer.in_class)))
     facts += [

@@ -7,8 +7,11 @@ from l2obench.bench.config.optimizer_facts import recorded_class, sees_no_more
 from l2obench.bench.config.registry import identify, optimizer_registry
 from l2obench.optimizers import RULES
 from l2obench.reports.classes import with_classes
+from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.numbers.headline import headline
-from l2obench.reports.sections.answer import answers
+from l2obench.reports.reading import ReportData
+from l2obench.reports.sections.answer import make_cards
+from l2obench.reports.sections.answer_words import Card
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -17,6 +20,12 @@ def test_the_name_in_results_leads_to_what_the_rule_states(name):
     assert recorded_class(identify(rule), {}) == ", ".join(
         ["gradients", *(use for use in ("curvature", "loss", "horizon") if use in rule.uses)]
     )
+
+
+def card_of(cells: pd.DataFrame) -> Card:
+    nothing = pd.DataFrame({"task": [], "optimizer": []})
+    (card,) = make_cards(Analysis(ReportData({}, cells, nothing, nothing, nothing, nothing)))
+    return card
 
 
 @pytest.mark.parametrize(
@@ -67,9 +76,11 @@ def test_the_best_of_the_class_stands_beside_the_best_of_all(cell, frame):
     assert (row["baseline"], row["verdict"]) == ("l-bfgs", "worse")
     assert (row["best_of_class"], row["class_verdict"], row["class_track"]) == ("adam", "better", "tuned")
     assert row["class_ratio"] == pytest.approx(0.5)
-    sentence = answers(headline(cells))[0].sentence
-    assert "a higher loss than the best tuned baseline (l-bfgs)" in sentence
-    assert "Of its class (gradients), adam is the best baseline. Against it the verdict is better" in sentence
+    card = card_of(cells)
+    assert "ends higher than that of tuned l-bfgs" in card.claim
+    assert card.sentences(favours=True)[0] == (
+        "Against the best of its class (gradients): lower on its only task, typical ratio 0.5×."
+    )
 
 
 def test_without_a_baseline_of_the_class_there_is_a_reason(cell, frame):
@@ -80,4 +91,4 @@ def test_without_a_baseline_of_the_class_there_is_a_reason(cell, frame):
     row = headline(cells).iloc[0]
     assert pd.isna(row["best_of_class"])
     assert row["class_verdict"] == "not comparable: no baseline of the class ran"
-    assert "No baseline of its class (gradients) ran." in answers(headline(cells))[0].sentence
+    assert "No baseline of its class (gradients) ran." in card_of(cells).sentences(favours=False)

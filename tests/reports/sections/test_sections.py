@@ -16,7 +16,17 @@ from l2obench.reports.sections.registry import NAMES, load_sections
 from l2obench.reports.sections.section import Section
 
 FOLDER = Path(sections.__file__).parent
-SHARED = {"answer_facts", "answer_words", "forest_view", "timing_load", "repetition", "__init__", "registry", "section", "words"}
+SHARED = {
+    "answer_facts",
+    "answer_words",
+    "forest_view",
+    "timing_load",
+    "repetition",
+    "__init__",
+    "registry",
+    "section",
+    "words",
+}
 
 
 def bars() -> matplotlib.figure.Figure:

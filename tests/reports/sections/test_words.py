@@ -8,6 +8,7 @@ import pytest
 from l2obench.reports.sections.caveats import floor_sentences
 from l2obench.reports.sections.words import format_ratio
 
+
 @pytest.mark.parametrize(
     ("ratio", "text"),
     [(0.963, "0.963×"), (1.0, "1×"), (0.0, "0×"), (5e-4, "5·10⁻⁴×"), (9.7e6, "1·10⁷×"), (math.inf, "∞×")],
