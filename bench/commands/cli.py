@@ -21,6 +21,7 @@ COMMANDS = {
     "Benchmark": {
         "run": CommandEntry("run:run", "Run optimizers on tasks and write the results."),
         "report": CommandEntry("report:report", "Write tables, figures and one HTML page from results."),
+        "leaderboard": CommandEntry("leaderboard:leaderboard", "Rank the optimizers of several runs on one page."),
         "check": CommandEntry("check:check", "Check whether a run or a checkpoint got worse than another."),
         "pack": CommandEntry("pack:pack", "Put the files of a run into one Parquet file a kind."),
         "targets": CommandEntry("targets:targets", "Make fixed target losses from a run."),

@@ -34,14 +34,18 @@ def table_view(table: pd.DataFrame, caption: str) -> dict[str, Any]:
         "caption": caption,
         "columns": [{"title": column.title, "numeric": column.numeric, "name": column.name} for column in columns],
         "cells": [column.cells for column in columns],
-        "ranks": [_ranks(visible[column.name]) for column in columns],
+        "ranks": [ranks(visible[column.name]) for column in columns],
         "learned": [int(flag) for flag in learned],
         "csv": formats.to_csv(table),
     }
 
 
-def _ranks(values: "pd.Series[Any]") -> list[int]:
-    """The place of each cell if the column were sorted, equal cells alike, missing ones last."""
+def ranks(values: "pd.Series[Any]") -> list[int]:
+    """Give the place of each cell if the column were sorted, equal cells alike, missing ones last.
+
+    Args:
+        values: of one column.
+    """
     if not pd.api.types.is_numeric_dtype(values.dtype):
         values = values.map(lambda value: None if value is None or value != value else str(value).casefold())
         order = {text: place for place, text in enumerate(sorted(set(values.dropna())))}

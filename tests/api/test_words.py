@@ -19,6 +19,7 @@ PAIRS: dict[str, Callable[..., Any]] = {
     "check": l2obench.check,
     "train": l2obench.train,
     "report": l2obench.report,
+    "leaderboard": l2obench.leaderboard,
 }
 PLURALS = {"task": "tasks", "optimizer": "optimizers"}
 """What may be given several times is an option in the singular, and an argument in the plural."""
@@ -38,6 +39,7 @@ POSITIONS = {
     "check": {"sides": "base head"},
     "train": {"rule": "optimizer"},
     "report": {"runs": "runs"},
+    "leaderboard": {"runs": "runs"},
 }
 """Arguments of the command line without a dash → arguments of the function."""
 
