@@ -1,5 +1,7 @@
 """`l2obench.run` as a user calls it: from a test, a script without a guard, and with classes of their own."""
 
+import dataclasses
+import re
 import subprocess
 import sys
 import textwrap
@@ -19,6 +21,7 @@ from l2obench.bench.store.run_folder import RunFolder
 from l2obench.optimizers.base import Optimizer, State, Tensors, per_replica
 from l2obench.optimizers.designed.adam import Adam
 from l2obench.optimizers.learned.lstm import LSTM
+from l2obench.reports.numbers.analysis import Analysis
 from l2obench.tasks.base import Problem, Task
 from l2obench.tasks.quadratic import Quadratic
 from tests.processes import ended, forked
@@ -245,6 +248,7 @@ class TestResults:
         ("call", "match"),
         [
             (lambda results: results.plot(task="quadratic"), r"Did you mean quadratic\[horizon"),
+            (lambda results: results.plot(kind="bars"), "kind must be one of curves, ratios, got 'bars'"),
             (lambda results: results.compare("sgd"), "against must be one of baseline, adam, got 'sgd'"),
             (lambda results: results.report(), "these results are temporary"),
         ],
@@ -255,6 +259,44 @@ class TestResults:
         with pytest.raises(BadArgument, match=match):
             call(results)
 
-    def test_a_notebook_shows_the_headline(self, results: l2obench.Results) -> None:
-        assert "lstm[checkpoint=quadratic]" in results._repr_html_()
+    def test_a_plot_of_ratios_has_a_row_for_each_task_and_the_numbers_of_the_headline(
+        self, results: l2obench.Results
+    ) -> None:
+        from matplotlib import pyplot
+
+        (axes,) = results.plot(kind="ratios")
+        assert {label.get_text() for label in axes.get_yticklabels()} == set(results.tasks)
+        low, high = axes.get_xlim()
+        drawn = sorted(x for line in axes.lines for x in line.get_xdata() if line.get_marker() in "o<>")
+        ratios = results.compare()["typical_ratio"]
+        assert drawn == pytest.approx(sorted(ratios.clip(low * 1.08, high / 1.08)))
+        pyplot.close("all")
+
+    def test_the_legend_stands_in_the_order_of_the_ends(self, results: l2obench.Results) -> None:
+        from matplotlib import pyplot
+
+        (axes,) = results.plot(task=SHORT)
+        curves = results.curves().query("task == @SHORT")
+        ends = curves.groupby("optimizer").last()["loss"].sort_values(ascending=False)
+        shown = [text.get_text().replace(", untuned", "") for text in axes.get_legend().get_texts()]
+        assert shown == list(ends.index)
+        pyplot.close("all")
+
+    def test_a_notebook_shows_what_ran_the_answer_and_the_headline(self, results: l2obench.Results) -> None:
+        shown = results._repr_html_()
+        assert "2 tasks × 3 optimizers, 8 cells finished, 0 with failed seeds" in shown
+        assert "<b>lstm[checkpoint=quadratic], untuned</b>: " in shown
+        assert "results.compare()" in shown
         assert "2 tasks, 3 optimizers" in repr(results)
+
+    def test_a_notebook_obeys_no_name(self, results: l2obench.Results, monkeypatch: pytest.MonkeyPatch) -> None:
+        from l2obench.api.notebook import describe_html
+
+        cells = results._analysis.results.cells
+        renamed = cells["optimizer"].replace("lstm[checkpoint=quadratic]", "<script>alert(1)</script>")
+        cells = cells.assign(optimizer=renamed)
+        manifests = {"<b>run</b>": {"suite": "<i>suite</i>", "environment": {"device_name": "<u>x</u>"}}}
+        data = dataclasses.replace(results._analysis.results, cells=cells, manifests=manifests)
+        shown = describe_html(Analysis(data))
+        assert "&lt;script&gt;alert(1)" in shown
+        assert not re.findall(r"<(?:script|i|u)\b", shown)

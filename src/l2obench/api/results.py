@@ -21,8 +21,6 @@ from l2obench.reports.reading import read_results
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-AXES_SIZE = (6.4, 4.0)  # inches
-
 
 class Results:
     """The results of a run, from its folder.
@@ -158,37 +156,41 @@ class Results:
         """
         return self._analysis.recipe_verdicts.copy()
 
-    def plot(self, task: str | None = None, axes: "Axes | None" = None) -> "list[Axes]":
-        """Plot the learning curves, one axes for each task.
+    def plot(self, task: str | None = None, axes: "Axes | None" = None, kind: str = "curves") -> "list[Axes]":
+        """Plot the learning curves of each task, or the ratios to the best baseline on all tasks.
 
         Args:
             task: the identity of the only task to plot; None: all tasks.
-            axes: where one task is drawn; None: in a new figure of pyplot for each task.
+            axes: where to draw, curves of one task or ratios; None: in new figures of pyplot.
+            kind: `"curves"`: interquartile means of the training loss with 95 % bands, one axes for each task.
+                `"ratios"`: each learned optimizer's typical ratio to the best baseline, one axes with a row for each
+                task.
 
         Returns:
             The axes of matplotlib, in the order of the tasks.
 
         Raises:
-            BadArgument: no such task ran, or several tasks are to share one axes.
+            BadArgument: no such kind or task, several tasks are to share one axes, or there are no ratios.
         """
-        from l2obench.reports.figures.canvas import theme
-        from l2obench.reports.figures.curves import draw_curves, line_styles
+        from l2obench.api.plotting import plot_curves, plot_ratios
 
-        chosen = [plots for plots in self._analysis.plots if task in (None, plots.task)]
+        require_known("kind", kind, ["curves", "ratios"])
+        plots = self._analysis.plots
+        chosen = [each for each in plots if task in (None, each.task)]
         if not chosen:
             raise BadArgument(explain_unknown("task of these results", str(task), self.tasks))
+        if kind == "ratios":
+            tasks = self._analysis.by_task
+            tasks = tasks[tasks["measure"].eq("ratio") & tasks["typical"].notna()]
+            tasks = tasks if task is None else tasks[tasks["task"] == task]
+            if tasks.empty:
+                raise BadArgument(
+                    "ratios need a learned optimizer and a baseline on a task, got none. Try: plot(kind='curves')"
+                )
+            return plot_ratios(tasks, plots, axes)
         if axes is not None and len(chosen) > 1:
             raise BadArgument(f"task must name one task where axes are given, got None. Try: task={chosen[0].task!r}")
-        styles, drawn = line_styles(self._analysis.plots), []
-        for plots in chosen:
-            with theme():
-                on = axes or _new_axes()
-                draw_curves(on, plots.curves, styles, plots.window)
-                on.set_title(plots.task, loc="left")
-                handles = [on.plot([], [], label=curve.label, **styles[curve.optimizer])[0] for curve in plots.curves]
-                on.legend(handles=handles, fontsize="small")
-                drawn.append(on)
-        return drawn
+        return plot_curves(chosen, plots, axes)
 
     def report(self, out: str | Path | None = None, figures: Sequence[str] = ()) -> Path:
         """Write the report: a page that loads nothing from the network, and its tables.
@@ -230,12 +232,7 @@ class Results:
         )
 
     def _repr_html_(self) -> str:
-        """The headline as a notebook shows it; final losses where nothing learned ran."""
-        table = self.compare()
-        return str((self.frame() if table.empty else table).to_html(index=False))
+        """What ran, the answer in a sentence for each learned optimizer, and the first rows of the headline table."""
+        from l2obench.api.notebook import describe_html
 
-
-def _new_axes() -> "Axes":
-    from matplotlib import pyplot
-
-    return pyplot.subplots(figsize=AXES_SIZE, layout="constrained")[1]
+        return describe_html(self._analysis)
