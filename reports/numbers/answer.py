@@ -229,7 +229,10 @@ def _times(rows: pd.DataFrame) -> Times | None:
 def _trials(rows: pd.DataFrame) -> Trials | None:
     # A baseline that nobody tuned has one trial, which says no more than the comparison itself.
     found = rows.loc[rows["tried"].gt(1), "trials"].astype(float).dropna()
-    return None if found.empty else Trials(len(found), _middle(found), int(np.isinf(found).sum()))
+    if found.empty:
+        return None
+    # The lower of two middle values: the other one may be infinite, and would speak for the learned optimizer.
+    return Trials(len(found), float(np.quantile(found, 0.5, method="lower")), int(np.isinf(found).sum()))
 
 
 def _losses(rows: pd.DataFrame) -> tuple[Loss, ...]:
@@ -241,8 +244,7 @@ def _losses(rows: pd.DataFrame) -> tuple[Loss, ...]:
 
 
 def _middle(values: "pd.Series[float]") -> float:
-    """A median that is one of the values, so that infinities keep their place."""
-    return float(np.quantile(values, 0.5, method="inverted_cdf")) if len(values) else np.nan
+    return float(np.median(values)) if len(values) else np.nan
 
 
 def _flat(value: Mapping[str, Any], beginning: str = "") -> dict[str, Any]:

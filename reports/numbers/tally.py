@@ -26,7 +26,7 @@ class Tally:
     ratios: int
     """Tasks that have a typical ratio. One with a negative loss, or a score, has a difference in its place."""
     ratio: float
-    """Median over tasks of their typical ratios. Failed seeds count as infinite losses."""
+    """Median over tasks of their typical ratios, as `quantile_of_ratios` has it. Failed seeds are infinite losses."""
     ratio_q25: float
     ratio_q75: float
     families: int
@@ -41,6 +41,25 @@ class Tally:
     def decided(self) -> int:
         """Tasks with enough seeds for a verdict."""
         return self.tasks - self.verdicts["too few seeds"]
+
+
+def quantile_of_ratios(ratios: "pd.Series[float]", at: float) -> float:
+    """A quantile of ratios that treats both sides alike: that of the inverted ratios is its inverse.
+
+    Between two ratios it is their geometric mean. NaN where there are none, or where it lies between 0 and infinity.
+
+    Args:
+        ratios: 0 and infinity may be among them.
+        at: from 0 to 1.
+
+    Example:
+        >>> quantile_of_ratios(pd.Series([0.5, 2.0, 8.0, 4.0]), 0.5)
+        2.8284271247461903
+    """
+    if ratios.empty:
+        return np.nan
+    ends = [float(np.quantile(ratios, at, method=method)) for method in ("lower", "higher")]
+    return ends[0] if ends[0] == ends[1] else float(np.sqrt(ends[0]) * np.sqrt(ends[1]))
 
 
 def tally(comparisons: pd.DataFrame) -> Tally | None:
@@ -62,8 +81,7 @@ def tally(comparisons: pd.DataFrame) -> Tally | None:
         return None
     sides = pd.Series([side_of(*row) for row in known[SIDES].itertuples(index=False)], index=known.index)
     ratios = known.loc[known["measure"].eq("ratio"), "typical"].astype(float).dropna()
-    # A quantile that is one of the values: a mean of infinities, or of 1e-9 and 1e9, would be neither.
-    q25, middle, q75 = np.quantile(ratios, [0.25, 0.5, 0.75], method="inverted_cdf") if len(ratios) else [np.nan] * 3
+    q25, middle, q75 = (quantile_of_ratios(ratios, at) for at in (0.25, 0.5, 0.75))
     lower, higher = int(sides.eq(-1).sum()), int(sides.eq(1).sum())
     by_family = sides.groupby(known["family"]).sum()
     return Tally(
@@ -73,9 +91,9 @@ def tally(comparisons: pd.DataFrame) -> Tally | None:
         higher=higher,
         verdicts={outcome: int(known["verdict"].eq(outcome).sum()) for outcome in OUTCOMES},
         ratios=len(ratios),
-        ratio=float(middle),
-        ratio_q25=float(q25),
-        ratio_q75=float(q75),
+        ratio=middle,
+        ratio_q25=q25,
+        ratio_q75=q75,
         families=len(by_family),
         families_lower=int(by_family.lt(0).sum()),
         sign_p=float(binomtest(lower, lower + higher).pvalue) if lower + higher else 1.0,

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from l2obench.reports.classes import class_of_rows
 from l2obench.reports.numbers.comparison import compare, outcomes
 from l2obench.reports.numbers.counting import count_failed, groups, manifest_of, table_of
 from l2obench.reports.numbers.familiarity import KIN, OTHERS, TRAINED, familiarity, training_families
+from l2obench.reports.numbers.tally import quantile_of_ratios
 
 COLUMNS = [
     "optimizer",
@@ -92,6 +92,6 @@ def _counts(rows: pd.DataFrame) -> dict[str, Any]:
         "clearly_lower": int((rows["outcome"] == "better").sum()),
         "clearly_higher": int((rows["outcome"] == "worse").sum()),
         "mixed": int((rows["outcome"] == "mixed").sum()),
-        "median_ratio": float(np.quantile(ratios, 0.5, method="inverted_cdf")),
+        "median_ratio": quantile_of_ratios(ratios, 0.5),
         "failing_tasks": int(rows["failed"].sum()),
     }

@@ -128,6 +128,6 @@ def test_a_second_run_says_what_changed(tmp_path, cell, write_run) -> None:
     change = second.fact("Against old")
     assert change.favours
     assert change.sentence == (
-        "Against old, on 2 common tasks: lower on 1, equal on 1, higher on 0; typical ratio 0.5×. Verdicts: better 1, "
-        "worse 0."
+        "Against old, on 2 common tasks: lower on 1, equal on 1, higher on 0; typical ratio 0.707×. Verdicts: "
+        "better 1, worse 0."
     )
