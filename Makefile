@@ -1,6 +1,8 @@
 # Every target sets up what it needs in .venv. `make bench` and `make test` are all that most people want.
 PYTHON ?= python3
 BIN := .venv/bin
+# Suites whose reports `make docs` builds; `make docs GALLERY=` leaves them out.
+GALLERY ?= all
 INSTALLED := .venv/.installed
 
 .PHONY: bench chromium numbers test test-slow test-faults benchmark gate-error-rates docs notebooks format clean links
@@ -30,8 +32,8 @@ benchmark: $(INSTALLED) ## speed, as ratios to peers measured in the same run; r
 gate-error-rates: $(INSTALLED) ## how often 'l2obench check' errs; resumable, more than an hour on 2 cores
 	$(BIN)/python -m l2obench.bench.studies.error_rates --to docs/error_rates.csv
 
-docs: $(INSTALLED) ## the documentation as a site, in build/site
-	$(BIN)/python docs/site/assemble.py build/pages
+docs: $(INSTALLED) ## the documentation as a site, in build/site, with the reports of the reference results
+	$(BIN)/python docs/site/assemble.py build/pages $(GALLERY)
 	$(BIN)/zensical build --clean --strict
 
 numbers: $(INSTALLED) ## the numbers of README.md and docs, written from results/reference

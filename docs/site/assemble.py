@@ -2,16 +2,20 @@
 
 Links are right in the repository, where pages are read too. Here each is turned into one that is right on the site.
 
-    python docs/site/assemble.py build/pages
+    python docs/site/assemble.py build/pages          # without the reports of the gallery
+    python docs/site/assemble.py build/pages quick    # with the report of one suite
+    python docs/site/assemble.py build/pages all
 """
 
 import posixpath
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from command_line_page import command_line_page
+from gallery import build_gallery
 from tutorial_page import add_results
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,11 +33,12 @@ LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")
 LEFT_OUT = shutil.ignore_patterns("site", "*.parquet", "__pycache__")
 
 
-def assemble(folder: Path) -> None:
+def assemble(folder: Path, reports: Sequence[str] = ()) -> None:
     """Write all pages, with the pictures and the files that they link to.
 
     Args:
         folder: is replaced.
+        reports: suites whose reports the gallery has; `all`: every one.
     """
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "docs", folder, ignore=LEFT_OUT)
@@ -48,6 +53,7 @@ def assemble(folder: Path) -> None:
     for page in (folder / "tutorials").glob("*.md"):
         add_results(page)
     (folder / "command-line.md").write_text(command_line_page(), encoding="utf-8")
+    build_gallery(folder, reports)
 
 
 def site_link(target: str, origin: str, place: str) -> str:
@@ -71,4 +77,4 @@ def site_link(target: str, origin: str, place: str) -> str:
 
 
 if __name__ == "__main__":
-    assemble(Path(sys.argv[1]))
+    assemble(Path(sys.argv[1]), sys.argv[2:])
