@@ -27,8 +27,10 @@ class WandbLogger(Logger):
     def __init__(self, folder: Path, name: str, run_id: str | None) -> None:
         import wandb
 
-        # Online it would ask for a key. l2obench never asks.
         mode: Any = os.environ.get("WANDB_MODE", "offline")
+        # `init` would ask for a key on the terminal. l2obench never asks.
+        if mode == "online" and not wandb.login(prompt=False):
+            raise RuntimeError("WANDB_MODE=online needs a key. Try: wandb login, or leave WANDB_MODE out")
         settings = wandb.Settings(silent=True, console="off", x_disable_stats=True, save_code=False, disable_git=True)
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "l2obench"),

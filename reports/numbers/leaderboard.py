@@ -12,6 +12,7 @@ from l2obench.bench.stats.signed_rank import hodges_lehmann
 from l2obench.reports.formats import format_number
 from l2obench.reports.numbers.counting import counted_losses
 from l2obench.reports.numbers.pooled_runs import CELL
+from l2obench.reports.numbers.tally import quantile_of_ratios
 
 NEAR = 1.1
 """An optimizer is near the best where its typical ratio is at most so many times the lowest one."""
@@ -178,7 +179,7 @@ def _row(key: object, rows: pd.DataFrame, families: Sequence[Family]) -> dict[st
     }
     for family in families:
         here = rows[rows["task"].isin(family.tasks)]
-        row[f"{family.name} ratio"] = float(here["ratio"].median()) if len(here) else np.nan
+        row[f"{family.name} ratio"] = quantile_of_ratios(here["ratio"], 0.5) if len(here) else np.nan
         row[f"{family.name} tasks"] = len(here)
         row[f"{family.name} failing"] = int(here["failing"].sum())
     return row

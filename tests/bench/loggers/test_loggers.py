@@ -198,3 +198,15 @@ def test_every_tool_takes_all_kinds_and_goes_on(tmp_path: Path, tool: str, monke
     if tool == "wandb":
         assert len({path.stem.removeprefix("run-") for path in kept if path.suffix == ".wandb"}) == 1
         assert all(b"mnist-mlp-units-40" in path.read_bytes() for path in kept if path.suffix == ".wandb")
+
+
+def test_weights_and_biases_asks_nobody_for_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    lines: list[str] = []
+    Loggers(["wandb"], tmp_path, "demo", fresh=True, warn=lines.append).close()
+    assert len(lines) == 1
+    assert "WANDB_MODE=online needs a key. Try: wandb login" in lines[0]
