@@ -56,7 +56,7 @@ HEADINGS = {
     "fails": "sets that choose a failing trial",
     "heldout_loss": "held-out loss",
     "heldout_ratio": "held-out loss ratio",
-    "heldout_low": "its 95 % interval",
+    "heldout_low": "95 % interval of the held-out ratio",
     "heldout_verdict": "held-out verdict",
     "target_time_ratio": "time to target ÷ baseline's",
     "heldout_accuracy": "held-out accuracy",

@@ -60,6 +60,7 @@ class Analysis:
             self.heldout,
             self.time_to_target,
             self.step_times,
+            self.results.timing,
             self.trials_to_match,
         )
 

@@ -28,6 +28,10 @@ class Baselines:
     """Whether all of them were tuned."""
     untuned: bool
     """Whether none of them was."""
+    ran: int
+    """Hand-designed optimizers that ran on a task, the most of all tasks."""
+    any_tuned: bool
+    """Whether one that ran was tuned, on any task."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Times:
     """Time to the target loss; infinite where the learned optimizer does not reach it."""
     sooner: int
     """Tasks where the learned optimizer gets there in less time."""
+    load_known: bool
+    """Whether the load of the machine was recorded while all of them were timed."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +219,14 @@ def _answer(key: Mapping[str, Any], rows: pd.DataFrame) -> Answer:
 def _baselines(rows: pd.DataFrame) -> Baselines:
     tuned = rows.loc[rows["baseline"].notna(), "baseline_track"].map(lambda track: track != "default").astype(bool)
     names = rows["baseline"].dropna().value_counts(sort=True)
-    return Baselines(tuple(map(str, names.index)), bool(tuned.all()), bool((~tuned).all()))
+    ran = rows["baselines"].fillna(0)
+    return Baselines(
+        names=tuple(map(str, names.index)),
+        tuned=bool(tuned.all()),
+        untuned=bool((~tuned).all()),
+        ran=int(ran.max()),
+        any_tuned=bool(rows["tuned"].fillna(0).gt(0).any()),
+    )
 
 
 def _times(rows: pd.DataFrame) -> Times | None:
@@ -222,7 +235,8 @@ def _times(rows: pd.DataFrame) -> Times | None:
         update, step = (rows[name].astype(float).dropna() for name in names)
         if len(step):
             sooner = int(target.lt(1).sum())
-            return Times(adam, len(step), _middle(update), _middle(step), len(target), _middle(target), sooner)
+            known = bool(rows.loc[step.index, "load_known"].all())
+            return Times(adam, len(step), _middle(update), _middle(step), len(target), _middle(target), sooner, known)
     return None
 
 

@@ -12,7 +12,8 @@ from l2obench.reports.numbers.familiarity import familiarity, name_family, train
 
 UNKNOWN = "not known"
 """The familiarity of a task to a checkpoint whose recipe nobody recorded."""
-COLUMNS = ["task", "optimizer", "track", "family", "familiarity", "baseline", "baseline_track", "verdict", "measure"]
+COLUMNS = ["task", "optimizer", "track", "family", "familiarity", "baseline", "baseline_track", "baselines", "tuned"]
+COLUMNS += ["load_known", "verdict", "measure"]
 COLUMNS += ["typical", "typical_low", "typical_high", "win_rate", "ratio", "seeds", "failures"]
 COLUMNS += ["uses", "best_of_class", "class_verdict", "class_measure", "class_typical", "class_low", "class_high"]
 COLUMNS += ["heldout_verdict", "heldout_measure", "heldout_typical", "heldout_low", "heldout_high"]
@@ -30,10 +31,12 @@ def by_task(
     heldout: pd.DataFrame,
     time_to_target: pd.DataFrame,
     step_times: pd.DataFrame,
+    timing: pd.DataFrame,
     trials_to_match: pd.DataFrame,
 ) -> pd.DataFrame:
     """Join the tables that compare learned optimizers with baselines, a row for each row of the headline.
 
+    `baselines` counts the hand-designed optimizers that ran on the task, `tuned` those of them that were tuned.
     `typical` is the typical ratio, learned ÷ best baseline; where a loss is negative it is the typical difference, as
     `measure` says. `target_time_ratio` divides the seconds to the task's target loss by those of the best baseline:
     infinite where only the baseline gets there, missing where it does not or nothing was timed. `trials` is the
@@ -46,6 +49,7 @@ def by_task(
         heldout: as `l2obench.reports.numbers.heldout.heldout` gives it.
         time_to_target: as `l2obench.reports.numbers.time_to_target.time_to_target` gives it.
         step_times: as `l2obench.reports.numbers.step_times.step_times` gives it.
+        timing: rows of the timing pass.
         trials_to_match: as `l2obench.reports.numbers.trials_to_match.trials_to_match` gives it.
     """
     keys = [name for name in ("run", *KEY) if name in headline]
@@ -64,6 +68,8 @@ def by_task(
         found = found.merge(rows, on=keys, how="left")
     timed = [name for name in keys if name != "track"]
     found = found.merge(step_times[[*timed, *TO_ADAM]].drop_duplicates(timed), on=timed, how="left")
+    found = found.merge(_baselines(cells), on=[name for name in keys if name in ("run", "task")], how="left")
+    found["load_known"] = _load_known(found, timing, timed)
     found["target_time_ratio"] = _target_time(found, time_to_target, keys)
     found = found.merge(_trials(trials_to_match, found, keys), on=keys, how="left")
     return found[[*(["run"] if "run" in found else []), *COLUMNS]]
@@ -72,6 +78,23 @@ def by_task(
 LOSS = {"verdict": "heldout_verdict", "measure": "heldout_measure", "typical": "heldout_typical"}
 LOSS |= {"typical_low": "heldout_low", "typical_high": "heldout_high"}
 ACCURACY = {"verdict": "accuracy_verdict", "typical": "accuracy_difference"}
+
+
+def _baselines(cells: pd.DataFrame) -> pd.DataFrame:
+    """Baselines that ran on each task, and how many of them were tuned."""
+    keys = [name for name in ("run", "task") if name in cells]
+    rows = cells.loc[~cells["learned"].eq(True), [*keys, "optimizer", "track"]].drop_duplicates()
+    tuned = rows[rows["track"].map(is_tuned).astype(bool)]
+    counts = {"baselines": rows, "tuned": tuned}
+    parts = [of.groupby(keys)["optimizer"].nunique().rename(name) for name, of in counts.items()]
+    return pd.concat(parts, axis=1).fillna(0).astype(int).reset_index()
+
+
+def _load_known(rows: pd.DataFrame, timing: pd.DataFrame, keys: list[str]) -> list[bool]:
+    """Whether somebody watched the load of the machine during the timing of an optimizer on a task."""
+    watched = timing[timing["under_load"].notna()] if "under_load" in timing else timing.iloc[:0]
+    known = set(watched[keys].itertuples(index=False, name=None))
+    return [place in known for place in rows[keys].itertuples(index=False, name=None)]
 
 
 def _familiarity(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]], rows: pd.DataFrame) -> list[str]:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from l2obench.reports import formats
 
 
-def to_html(table: pd.DataFrame, caption: str, name: str = "", rows: int | None = None, limit: int = 100) -> Markup:
+def to_html(table: pd.DataFrame, caption: str, name: str = "", rows: int | None = None, limit: int = 25) -> Markup:
     """Write a table in its own scrolling region, every name escaped.
 
     Where `table` is the start of a longer one, `rows` says how many that has. A `name` lets the page's script find it.

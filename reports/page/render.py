@@ -16,7 +16,7 @@ from l2obench.reports.page.packing import pack, table_view
 from l2obench.reports.sections.environment import about, name_run
 from l2obench.reports.sections.section import Section
 
-ROWS_WITHOUT_SCRIPT = 100
+ROWS_SHOWN = 25
 """Rows of a table that stand in the page as they are; its script has the others."""
 
 
@@ -87,7 +87,7 @@ def _part(section: Section, frame: pd.DataFrame, analysis: Analysis) -> Part | N
         data = dict(section.body.script_data(frame, analysis))
     table = None
     if not frame.empty:
-        limit = section.rows or ROWS_WITHOUT_SCRIPT
+        limit = section.rows or ROWS_SHOWN
         table = to_html(frame.head(limit), section.caption, section.name, len(frame), limit)
         data[f"table-{section.name}"] = table_view(frame, section.caption)
     drawings = section.drawings(frame, analysis) if section.in_page else ()

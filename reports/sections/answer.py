@@ -72,9 +72,11 @@ def _values(_: pd.DataFrame, analysis: Analysis) -> Mapping[str, Any]:
         return {"cards": [], "leading": _leading(analysis.final_losses)}
     shown, others = analysis.shown
     cards = make_cards(analysis)
+    against = {card.against for card in cards}
     styles = style_numbers(analysis.plots)
     return {
         "cards": cards,
+        "against": against.pop() if len(against) == 1 else "the best baseline",
         "columns": list(dict.fromkeys(fact.name for card in cards for fact in card.facts)),
         "colours": [styles[answer.optimizer]["colour"] if answer.optimizer in styles else 0 for answer in shown],
         "others": [make_card(answer) for answer in others],

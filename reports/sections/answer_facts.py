@@ -34,7 +34,9 @@ def make_facts(answer: Answer) -> list[Fact]:
         answer: of the optimizer.
     """
     found = answer.training
-    facts: list[Fact | None] = [_say_heldout(answer)]
+    # The first ones are what a short text has room for: what speaks against the optimizer is not to be cut off.
+    facts: list[Fact | None] = [_say_heldout(answer), _say_times(answer), _say_losses(answer)]
+    facts += [_say_baselines(answer.baselines), _say_familiar(answer), _say_trials(answer)]
     if found is not None and found.families > 1:
         lower, families = found.families_lower, found.families
         words = f"It ends lower on most tasks in {lower} of {families} families."
@@ -42,14 +44,8 @@ def make_facts(answer: Answer) -> list[Fact]:
     if found is not None and answer.in_class is None:
         facts.append(Fact("Best of its class", f"No baseline of its class ({answer.uses}) ran.", "none ran", False))
     elif found is not None and answer.in_class is not None and answer.other_class:
-        words = f"Against the best of its class ({answer.uses}): {_count_tasks(answer.in_class)}."
-        facts.append(Fact("Best of its class", words, _count_tasks(answer.in_class), _wins_most(answer.in_class)))
-    facts += [
-        _say_familiar(answer),
-        _say_trials(answer),
-        _say_times(answer),
-        _say_losses(answer),
-    ]
+        words = f"Against the best of its class ({answer.uses}): {count_tasks(answer.in_class)}."
+        facts.append(Fact("Best of its class", words, count_tasks(answer.in_class), _wins_most(answer.in_class)))
     if answer.failed:
         words = f"{answer.failed} of {answer.ran} seeds failed. They count as infinite losses."
         facts.append(Fact("Failures", words, f"{answer.failed} of {answer.ran} seeds", False))
@@ -66,9 +62,19 @@ def name_baselines(baselines: Baselines) -> str:
     return f"{tuned}{baselines.names[0]}" if len(baselines.names) == 1 else f"the best {tuned}baseline"
 
 
+def _say_baselines(found: Baselines) -> Fact | None:
+    """Where the comparison is an easy one: a single baseline, or none that was tuned."""
+    if found.ran == 1:
+        words = f"{name_baselines(found)} is the only baseline that ran."
+        return Fact("Baselines", words[0].upper() + words[1:], f"only {name_baselines(found)}", False)
+    if found.ran and not found.any_tuned:
+        return Fact("Baselines", f"None of the {found.ran} baselines was tuned.", "none was tuned", False)
+    return None
+
+
 def _say_heldout(answer: Answer) -> Fact | None:
     if (found := answer.heldout) is not None:
-        words = _count_tasks(found)
+        words = count_tasks(found)
         return Fact("Held-out loss", f"Held-out loss: {words}.", words, _wins_most(found))
     if (found := answer.accuracy) is not None:
         words = f"higher on {found.lower} of {found.tasks} tasks"
@@ -121,7 +127,8 @@ def _say_times(answer: Answer) -> Fact:
         words += f"; {times if reaches else 'it does not reach the target loss'}"
         short += f", to target {format_ratio(found.to_target)}"
     favours = found.to_target < 1 if found.targets else found.step < 1
-    return Fact(name, f"{words}{' (medians)' if found.tasks > 1 else ''}.", short, favours)
+    load = "" if found.load_known else " The load of the machine was not recorded."
+    return Fact(name, f"{words}{' (medians)' if found.tasks > 1 else ''}.{load}", short, favours)
 
 
 def _say_losses(answer: Answer) -> Fact | None:
@@ -135,13 +142,18 @@ def _say_losses(answer: Answer) -> Fact | None:
         f"{loss.task} ({format_ratio(loss.typical) if loss.measure == 'ratio' else f'+{format_short(loss.typical)}'})"
         for loss in answer.losses[:SHOWN_LOSSES]
     ]
-    short = f"{count} {'task' if count == 1 else 'tasks, most'}: {named[0]}"
+    short = named[0] if count == 1 else f"{count} tasks, most {named[0]}"
     if count <= SHOWN_LOSSES:
         return Fact(name, f"It ends higher on {' and '.join(named)}.", short, False)
     return Fact(name, f"It ends higher on {count} tasks, most on {' and '.join(named)}.", short, False)
 
 
-def _count_tasks(found: Tally) -> str:
+def count_tasks(found: Tally) -> str:
+    """Say on how many tasks an optimizer is lower, with the typical ratio.
+
+    Args:
+        found: its comparisons.
+    """
     tasks = "its only task" if found.tasks == 1 else f"{found.lower} of {found.tasks} tasks"
     word = "lower" if found.tasks > 1 or found.lower else "higher" if found.higher else "equal"
     return f"{word} on {tasks}" + (f", typical ratio {format_ratio(found.ratio)}" if found.ratios else "")

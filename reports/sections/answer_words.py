@@ -10,7 +10,7 @@ from l2obench.bench.stats.verdict import ENOUGH
 from l2obench.reports.formats import join_lines
 from l2obench.reports.numbers.answer import Answer, cannot_decide
 from l2obench.reports.numbers.tally import Tally
-from l2obench.reports.sections.answer_facts import Fact, make_facts, name_baselines
+from l2obench.reports.sections.answer_facts import Fact, count_tasks, make_facts, name_baselines
 from l2obench.reports.sections.words import format_ratio, format_short
 
 
@@ -22,6 +22,10 @@ class Card:
     """With its track, and its run where there are several."""
     claim: str
     """Training loss against the best baseline, as a sentence without the name."""
+    brief: str
+    """The same where a heading says what is compared, and `against` what with."""
+    against: str
+    """The best baseline, or that it differs between tasks."""
     verdicts: str
     """How many tasks have which verdict, as a sentence; or that none can have one."""
     decided: bool
@@ -57,6 +61,8 @@ def make_card(answer: Answer, undecidable: bool = False, changes: Sequence[Fact]
     return Card(
         name=join_lines(name_answer(answer)),
         claim=join_lines(_claim(answer)),
+        brief=join_lines(_brief(found)),
+        against=join_lines(name_baselines(answer.baselines)) if found else "the best baseline",
         verdicts=_verdicts(found, undecidable),
         decided=bool(found and found.decided) and not undecidable,
         facts=tuple(
@@ -128,6 +134,10 @@ def _claim(answer: Answer) -> str:
         return f"on its only task its training loss ends {word} {than} that of {other}; {ratio}."
     equal = f", equal on {found.equal}" if found.equal else ""
     return f"lower training loss than {other} on {found.lower} of {found.tasks} tasks{equal}; {ratio}."
+
+
+def _brief(found: Tally | None) -> str:
+    return "nothing to compare it with." if found is None else f"{count_tasks(found)}."
 
 
 def _verdicts(found: Tally | None, undecidable: bool) -> str:

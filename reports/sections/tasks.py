@@ -8,9 +8,9 @@ from l2obench.reports.sections.section import Section
 
 RENAMED = {"familiarity": "families", "trials": "trials_to_match", "typical_low": "low", "typical_high": "high"}
 RENAMED |= {"heldout_typical": "heldout_ratio"}
-COLUMNS = ["task", "typical_ratio", "low", "high", "verdict", "heldout_ratio", "heldout_low", "heldout_high"]
-COLUMNS += ["heldout_verdict", "step_time_ratio", "target_time_ratio", "trials_to_match", "families", "seeds"]
-COLUMNS += ["failures", "update_time_ratio", "baseline", "baseline_track", "class_verdict"]
+COLUMNS = ["task", "typical_ratio", "low", "high", "verdict", "heldout_ratio", "step_time_ratio"]
+COLUMNS += ["target_time_ratio", "trials_to_match", "families", "seeds", "failures", "heldout_low", "heldout_high"]
+COLUMNS += ["heldout_verdict", "update_time_ratio", "baseline", "baseline_track", "class_verdict"]
 OPTIMIZER = ["optimizer", "track"]
 
 

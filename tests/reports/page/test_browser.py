@@ -334,6 +334,6 @@ def test_fifty_by_fifty_is_small_and_answers_at_once(open_page, tmp_path, cell, 
         act(page, lambda task=task: page.locator("#task").select_option(f"task-{task}"))
         times.append(int(page.evaluate("document.documentElement.dataset.milliseconds")))
     print("milliseconds from choice to curves, 50 optimizers:", times)
-    assert len(column(page, "final_losses", 0)) == 100
+    assert len(column(page, "final_losses", 0)) == 25
     page.get_by_role("button", name="Show all 2500 rows").first.click()
     page.wait_for_function("document.querySelectorAll('#table-final_losses tbody tr').length === 2500")
