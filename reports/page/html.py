@@ -9,7 +9,14 @@ from markupsafe import Markup
 from l2obench.reports import formats
 
 
-def to_html(table: pd.DataFrame, caption: str, name: str = "", rows: int | None = None, limit: int = 25) -> Markup:
+def to_html(
+    table: pd.DataFrame,
+    caption: str,
+    name: str = "",
+    rows: int | None = None,
+    limit: int = 25,
+    task_links: bool = False,
+) -> Markup:
     """Write a table in its own scrolling region, every name escaped.
 
     Where `table` is the start of a longer one, `rows` says how many that has. A `name` lets the page's script find it.
@@ -20,6 +27,7 @@ def to_html(table: pd.DataFrame, caption: str, name: str = "", rows: int | None 
         name: by which the page's script finds it; empty: it has none.
         rows: of the whole table, where this is its start.
         limit: rows that the page's script shows until a reader asks for all.
+        task_links: a task links to its charts, which the page then has.
     """
     columns = formats.readable(table.drop(columns="learned", errors="ignore"))
     learned = table["learned"] if "learned" in table else [False] * len(table)
@@ -30,6 +38,7 @@ def to_html(table: pd.DataFrame, caption: str, name: str = "", rows: int | None 
             caption=caption,
             name=name,
             limit=limit,
+            task_links=task_links,
             missing=0 if rows is None else rows - len(table),
             columns=columns,
             rows=list(zip(learned, zip(*(column.cells for column in columns), strict=True), strict=True)),

@@ -16,7 +16,7 @@ from l2obench.reports.page.packing import pack, table_view
 from l2obench.reports.sections.environment import about, name_run
 from l2obench.reports.sections.section import Section
 
-ROWS_SHOWN = 25
+ROWS_WITHOUT_SCRIPT = 25
 """Rows of a table that stand in the page as they are; its script has the others."""
 
 
@@ -87,8 +87,8 @@ def _part(section: Section, frame: pd.DataFrame, analysis: Analysis) -> Part | N
         data = dict(section.body.script_data(frame, analysis))
     table = None
     if not frame.empty:
-        limit = section.rows or ROWS_SHOWN
-        table = to_html(frame.head(limit), section.caption, section.name, len(frame), limit)
+        limit = section.rows or ROWS_WITHOUT_SCRIPT
+        table = to_html(frame.head(limit), section.caption, section.name, len(frame), limit, task_links=True)
         data[f"table-{section.name}"] = table_view(frame, section.caption)
     drawings = section.drawings(frame, analysis) if section.in_page else ()
     images = [(drawing, _data_uri(drawing)) for drawing in drawings]

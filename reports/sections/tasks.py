@@ -41,5 +41,5 @@ SECTION = Section(
     numbers=numbers,
     caption="Every task: final training loss, held-out loss and time, learned ÷ best baseline (lower is better)",
     introduction="Choose a task to see its curves, costs, tuning and failures below.",
-    rows=20,
+    rows=15,
 )

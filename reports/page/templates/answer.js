@@ -1,6 +1,6 @@
 // The first screen: lanes of the forest plot can be hidden, and nothing is folded on paper.
 function dressForest() {
-  for (const button of document.querySelectorAll(".forest [data-toggle]")) {
+  for (const button of document.querySelectorAll("#answer [data-toggle]")) {
     button.addEventListener("click", () => {
       const pressed = button.getAttribute("aria-pressed") !== "true";
       button.setAttribute("aria-pressed", String(pressed));

@@ -81,7 +81,7 @@ async function fill(name, place, heads, count, filter, limit = Number(place.data
       const cell = place ? element("td") : element("th", { scope: "row" });
       if (column.numeric) cell.className = "number";
       const text = cells[place][row];
-      cell.append(column.name === "task" ? taskLink(text) : text);
+      cell.append(column.name === "task" && document.getElementById("explore") ? taskLink(text) : text);
       line.append(cell);
     });
     body.append(line);
