@@ -11,10 +11,12 @@ import pandas as pd
 
 from l2obench.bench.config.budget import is_tuned
 from l2obench.reports.numbers.amortization import amortization
+from l2obench.reports.numbers.analysis import Analysis
+from l2obench.reports.numbers.answer import answer_frame, find_answers
 from l2obench.reports.numbers.comparison import compare
 from l2obench.reports.numbers.counting import best_baseline, counted_heldout, counted_losses, groups
 from l2obench.reports.numbers.headline import headline
-from l2obench.reports.numbers.trials_to_match import trials_to_match
+from l2obench.reports.numbers.trials_to_match import matched_over_tasks, trials_to_match
 from l2obench.reports.numbers.wins import wins
 from l2obench.reports.reading import ReportData, read_results
 
@@ -33,7 +35,8 @@ def read(run: str) -> ReportData:
     data = read_results([REFERENCE / name for name in run.split("+")])
     if "+" not in run:
         return data
-    return replace(data, cells=data.cells.assign(run=run), manifests={run: list(data.manifests.values())[-1]})
+    joined = {name: getattr(data, name).assign(run=run) for name in ("cells", "tuning", "trials")}
+    return replace(data, **joined, manifests={run: list(data.manifests.values())[-1]})
 
 
 def _headline(data: ReportData) -> pd.DataFrame:
@@ -98,6 +101,8 @@ TABLES: Mapping[str, Callable[[ReportData], pd.DataFrame]] = {
         columns=["baseline"]
     ),
     "trials_to_match": lambda data: trials_to_match(data.cells, data.tuning, data.trials),
+    "matched_over_tasks": lambda data: matched_over_tasks(Analysis(data).trials_to_match),
+    "answers": lambda data: answer_frame(find_answers(Analysis(data).by_task)),
 }
 """Tables by the names that docs/numbers.toml uses."""
 
