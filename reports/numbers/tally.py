@@ -1,5 +1,6 @@
 """Comparisons counted over tasks: on how many one optimizer ends lower, the verdicts, and the median typical ratio."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,7 +60,7 @@ def quantile_of_ratios(ratios: "pd.Series[float]", at: float) -> float:
     if ratios.empty:
         return np.nan
     ends = [float(np.quantile(ratios, at, method=method)) for method in ("lower", "higher")]
-    return ends[0] if ends[0] == ends[1] else float(np.sqrt(ends[0]) * np.sqrt(ends[1]))
+    return ends[0] if ends[0] == ends[1] else math.sqrt(ends[0]) * math.sqrt(ends[1])
 
 
 def tally(comparisons: pd.DataFrame) -> Tally | None:
