@@ -52,7 +52,7 @@ def initial_accumulators(param: Tensor, outputs_are_largest: bool = False) -> St
         outputs_are_largest: as in `accumulate`.
     """
     zeros = {"momenta": param.new_zeros(len(MOMENTUM_DECAYS), *param.shape), "square": torch.zeros_like(param)}
-    if (dims := _factored(param, outputs_are_largest)) is None:
+    if (dims := factored_dimensions(param, outputs_are_largest)) is None:
         return {**zeros, "rows": param.new_zeros(len(FACTORED_DECAYS), *param.shape)}
     second, largest = dims
     means = {"rows": param.mean(largest, keepdim=True), "columns": param.mean(second, keepdim=True)}
@@ -94,7 +94,7 @@ def accumulate(
     average = blend(memory["square"], squared, square)
     inverse_root = (average + epsilon).rsqrt()
     squared = squared + 1e-30
-    if (dims := _factored(grad, outputs_are_largest)) is None:
+    if (dims := factored_dimensions(grad, outputs_are_largest)) is None:
         rows = columns = blend(memory["rows"], squared.expand_as(memory["rows"]), factored)
         of_grad, of_momenta = ((rows + small).rsqrt() for small in (SMALLEST, smallest_of_vectors))
         factors = {"rows": rows}
@@ -121,11 +121,15 @@ def accumulate(
     return accumulators, {"momenta": momenta, "square": average, **factors}
 
 
-def _factored(stacked: Tensor, outputs_are_largest: bool) -> tuple[int, int] | None:
+def factored_dimensions(stacked: Tensor, outputs_are_largest: bool) -> tuple[int, int] | None:
     """The second largest and the largest dimension of `[seeds, settings, outputs, inputs, ...]`.
 
     None for vectors and scalars, which are not factored. Of dimensions of equal size the later one counts as larger;
     with `outputs_are_largest` outputs do, then inputs, then the later one.
+
+    Args:
+        stacked: of this shape.
+        outputs_are_largest: as in `accumulate`.
     """
     sizes = stacked.shape[2:]
     if len(sizes) < 2:

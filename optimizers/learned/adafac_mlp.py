@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -15,12 +16,15 @@ from l2obench.optimizers.learned.accumulators import (
     accumulate,
     initial_accumulators,
 )
-from l2obench.optimizers.learned.perceptron import PerceptronOptimizer
+from l2obench.optimizers.learned.fused.rule import FusedRule
+from l2obench.optimizers.learned.fused.step import Formula, Network, Rates, as_network, fused_step, learned_rates
+from l2obench.optimizers.learned.perceptron import TIMESCALES, PerceptronOptimizer
 
 COUNT = len(FACTORED_DECAYS)
+SMALLEST_OF_VECTORS = 1e-6
 
 
-class AdafacMLP(PerceptronOptimizer):
+class AdafacMLP(FusedRule, PerceptronOptimizer):
     """u = −0.001 · d · exp(0.001 · a) with [d, a] = net(features): two layers of four units, 39 inputs.
 
     The accumulators are m_β ← β m_β + (1 − β) g for three β; v ← β v + (1 − β) g² for one; and, for three β, what
@@ -68,7 +72,12 @@ class AdafacMLP(PerceptronOptimizer):
 
     def update(self, grads: Tensors, state: State, params: Tensors) -> tuple[Tensors, State]:
         updates, memory = {}, {}
+        network: Network | None = None
         for name, grad in grads.items():
+            if self.can_fuse(grad, params[name], state["of"][name]):
+                network = network or self._fused_network(state["step"])
+                updates[name], memory[name] = self._fused_update(grad, params[name], state["of"][name], network)
+                continue
             accumulators, memory[name] = self._accumulate_gradient(grad, state["of"][name])
             outputs = self.network_outputs(_features(grad, params[name], accumulators), state["step"])
             updates[name] = self._update(outputs, accumulators) * (-per_replica(self.lr, grad))
@@ -77,6 +86,29 @@ class AdafacMLP(PerceptronOptimizer):
     def _update(self, outputs: Tensor, accumulators: Accumulators) -> Tensor:
         """−u from the network's outputs."""
         return outputs[0] * (outputs[1] * self.magnitude_scale).exp() * self.step_size
+
+    def _fused_update(self, grad: Tensor, param: Tensor, memory: State, network: Network) -> tuple[Tensor, State]:
+        """What `update` does with one tensor, as one program."""
+        formula = Formula(
+            like_celo=False,
+            outputs_are_largest=self.outputs_are_largest,
+            smallest_of_vectors=SMALLEST_OF_VECTORS,
+            magnitude_scale=self.magnitude_scale,
+        )
+        sizes = (self.lr * -size for size in self._sizes())
+        return fused_step(grad, param, memory, self._fused_rates(), formula, network, *sizes)
+
+    def _fused_network(self, step: int) -> Network:
+        time = np.tanh(np.float32(step) / np.array(TIMESCALES, dtype=np.float32) - np.float32(1))
+        phi, count = self.meta_parameters, self.layers + 1
+        return as_network([(phi[f"layer{k}.weight"], phi[f"layer{k}.bias"]) for k in range(count)], time)
+
+    def _sizes(self) -> tuple[float, ...]:
+        """What the network's direction is multiplied by; then, in `star`, the nominal term."""
+        return (self.step_size,)
+
+    def _fused_rates(self) -> Rates:
+        return learned_rates(SQUARE_DECAY, self.meta_parameters)
 
     def _accumulate_gradient(self, grad: Tensor, memory: State) -> tuple[Accumulators, State]:
         """The accumulators with a gradient in them, at the decays that φ says, and the tensor's next state."""
@@ -89,7 +121,7 @@ class AdafacMLP(PerceptronOptimizer):
             momentum,
             square,
             factored,
-            smallest_of_vectors=1e-6,
+            smallest_of_vectors=SMALLEST_OF_VECTORS,
             outputs_are_largest=self.outputs_are_largest,
         )
 

@@ -9,13 +9,14 @@ from torch import Tensor
 
 from l2obench.optimizers.base import Optimizer, State, Tensors, Use, per_replica
 from l2obench.optimizers.learned.accumulators import SQUARE_DECAY, initial_accumulators
-from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.optimizers.learned.coordinate_features import (
     FEATURES,
     LARGEST_GRADIENT,
     accumulate_gradient,
     coordinate_features,
 )
+from l2obench.optimizers.learned.fused.rule import FusedRule
+from l2obench.optimizers.learned.fused.step import Formula, Network, as_network, fixed_rates, fused_step, mean_squares
 from l2obench.optimizers.learned.learned_schedule import (
     initial_schedule,
     random_weights,
@@ -28,9 +29,16 @@ WIDTHS = (FEATURES, 4, 4, 2)
 STEP_SIZE = MAGNITUDE_SCALE = 1e-3
 FEATURE_EPSILON = 1e-5
 SQUARE_EPSILON = 1e-6
+FORMULA = Formula(
+    like_celo=True,
+    largest_gradient=LARGEST_GRADIENT,
+    epsilon=SQUARE_EPSILON,
+    feature_epsilon=FEATURE_EPSILON,
+    magnitude_scale=MAGNITUDE_SCALE,
+)
 
 
-class Celo(LearnedOptimizer, Optimizer):
+class Celo(FusedRule, Optimizer):
     """u = −0.001 · ρ · S · d · exp(0.001 · a) with [d, a] = net(features), S = √(mean(θ²) + 1e-9) over the tensor.
 
     The perceptron has 30 inputs and two layers of four units with ReLU. Its inputs are those of `coordinate_features`
@@ -86,12 +94,20 @@ class Celo(LearnedOptimizer, Optimizer):
         phi = {name: tensor.to(state["loss"]) for name, tensor in self.meta_parameters.items()}
         factor, following = scheduled_factor(phi, state, state["loss"], state["horizon"])
         updates, memory = {}, {}
+        network: Network | None = None
         for name, param in params.items():
+            is_fused = self.can_fuse(grads[name], param, state["of"][name])
+            mean_square = mean_squares(param) if is_fused else param.reshape(*param.shape[:2], -1).square().mean(-1)
+            size = (mean_square + 1e-9).sqrt() * factor * (-STEP_SIZE * self.lr)
+            if is_fused:
+                network = network or as_network(perceptron_layers(phi))
+                updates[name], memory[name] = fused_step(
+                    grads[name], param, state["of"][name], fixed_rates(SQUARE_DECAY), FORMULA, network, size
+                )
+                continue
             grad = grads[name].clamp(-LARGEST_GRADIENT, LARGEST_GRADIENT)
             known, memory[name] = accumulate_gradient(grad, state["of"][name], SQUARE_DECAY, SQUARE_EPSILON)
             direction, magnitude = perceptron(phi, normalised(coordinate_features(grad, param, known)))
-            mean_square = param.reshape(*param.shape[:2], -1).square().mean(-1)
-            size = (mean_square + 1e-9).sqrt() * factor * (-STEP_SIZE * self.lr)
             updates[name] = direction * (magnitude * MAGNITUDE_SCALE).exp() * per_replica(size, grad)
         return updates, {**following, "of": memory}
 
@@ -117,7 +133,17 @@ def perceptron(phi: Tensors, features: Tensor) -> Tensor:
     Returns:
         `[outputs, seeds, settings, ...]`.
     """
-    y, count = features.flatten(1), sum(name.startswith("layer") for name in phi) // 2
-    for k in range(count):
-        y = torch.addmm(phi[f"layer{k}.bias"].unsqueeze(1), phi[f"layer{k}.weight"], y.relu() if k else y)
+    y = features.flatten(1)
+    for k, (weight, bias) in enumerate(perceptron_layers(phi)):
+        y = torch.addmm(bias.unsqueeze(1), weight, y.relu() if k else y)
     return y.view(-1, *features.shape[1:])
+
+
+def perceptron_layers(phi: Tensors) -> list[tuple[Tensor, Tensor]]:
+    """Weights and biases of the layers of a perceptron, in their order.
+
+    Args:
+        phi: meta-parameters by name; the layers are `layer0`, `layer1`, ….
+    """
+    count = sum(name.startswith("layer") for name in phi) // 2
+    return [(phi[f"layer{k}.weight"], phi[f"layer{k}.bias"]) for k in range(count)]

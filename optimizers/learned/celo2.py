@@ -11,8 +11,7 @@ from torch import Tensor
 from l2obench.optimizers.base import Optimizer, State, Tensors, blend, per_replica
 from l2obench.optimizers.designed.newton_schulz import newton_schulz
 from l2obench.optimizers.learned.accumulators import initial_accumulators
-from l2obench.optimizers.learned.base import LearnedOptimizer
-from l2obench.optimizers.learned.celo import perceptron
+from l2obench.optimizers.learned.celo import perceptron, perceptron_layers
 from l2obench.optimizers.learned.coordinate_features import (
     FEATURES,
     LARGEST_GRADIENT,
@@ -20,6 +19,8 @@ from l2obench.optimizers.learned.coordinate_features import (
     accumulate_gradient,
     coordinate_features,
 )
+from l2obench.optimizers.learned.fused.rule import FusedRule
+from l2obench.optimizers.learned.fused.step import Formula, as_network, fixed_rates, fused_step
 from l2obench.optimizers.learned.initial_weights import lecun_normal
 from l2obench.optimizers.search_space import ADAPTIVE_RATE, Dimension, LogRange
 
@@ -29,10 +30,16 @@ SQUARE_DECAY = 0.95
 SQUARE_EPSILON = 1e-8
 SIZE_EPSILON = 1e-9
 """Under the roots of mean squares: of features and of the direction."""
+FORMULA = Formula(
+    like_celo=True,
+    largest_gradient=LARGEST_GRADIENT,
+    epsilon=SQUARE_EPSILON,
+    feature_epsilon=SIZE_EPSILON,
+)
 BETA1, BETA2, ADAM_EPSILON = 0.9, 0.95, 1e-8
 
 
-class Celo2(LearnedOptimizer, Optimizer):
+class Celo2(FusedRule, Optimizer):
     """θ ← θ − lr (D + λ θ) for matrices, with D = net(features), orthogonalised and then brought to rms 1.
 
     The perceptron has 30 inputs, two layers of eight units with ReLU, and one output. Its inputs are those of
@@ -105,6 +112,10 @@ class Celo2(LearnedOptimizer, Optimizer):
 
     def _learned_direction(self, grad: Tensor, memory: State, param: Tensor, step: int) -> tuple[Tensor, State]:
         phi = {name: tensor.to(grad) for name, tensor in self.meta_parameters.items()}
+        # A filter has root mean squares for each place of its kernel, which the compiled step does not.
+        if grad.shape[4:].numel() == 1 and self.can_fuse(grad, param, memory):
+            outputs, memory = self._fused_outputs(phi, grad, param, memory)
+            return _unit_size(self._orthogonalised(outputs), 0), memory
         known, memory = accumulate_gradient(grad, memory, SQUARE_DECAY, SQUARE_EPSILON)
         features = coordinate_features(grad, param, known)
         if grad.ndim < 4:
@@ -112,6 +123,14 @@ class Celo2(LearnedOptimizer, Optimizer):
             features = torch.cat([features[:VECTOR_FEATURES], torch.zeros_like(features[VECTOR_FEATURES:])])
         outputs = perceptron(phi, _unit_size(features, 1))[0]
         return _unit_size(self._orthogonalised(outputs), 0), memory
+
+    def _fused_outputs(self, phi: Tensors, grad: Tensor, param: Tensor, memory: State) -> tuple[Tensor, State]:
+        """The network's outputs as one program does them, and the next state."""
+        (first, bias), *others = perceptron_layers(phi)
+        if grad.ndim < 4:
+            first = torch.cat([first[:, :VECTOR_FEATURES], torch.zeros_like(first[:, VECTOR_FEATURES:])], dim=1)
+        network = as_network([(first, bias), *others])
+        return fused_step(grad, param, memory, fixed_rates(SQUARE_DECAY), FORMULA, network)
 
     def _orthogonalised(self, direction: Tensor) -> Tensor:
         """The direction `[seeds, settings, outputs, inputs, ...]` with all singular values near 1."""

@@ -10,13 +10,14 @@ from torch import Tensor
 from l2obench.foundation.replica_rows import flatten_replicas
 from l2obench.optimizers.base import State, Tensors, per_replica
 from l2obench.optimizers.learned.accumulators import SQUARE_DECAY, Accumulators
-from l2obench.optimizers.learned.adafac_mlp import AdafacMLP
+from l2obench.optimizers.learned.adafac_mlp import SMALLEST_OF_VECTORS, AdafacMLP
 from l2obench.optimizers.learned.celo2 import Celo2
 from l2obench.optimizers.learned.coordinate_features import accumulate_gradient
+from l2obench.optimizers.learned.fused.step import Rates, fixed_rates
 from l2obench.optimizers.learned.perceptron import PerceptronOptimizer
 from l2obench.optimizers.search_space import ADAPTIVE_RATE, Dimension, LogRange
 
-SQUARE_EPSILON = SMALLEST_OF_VECTORS = 1e-6
+SQUARE_EPSILON = 1e-6
 
 
 class ELO(AdafacMLP):
@@ -67,6 +68,9 @@ class ELO(AdafacMLP):
     def _accumulate_gradient(self, grad: Tensor, memory: State) -> tuple[Accumulators, State]:
         """The accumulators with a gradient in them, and the tensor's next state."""
         return accumulate_gradient(grad, memory, SQUARE_DECAY, SQUARE_EPSILON, SMALLEST_OF_VECTORS)
+
+    def _fused_rates(self) -> Rates:
+        return fixed_rates(SQUARE_DECAY)
 
 
 class ELOCelo2(Celo2):

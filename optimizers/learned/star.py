@@ -39,3 +39,6 @@ class STAR(AdafacMLP):
         own = super()._update(outputs[:2], accumulators) * accumulators.inverse_root
         nominal = accumulators.directions.mean(0) * (outputs[2] * self.magnitude_scale).exp()
         return own + nominal * self.nominal_size
+
+    def _sizes(self) -> tuple[float, ...]:
+        return self.step_size, self.nominal_size

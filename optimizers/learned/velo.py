@@ -8,14 +8,22 @@ from pydantic import Field
 from torch import Tensor
 
 from l2obench.optimizers.base import Optimizer, State, Tensors, Use, per_replica
-from l2obench.optimizers.learned.accumulators import MOMENTUM_DECAYS, SQUARE_DECAY, initial_accumulators
-from l2obench.optimizers.learned.base import LearnedOptimizer
+from l2obench.optimizers.learned.accumulators import SQUARE_DECAY, initial_accumulators
 from l2obench.optimizers.learned.cell import cell_step
 from l2obench.optimizers.learned.coordinate_features import (
     FEATURES,
     LARGEST_GRADIENT,
     accumulate_gradient,
     coordinate_features,
+)
+from l2obench.optimizers.learned.fused.rule import FusedRule
+from l2obench.optimizers.learned.fused.step import (
+    Formula,
+    as_network,
+    fixed_rates,
+    fused_step,
+    mean_squares,
+    means_and_spreads,
 )
 from l2obench.optimizers.learned.learned_schedule import random_weights
 from l2obench.optimizers.learned.progress_features import PROGRESS_FEATURES, initial_averages, progress_features
@@ -27,9 +35,12 @@ WIDTHS = (FEATURES, 4, 4, 2)
 # The released code's values, with which published weights were trained: others would give another rule.
 SQUARE_EPSILON = 1e-6
 STEP_SIZE = MAGNITUDE_SCALE = 1e-3
+FORMULA = Formula(
+    like_celo=True, largest_gradient=LARGEST_GRADIENT, epsilon=SQUARE_EPSILON, magnitude_scale=MAGNITUDE_SCALE
+)
 
 
-class VeLO(LearnedOptimizer, Optimizer):
+class VeLO(FusedRule, Optimizer):
     """u = −0.001 · ρ · |θ| · d · exp(0.001 · a) with [d, a] = net(features; W); ρ and W are a whole tensor's.
 
     |θ| = √(mean(θ²) + 1e-9) over the tensor. Gradients are first kept within ±1000.
@@ -133,8 +144,15 @@ class VeLO(LearnedOptimizer, Optimizer):
         shared, averages, lowest = progress_features(
             state["loss"], state["step"], state["horizon"], state["averages"], state["lowest"]
         )
-        squares = {name: param.reshape(*param.shape[:2], -1).square().mean(-1) for name, param in params.items()}
-        about = [_tensor_features(param, squares[name], state["of"][name], shared) for name, param in params.items()]
+        is_fused = {name: self.can_fuse(grads[name], param, state["of"][name]) for name, param in params.items()}
+        squares = {
+            name: mean_squares(param) if is_fused[name] else param.reshape(*param.shape[:2], -1).square().mean(-1)
+            for name, param in params.items()
+        }
+        about = [
+            _tensor_features(param, squares[name], _moments(param, state["of"][name], is_fused[name]), shared)
+            for name, param in params.items()
+        ]
         x = torch.stack(about, dim=1)  # [features, tensors, seeds, settings]
         hidden, cell = _lstm_step(phi, x, state["hidden"], state["cell"])
         rows = hidden.flatten(1)
@@ -143,12 +161,17 @@ class VeLO(LearnedOptimizer, Optimizer):
         layers = self._mix_layers(phi, controls.view(self.bank, len(params), -1))
         updates, memory = {}, {}
         for k, (name, param) in enumerate(params.items()):
-            grad = grads[name].clamp(-LARGEST_GRADIENT, LARGEST_GRADIENT)
-            known, memory[name] = accumulate_gradient(grad, state["of"][name], SQUARE_DECAY, SQUARE_EPSILON)
-            features = coordinate_features(grad, param, known)
-            outputs = _perceptron_outputs([(weight[k], bias[k]) for weight, bias in layers], features)
+            own = [(weight[k], bias[k]) for weight, bias in layers]
             size = (squares[name] + 1e-9).sqrt() * rates[k] if self.moves_by_size else rates[k]
             size = size * (-STEP_SIZE * self.lr)
+            if is_fused[name]:
+                updates[name], memory[name] = fused_step(
+                    grads[name], param, state["of"][name], fixed_rates(SQUARE_DECAY), FORMULA, as_network(own), size
+                )
+                continue
+            grad = grads[name].clamp(-LARGEST_GRADIENT, LARGEST_GRADIENT)
+            known, memory[name] = accumulate_gradient(grad, state["of"][name], SQUARE_DECAY, SQUARE_EPSILON)
+            outputs = _perceptron_outputs(own, coordinate_features(grad, param, known))
             update = outputs[0] * (outputs[1] * MAGNITUDE_SCALE).exp()
             updates[name] = update * per_replica(size, grad)
         after = {"hidden": hidden, "cell": cell, "averages": averages, "lowest": lowest, "of": memory}
@@ -164,22 +187,30 @@ class VeLO(LearnedOptimizer, Optimizer):
         return [(mix(phi[f"layer{k}.weight"]), mix(phi[f"layer{k}.bias"])) for k in range(len(WIDTHS) - 1)]
 
 
-def _tensor_features(param: Tensor, square_size: Tensor, memory: State, shared: Tensor) -> Tensor:
+def _moments(param: Tensor, memory: State, is_fused: bool) -> tuple[Tensor, ...]:
+    """Means of the m of a tensor and mean squares around them, `[3, seeds, settings]`; the same of v."""
+    replicas = param.shape[:2]
+    momenta, square = memory["momenta"].reshape(3, *replicas, -1), memory["square"].reshape(*replicas, -1)
+    if is_fused:
+        return *means_and_spreads(momenta), *means_and_spreads(square)
+    means, mean = momenta.mean(-1), square.mean(-1)
+    spreads = (momenta - means.unsqueeze(-1)).square().mean(-1)
+    return means, spreads, mean, (square - mean.unsqueeze(-1)).square().mean(-1)
+
+
+def _tensor_features(param: Tensor, square_size: Tensor, moments: tuple[Tensor, ...], shared: Tensor) -> Tensor:
     """What the LSTM is given of a tensor, `[features, seeds, settings]`.
 
     Args:
         param: `[seeds, settings, ...]`.
         square_size: the mean of θ² over it, `[seeds, settings]`.
-        memory: its accumulators.
+        moments: of its m and v.
         shared: features of time and loss, which come first.
     """
-    replicas = param.shape[:2]
-    momenta = memory["momenta"].reshape(len(MOMENTUM_DECAYS), *replicas, -1)
-    square = memory["square"].reshape(*replicas, -1)
+    means, spreads, mean, spread = moments
     scale = square_size.clamp_min(1e-9).rsqrt()
-    means, mean = momenta.mean(-1), square.mean(-1)
-    spreads = (momenta - means.unsqueeze(-1)).square().mean(-1)
-    spread = (square - mean.unsqueeze(-1)).square().mean(-1) + (mean - means).square()
+    # v around the means of the m, as the published rule has it.
+    spread = spread + (mean - means).square()
     rank = torch.zeros(RANKS, dtype=param.dtype, device=param.device)
     dimensions = sum(size > 1 for size in param.shape[2:])
     if dimensions < RANKS:

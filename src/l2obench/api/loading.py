@@ -13,7 +13,9 @@ OF_GROUPS = ("weight_decay", "maximize", "betas")
 """What parameter groups have, whether the optimizer has fields of these names or not."""
 
 
-def load(name: str, params: Iterable[Any], *, num_steps: int | None = None, **values: Any) -> "torch.optim.Optimizer":
+def load(
+    name: str, params: Iterable[Any], *, num_steps: int | None = None, fused: bool | None = None, **values: Any
+) -> "torch.optim.Optimizer":
     """Make an optimizer of l2obench that trains a model of yours.
 
     Args:
@@ -21,6 +23,9 @@ def load(name: str, params: Iterable[Any], *, num_steps: int | None = None, **va
             checkpoint, such as `"general"`.
         params: parameters, `model.named_parameters()`, or dicts of parameter groups, as `torch.optim` takes them.
         num_steps: how many steps training will take. Optimizers that use the horizon need it, others ignore it.
+        fused: whether a rule of perceptrons, such as `adafac-mlp` or `velo`, has its compiled step on CPUs: several
+            times faster, with numbers equal up to rounding. None: where numba is installed. The first step of a
+            machine compiles it.
         values: fields of the optimizer that `name` does not give; the rest keep their defaults. For every optimizer
             also `weight_decay` (decoupled), `maximize`, an `lr` of 0 or a tensor, and `betas` for `beta1` and `beta2`.
 
@@ -34,7 +39,8 @@ def load(name: str, params: Iterable[Any], *, num_steps: int | None = None, **va
         UnknownName: no optimizer or checkpoint has this name.
         BadParameters: the optimizer does not take these hyperparameters.
         ValueError: a learned optimizer was named without a checkpoint, `num_steps` is missing, or a group has a value
-            that the optimizer does not take.
+            that the optimizer does not take; or `fused` is True, and the optimizer has no such step, or there is no
+            numba.
 
     Example:
         >>> import torch
@@ -60,11 +66,17 @@ def load(name: str, params: Iterable[Any], *, num_steps: int | None = None, **va
     from l2obench.optimizers.drop_in.optimizer import DropIn
     from l2obench.optimizers.drop_in.torch_optimizers import make_torch_optimizer
     from l2obench.optimizers.learned.base import LearnedOptimizer
+    from l2obench.optimizers.learned.fused.rule import FusedRule
+    from l2obench.optimizers.learned.fused.step import numba_is_installed
 
     if isinstance(rule, Bridged):
         raise TypeError(f"{name!r} is a torch optimizer already. Try: {parse_identity(name)[0]}(params, …)")
+    if fused and not isinstance(rule, FusedRule):
+        raise ValueError(f"fused must be None or False for {rule.name}, which has no compiled step, got True")
     if isinstance(rule, TorchOptimizer):
         return make_torch_optimizer(rule, params, num_steps=num_steps, **outside)
     if isinstance(rule, LearnedOptimizer):
         rule.require_trained()
+    if isinstance(rule, FusedRule) and (fused or (fused is None and numba_is_installed())):
+        rule = rule.fused()
     return DropIn(params, rule, num_steps=num_steps, **outside)

@@ -1,0 +1,71 @@
+"""Learned rules that can have their step compiled, and how to ask for it."""
+
+from typing import Self
+
+from pydantic import PrivateAttr
+from torch import Tensor
+
+from l2obench.optimizers.base import Optimizer, State
+from l2obench.optimizers.learned.base import LearnedOptimizer
+from l2obench.optimizers.learned.fused.step import HOW_TO_INSTALL, can_be_fused, numba_is_installed
+
+
+class FusedRule(LearnedOptimizer):
+    """A rule whose step exists twice: in torch, which is its definition, and as a compiled program for CPUs.
+
+    The program is used where `fused` asked for it, for tensors of float32 on the CPU, where autograd does not record.
+    All else goes the way of torch, meta-training above all.
+    """
+
+    _is_fused: bool = PrivateAttr(default=False)
+
+    def fused(self) -> Self:
+        """This rule with its compiled step. Numbers are equal up to rounding, and the state is the same.
+
+        Raises:
+            ValueError: numba is not installed.
+        """
+        if not numba_is_installed():
+            raise ValueError(
+                f"the fused step of {self.name} needs numba, which is not installed. Try: {HOW_TO_INSTALL}"
+            )
+        copy = self.model_copy()
+        copy._is_fused = True
+        return copy
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether the compiled step was asked for."""
+        asked: bool = (self.__pydantic_private__ or {}).get("_is_fused", False)  # so that torch.compile can follow
+        return asked
+
+    def can_fuse(self, grad: Tensor, param: Tensor, memory: State) -> bool:
+        """Whether a tensor is stepped by the compiled program.
+
+        Args:
+            grad: `[seeds, settings, ...]`.
+            param: θ, likewise.
+            memory: its state.
+        """
+        return self.is_fused and can_be_fused(grad, param, *memory.values())
+
+
+def can_have_fused_step(rule: Optimizer) -> bool:
+    """Whether a rule has a compiled step, be numba installed or not.
+
+    Args:
+        rule: any.
+    """
+    return isinstance(rule, FusedRule)
+
+
+def fused(rule: Optimizer) -> Optimizer:
+    """Give a rule with its compiled step, or the rule itself where it has none.
+
+    Args:
+        rule: any.
+
+    Raises:
+        ValueError: it has one, and numba is not installed.
+    """
+    return rule.fused() if isinstance(rule, FusedRule) else rule
