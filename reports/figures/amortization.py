@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from l2obench.reports.figures.canvas import Style, legend, new_figure
+from l2obench.reports.figures.canvas import legend, new_figure, plot_line
 from l2obench.reports.figures.drawing import Drawing, drawing
+from l2obench.reports.figures.styles import Style
+from l2obench.reports.figures.ticks import time_ticks
 from l2obench.reports.numbers.amortization import EACH, EVALUATIONS, ONCE, SECONDS
 
 KIND = "amortization"
@@ -24,7 +26,7 @@ def amortization_drawings(table: pd.DataFrame, styles: dict[str, Style]) -> list
 
     Args:
         table: as `l2obench.reports.numbers.amortization.amortization` gives it.
-        styles: the line style of each optimizer, as `l2obench.reports.figures.curves.line_styles` gives it.
+        styles: the line style of each optimizer, as `l2obench.reports.figures.styles.line_styles` gives it.
     """
     found = []
     keys = [name for name in ("run", "task", "optimizer", "unit") if name in table]
@@ -38,7 +40,7 @@ def amortization_drawings(table: pd.DataFrame, styles: dict[str, Style]) -> list
             f"{rows['baseline'].iloc[0]}"
         )
         make = partial(amortization_figure, title, rows.to_dict("records"), styles)
-        found.append(drawing(KIND, list(key.values()), words, make))
+        found.append(drawing(KIND, list(key.values()), words, make, partial(rows.copy)))
     return found
 
 
@@ -65,7 +67,7 @@ def amortization_figure(title: str, rows: list[dict[Any, Any]], styles: dict[str
     entries: list[tuple[str, Style]] = []
 
     def line(label: str, costs: Any, style: Style) -> None:
-        axes.plot(USES, costs, **style)
+        plot_line(axes, USES, costs, style)
         entries.append((label, style))
 
     if np.isfinite(first["learned_run_cost"]):
@@ -80,12 +82,14 @@ def amortization_figure(title: str, rows: list[dict[Any, Any]], styles: dict[str
             even = row["break_even"]
             mark = first["meta_training_cost"] + even * first["learned_run_cost"]
             axes.plot([even], [mark], "o", color="#222222", markersize=5, zorder=5)
-    unit = {EVALUATIONS: "total cost, gradient evaluations", SECONDS: "total cost, seconds"}[first["unit"]]
+    unit = {EVALUATIONS: "total cost, gradient evaluations", SECONDS: "total cost, wall-clock time"}[first["unit"]]
     axes.set(
         xscale="log",
         yscale="log",
         xlabel="number of uses (functions brought to the baseline's final loss)",
         ylabel=unit,
     )
+    if first["unit"] == SECONDS:
+        time_ticks(axes.yaxis)
     legend(figure, entries)
     return figure

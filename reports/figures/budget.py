@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from l2obench.reports.figures.canvas import Style, legend, new_figure, scale
+from l2obench.reports.figures.canvas import legend, new_figure, plot_line, scale
 from l2obench.reports.figures.drawing import Drawing, drawing
+from l2obench.reports.figures.styles import Style, without_marker
 
 
 def budget_drawings(table: pd.DataFrame, untuned: pd.DataFrame, styles: Mapping[str, Style]) -> list[Drawing]:
@@ -18,7 +19,7 @@ def budget_drawings(table: pd.DataFrame, untuned: pd.DataFrame, styles: Mapping[
     Args:
         table: as `l2obench.reports.numbers.budget.best_of_trials` gives it.
         untuned: `task`, `optimizer` and `loss` of learned optimizers that were not tuned; `run` where `table` has it.
-        styles: as `l2obench.reports.figures.curves.line_styles` gives them.
+        styles: as `l2obench.reports.figures.styles.line_styles` gives them.
     """
     found = []
     place = [name for name in ("run", "task") if name in table]
@@ -29,7 +30,8 @@ def budget_drawings(table: pd.DataFrame, untuned: pd.DataFrame, styles: Mapping[
             here = here[here[name].eq(value)]
         words = f"Expected best loss of k trials against k on {names[-2]}, for {', '.join(rows['optimizer'].unique())}"
         lines = list(zip(here["optimizer"], here["loss"], strict=True))
-        found.append(drawing("budget", names, words, partial(budget_figure, names[-2:], rows, lines, dict(styles))))
+        make = partial(budget_figure, names[-2:], rows, lines, dict(styles))
+        found.append(drawing("budget", names, words, make, partial(rows.copy)))
     return found
 
 
@@ -49,7 +51,8 @@ def budget_figure(
     for optimizer, own in rows.groupby("optimizer", sort=False):
         style = styles[str(optimizer)]
         expected = own["expected_best"].to_numpy(dtype=float)
-        axes.plot(own["trials"], np.where(np.isfinite(expected), expected, np.nan), **style)
+        shown = np.where(np.isfinite(expected), expected, np.nan)
+        plot_line(axes, own["trials"], shown, style)
         low, high = (own[name].to_numpy(dtype=float) for name in ("lower_quartile", "upper_quartile"))
         both = np.isfinite(low) & np.isfinite(high)
         axes.fill_between(own["trials"][both], low[both], high[both], color=style["color"], alpha=0.14, linewidth=0)
@@ -57,9 +60,9 @@ def budget_figure(
         entries.append((str(optimizer), style))
     for optimizer, loss in lines:
         if np.isfinite(loss):
-            axes.axhline(loss, **styles[optimizer])
+            axes.axhline(loss, **without_marker(styles[optimizer]))
             drawn.append(np.array([loss]))
-        entries.append((f"{optimizer}, untuned", styles[optimizer]))
+        entries.append((f"{optimizer}, untuned", without_marker(styles[optimizer])))
     scale(axes.set_yscale, [values[np.isfinite(values)] for values in drawn])
     axes.set(xlabel="trials k", ylabel="loss of the best of k trials")
     axes.margins(x=0.01)

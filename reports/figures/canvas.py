@@ -14,20 +14,24 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
+from matplotlib.style import library
+from numpy.typing import ArrayLike, NDArray
 
+from l2obench.reports.figures.styles import Style, marks_of
 from l2obench.reports.formats import format_number, join_lines
 
-WIDTH, HEIGHT = 6.4, 4.6
-PNG_DPI = 150
+# The text of a paper is 6.8 inches wide, and the type of its figures 9 points: neither is scaled where it is included.
+WIDTH, HEIGHT = 6.8, 3.9
+PNG_DPI = 200
 # Values that span a larger factor are drawn on a logarithmic axis: on a linear one the small ones would lie on it.
 LOG_RANGE = 10
 # Colours of ratios end here. Without an end, one diverged cell would make all others look alike.
 FURTHEST = 10.0
 # Characters that fit on a line of each, at the font sizes of `theme`.
-TITLE_SIGNS, LEGEND_SIGNS, TICK_SIGNS = 50, 72, 28
-LEGEND_ROWS, LEGEND_ROW_HEIGHT = 3, 0.21
-Style = dict[str, Any]
+TITLE_SIGNS, LEGEND_SIGNS, TICK_SIGNS = 80, 96, 42
+LEGEND_ROWS, LEGEND_ROW_HEIGHT = 3, 0.18
+# Text and quiet lines; `l2obench.reports.figures.drawing` gives them other colours on a dark page.
+INK, QUIET, GRID = "#1b2430", "#444c57", "#e3e4e8"
 # A date in a file would make every report of the same results a different one.
 SAVED_WITH: dict[str, dict[str, Any]] = {
     "svg": {"metadata": {"Date": None}},
@@ -40,37 +44,52 @@ FORMATS = tuple(SAVED_WITH)
 @contextmanager
 def theme() -> Iterator[None]:
     """The settings under which figures are made and saved; the reader's own are left alone."""
-    import seaborn  # takes a second, which a report without figures saves
-
     own: dict[Any, Any] = {
         # Without it the identifiers in an SVG are random, and the same figure has other bytes every time.
         "svg.hashsalt": "l2obench",
-        "figure.constrained_layout.w_pad": 0.08,
-        "figure.constrained_layout.h_pad": 0.08,
-        "font.size": 11,
-        "axes.titlesize": 12,
+        # TrueType: many publishers refuse the Type 3 fonts that are matplotlib's default.
+        "pdf.fonttype": 42,
+        "ps.fonttype": 42,
+        "figure.constrained_layout.w_pad": 0.06,
+        "figure.constrained_layout.h_pad": 0.06,
+        "font.family": ["sans-serif"],
+        "font.sans-serif": ["DejaVu Sans"],
+        "font.size": 9,
+        "axes.labelsize": 9,
+        "axes.titlesize": 10,
         "axes.titleweight": "bold",
         "axes.titlelocation": "left",
-        "axes.edgecolor": "#444444",
-        "grid.color": "#e3e3e3",
+        "xtick.labelsize": 8.5,
+        "ytick.labelsize": 8.5,
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "xtick.color": QUIET,
+        "ytick.color": QUIET,
+        "axes.edgecolor": QUIET,
+        "axes.linewidth": 0.8,
+        "grid.color": GRID,
         "legend.frameon": False,
         "axes.formatter.min_exponent": 3,
     }
-    with matplotlib.rc_context({**seaborn.axes_style("whitegrid"), **own}):
+    with matplotlib.rc_context({**library["seaborn-v0_8-whitegrid"], **own}):
         yield
 
 
-def new_figure(title: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
+def new_figure(title: str, height: float = HEIGHT, note: str = "") -> tuple[Figure, Axes]:
     """A figure that belongs to no global state: nothing to close, and no backend but Agg.
 
     Args:
         title: wrapped where it is long.
         height: inches, before a legend is added.
+        note: what is drawn, in a quiet line below the title.
     """
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.set_title(literal(title, TITLE_SIGNS))
+    if title:
+        # Over the whole figure: axes beside long labels are narrower than their title.
+        figure.suptitle(literal(title, TITLE_SIGNS), x=0.01, ha="left", fontsize=10, fontweight="bold")
+    axes.set_title(note, fontsize=8, fontweight="normal", color=QUIET)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
@@ -93,8 +112,8 @@ def new_panels(rows: int, columns: int, width: float = 3.0, height: float = 3.0)
 
 
 def ratio_colours() -> ScalarMappable:
-    """Colours of ratios on a logarithmic scale around 1; beyond `FURTHEST`, and one over it, all have the same."""
-    return ScalarMappable(LogNorm(1 / FURTHEST, FURTHEST, clip=True), matplotlib.colormaps["RdBu_r"])
+    """Colours of ratios on a logarithmic scale, violet below 1 and orange above; beyond `FURTHEST` all are alike."""
+    return ScalarMappable(LogNorm(1 / FURTHEST, FURTHEST, clip=True), matplotlib.colormaps["PuOr_r"])
 
 
 def ink(colour: "NDArray[Any] | Sequence[float]") -> str:
@@ -136,6 +155,21 @@ def scale(set_scale: Any, values: Iterable[np.ndarray[Any, Any]]) -> None:
         set_scale("log")
 
 
+def plot_line(axes: Axes, x: ArrayLike, y: ArrayLike, style: Style, **more: Any) -> None:
+    """Draw a line of many points with a marker at six of them.
+
+    Args:
+        axes: where to draw.
+        x: `[points]`.
+        y: `[points]`.
+        style: as `l2obench.reports.figures.styles.line_style` gives it.
+        **more: arguments of `axes.plot`.
+    """
+    drawn = np.isfinite(np.asarray(x, dtype=np.float64)) & np.isfinite(np.asarray(y, dtype=np.float64))
+    # matplotlib 3.10 cannot space markers along a line without a finite point.
+    axes.plot(x, y, markevery=marks_of(style) if drawn.any() else None, **style, **more)
+
+
 def legend(figure: Figure, entries: Sequence[tuple[str, Style]]) -> None:
     """A legend below the axes; a long one makes the figure higher instead of the axes lower.
 
@@ -148,7 +182,7 @@ def legend(figure: Figure, entries: Sequence[tuple[str, Style]]) -> None:
     rows = -(-sum(label.count("\n") + 1 for label in labels) // columns)
     figure.set_figheight(figure.get_figheight() + LEGEND_ROW_HEIGHT * max(0, rows - LEGEND_ROWS))
     lines = [Line2D([], [], **style) for _, style in entries]
-    figure.legend(lines, labels, loc="outside lower left", ncols=columns, fontsize=10, handlelength=2.8)
+    figure.legend(lines, labels, loc="outside lower left", ncols=columns, fontsize=8.5, handlelength=3.2)
 
 
 def literal(name: str, width: int) -> str:

@@ -7,8 +7,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from l2obench.reports.figures.canvas import Style, break_label, legend, literal, new_figure
+from l2obench.reports.figures.canvas import break_label, legend, literal, new_figure
 from l2obench.reports.figures.drawing import Drawing, drawing
+from l2obench.reports.figures.styles import Style
 from l2obench.reports.formats import format_number
 from l2obench.reports.numbers.counting import groups
 
@@ -40,7 +41,8 @@ def cost_drawings(table: pd.DataFrame) -> list[Drawing]:
             continue
         title = key["task"] + (f" in {key['run']}" if "run" in key else "")
         words = f"Cost of an update on {title}, divided by Adam's, for {', '.join(multiples.index)}"
-        found.append(drawing(KIND, list(map(str, key.values())), words, partial(costs_figure, title, multiples)))
+        make = partial(costs_figure, title, multiples)
+        found.append(drawing(KIND, list(map(str, key.values())), words, make, multiples.reset_index))
     return found
 
 

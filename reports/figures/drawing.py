@@ -2,17 +2,28 @@
 
 import io
 import multiprocessing
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from l2obench.bench.store.results_file import cell_name
-from l2obench.reports.figures.canvas import save, theme
+from l2obench.reports.figures.canvas import GRID, INK, QUIET, save, theme
+from l2obench.reports.figures.styles import PALETTES, SURFACE
 from l2obench.reports.formats import join_lines
 
+DARK = {INK: "#e6eaf0", QUIET: "#a0abba", GRID: "#323b48", SURFACE: "#1b212a"} | {
+    light: dark
+    for kind, colours in PALETTES["light"].items()
+    for light, dark in zip(colours, PALETTES["dark"][kind], strict=True)
+}
+"""The colours of figures on a dark page, by those on a light one."""
+ANY_COLOUR = re.compile("|".join(DARK), re.IGNORECASE)
+OPENING = re.compile("<svg[^>]*>")
 FEW = 12
 """Up to so many figures are made in this process: a new one first imports for a second."""
 
@@ -27,9 +38,17 @@ class Drawing:
     """What it shows, in words, for those who cannot see it."""
     make: Callable[[], Figure]
     """A function without arguments that pickles: a `functools.partial` of a function of a module."""
+    numbers: Callable[[], pd.DataFrame]
+    """Such a function too: the numbers that are drawn, for the CSV file beside the figure."""
 
 
-def drawing(kind: str, key: Sequence[str], description: str, make: Callable[[], Figure]) -> Drawing:
+def drawing(
+    kind: str,
+    key: Sequence[str],
+    description: str,
+    make: Callable[[], Figure],
+    numbers: Callable[[], pd.DataFrame],
+) -> Drawing:
     """A drawing named after its kind and what it is of.
 
     Args:
@@ -37,12 +56,15 @@ def drawing(kind: str, key: Sequence[str], description: str, make: Callable[[], 
         key: run, task, or whatever tells figures of one kind apart.
         description: one sentence; characters that no line can hold are replaced.
         make: as in `Drawing`.
+        numbers: as in `Drawing`.
     """
-    return Drawing(cell_name(kind, *key), join_lines(description), make)
+    return Drawing(cell_name(kind, *key), join_lines(description), make, numbers)
 
 
 def svg(drawing: Drawing) -> bytes:
-    """The figure as SVG, for a page. The same drawing gives the same bytes.
+    """The figure as SVG, for a page: without a background, in colours that are others on a dark one.
+
+    The same drawing gives the same bytes.
 
     Args:
         drawing: the figure; it is made here.
@@ -50,8 +72,23 @@ def svg(drawing: Drawing) -> bytes:
     stream = io.BytesIO()
     with theme():
         figure = drawing.make()
-        figure.savefig(stream, format="svg", metadata={"Date": None})
-    return stream.getvalue()
+        figure.savefig(stream, format="svg", metadata={"Date": None}, transparent=True)
+    return turn_in_the_dark(stream.getvalue().decode("utf-8")).encode()
+
+
+def turn_in_the_dark(text: str) -> str:
+    """Give a figure's own colours their counterparts where the reader prefers a dark page.
+
+    Colours of a colour map stay as they are, and so does what is written on them.
+
+    Args:
+        text: an SVG file.
+    """
+    known = [light.lower() for light in DARK]
+    rules = "".join(f"--c{place}:{dark};" for place, dark in enumerate(DARK.values()))
+    text = ANY_COLOUR.sub(lambda found: f"var(--c{known.index(found[0].lower())},{found[0]})", text)
+    style = f"<style>@media (prefers-color-scheme:dark){{:root{{{rules}}}}}</style>"
+    return OPENING.sub(lambda found: found[0] + style, text, count=1)
 
 
 def write_figures(

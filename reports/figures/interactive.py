@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from l2obench.reports import formats
-from l2obench.reports.figures.curves import BASELINE_COLOURS, LEARNED_COLOURS
 from l2obench.reports.numbers.curves import Curve, TaskPlots
 from l2obench.reports.numbers.heldout_curves import HeldoutPlot
 from l2obench.reports.numbers.profiles import Profile
@@ -47,22 +46,6 @@ def detail(plots: Sequence[TaskPlots]) -> Detail:
         points=max(LEAST_POINTS, CURVE_NUMBERS // max(3 * len(curves), 1)),
         seed_points=max(LEAST_SEED_POINTS, SEED_NUMBERS // max(seeds, 1)),
     )
-
-
-def style_numbers(plots: Sequence[TaskPlots]) -> dict[str, dict[str, Any]]:
-    """Colour and dashes of every optimizer, as numbers of the page's colours; the same order as the figures'.
-
-    Args:
-        plots: all tasks of the page.
-    """
-    learned = {curve.optimizer: curve.learned for task in plots for curve in task.curves}
-    found, count = {}, {True: 0, False: 0}
-    for name in sorted(learned):
-        kind = learned[name]
-        colours = len(LEARNED_COLOURS if kind else BASELINE_COLOURS)
-        found[name] = {"learned": kind, "colour": count[kind] % colours, "dash": count[kind] // colours % 4}
-        count[kind] += 1
-    return found
 
 
 def task_view(

@@ -64,7 +64,7 @@ def picture_drawings(cells: pd.DataFrame, pictures: pd.DataFrame) -> list[Drawin
     for grid in grids(cells, pictures):
         names = ", ".join(strip.label for strip in grid.strips)
         words = f"Pictures on {grid.title} at steps {', '.join(map(str, grid.steps))}, by {names}"
-        found.append(drawing(KIND, grid.key, words, partial(grid_figure, grid)))
+        found.append(drawing(KIND, grid.key, words, partial(grid_figure, grid), partial(grid_numbers, grid)))
     return found
 
 
@@ -99,6 +99,20 @@ def grids(cells: pd.DataFrame, pictures: pd.DataFrame) -> list[Grid]:
             )
         )
     return found
+
+
+def grid_numbers(grid: Grid) -> pd.DataFrame:
+    """The loss below each picture.
+
+    Args:
+        grid: the pictures of one task.
+    """
+    rows = [
+        {"optimizer": strip.label, "step": step, "loss": loss}
+        for strip in grid.strips
+        for step, loss in sorted(strip.losses.items())
+    ]
+    return pd.DataFrame(rows, columns=["optimizer", "step", "loss"])
 
 
 def grid_figure(grid: Grid) -> Figure:

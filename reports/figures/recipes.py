@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from l2obench.reports.figures.canvas import (
-    Style,
     format_two_digits,
     ink,
     literal,
@@ -21,13 +20,14 @@ from l2obench.reports.figures.canvas import (
     ratio_colours,
     scale,
 )
-from l2obench.reports.figures.curves import LEARNED_COLOURS
 from l2obench.reports.figures.drawing import Drawing, drawing
+from l2obench.reports.figures.styles import PALETTES, SURFACE, Style
 from l2obench.reports.formats import format_number
 from l2obench.reports.numbers.recipes import words
 
 KIND, MAP_KIND = "recipes", "recipes-map"
 LEAST_CELLS = 6
+COLOUR = PALETTES["light"]["learned"][0]
 """Of a map; what is fewer are rows only."""
 # Characters that fit on a line above a panel.
 PANEL_SIGNS = 30
@@ -60,15 +60,16 @@ def recipe_drawings(table: pd.DataFrame) -> list[Drawing]:
             if len(here) < 2:
                 continue  # one recipe is nothing to compare
             words = f"Mean final loss divided by the best baseline's on {task}, {about}"
-            found.append(drawing(KIND, [*key, str(task)], words, partial(rows_figure, str(task), here)))
+            make = partial(rows_figure, str(task), here)
+            found.append(drawing(KIND, [*key, str(task)], words, make, partial(here.copy)))
         if panels := maps(rows):
             words = f"Maps of mean final losses divided by the best baseline's, {about}"
-            found.append(drawing(MAP_KIND, key, words, partial(map_figure, panels)))
+            found.append(drawing(MAP_KIND, key, words, partial(map_figure, panels), partial(map_numbers, panels)))
     return found
 
 
 def rows_figure(task: str, rows: pd.DataFrame) -> Figure:
-    """Ratio to the best tuned baseline of every recipe, the best first; a line from its best to its worst training.
+    """Ratio to the best baseline of every recipe, the best first; a line from its best to its worst training.
 
     Args:
         task: the title.
@@ -77,13 +78,13 @@ def rows_figure(task: str, rows: pd.DataFrame) -> Figure:
     ordered = rows.sort_values("ratio", kind="stable").to_dict("records")
     figure, axes = new_figure(task, height=1.2 + 0.28 * len(ordered))
     for place, row in enumerate(ordered):
-        axes.plot([row["lowest"], row["highest"]], [place] * 2, color=LEARNED_COLOURS[0], linewidth=2)
-        axes.plot(row["ratio"], place, "o", color=LEARNED_COLOURS[0], markeredgecolor="white")
+        axes.plot([row["lowest"], row["highest"]], [place] * 2, color=COLOUR, linewidth=2)
+        axes.plot(row["ratio"], place, "o", color=COLOUR, markeredgecolor=SURFACE)
     axes.axvline(1, color="#222222", linewidth=1)
     scale(axes.set_xscale, [np.array([row["lowest"], row["highest"], 1.0]) for row in ordered])
     axes.set_yticks(range(len(ordered)), [literal(words(row["settings"]), 60) for row in ordered], fontsize=8)
     axes.set_ylim(len(ordered) - 0.4, -0.6)
-    axes.set_xlabel("mean final loss, learned ÷ best tuned baseline")
+    axes.set_xlabel("mean final loss, learned ÷ best baseline (point: all trainings, line: single ones)")
     return figure
 
 
@@ -110,6 +111,21 @@ def maps(rows: pd.DataFrame) -> list[Map]:
             rows_at, columns_at = (axis.to_numpy(dtype=np.float64).tolist() for axis in (grid.index, grid.columns))
             found.append(Map(str(label), str(task), (down, across), rows_at, columns_at, ratios))
     return found
+
+
+def map_numbers(panels: Sequence[Map]) -> pd.DataFrame:
+    """The ratio of every cell, with the settings that it stands for.
+
+    Args:
+        panels: those of one rule.
+    """
+    rows = [
+        {"task": panel.task, "other_settings": panel.label}
+        | {panel.names[0]: panel.down[y], panel.names[1]: panel.across[x], "ratio": float(ratio)}
+        for panel in panels
+        for (y, x), ratio in np.ndenumerate(panel.ratios)
+    ]
+    return pd.DataFrame(rows)
 
 
 def map_figure(panels: Sequence[Map]) -> Figure:

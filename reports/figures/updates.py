@@ -1,6 +1,5 @@
 """The figure of proposed updates: along a trajectory, and against the last gradient."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -9,8 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from l2obench.reports.figures.canvas import Style, legend, literal, save, theme
-from l2obench.reports.figures.curves import BASELINE_COLOURS, LEARNED_COLOURS
+from l2obench.reports.figures.canvas import legend, literal, save, theme
+from l2obench.reports.figures.styles import Style, line_style, looks
 
 ROW_HEIGHT, WIDTHS = 1.6, (2.7, 2.0)  # inches; of the trajectory, and of each step
 NAME_SIGNS, TITLE_SIGNS = 28, 90
@@ -83,11 +82,6 @@ def _draw_responses(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
 
 
 def _colours(history: pd.DataFrame) -> dict[str, str]:
-    """A colour for each optimizer: learned ones have colours of their own, as in all figures."""
-    learned = history.groupby("optimizer", sort=False)["learned"].first()
-    palettes: dict[bool, Sequence[str]] = {True: LEARNED_COLOURS, False: BASELINE_COLOURS}
-    return {
-        str(name): palettes[kind][place % len(palettes[kind])]
-        for kind in (True, False)
-        for place, name in enumerate(learned.index[learned.eq(kind)])
-    }
+    """A colour for each optimizer, as in all figures of a report of the same ones."""
+    learned = {str(name): bool(flag) for name, flag in zip(history["optimizer"], history["learned"], strict=True)}
+    return {name: str(line_style(look)["color"]) for name, look in looks(learned).items()}

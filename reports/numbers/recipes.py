@@ -64,9 +64,13 @@ def settings_of(recipe: Mapping[str, Any], horizon: float) -> Settings:
         recipe: out of a manifest.
         horizon: steps of the family trained on; NaN where it is not recorded.
     """
-    kept = {key: value for key, value in recipe.items() if key not in RESULTS | ORIGINS | {"task"}}
+    kept = {key: value for key, value in recipe.items() if key not in RESULTS | ORIGINS | {"task", "mixture"}}
+    if isinstance(mixture := recipe.get("mixture"), list) and len(mixture) > 1:
+        return {"trained_on": f"a mixture of {len(mixture)}", "trained_horizon": None, **kept}
+    if not isinstance(task := recipe.get("task"), str):
+        return {"trained_on": None, "trained_horizon": None, **kept}
     try:
-        family, parameters = parse_identity(str(recipe.get("task")))
+        family, parameters = parse_identity(task)
     except IdentityError:
         return kept
     trained_on = format_identity(family, {key: value for key, value in parameters.items() if key != "horizon"})
@@ -122,7 +126,7 @@ def words(settings: str) -> str:
             said.append(f"{text} {', '.join(format_number(float(item)) for item in value)}")
         elif value is not None:
             said.append(f"{text} {value}")
-    return join_lines(", ".join(filter(None, said)))
+    return join_lines(", ".join(filter(None, said)) or "not recorded")
 
 
 def _summary(ratios: "pd.Series[float]") -> dict[str, Any]:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from l2obench.reports.figures.amortization import amortization_drawings
-from l2obench.reports.figures.curves import line_styles
+from l2obench.reports.figures.styles import line_styles
 from l2obench.reports.formats import format_number, join_lines
 from l2obench.reports.numbers.amortization import EACH, EVALUATIONS, ONCE, SECONDS, amortization
 from l2obench.reports.sections.section import Section

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from l2obench.reports.figures.interactive import style_numbers
+from l2obench.reports.figures.styles import MARKERS, SHAPES, looks, optimizers_of
 from l2obench.reports.formats import join_lines
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.numbers.answer import Answer, cannot_decide
@@ -73,12 +73,14 @@ def _values(_: pd.DataFrame, analysis: Analysis) -> Mapping[str, Any]:
     shown, others = analysis.shown
     cards = make_cards(analysis)
     against = {card.against for card in cards}
-    styles = style_numbers(analysis.plots)
+    known = looks(optimizers_of(analysis.plots))
+    found = [known[answer.optimizer] for answer in shown]
     return {
         "cards": cards,
         "against": against.pop() if len(against) == 1 else "the best baseline",
         "columns": list(dict.fromkeys(fact.name for card in cards for fact in card.facts)),
-        "colours": [styles[answer.optimizer]["colour"] if answer.optimizer in styles else 0 for answer in shown],
+        "colours": [look.colour for look in found],
+        "shapes": [SHAPES[MARKERS[look.kind][look.marker]] for look in found],
         "others": [make_card(answer) for answer in others],
         "notes": make_notes(analysis),
         "forest": view_forest(analysis.by_task, shown),

@@ -7,8 +7,8 @@ import pandas as pd
 
 from l2obench.bench.config.budget import is_tuned, parse_budget
 from l2obench.reports.figures.budget import budget_drawings
-from l2obench.reports.figures.curves import line_styles
 from l2obench.reports.figures.drawing import Drawing
+from l2obench.reports.figures.styles import line_styles
 from l2obench.reports.formats import format_number, join_lines
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.numbers.budget import some_budgets

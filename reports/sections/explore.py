@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from l2obench.reports.figures.curves import curve_drawings
-from l2obench.reports.figures.interactive import by_task, detail, style_numbers, task_view
+from l2obench.reports.figures.interactive import by_task, detail, task_view
+from l2obench.reports.figures.styles import optimizers_of, page_styles
 from l2obench.reports.formats import join_lines
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.sections.section import Body, Section
@@ -18,7 +19,7 @@ def _script_data(_: pd.DataFrame, analysis: Analysis) -> Mapping[str, Any]:
     index = {
         "tasks": [join_lines(parts[0].task) for parts in tasks],
         "runs": list(analysis.manifests),
-        "styles": style_numbers(analysis.plots),
+        "styles": page_styles(optimizers_of(analysis.plots)),
     }
     views = {
         f"task-{k}": task_view(parts, fine, analysis.profiles, analysis.heldout_plots) for k, parts in enumerate(tasks)

@@ -40,7 +40,6 @@ SECTION = Section(
         "tasks of its training."
     ),
     drawings=lambda table, _: transfer_drawings(table),
-    in_page=True,
     empty="No learned optimizer ran.",
     body=Body("generalization.html.j2", lambda table, _: {"cells": len(table)}, _script_data),
 )

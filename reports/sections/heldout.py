@@ -1,7 +1,7 @@
 """Held-out metrics of the learned optimizers against the best tuned baseline of each metric."""
 
-from l2obench.reports.figures.curves import line_styles
 from l2obench.reports.figures.heldout import heldout_drawings
+from l2obench.reports.figures.styles import line_styles
 from l2obench.reports.sections.section import Section
 
 SECTION = Section(

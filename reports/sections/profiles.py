@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from l2obench.reports.figures.curves import line_styles
 from l2obench.reports.figures.interactive import profile_views
 from l2obench.reports.figures.profiles import profile_drawings
+from l2obench.reports.figures.styles import line_styles
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.numbers.profiles import ALL_TASKS, profile_table
 from l2obench.reports.sections.section import Body, Section

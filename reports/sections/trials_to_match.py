@@ -1,6 +1,6 @@
 """How many trials a baseline needs until it is at least as good as an untuned learned optimizer, over all tasks."""
 
-from l2obench.reports.figures.curves import line_styles
+from l2obench.reports.figures.styles import line_styles
 from l2obench.reports.figures.trials_to_match import match_drawings
 from l2obench.reports.sections.section import Section
 

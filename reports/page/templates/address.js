@@ -1,5 +1,5 @@
 // The view lives in the address: #SECTION?task=…&hide=…; what has its usual value is left out of it.
-const USUAL = { task: "", show: "few", x: "steps", y: "auto", bands: "1", seeds: "0", at: "100", cost: "run", profile: "steps", axis: "all", metric: "" };
+const USUAL = { task: "", show: "few", x: "steps", y: "auto", bands: "1", seeds: "0", at: "100", cost: "run", profile: "steps", axis: "all", family: "", metric: "" };
 const view = { ...USUAL };
 let section = "";
 const listeners = [];

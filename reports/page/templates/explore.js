@@ -1,6 +1,6 @@
 // The explorer: one task's charts, drawn when it is chosen, from choices that the address keeps.
-const FEW = 8;
-const UNITS = { steps: "step", seconds: "wall-clock time of one replica, seconds", gradients: "gradient evaluations" };
+const FEW = 8, RUN_DASHES = [[12, 3, 2, 3], [2, 5], [7, 2, 2, 2, 2, 2]];
+const UNITS = { steps: "step", seconds: "wall-clock time of one replica", gradients: "gradient evaluations" };
 const charts = new Map();
 let index, current, drawing = 0, queue = Promise.resolve();
 
@@ -9,10 +9,11 @@ const factor = (curve) => (view.x === "steps" ? 1 : number(curve.perStep[view.x]
 const spread = (values) => values.length > 0 && Math.min(...values) > 0 && Math.max(...values) / Math.min(...values) > 10;
 const scaleOf = (values) => (spread(values.filter(Number.isFinite)) ? "log" : "linear");
 
-async function draw(id, spec) {
+async function draw(id, spec, room = 0) {
   const place = at(id);
   charts.get(id)?.finalize();
-  const framed = { ...spec, width: Math.max(place.clientWidth, 220), autosize: { type: "fit-x", contains: "padding" }, config: CONFIG };
+  const padding = room ? { left: 5, top: 5, bottom: 5, right: room } : 5;
+  const framed = { padding, ...spec, width: Math.max(place.clientWidth, 220), autosize: { type: "fit-x", contains: "padding" }, config: CONFIG };
   const made = await vegaEmbed(place, framed, { renderer: "svg", actions: false, tooltip: false, defaultStyle: false, logLevel: 1 });
   charts.set(id, made);
   place.querySelector("svg").setAttribute("aria-hidden", "true");
@@ -54,7 +55,9 @@ async function render(turn, began) {
   current = await part(`task-${place}`);
   for (const curve of current.curves) {
     const style = index.styles[curve.optimizer];
-    curve.style ??= { ...style, dash: Math.max(index.runs.indexOf(curve.run), 0) || style.dash };
+    // The same optimizer of another run has other dashes, for its colour and marker are the same.
+    const run = Math.max(index.runs.indexOf(curve.run), 0);
+    curve.style ??= { ...style, dash: run ? RUN_DASHES[(run - 1) % RUN_DASHES.length] : style.dash };
   }
   at("task").value = index.tasks[place];
   for (const name of ["bands", "seeds"]) at("controls").elements[name].checked = view[name] === "1";
@@ -109,15 +112,18 @@ async function drawCurves(visible) {
   if (below) remarks.push(`${below} points at or below zero cannot stand on a logarithmic axis.`);
   const untimed = visible.length - timed.length;
   if (untimed) remarks.push(`${untimed} of the optimizers were not timed.`);
-  if (view.seeds === "1") remarks.push("At most 20 seeds of each optimizer are drawn.");
+  const hidden = timed.filter((curve) => curve.seeds && curve.seeds.length < curve.seedCount - curve.failures);
+  if (view.seeds === "1" && hidden.length) remarks.push(`Only the first ${hidden[0].seeds.length} of ${hidden[0].seedCount} seeds are drawn; means and bands are of all.`);
   at("curves-remark").textContent = remarks.join(" ");
   at("curves-title").textContent = `Learning curves on ${current.task}`;
   if (!rows.length) return none("curves-chart", "Choose an optimizer that has losses to draw.");
   const title = current.window === 1 ? "loss" : `loss (mean of the last ${current.window} minibatches)`;
-  const chart = await draw("curves-chart", curvesSpec(timed, rows, seeds, { x: view.x, y, bands: view.bands === "1", title, xTitle: UNITS[view.x] }));
+  const room = roomFor(at("curves-chart"), timed);
+  const chart = await draw("curves-chart", curvesSpec(timed, rows, seeds, { x: view.x, y, bands: view.bands === "1", title, xTitle: UNITS[view.x] }), room);
+  if (room) nameLines("curves-chart", chart, timed, rows);
   chart.addEventListener("pointermove", (event) => {
     const left = event.clientX - at("curves-chart").querySelector("svg").getBoundingClientRect().left;
-    moveTo(chart.scale("x").invert(left - chart.origin()[0]));
+    moveTo(chart.scale("x").invert(left - chart.origin()[0] - chart.padding().left));
   });
   mark();
 }
@@ -146,7 +152,8 @@ function moveTo(x) {
 }
 function mark() {
   const x = position();
-  const text = Number.isFinite(x) ? `${shown(x)} ${view.x}` : "";
+  const unit = { steps: "steps", gradients: "gradient evaluations" }[view.x];
+  const text = Number.isFinite(x) ? (unit ? `${shown(x)} ${unit}` : time(x)) : "";
   at("at-text").textContent = text;
   at("at").setAttribute("aria-valuetext", text);
   if (Number.isFinite(x)) charts.get("curves-chart")?.view.signal("at", x).runAsync();
@@ -165,8 +172,7 @@ function listValues() {
   const lines = current.curves.map((curve) => {
     const box = element("input", { type: "checkbox", value: curve.label });
     box.checked = visible.has(curve.label);
-    const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
-    swatch.style.borderTop = `${curve.style.learned ? 4 : 2}px ${curve.style.dash ? "dashed" : "solid"} ${colour(curve.style)}`;
+    const swatch = swatchOf(curve.style);
     const [middle, low, high] = box.checked ? reading(curve, x) : [NaN, NaN, NaN];
     const band = Number.isNaN(low) ? "—" : `${shown(low)} – ${shown(high)}`;
     return element("tr", { class: curve.learned ? "learned" : "" },
@@ -185,6 +191,7 @@ async function drawHeldout(visible) {
   at("metric").replaceChildren(...metrics.map((metric) => element("option", { value: metric }, metric)));
   const found = current.heldout.find((m) => m.metric === view.metric) ?? current.heldout[0];
   at("heldout-remark").textContent = "";
+  at("metric").parentElement.hidden = !found;
   if (!found) return none("heldout-chart", "No held-out curves were recorded on this task.");
   at("metric").value = found.metric;
   const curves = new Map(found.curves.map((c) => [`${c.run}\n${c.optimizer}`, c]));
@@ -204,7 +211,10 @@ async function drawFinals(visible) {
   const dots = sorted.flatMap((c) => c.final.dots.map((x, i) => ({ label: c.label, x: number(x), jitter: ((i * 0.618034) % 1) * 1.2 - 0.6 })));
   const means = sorted.filter((c) => finite(c.final.mean)).map((c) => ({ label: c.label, mean: c.final.mean, low: c.final.low, high: c.final.high }));
   const failed = sorted.filter((c) => !finite(c.final.mean));
-  at("finals-remark").textContent = failed.length ? `No mean is drawn where a seed failed: ${failed.map((c) => `${c.label}`).join(", ")}.` : "";
+  const some = sorted.filter((c) => c.final.dots.length < c.seedCount - c.failures);
+  const remarks = failed.length ? [`No mean is drawn where a seed failed: ${failed.map((c) => `${c.label}`).join(", ")}.`] : [];
+  if (some.length) remarks.push(`Only the first ${some[0].final.dots.length} of ${some[0].seedCount} seeds have a dot; means and intervals are of all.`);
+  at("finals-remark").textContent = remarks.join(" ");
   if (!dots.length) return none("finals-chart", "Nothing to draw.");
   await draw("finals-chart", finalsSpec(sorted, dots, means, scaleOf(dots.map((d) => d.x))));
 }
@@ -215,10 +225,8 @@ async function drawCosts(visible) {
   at("cost-remark").textContent = left ? `${left} of ${visible.length} optimizers have no finite loss or no such cost.` : "";
   if (!points.length) return none("cost-chart", "Nothing to draw.");
   const xs = points.map((p) => p.x), xType = scaleOf(xs);
-  const along = (x) => (xType === "log" ? Math.log(x) : x);
-  const middle = (along(Math.min(...xs)) + along(Math.max(...xs))) / 2;
-  for (const point of points) point.right = along(point.x) > middle;
-  await draw("cost-chart", costSpec(visible, points, { title: at("cost").selectedOptions[0].textContent, xType, yType: scaleOf(points.map((p) => p.low)) }));
+  const chart = await draw("cost-chart", costSpec(visible, points, { cost: view.cost, title: at("cost").selectedOptions[0].textContent, xType, yType: scaleOf(points.map((p) => p.low)) }));
+  nameMarks("cost-chart", chart, points);
 }
 
 async function drawLandscape(visible) {
@@ -245,14 +253,28 @@ async function drawProfiles(visible) {
   await draw("profile-chart", profilesSpec(visible, rows, `τ = ${measure} to the target ÷ tuned Adam's`));
 }
 
+const MOST_ROWS = 30, MOST_COLUMNS = 12;
+const familyOf = (task) => task.split("[")[0];
 async function drawHeat() {
   if (!at("heat-chart")) return;
   at("axis").value = view.axis;
   const heat = await part("heat");
-  const cells = heat.filter((cell) => view.axis === "all" || cell.axis === view.axis || cell.axis === "none")
-    .map((cell) => ({ ...cell, row: [`trained on ${cell.trained_on}`, cell.optimizer, ...(cell.run ? [cell.run] : [])].join(" · "), value: number(cell.typical_ratio) }));
+  const of = (cell) => [cell.optimizer, ...(cell.run ? [cell.run] : [])].join(" · ");
+  const found = heat.filter((cell) => view.axis === "all" || cell.axis === view.axis || cell.axis === "none");
+  const tasks = [...new Set(found.map((cell) => cell.task))];
+  const families = [...new Set(tasks.map(familyOf))];
+  const options = tasks.length > MOST_ROWS ? families : ["all", ...families];
+  at("family").replaceChildren(...options.map((name) => element("option", { value: name }, name)));
+  at("family").value = options.includes(view.family) ? view.family : options[0];
+  const shown = tasks.filter((task) => at("family").value === "all" || familyOf(task) === at("family").value);
+  const rows = new Set(shown.slice(0, MOST_ROWS));
+  const columns = [...new Set(found.filter((cell) => rows.has(cell.task)).map(of))];
+  const drawn = new Set(columns.slice(0, MOST_COLUMNS));
+  const cells = found.filter((cell) => rows.has(cell.task) && drawn.has(of(cell))).map((cell) => ({ ...cell, column: of(cell), value: number(cell.typical_ratio) }));
+  const left = [shown.length > MOST_ROWS ? `${shown.length - MOST_ROWS} more tasks` : "", columns.length > MOST_COLUMNS ? `${columns.length - MOST_COLUMNS} more optimizers` : ""].filter(Boolean);
+  at("heat-remark").textContent = `${rows.size} of ${tasks.length} tasks.${left.length ? ` The table below has ${left.join(" and ")}.` : ""}`;
   if (!cells.length) return none("heat-chart", "Nothing to draw.");
-  await draw("heat-chart", heatSpec(cells.map((cell) => ({ ...cell, value: Number.isNaN(cell.value) ? 1 : cell.value }))));
+  await draw("heat-chart", heatSpec(cells.map((cell) => ({ ...cell, value: Number.isNaN(cell.value) ? 1 : cell.value })), [...drawn]));
 }
 
 async function start() {
@@ -265,6 +287,7 @@ async function start() {
     const axes = [...new Set(heat.map((cell) => cell.axis))].filter((axis) => axis !== "none");
     at("axis").append(...["all", ...axes].map((axis) => element("option", { value: axis }, axis)));
     at("axis").addEventListener("change", () => { change({ axis: at("axis").value }); drawHeat(); });
+    at("family").addEventListener("change", () => { change({ family: at("family").value }); drawHeat(); });
   }
   const form = at("controls");
   form.addEventListener("submit", (event) => event.preventDefault());

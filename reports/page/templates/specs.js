@@ -1,5 +1,4 @@
 // What the charts look like: Vega-Lite specifications. Colours are the page's own, so that dark mode and print follow.
-const DASHES = [[1, 0], [7, 3], [2, 2], [7, 3, 2, 3]];
 const ink = "var(--ink)", quiet = "var(--quiet)", line = "var(--line)";
 const CONFIG = {
   background: null,
@@ -15,30 +14,62 @@ const CONFIG = {
 const whole = { test: "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-6", value: line };
 const DECADES = { gridColor: { condition: whole, value: "transparent" }, tickColor: { condition: whole, value: "transparent" } };
 
+// On a logarithmic axis of two decades or more only powers of ten have a label, on a shorter one 2 and 5 too.
+const mantissa = "datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-9))";
+const near = (values) => values.map((value) => `abs(${mantissa} - ${value}) < 1e-6`).join(" || ");
+const logLabel = (scale, text) => `datum.value > 0 && (${near([1])} || (domain('${scale}')[1] < 99 * domain('${scale}')[0] && (${near([2, 5])}))) ? (${text}) : ''`;
+// Small and large powers as such: 1e-6, not 0.000001.
+const POWERS = "datum.value < 1e-3 || datum.value >= 1e5 ? replace(format(datum.value, '.0e'), '+', '') : format(datum.value, '.4~g')";
+
 // A long name on two lines, the second with its parameters: what tells checkpoints apart comes last.
 const bracket = "indexof(datum.label, '[')";
 const LINES = `length(datum.label) > 22 && ${bracket} > 0 ? [slice(datum.label, 0, ${bracket}), slice(datum.label, ${bracket})] : datum.label`;
 
-// On one line, beside a point: a checkpoint's name without the word for it.
-const SHORT = "replace(datum.label, regexp('\\\\[checkpoint=(.*)\\\\]$'), ' $1')";
-
-const colour = (style) => `var(--${style.learned ? "learned" : "baseline"}-${style.colour})`;
+const colour = (style) => `var(${style.colour})`;
 const quoted = (label) => ({ field: label, type: "nominal" });
-const axis = (field, title, type, extra = {}) => ({
+const axis = (field, title, type, { channel = "y", text = POWERS, ...extra } = {}) => ({
   field, type: "quantitative", title, scale: { type, ...(type === "log" ? {} : { zero: false }), ...extra.scale },
-  axis: { format: ".4~g", ...(type === "log" ? DECADES : {}), ...extra.axis },
+  axis: { ...(type === "log" ? { labelExpr: logLabel(channel, text), ...DECADES } : text === POWERS ? { format: ".4~g" } : { labelExpr: text }), ...extra.axis },
+});
+
+// Seconds with the unit in which the number is 1 or more, as reports/figures/ticks.py writes them.
+const TIME = [[3600, "h"], [60, "min"], [1, "s"], [1e-3, "ms"], [1e-6, "µs"]].reduceRight(
+  (rest, [size, unit]) => `datum.value >= ${size * (1 - 1e-9)} ? format(datum.value / ${size}, '.3~g') + ' ${unit}' : ${rest}`,
+  "datum.value > 0 ? format(datum.value / 1e-9, '.3~g') + ' ns' : '0 s'",
+);
+// Bytes by powers of 1,024.
+const BYTES = [[1024 ** 3, "GiB"], [1024 ** 2, "MiB"], [1024, "KiB"]].reduceRight(
+  (rest, [size, unit]) => `datum.value >= ${size} ? format(datum.value / ${size}, '.3~g') + ' ${unit}' : ${rest}`,
+  "format(datum.value, '.3~g') + ' B'",
+);
+
+// About six of a curve's points have a marker, not at the same places as those of other curves.
+function marked(rows) {
+  const found = new Map();
+  for (const row of rows) found.set(row.label, [...(found.get(row.label) ?? []), row]);
+  return [...found.values()].flatMap((points, place) => {
+    const every = Math.max(1, Math.floor(points.length / 6));
+    return points.filter((_, i) => i % every === Math.floor((every * (place % 5)) / 5));
+  });
+}
+const markers = (style, across, up) => ({
+  mark: { type: "point", size: 42, strokeWidth: 1.3, opacity: 1, aria: false },
+  encoding: { x: across, y: up, shape: style.shape, stroke: style.colour, fill: style.inside },
 });
 
 function palette(curves) {
   return {
     colour: { ...quoted("label"), legend: null, scale: { domain: curves.map((c) => c.label), range: curves.map((c) => colour(c.style)) } },
-    dash: { ...quoted("label"), legend: null, scale: { domain: curves.map((c) => c.label), range: curves.map((c) => DASHES[c.style.dash]) } },
+    dash: { ...quoted("label"), legend: null, scale: { domain: curves.map((c) => c.label), range: curves.map((c) => (c.style.dash.length ? c.style.dash : [1, 0])) } },
+    shape: { ...quoted("label"), legend: null, scale: { domain: curves.map((c) => c.label), range: curves.map((c) => c.style.shape) } },
+    // Markers of learned optimizers are filled, those of baselines open.
+    inside: { ...quoted("label"), legend: null, scale: { domain: curves.map((c) => c.label), range: curves.map((c) => (c.style.learned ? colour(c.style) : "var(--surface)")) } },
   };
 }
 
 function curvesSpec(curves, rows, seeds, { x, y, bands, title, xTitle }) {
   const style = palette(curves);
-  const across = axis("x", xTitle, x === "seconds" ? "log" : "linear", { scale: { nice: false }, axis: { format: x === "seconds" ? "~s" : ".4~g" } });
+  const across = axis("x", xTitle, x === "seconds" ? "log" : "linear", { channel: "x", text: x === "seconds" ? TIME : POWERS, scale: { nice: false } });
   const up = axis("y", title, y);
   const layers = [];
   if (bands) {
@@ -61,6 +92,7 @@ function curvesSpec(curves, rows, seeds, { x, y, bands, title, xTitle }) {
       data: { values }, mark: { type: "line", aria: false, strokeCap: "butt", strokeWidth: thick ? 3 : 1.6 },
       encoding: { x: across, y: up, color: style.colour, strokeDash: style.dash },
     });
+    layers.push({ data: { values: marked(values) }, ...markers(style, across, up) });
   }
   layers.push({
     data: { values: [{ here: true }] }, mark: { type: "rule", color: quiet, strokeDash: [3, 3], aria: false },
@@ -71,11 +103,11 @@ function curvesSpec(curves, rows, seeds, { x, y, bands, title, xTitle }) {
 
 function heldoutSpec(curves, rows, { x, y, bands, title, xTitle }) {
   const style = palette(curves);
-  const across = axis("x", xTitle, x === "seconds" ? "log" : "linear", { scale: { nice: false }, axis: { format: x === "seconds" ? "~s" : ".4~g" } });
+  const across = axis("x", xTitle, x === "seconds" ? "log" : "linear", { channel: "x", text: x === "seconds" ? TIME : POWERS, scale: { nice: false } });
   const up = axis("y", title, y, { scale: { zero: false } });
   const band = { mark: { type: "area", opacity: 0.15, aria: false }, encoding: { x: across, y: { ...up, field: "low" }, y2: { field: "high" }, color: style.colour } };
-  const lines = { mark: { type: "line", point: { size: 26 }, strokeCap: "butt", aria: false }, encoding: { x: across, y: up, color: style.colour, strokeDash: style.dash, strokeWidth: { condition: { test: "datum.learned", value: 3 }, value: 1.6 } } };
-  return { data: { values: rows }, height: 300, layer: bands ? [band, lines] : [lines] };
+  const lines = { mark: { type: "line", strokeCap: "butt", aria: false }, encoding: { x: across, y: up, color: style.colour, strokeDash: style.dash, strokeWidth: { condition: { test: "datum.learned", value: 3 }, value: 1.6 } } };
+  return { data: { values: rows }, height: 300, layer: [...(bands ? [band] : []), lines, markers(style, across, up)] };
 }
 
 function finalsSpec(curves, dots, means, type) {
@@ -84,39 +116,38 @@ function finalsSpec(curves, dots, means, type) {
     field: "label", type: "nominal", sort: curves.map((c) => c.label), title: null,
     axis: { grid: false, ticks: false, labelPadding: 8, labelLimit: 250, labelExpr: LINES, labelOverlap: false },
   };
-  const across = axis("x", "final training loss", type);
+  const across = axis("x", "final training loss", type, { channel: "x" });
   return {
     height: 34 * curves.length,
     layer: [
       { data: { values: dots }, mark: { type: "circle", size: 28, opacity: 0.45, aria: false }, encoding: { y: row, x: across, yOffset: { field: "jitter", type: "quantitative", scale: { domain: [-1, 1] } }, color: style.colour } },
       { data: { values: means }, mark: { type: "rule", strokeWidth: 3, aria: false }, encoding: { y: row, x: { ...across, field: "low" }, x2: { field: "high" }, color: style.colour } },
-      { data: { values: means }, mark: { type: "point", shape: "diamond", filled: true, opacity: 1, size: 110, stroke: "var(--surface)", strokeWidth: 1.5, aria: false }, encoding: { y: row, x: { ...across, field: "mean" }, color: style.colour } },
+      { data: { values: means }, mark: { type: "point", filled: true, opacity: 1, size: 100, stroke: "var(--surface)", strokeWidth: 1, aria: false }, encoding: { y: row, x: { ...across, field: "mean" }, shape: style.shape, fill: style.colour } },
     ],
   };
 }
 
-function costSpec(curves, points, { title, xType, yType }) {
+const COSTS = { run: TIME, update: TIME, memory: BYTES, tuning: "format(datum.value, ',.4~r')" };
+function costSpec(curves, points, { cost, title, xType, yType }) {
   const style = palette(curves);
-  const across = axis("x", title, xType, { axis: { format: "~s" } });
+  const across = axis("x", title, xType, { channel: "x", text: COSTS[cost] });
   const up = axis("mean", "mean final loss", yType);
   const layers = [
     { mark: { type: "rule", strokeWidth: 2, opacity: 0.6, aria: false }, encoding: { x: across, y: { ...up, field: "low" }, y2: { field: "high" }, color: style.colour } },
-    { mark: { type: "point", filled: true, size: 110, opacity: 1, aria: false }, encoding: { x: across, y: up, color: style.colour } },
+    { mark: { type: "point", size: 90, strokeWidth: 1.6, opacity: 1, aria: false }, encoding: { x: across, y: up, shape: style.shape, stroke: style.colour, fill: style.inside } },
   ];
-  if (points.length <= 12) {
-    layers.push({ mark: { type: "text", align: { expr: "datum.right ? 'right' : 'left'" }, dx: { expr: "datum.right ? -9 : 9" }, dy: -7, fontSize: 12, limit: 250, aria: false, color: ink, text: { expr: SHORT } }, encoding: { x: across, y: up } });
-  }
   return { data: { values: points }, layer: layers, height: 300 };
 }
 
 function landscapeSpec(curves, rows, failed, chosen, type) {
   const style = palette(curves);
-  const across = axis("x", "learning rate", "log", { axis: { format: "~e" } });
+  const across = axis("x", "learning rate", "log", { channel: "x" });
   const up = axis("y", "mean final loss", type);
   return {
     height: 300,
     layer: [
-      { data: { values: rows }, mark: { type: "line", point: { size: 22 }, aria: false }, encoding: { x: across, y: up, color: style.colour, strokeDash: style.dash } },
+      { data: { values: rows }, mark: { type: "line", aria: false }, encoding: { x: across, y: up, color: style.colour, strokeDash: style.dash } },
+      { data: { values: rows }, ...markers(style, across, up) },
       { data: { values: failed }, mark: { type: "text", text: "×", fontSize: 15, aria: false }, encoding: { x: across, y: { value: 6 }, color: style.colour } },
       { data: { values: chosen }, mark: { type: "point", size: 190, strokeWidth: 2.5, opacity: 1, aria: false }, encoding: { x: across, y: up, color: style.colour } },
     ].filter((layer) => layer.data.values.length),
@@ -125,24 +156,25 @@ function landscapeSpec(curves, rows, failed, chosen, type) {
 
 function profilesSpec(curves, rows, title) {
   const style = palette(curves);
-  const across = axis("x", title, "log", { scale: { base: 2, domain: [1 / 32, 32] }, axis: { format: ".3~g", gridColor: line, tickColor: line } });
+  const across = axis("x", title, "log", { scale: { base: 2, domain: [1 / 32, 32] }, axis: { labelExpr: "datum.value < 1 ? '1/' + format(1 / datum.value, 'd') : format(datum.value, 'd')", gridColor: line, tickColor: line } });
   const up = axis("y", "functions solved within τ", "linear", { scale: { domain: [0, 1] }, axis: { format: ".0%" } });
   return {
     data: { values: rows }, height: 300,
     layer: [
       { mark: { type: "area", opacity: 0.13, aria: false }, encoding: { x: across, y: { ...up, field: "low" }, y2: { field: "high" }, color: style.colour } },
       { mark: { type: "line", aria: false }, encoding: { x: across, y: up, color: style.colour, strokeDash: style.dash } },
+      { data: { values: marked(rows) }, ...markers(style, across, up) },
     ],
   };
 }
 
 const HEAT = [0.5, 0.8, 0.95, 1.05, 1.25, 2];
-function heatSpec(cells) {
-  const categories = (field, title, extra) => ({ field, type: "nominal", sort: null, title, axis: { grid: false, domain: false, ticks: false, labelLimit: 330, ...extra } });
-  const x = categories("task", "tested on", { orient: "top", labelAngle: -25, labelOverlap: false });
-  const y = categories("row", null, { labelOverlap: false });
+function heatSpec(cells, columns) {
+  const categories = (field, title, extra) => ({ field, type: "nominal", sort: null, title, axis: { grid: false, domain: false, ticks: false, labelOverlap: false, ...extra } });
+  const x = categories("column", null, { orient: "top", labelAngle: columns.length > 3 ? -20 : 0, labelLimit: 260, labelAlign: columns.length > 3 ? "left" : "center" });
+  const y = categories("task", "tested on", { labelLimit: 300 });
   return {
-    data: { values: cells }, padding: { left: 5, top: 5, bottom: 5, right: 70 }, height: 46 * new Set(cells.map((cell) => cell.row)).size,
+    data: { values: cells }, padding: { left: 5, top: 5, bottom: 5, right: columns.length > 3 ? 90 : 10 }, height: 30 * new Set(cells.map((cell) => cell.task)).size,
     layer: [
       { mark: { type: "rect", strokeWidth: 2, cornerRadius: 4, aria: false }, encoding: { x, y, stroke: { condition: { test: "datum.families === 'trained on'", value: ink }, value: "var(--surface)" }, color: { field: "value", type: "quantitative", legend: null, scale: { type: "threshold", domain: HEAT, range: HEAT.concat(0).map((_, i) => `var(--heat-${i})`) } } } },
       { mark: { type: "text", fontSize: 13, fontWeight: 600, color: ink, aria: false }, encoding: { x, y, text: { field: "shown" } } },

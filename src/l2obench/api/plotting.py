@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from l2obench.reports.figures.canvas import literal, theme
-from l2obench.reports.figures.curves import draw_curves, line_styles
+from l2obench.reports.figures.curves import draw_curves
 from l2obench.reports.figures.forest import axis_end
+from l2obench.reports.figures.styles import line_styles
 from l2obench.reports.formats import format_number
 from l2obench.reports.numbers.curves import TaskPlots
 

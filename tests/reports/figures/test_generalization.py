@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 from matplotlib.patches import Rectangle
 
-from l2obench.reports.figures.generalization import transfer_drawings, transfer_figure
+from l2obench.reports.figures.generalization import (
+    MOST_COLUMNS,
+    MOST_ROWS,
+    paged,
+    transfer_drawings,
+    transfer_figure,
+)
 from l2obench.reports.numbers.familiarity import familiarity
 from l2obench.reports.numbers.generalization import generalization
 from l2obench.reports.numbers.headline import headline
@@ -47,7 +53,7 @@ def table(frame, cells) -> pd.DataFrame:
 
 
 def at(x: float, y: float) -> tuple[str, str]:
-    return ("lstm", "gac")[round(y)], ("bowl", "bell")[round(x)]
+    return ("lstm", "gac")[round(x)], ("bowl", "bell")[round(y)]
 
 
 def test_what_a_task_is_to_what_was_trained_on() -> None:
@@ -77,13 +83,13 @@ def test_cells_hold_ratios_failures_and_gaps(table) -> None:
     texts = {at(*text.get_position()): (text.get_text(), text.get_fontweight()) for text in axes.texts}
     assert texts == {
         ("lstm", "bowl"): ("0.5", "bold"),
-        ("lstm", "bell"): ("∞\n6 failed", "normal"),
+        ("lstm", "bell"): ("∞ (6 failed)", "normal"),
         ("gac", "bowl"): ("1", "normal"),
     }
-    assert [label.get_text() for label in axes.get_yticklabels()] == [
-        "lstm\ntrained on bowl",
-        "gac\ntrained on a mixture of 3",
-    ]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["bowl", "bell"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["A", "B"]
+    key = axes.figure.get_supxlabel().split("\n")
+    assert key[:2] == ["A  lstm, trained on bowl", "B  gac, trained on a mixture of 3"]
     filled = {at(*box.get_center()) for box in boxes(axes) if box.get_fill() and not box.get_hatch()}
     assert filled == set(FINAL_LOSSES), "what did not run is hatched and has no colour"
 
@@ -91,7 +97,7 @@ def test_cells_hold_ratios_failures_and_gaps(table) -> None:
 def test_what_fails_like_its_baseline_is_no_gap(frame, cell) -> None:
     rows = frame(cell("adam", [INF, 1.0]), cell("lstm", [INF, INF], learned=True, track="default"))
     axes = transfer_figure("a run", generalization(rows, headline(rows), {})).axes[0]
-    assert [text.get_text() for text in axes.texts] == ["∞\n2 failed"]
+    assert [text.get_text() for text in axes.texts] == ["∞ (2 failed)"]
 
 
 def test_frames_are_round_what_was_trained_on(table) -> None:
@@ -107,8 +113,8 @@ def test_colours_are_symmetric_round_one(table) -> None:
         return next(box.get_facecolor() for box in boxes(axes) if box.get_fill() and not box.get_hatch())
 
     better, equal, worse = (colour(ratio) for ratio in (0.2, 1.0, 5.0))
-    assert better[2] > better[0], "blue is better"
-    assert worse[0] > worse[2], "red is worse"
+    assert better[2] > better[1], "violet is better"
+    assert worse[0] > worse[1] > worse[2], "orange is worse"
     assert min(equal[:3]) > 0.9
     assert colour(10.0) == colour(1e6) == colour(INF)
 
@@ -121,6 +127,30 @@ def test_a_matrix_needs_two_of_each(table) -> None:
     assert transfer_drawings(table[table["optimizer"] == "lstm"]) == []
     assert transfer_drawings(table[table["task"] == "bowl"]) == []
     assert len(transfer_drawings(pd.concat([table.assign(run="a"), table.assign(run="b")]))) == 2
+
+
+def test_no_figure_has_more_rows_or_columns_than_can_be_read(table) -> None:
+    """Families stay together where they fit, and every comparison is in one figure."""
+    one = table.iloc[0]
+    families = {"wave": 20, "bowl": 3, "long": 50}
+    rows = pd.DataFrame(
+        [
+            one.to_dict() | {"task": f"{family}[dim={k}]", "optimizer": f"lstm[units={units}]"}
+            for family, count in families.items()
+            for k in range(count)
+            for units in range(10)
+        ]
+    )
+    pages = list(paged(rows))
+    assert sum(map(len, pages)) == len(rows)
+    for page in pages:
+        assert page["task"].nunique() <= MOST_ROWS
+        assert page["optimizer"].nunique() <= MOST_COLUMNS
+        figure = transfer_figure("a run", page)
+        assert len(figure.axes[0].get_yticks()) == page["task"].nunique()
+    assert {task.partition("[")[0] for task in pages[0]["task"]} == {"wave", "bowl"}
+    drawings = transfer_drawings(rows)
+    assert len({drawing.name for drawing in drawings}) == len(drawings) == len(pages)
 
 
 def test_a_report_has_the_figure(tmp_path: Path, cells, write_run) -> None:

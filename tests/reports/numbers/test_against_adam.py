@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from l2obench.bench.stats import Target, stored_targets
 from l2obench.reports.figures.canvas import FORMATS
-from l2obench.reports.figures.curves import line_styles
 from l2obench.reports.figures.drawing import write_figures
 from l2obench.reports.figures.profiles import profile_drawings
+from l2obench.reports.figures.styles import line_styles
 from l2obench.reports.numbers import reference
 from l2obench.reports.numbers.against_adam import against_adam
 from l2obench.reports.numbers.costs import costs

@@ -7,8 +7,8 @@ import pytest
 from l2obench.api.naming import BadArgument
 from l2obench.api.results import Results
 from l2obench.bench.store.run_folder import RunFolder
-from l2obench.reports.figures.curves import line_styles
 from l2obench.reports.figures.heldout import heldout_drawings
+from l2obench.reports.figures.styles import line_styles
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.numbers.heldout_curves import heldout_plots
 from l2obench.reports.reading import read_results

@@ -45,7 +45,7 @@ def newcomer() -> types.ModuleType:
         introduction="This section counts seeds.",
         numbers=lambda analysis: analysis.cells.groupby("task")["seed"].nunique().reset_index(),
         sentences=lambda table, _: [f"{row.task} has {row.seed} seeds." for row in table.itertuples()],
-        drawings=lambda _, __: [drawing("seed_counts", ["bowl"], "Seeds of bowl", bars)],
+        drawings=lambda table, _: [drawing("seed_counts", ["bowl"], "Seeds of bowl", bars, table.copy)],
         in_page=True,
     )
     return module
