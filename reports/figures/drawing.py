@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from l2obench.bench.store.results_file import cell_name
 from l2obench.reports.figures.canvas import GRID, INK, QUIET, save, theme
 from l2obench.reports.figures.styles import PALETTES, SURFACE
-from l2obench.reports.formats import join_lines
+from l2obench.reports.formats import join_lines, to_csv
 
 DARK = {INK: "#e6eaf0", QUIET: "#a0abba", GRID: "#323b48", SURFACE: "#1b212a"} | {
     light: dark
@@ -98,7 +98,7 @@ def write_figures(
     processes: int = 1,
     on_figure: Callable[[int], None] = lambda _: None,
 ) -> list[Path]:
-    """Make figures and write their files.
+    """Make figures and write their files, and beside each the numbers that it draws, as CSV.
 
     Args:
         drawings: the figures; those of one name are one figure.
@@ -125,6 +125,19 @@ def write_figures(
     return written
 
 
+def files_of(item: Drawing, formats: Sequence[str]) -> list[str]:
+    """Give the names of a figure's files: one for each format, and its numbers as CSV.
+
+    Args:
+        item: the figure.
+        formats: `svg`, `pdf` or `png`.
+    """
+    return [f"{item.name}.{suffix}" for suffix in (*formats, "csv")]
+
+
 def _write(item: Drawing, folder: Path, formats: Sequence[str]) -> list[Path]:
     with theme():
-        return save(item.make(), folder / item.name, formats)
+        written = save(item.make(), folder / item.name, formats)
+    numbers = folder / f"{item.name}.csv"
+    numbers.write_text(to_csv(item.numbers()), encoding="utf-8")
+    return [*written, numbers]

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from l2obench.reports import formats
 from l2obench.reports.figures.canvas import FORMATS
 from l2obench.reports.figures.drawing import write_figures
+from l2obench.reports.figures.kept import INDEX, Plan, carry_over, plan, write_index
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.numbers.answer import Answer
 from l2obench.reports.page import latex
@@ -21,6 +23,8 @@ from l2obench.reports.reading import ReportError, read_results
 from l2obench.reports.sections.registry import load_sections
 from l2obench.reports.sections.section import Section
 
+UNFINISHED = ".figures.part"
+"""The folder of figures until the last one is drawn."""
 OnStep = Callable[[int, int, str], None]
 """Called with the number of steps done, their total, and what comes next."""
 
@@ -58,6 +62,7 @@ def write_report(
     """Write `target`/index.html with its tables (.md, .csv, .tex) and, where they are asked for, figures.
 
     An earlier report there is replaced once the new one is complete. Figures come after the page, which needs none.
+    Those of the earlier report that would be drawn from the same values by the same code are kept.
 
     Args:
         run_folders: the runs; of several, rows are shown side by side and marked with their run.
@@ -85,15 +90,19 @@ def write_report(
         _write_tables(sections, frames, folder / "tables")
         page = render(analysis, sections, frames, library.result(), bool(formats_of_figures))
         (folder / "index.html").write_text(page, encoding="utf-8")
+        if figures_of is not None:
+            (folder / UNFINISHED).mkdir()
+            carry_over(figures_of, target / "figures", folder / UNFINISHED, formats_of_figures)
 
+    figures_of = _plan_figures(sections, frames, analysis, target / "figures", formats_of_figures)
     publish(target, build)
     on_step(total, total, "")
-    if formats_of_figures:
-        _add_figures(sections, frames, analysis, target / "figures", formats_of_figures, processes, on_step)
+    if figures_of is not None:
+        _add_figures(figures_of, target / "figures", formats_of_figures, processes, on_step)
     return Report(
         page=target / "index.html",
         tables=sorted((target / "tables").iterdir()),
-        figures=sorted((target / "figures").iterdir()) if formats_of_figures else [],
+        figures=sorted(path for path in (target / "figures").iterdir() if path.name != INDEX) if figures_of else [],
         headline=headline_text(analysis),
         answers=analysis.answers,
         rows=headline_rows(analysis),
@@ -123,25 +132,41 @@ def _write_tables(sections: Sequence[Section], frames: dict[str, pd.DataFrame], 
         path.with_suffix(".tex").write_text(latex.to_latex(frame, section.caption), encoding="utf-8")
 
 
-def _add_figures(
+def _plan_figures(
     sections: Sequence[Section],
     frames: dict[str, pd.DataFrame],
     analysis: Analysis,
     folder: Path,
     wanted: Sequence[str],
+) -> Plan | None:
+    """Which figures are drawn, and which are there already; None where nobody asks for figures."""
+    if not wanted:
+        return None
+    drawings = [drawing for section in sections for drawing in section.drawings(frames[section.name], analysis)]
+    return plan(drawings, folder, wanted)
+
+
+def _add_figures(
+    found: Plan,
+    folder: Path,
+    wanted: Sequence[str],
     processes: int,
     on_step: OnStep,
 ) -> None:
-    """Draw the figures of all sections, and put their folder beside the page once it is complete."""
-    drawings = [drawing for section in sections for drawing in section.drawings(frames[section.name], analysis)]
-    unfinished = folder.with_name(".figures.part")
+    """Draw the figures that are not there yet, and put their folder beside the page once it is complete."""
+    unfinished = folder.with_name(UNFINISHED)
+    total = len(found.kept) + len(found.drawn)
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir()
-        on_step(0, len(drawings), "figures")
-        write_figures(drawings, unfinished, wanted, processes, lambda done: on_step(done, len(drawings), "figures"))
+        on_step(len(found.kept), total, "figures")
+        count = partial(_count_figures, on_step, len(found.kept), total)
+        write_figures(found.drawn, unfinished, wanted, processes, count)
+        write_index(found, unfinished, wanted)
         unfinished.rename(folder)
     except OSError as error:
         raise ReportError(f"the figures cannot be written to {folder}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _count_figures(on_step: OnStep, kept: int, total: int, done: int) -> None:
+    on_step(kept + done, total, "figures")

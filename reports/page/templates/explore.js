@@ -259,7 +259,7 @@ async function drawHeat() {
   if (!at("heat-chart")) return;
   at("axis").value = view.axis;
   const heat = await part("heat");
-  const of = (cell) => [cell.optimizer, ...(cell.run ? [cell.run] : [])].join(" · ");
+  const of = (cell) => `${[cell.optimizer, ...(cell.run ? [cell.run] : [])].join(" · ")}\ntrained on ${cell.trained_on}`;
   const found = heat.filter((cell) => view.axis === "all" || cell.axis === view.axis || cell.axis === "none");
   const tasks = [...new Set(found.map((cell) => cell.task))];
   const families = [...new Set(tasks.map(familyOf))];

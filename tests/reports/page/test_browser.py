@@ -141,7 +141,9 @@ def test_each_control_changes_what_it_says(open_page, address):
     act(page, lambda: page.get_by_role("button", name="All", exact=True).click())
     assert paths(page, "curves-chart", "line") == 3
     act(page, lambda: page.locator("#cost").select_option("memory"))
-    assert "optimizer state, bytes" in page.locator("#cost-chart svg").text_content()
+    assert "80 B" in page.locator("#cost-chart svg").text_content()
+    act(page, lambda: page.locator("#cost").select_option("update"))
+    assert re.search(r"\d µs", page.locator("#cost-chart svg").text_content())
 
 
 def test_a_view_is_shared_by_its_address(open_page, address):

@@ -130,12 +130,25 @@ class TestContent:
 
     def test_every_figure_is_in_all_formats(self, report):
         kinds = {(path.name.partition("--")[0], path.suffix) for path in report.figures}
-        assert kinds == {(kind, f".{end}") for kind in FIGURES for end in FORMATS}
+        assert kinds == {(kind, f".{end}") for kind in FIGURES for end in (*FORMATS, "csv")}
         for path in report.figures:
             if path.suffix == ".svg":
                 ElementTree.parse(path)
+            elif path.suffix == ".csv":
+                pd.read_csv(path)
             else:
                 assert path.read_bytes().startswith({".png": b"\x89PNG", ".pdf": b"%PDF"}[path.suffix])
+
+    def test_figures_for_papers_have_truetype_fonts_and_the_width_of_a_page(self, report):
+        """Publishers refuse Type 3 fonts; a figure that is scaled has type of another size."""
+        drawn = [path for path in report.figures if path.suffix == ".pdf"]
+        for path in drawn:
+            content = path.read_bytes()
+            assert b"/Type3" not in content
+            assert b"/FontFile2" in content
+            width = float(re.search(rb"/MediaBox \[ 0 0 ([0-9.]+)", content)[1])
+            if not path.name.startswith(("pictures--", "recipes-map--")):
+                assert width == pytest.approx(6.8 * 72), path.name
 
     def test_headline_of_the_report_is_that_of_the_terminal(self, report, run_folder):
         assert report.headline == headline_text(Analysis(read_results([run_folder])))

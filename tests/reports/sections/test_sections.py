@@ -64,7 +64,7 @@ def test_a_new_section_is_one_file_and_one_line(
     for shown in ("This section counts seeds.", "bowl has 3 seeds.", 'href="#seed_counts"', 'alt="Seeds of bowl"'):
         assert shown in page
     assert {path.suffix for path in report.tables if path.stem == "seed_counts"} == {".md", ".csv", ".tex"}
-    assert [path.suffix for path in report.figures if path.name.startswith("seed_counts--")] == [".png"]
+    assert [path.suffix for path in report.figures if path.name.startswith("seed_counts--")] == [".csv", ".png"]
 
 
 def test_every_file_is_registered_once() -> None:
