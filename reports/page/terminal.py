@@ -7,7 +7,7 @@ from functools import partial
 
 import pandas as pd
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -26,7 +26,8 @@ NO_VERDICTS = "No task has the seeds for a verdict of its own."
 MOST_NAME = 120
 """Characters of a name. A longer one is cut in its middle, where names differ least."""
 MOST_LEADERS = 10
-LOSSES = ["task", "optimizer", "track", "seeds", "failures", "mean_final_loss", "low", "high"]
+LOSSES = {"task": "task", "optimizer": "optimizer", "track": "track", "mean_final_loss": "mean_loss"}
+LOSSES |= {"low": "low", "high": "high", "failures": "failed"}
 
 
 def headline_rows(analysis: Analysis) -> pd.DataFrame:
@@ -116,7 +117,7 @@ def _without_learned(analysis: Analysis) -> str:
     losses = analysis.final_losses
     if len(losses) <= MOST_LINES - 4:
         title = "Final losses (no learned optimizer ran)"
-        return _grid(losses[[*(["run"] if "run" in losses else []), *LOSSES]], title)
+        return _grid(losses[[*(["run"] if "run" in losses else []), *LOSSES]].rename(columns=LOSSES), title)
     found = leaders(losses)
     counts = count_leaders(found)
     title = f"Lowest mean final loss on {len(found)} tasks (no learned optimizer ran)"
@@ -140,7 +141,10 @@ def _grid(table: pd.DataFrame, title: str) -> str:
     grid = Table(title=title, title_justify="left", title_style="none", header_style="none", box=box.SIMPLE_HEAD)
     visible = readable(table)
     for column in visible:
-        grid.add_column(column.title, justify="right" if column.numeric else "left", no_wrap=True, overflow="ellipsis")
+        # Names give way to numbers, which are worth nothing without their ends.
+        least = max(map(len, [column.title, *column.cells])) if column.numeric else None
+        side: JustifyMethod = "right" if column.numeric else "left"
+        grid.add_column(column.title, justify=side, no_wrap=True, overflow="ellipsis", min_width=least)
     for row in zip(*(column.cells for column in visible), strict=True):
         grid.add_row(*map(Text, row))
     console = Console(file=io.StringIO(), width=WIDTH, color_system=None)

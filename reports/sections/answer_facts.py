@@ -92,7 +92,7 @@ def _say_familiar(answer: Answer) -> Fact | None:
         return Fact("New families", "What it was trained on is not recorded.", "not recorded", False)
     shown = [f"{parts[name].lower} of {parts[name].tasks} {words}" for name, words in PARTS.items() if name in parts]
     name = "New families" if OTHERS in parts else "New tasks"
-    short = f"lower on {others.lower} of {others.tasks} tasks"
+    short = f"lower on {others.lower} of {others.tasks}"
     return Fact(name, f"It ends lower on {', '.join(shown)}.", short, _wins_most(others))
 
 

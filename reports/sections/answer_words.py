@@ -67,7 +67,7 @@ def make_card(answer: Answer, undecidable: bool = False, changes: Sequence[Fact]
         decided=bool(found and found.decided) and not undecidable,
         facts=tuple(
             Fact(fact.name, join_lines(fact.sentence), join_lines(fact.short), fact.favours)
-            for fact in [*make_facts(answer), *changes]
+            for fact in [*changes, *make_facts(answer)]
         ),
     )
 

@@ -51,10 +51,10 @@ def about(manifest: Mapping[str, Any]) -> dict[str, Any]:
 def _line(manifest: Mapping[str, Any]) -> list[str]:
     """The facts of the page's first line: suite, date, device, threads and commit, those that are known."""
     environment: Mapping[str, Any] = manifest.get("environment") or {}
-    commit, threads = environment.get("commit"), environment.get("threads")
+    suite, commit, threads = manifest.get("suite"), environment.get("commit"), environment.get("threads")
     changed = " with uncommitted changes" if environment.get("dirty") else ""
     found = [
-        f"suite {manifest['suite']}" if manifest.get("suite") else "",
+        f"suite {suite}" if suite not in (None, WITHOUT_SUITE) else "",
         str(manifest.get("started") or "")[:10],
         str(environment.get("device_name") or environment.get("device") or ""),
         f"{threads} {'thread' if threads == 1 else 'threads'}" if threads else "",
