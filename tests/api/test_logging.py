@@ -154,7 +154,9 @@ def test_a_training_ends_with_a_comparison_that_is_no_claim_and_with_commands(tm
     )  # fmt: skip
     assert trained.baseline is not None
     ratio = trained.best_validation / trained.baseline.validation
-    (said,) = re.findall(r"its loss is (\S+) times that of the best tuned baseline, \w+ with lr", trained.comparison)
+    (said,) = re.findall(
+        r"its loss is (\S+) times that of the best of tuned adam, nag, momentum: \w+ with lr", trained.comparison
+    )
     assert float(said) == pytest.approx(ratio, rel=1e-2)
     assert "This is no result" in trained.comparison
     run, gate = next_commands(Session(tmp_path, trained.recipe))
@@ -169,7 +171,7 @@ def test_of_several_families_the_comparison_is_of_their_ratios(tmp_path: Path) -
     baseline = train_and_compare(session, "training", progress=False)
     assert baseline is not None
     assert [each.family for each in baseline.families] == list(families)
-    assert "each of 2 families" in compare_with_baseline(1.0, baseline)
+    assert "on each of 2 families" in compare_with_baseline(1.0, baseline)
     assert 0 < baseline.validation < 1
 
 
@@ -190,11 +192,11 @@ def test_a_run_logs_every_cell_once(tmp_path: Path) -> None:
     folder = tmp_path / "tensorboard"
     adam = folder / "adam-default"
     assert steps(adam, f"loss/{SHORT}") == list(range(6))
-    ((step, final),) = read_scalars(adam, f"final_loss/{SHORT}")
+    ((step, final),) = read_scalars(adam, f"loss_final/{SHORT}")
     assert step == 5
     frame = RunFolder(tmp_path).read("cells")
     assert final == pytest.approx(frame.loc[frame["optimizer"] == "adam", "final_loss"].mean())
-    assert read_scalars(folder / "sgd[lr=1e+30]-default", f"failed_seeds/{SHORT}") == [(5, 3.0)]
+    assert read_scalars(folder / "sgd[lr=1e+30]-default", f"seeds_failed/{SHORT}") == [(5, 3.0)]
     assert read_scalars(adam, f"seconds/{SHORT}")[0][1] > 0
     run(log="tensorboard")
     assert steps(adam, f"loss/{SHORT}") == list(range(6))
@@ -230,5 +232,24 @@ def test_an_unknown_tool_is_refused_before_anything_runs(tmp_path: Path) -> None
 
 
 def test_a_run_without_tools_opens_nothing(tmp_path: Path) -> None:
-    RunLog([], tmp_path, "demo", fresh=False, warn=pytest.fail).log_stored([])
+    RunLog([], tmp_path, {}, fresh=False, warn=pytest.fail).log_stored([])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_defect_of_the_log_itself_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Drawing may fail too, before any tool is called."""
+
+    def fail(*_: Any) -> None:
+        raise ValueError("no such font")
+
+    monkeypatch.setattr("l2obench.api.training_log.draw_validation", fail)
+    train_and_compare(make_session(tmp_path / "training"), "training", ["tensorboard"])
+    assert (tmp_path / "training" / "checkpoint.safetensors").exists()
+    monkeypatch.setattr(RunLog, "log_cell", fail)
+    results = l2obench.run(
+        tasks=SHORT, optimizers=["adam", "sgd"], seeds=2, tune=False, out=tmp_path / "run", log="tensorboard"
+    )
+    assert results.errors == []
+    assert capsys.readouterr().out.count("the log is not written any more: ValueError: no such font") == 2

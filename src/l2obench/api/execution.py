@@ -18,6 +18,7 @@ from l2obench.bench.config.budget import is_tuned
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell, Suite
 from l2obench.bench.config.tracks import list_given_rates
+from l2obench.bench.loggers.unfailing import Attempts
 from l2obench.bench.run.executors.choice import ExecutorChoice, ExecutorName
 from l2obench.bench.run.runner import Outcome, Runner
 from l2obench.bench.store.results_file import StoreError
@@ -62,16 +63,15 @@ def execute(
         "command": command,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    log = RunLog(
-        tools, folder, name, options.force, display.print_line if progress else partial(print, file=sys.stderr)
-    )
+    warn = display.print_line if progress else partial(print, file=sys.stderr)
+    log, attempt = RunLog(tools, folder, about, options.force, warn), Attempts("the log", warn)
     runner = Runner(
         RunFolder(folder),
         cells,
         options,
         executor=place,
         report=show,
-        on_cell=log.log_cell if tools else lambda cell, rows, seconds: None,
+        on_cell=lambda cell, rows, seconds: attempt(lambda: log.log_cell(cell, rows, seconds)),
         progress=lambda done, planned: display.count(done, planned, place.places()) if progress else None,
     )
     with display if progress else contextlib.nullcontext():
@@ -84,7 +84,7 @@ def execute(
             show(f"{', '.join(given)}: lr is given, so it is not tuned")
         try:
             outcome = runner.execute(about)
-            log.log_stored(cells)
+            attempt(lambda: log.log_stored(cells))
         finally:
             log.close()
         pack(folder, show)

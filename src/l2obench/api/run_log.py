@@ -1,7 +1,7 @@
 """What a run logs with `--log`: of each cell its final loss, failures and seconds, and its learning curve."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,20 +24,28 @@ class RunLog:
     Args:
         tools: as `read_tools` gives them; none: nothing is logged.
         folder: of the run. Nothing is written there before the first cell is.
-        name: of the suite.
+        about: what the manifest says of this start: the suite and the command.
         fresh: cells are computed again, so that nothing that was logged before counts.
         warn: called with a line where a tool fails.
     """
 
-    def __init__(self, tools: Sequence[str], folder: Path, name: str, fresh: bool, warn: Callable[[str], Any]) -> None:
-        self._tools, self._folder, self._name, self._fresh, self._warn = tools, folder, name, fresh, warn
+    def __init__(
+        self,
+        tools: Sequence[str],
+        folder: Path,
+        about: Mapping[str, str],
+        fresh: bool,
+        warn: Callable[[str], Any],
+    ) -> None:
+        self._tools, self._folder, self._about, self._fresh, self._warn = tools, folder, about, fresh, warn
         self._logged: set[tuple[str, str, str]] = set()
 
     @cached_property
     def _logger(self) -> Loggers:
         """The tools, opened when the first cell is there: the folder is then a run's."""
         logger = Loggers(self._tools, self._folder, self._folder.name, fresh=self._fresh, warn=self._warn)
-        logger.log_hyperparameters({"suite": self._name})
+        logger.log_hyperparameters(self._about)
+        logger.log_text("run", "\n".join(f"- {name}: `{value}`" for name, value in self._about.items()))
         return logger
 
     def log_cell(self, cell: Cell, rows: Iterable[dict[str, Any]], seconds: float | None = None) -> None:
@@ -48,6 +56,8 @@ class RunLog:
             rows: of the kind `cells`.
             seconds: since it was begun, tuning included; None: not known.
         """
+        if not self._tools:
+            return
         every = list(rows)
         task, optimizer, track = cell.key
         line, horizon = f"{optimizer} {track}", int(every[0]["steps"])
@@ -60,8 +70,8 @@ class RunLog:
         failed = len(every) - len(losses)
         if not failed:
             mean = math.fsum(row["final_loss"] for row in every) / len(every)
-            self._logger.log_scalar(f"final_loss/{task}", mean, horizon, line)
-        self._logger.log_scalar(f"failed_seeds/{task}", failed, horizon, line)
+            self._logger.log_scalar(f"loss_final/{task}", mean, horizon, line)
+        self._logger.log_scalar(f"seeds_failed/{task}", failed, horizon, line)
         if seconds is not None:
             self._logger.log_scalar(f"seconds/{task}", seconds, horizon, line)
         reasons = dict.fromkeys(str(row["reason"]) for row in every if row["status"] != "ok")

@@ -12,6 +12,7 @@ from l2obench.api.training_log import TrainingLog
 from l2obench.api.validation_baseline import ValidationBaseline, compute_baseline, is_affordable, read_baseline
 from l2obench.bench.config.recipe import Recipe, compose
 from l2obench.bench.loggers.choice import Loggers
+from l2obench.bench.loggers.unfailing import Attempts
 from l2obench.bench.metatrain.process_group import ProcessLost
 from l2obench.bench.metatrain.progress import Progress
 from l2obench.bench.metatrain.session import Session
@@ -65,7 +66,7 @@ def train_to_end(session: Session, name: str, progress: bool = True) -> None:
         progress: show it.
     """
     with _display(session, name, progress) as display:
-        _run(session, display, None)
+        _run(session, display)
 
 
 def train_and_compare(
@@ -88,13 +89,14 @@ def train_and_compare(
         show = display.print_line if display else warn
         baseline = _find_baseline(session, show)
         if not tools:
-            _run(session, display, None)
+            _run(session, display)
             return baseline
         logger = Loggers(tools, session.folder, session.folder.name, fresh=not session.resumed, warn=show)
         log = TrainingLog(logger, session.recipe, baseline)
+        attempt = Attempts("the log", show)
         try:
-            log.begin(session.progress.log)
-            _run(session, display, log)
+            attempt(lambda: log.begin(session.progress.log))
+            _run(session, display, log, attempt)
         finally:
             logger.close()
     return baseline
@@ -123,12 +125,17 @@ def _display(session: Session, name: str, progress: bool) -> Iterator[ProgressDi
         yield display
 
 
-def _run(session: Session, display: ProgressDisplay | None, log: TrainingLog | None) -> None:
+def _run(
+    session: Session,
+    display: ProgressDisplay | None,
+    log: TrainingLog | None = None,
+    attempt: Callable[[Callable[[], Any]], None] = lambda call: None,
+) -> None:
     total = session.recipe.trajectories
 
     def on_trajectory(state: Progress) -> None:
         if log is not None:
-            log.log_trajectory(state)
+            attempt(lambda: log.log_trajectory(state))
         if display is not None:
             display.advance(*describe_progress(state, total))
 

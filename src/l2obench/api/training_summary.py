@@ -31,7 +31,7 @@ def compare_with_baseline(best_validation: float, baseline: ValidationBaseline |
     if not math.isfinite(other):
         return "On the validation functions every tuned baseline diverges. The command below tries others."
     if other <= 0 or best_validation < 0:
-        found = f"its loss is {format_number(best_validation)}, that of {baseline.name}, is {format_number(other)}"
+        found = f"its loss is {format_number(best_validation)}; {format_number(other)} is that of {baseline.name}"
     else:
         found = f"its loss is {format_number(best_validation / other)} times that of {baseline.name}"
     return f"On the validation functions {found}. This is no result: validation chose this checkpoint."

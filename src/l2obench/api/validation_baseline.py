@@ -71,10 +71,11 @@ class ValidationBaseline(BaseModel):
     @property
     def name(self) -> str:
         """The baseline with its learning rate; of several families, that each has its own."""
+        best_of = f"the best of tuned {', '.join(BASELINES)}"
         if len(self.families) > 1:
-            return f"the best tuned baseline of each of {len(self.families)} families"
+            return f"{best_of} on each of {len(self.families)} families"
         (best,) = self.families
-        return f"the best tuned baseline, {best.optimizer} with lr {best.lr:.3g}"
+        return f"{best_of}: {best.optimizer} with lr {best.lr:.3g}"
 
 
 def is_affordable(session: Session) -> bool:
