@@ -267,7 +267,7 @@ class TestResults:
         (axes,) = results.plot(kind="ratios")
         assert {label.get_text() for label in axes.get_yticklabels()} == set(results.tasks)
         low, high = axes.get_xlim()
-        drawn = sorted(x for line in axes.lines for x in line.get_xdata() if line.get_marker() in "o<>")
+        drawn = sorted(x for line in axes.lines for x in line.get_xdata() if line.get_marker() not in ("None", None))
         ratios = results.compare()["typical_ratio"]
         assert drawn == pytest.approx(sorted(ratios.clip(low * 1.08, high / 1.08)))
         pyplot.close("all")

@@ -78,9 +78,20 @@ def plot_ratios(tasks: pd.DataFrame, plots: Sequence[TaskPlots], axes: "Axes | N
             low, high = (own[f"typical_{side}"].to_numpy(dtype=float).clip(1 / end, end) for side in ("low", "high"))
             on.hlines(heights, low, high, linewidth=1.6, **style)
             inside, left = (points >= 1 / end) & (points <= end), points < 1 / end
-            for where, marker, at in ((inside, "o", points), (left, "<", 1 / end), (~inside & ~left, ">", end)):
-                on.plot(np.broadcast_to(at, points.shape)[where], heights[where], marker, markersize=5.5, **style)
-            on.plot([], [], "o", label=literal(name, LEGEND_SIGNS), color=style["color"])
+            for where, marker, at in (
+                (inside, styles[name]["marker"], points),
+                (left, "<", 1 / end),
+                (~inside & ~left, ">", end),
+            ):
+                on.plot(
+                    np.broadcast_to(at, points.shape)[where],
+                    heights[where],
+                    marker,
+                    markersize=5.5,
+                    clip_on=False,
+                    **style,
+                )
+            on.plot([], [], styles[name]["marker"], label=literal(name, LEGEND_SIGNS), color=style["color"])
         on.axvline(1.0, color="#444444", linewidth=1.0, zorder=2)
         on.set_xscale("log")
         on.set_xlim(1 / end / 1.08, end * 1.08)
