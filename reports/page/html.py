@@ -7,6 +7,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from l2obench.reports import formats
+from l2obench.reports.figures.styles import PALETTES, colour_variables
 
 
 def to_html(
@@ -50,10 +51,13 @@ def to_html(
 @functools.cache
 def environment() -> jinja2.Environment:
     """The templates of the page and of sections, escaping everything that is not marked as HTML."""
-    return jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(f"l2obench.reports.{room}") for room in ("page", "sections")]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # Of the style sheet, which every page includes.
+    made.globals["colours"] = {background: Markup(colour_variables(background)) for background in PALETTES}
+    return made

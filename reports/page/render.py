@@ -9,7 +9,6 @@ import pandas as pd
 from markupsafe import Markup
 
 from l2obench.reports.figures.drawing import Drawing, svg
-from l2obench.reports.figures.styles import colour_variables
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.page import charting
 from l2obench.reports.page.html import environment, to_html
@@ -74,7 +73,6 @@ def render(
             figures=with_figures,
             packed={name: pack(data) for part in parts for name, data in part.script_data.items()},
             library=Markup(library),
-            colours={background: Markup(colour_variables(background)) for background in ("light", "dark")},
             library_versions=charting.versions(),
         )
     )
