@@ -6,19 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from l2obench.reports import formats
+from l2obench.reports.figures.styles import colour_variables
 from l2obench.reports.numbers.leaderboard import NEAR, Leaderboard, leaderboard
 from l2obench.reports.numbers.pooled_runs import PooledRuns, find_runs, pool
 from l2obench.reports.page.html import environment, to_html
 from l2obench.reports.page.packing import pack, ranks, table_view
 from l2obench.reports.page.publish import publish, require_replaceable
-from l2obench.reports.page.render import ROWS_WITHOUT_SCRIPT
 from l2obench.reports.sections.environment import about
 
 NAME, CAPTION = "leaderboard", "Final training loss ÷ best baseline, median over tasks (lower is better)"
 FOLDER = Path(NAME)
 """Where the page is written, unless a folder is given."""
+ROWS = 50
+"""Rows of a table that are shown at first; the page's script has the others."""
 # The rows that a terminal shows.
 FIRST = 10
 
@@ -75,8 +78,7 @@ def _render(found: Leaderboard, pooled: PooledRuns) -> str:
         "runs": (runs, "The runs", None),
     }
     parts = {
-        name: to_html(frame.head(ROWS_WITHOUT_SCRIPT), caption, name, len(frame))
-        for name, (frame, caption, _) in tables.items()
+        name: to_html(frame.head(ROWS), caption, name, len(frame), ROWS) for name, (frame, caption, _) in tables.items()
     }
     packed = {
         f"table-{name}": pack(view or table_view(frame, caption)) for name, (frame, caption, view) in tables.items()
@@ -88,6 +90,7 @@ def _render(found: Leaderboard, pooled: PooledRuns) -> str:
         runs=len(runs),
         left_out=found.left_out,
         parts=parts,
+        colours={background: Markup(colour_variables(background)) for background in ("light", "dark")},
         packed=packed,
     )
 
