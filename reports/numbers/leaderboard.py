@@ -189,7 +189,7 @@ def _cell(ratio: float, tasks: int, failing: int, total: int) -> str:
     """A median ratio with what it leaves out: tasks that did not run, and those on which a seed failed."""
     if not tasks:
         return "—"
-    remarks = [f"{tasks} of {total}"] if tasks < total else []
+    remarks = [f"{tasks}/{total}"] if tasks < total else []
     remarks += [f"fails on {failing}"] if failing else []
     return format_number(float(f"{ratio:.3g}")) + (f" ({', '.join(remarks)})" if remarks else "")
 
