@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from l2obench.reports import formats
-from l2obench.reports.figures.styles import colour_variables
 from l2obench.reports.numbers.leaderboard import NEAR, Leaderboard, leaderboard
 from l2obench.reports.numbers.pooled_runs import PooledRuns, find_runs, pool
 from l2obench.reports.page.html import environment, to_html
@@ -90,7 +88,6 @@ def _render(found: Leaderboard, pooled: PooledRuns) -> str:
         runs=len(runs),
         left_out=found.left_out,
         parts=parts,
-        colours={background: Markup(colour_variables(background)) for background in ("light", "dark")},
         packed=packed,
     )
 
