@@ -1,11 +1,12 @@
 """The first screen: a card for each learned optimizer, and a forest plot of all tasks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from l2obench.reports.figures.styles import MARKERS, SHAPES, looks, optimizers_of
+from l2obench.reports.figures.styles import MARKERS, SHAPES, Look, looks, optimizers_of
 from l2obench.reports.formats import join_lines
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.numbers.answer import Answer, cannot_decide
@@ -18,6 +19,8 @@ from l2obench.reports.sections.forest_view import view_forest
 from l2obench.reports.sections.section import Body, Section
 from l2obench.reports.sections.words import format_ratio, records
 
+CHANGE = "Against "
+"""How the name of a fact begins that compares two runs."""
 MOST_LEADERS = 5
 """Where no learned optimizer ran: hand-designed ones that the first screen names."""
 
@@ -56,7 +59,7 @@ def _change(row: dict[str, Any], answer: Answer) -> Fact | None:
     own, other = tuple(row[name] for name in OWN), tuple(row[name] for name in OTHER)
     if own != (answer.run, answer.optimizer, answer.track) or own[1:] != other[1:]:
         return None
-    name = f"Against {row['against_run']}"
+    name = f"{CHANGE}{row['against_run']}"
     tasks = f"{row['tasks']} common task" + ("s" if row["tasks"] != 1 else "")
     if row["equal"] == row["tasks"]:
         return Fact(name, f"{name}: the same typical losses on {tasks}.", f"the same on {tasks}", True)
@@ -73,12 +76,11 @@ def _values(_: pd.DataFrame, analysis: Analysis) -> Mapping[str, Any]:
     shown, others = analysis.shown
     cards = make_cards(analysis)
     against = {card.against for card in cards}
-    known = looks(optimizers_of(analysis.plots))
-    found = [known[answer.optimizer] for answer in shown]
+    found = _looks(shown, looks(optimizers_of(analysis.plots)))
     return {
         "cards": cards,
         "against": against.pop() if len(against) == 1 else "the best baseline",
-        "columns": list(dict.fromkeys(fact.name for card in cards for fact in card.facts)),
+        "columns": _columns(cards),
         "colours": [look.colour for look in found],
         "shapes": [SHAPES[MARKERS[look.kind][look.marker]] for look in found],
         "others": [make_card(answer) for answer in others],
@@ -86,6 +88,22 @@ def _values(_: pd.DataFrame, analysis: Analysis) -> Mapping[str, Any]:
         "forest": view_forest(analysis.by_task, shown),
         "leading": {},
     }
+
+
+def _looks(answers: Sequence[Answer], known: Mapping[str, Look]) -> list[Look]:
+    """The look of each optimizer, that of the charts; a second run of the same one has another marker."""
+    found: list[Look] = []
+    for answer in answers:
+        look = known[answer.optimizer]
+        free = [number for number in range(len(MARKERS[look.kind])) if replace(look, marker=number) not in found]
+        found.append(look if look not in found else replace(look, marker=free[0]))
+    return found
+
+
+def _columns(cards: Sequence[Card]) -> list[str]:
+    """Names of all facts, what has changed since another run first."""
+    names = dict.fromkeys(fact.name for card in cards for fact in card.facts)
+    return sorted(names, key=lambda name: not name.startswith(CHANGE))
 
 
 def _leading(final_losses: pd.DataFrame) -> dict[str, Any]:
