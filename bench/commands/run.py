@@ -102,6 +102,12 @@ def run(
             "--compile", help="Compile whole steps with torch.compile. Compiling takes about a minute: for long runs."
         ),
     ] = False,
+    fused: Annotated[
+        bool,
+        typer.Option(
+            "--fused", help="Fused steps, by numba, for learned optimizers that have one. Numbers differ by rounding."
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would run, with a forecast of time and memory. Run nothing.")
     ] = False,
@@ -173,6 +179,7 @@ def run(
         memory=None if memory is None else memory * GIB,
         timing=timing,
         compile=compile,
+        fused=fused,
     )
     if dry_run:
         show_forecast(cells, folder, options, as_json)

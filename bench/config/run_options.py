@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class RunOptions:
     """The options that travel from the command line through the runner and its jobs to the rollout.
 
-    Of these, only `device` and `compile` are part of a cell's description. The others change no result.
+    Of these, only `device`, `compile` and `fused` are part of a cell's description. The others change no result.
 
     Example:
         >>> RunOptions(timeout=60.0).device
@@ -31,3 +31,11 @@ class RunOptions:
     compile: bool = False
     """Run whole steps as one program of `torch.compile`. Plugins and torch optimizers run as they stand all the same,
     and so does the timing pass."""
+    fused: bool = False
+    """Take the steps of the learned optimizers that have a fused step by that, on the CPU. It is timed too. Without
+    effect beside `compile`."""
+
+    @property
+    def uses_fused_steps(self) -> bool:
+        """Whether optimizers that have a fused step are to use it."""
+        return self.fused and not self.compile and self.device == "cpu"

@@ -21,6 +21,7 @@ from l2obench.bench.rollout.step import (
     start,
 )
 from l2obench.optimizers.base import Optimizer
+from l2obench.optimizers.learned.fused.rule import fused
 from l2obench.tasks.base import Task, Tensors
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def rollout(
         optimizer: the rule. With several settings, `optimizer.stacked` has given its hyperparameters `[1, settings]`.
         seeds: one function is drawn from each (`derive_seed`).
         settings: replicas of each function.
-        options: `device`, `compile` and `memory` are used here.
+        options: `device`, `compile`, `fused` and `memory` are used here.
         dtype: of parameters, data and losses.
         evaluate: whether the held-out metrics are computed at the end.
         heldout_points: how often they are computed before, evenly spaced. The losses do not depend on it.
@@ -103,6 +104,8 @@ def rollout(
         >>> bool((result.losses[..., -1] < result.losses[..., 0]).all())
         True
     """
+    if options.uses_fused_steps:
+        optimizer = fused(optimizer)
     budget = default_budget(options.device) if options.memory is None else options.memory
     with from_model:
         at_once = seeds_that_fit(task, optimizer, settings, budget) if len(seeds) > 1 else 1

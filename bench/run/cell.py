@@ -23,6 +23,7 @@ from l2obench.bench.store.run_folder import RunFolder
 from l2obench.bench.store.schemas import FORMAT, STEP_TIMES
 from l2obench.optimizers.base import Optimizer
 from l2obench.optimizers.bridged.torch_optim import TorchOptimizer
+from l2obench.optimizers.learned.fused.rule import can_have_fused_step
 from l2obench.tasks.base import Task
 
 Rows = list[dict[str, Any]]
@@ -36,7 +37,7 @@ def describe(cell: Cell, options: RunOptions) -> dict[str, Any]:
 
     Args:
         cell: the cell.
-        options: `device` and `compile` are used.
+        options: `device`, `compile` and `fused` are used.
 
     Returns:
         Values that JSON can hold. A key that holds for no earlier cell is left out where it says nothing, so that
@@ -48,6 +49,8 @@ def describe(cell: Cell, options: RunOptions) -> dict[str, Any]:
     description |= describe_sources(cell.task, [cell.optimizer])
     if _is_compiled(cell, options):
         description |= {"compiled": True}
+    if options.uses_fused_steps and can_have_fused_step(cell.optimizer):
+        description |= {"fused": True}
     if cell.track == "tuned":
         protocol = tuning.HALVING_PROTOCOL if cell.halving else tuning.PROTOCOL
         description |= {"tuning": protocol, "tuning_seeds": cell.tuning_seeds}
@@ -103,7 +106,7 @@ def make_chain(
     }
     rows: Rows = []
     lr, chosen = None, None
-    own = asdict(replace(options, compile=_is_compiled(cell, options)))
+    own = asdict(replace(options, compile=_is_compiled(cell, options), fused=options.uses_fused_steps))
     try:
         if unusable is not None:
             raise unusable

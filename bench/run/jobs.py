@@ -25,6 +25,7 @@ from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.bench.run.tuning_jobs import search, tune
 from l2obench.foundation.global_settings import seeded
 from l2obench.optimizers.base import Optimizer
+from l2obench.optimizers.learned.fused.rule import fused
 from l2obench.tasks.base import Task
 
 NAMING = ("seeds", "lr", "count", "name", "track")
@@ -55,8 +56,10 @@ def time(
     Returns:
         Rows of `timing`, one for each optimizer, with what other processes did meanwhile.
     """
+    given = RunOptions(**options)
+    members = [fused(optimizer) for optimizer in optimizers] if given.uses_fused_steps else optimizers
     with LoadWatch() as watch:
-        rows = timing.time_steps(task, optimizers, RunOptions(**options).device, on_turn=progress)
+        rows = timing.time_steps(task, members, given.device, on_turn=progress)
     replicas = None
     with contextlib.suppress(Exception):  # a plugin's task that cannot be evaluated says so in every row
         replicas = task.runs_one_by_one()

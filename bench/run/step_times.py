@@ -33,7 +33,7 @@ class TimingPass:
     Args:
         folder: where timings are kept.
         cells: all cells of the run: a task's optimizers are timed together, in turns, finished or not.
-        options: `device`, `timeout` and `force` are used.
+        options: `device`, `fused`, `timeout` and `force` are used.
         report: called with a line for each task that is timed.
     """
 
@@ -85,6 +85,7 @@ class TimingPass:
             "optimizers": sorted(members),
             "protocol": timing.PROTOCOL,
             **describe_sources(task, list(members.values())),
+            **({"fused": True} if self.options.uses_fused_steps else {}),
         }
 
     def _read(self, identity: str) -> StepTimes:

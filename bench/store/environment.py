@@ -14,7 +14,7 @@ INITIAL = "(initial)"
 # Where this file is in a repository of l2obench.
 PLACE = "bench/store/environment.py"
 # Packages whose version can change a number.
-PACKAGES = ("l2obench", "torch", "numpy", "scipy", "pandas", "pyarrow", "safetensors", "pytorch-optimizer")
+PACKAGES = ("l2obench", "torch", "numpy", "scipy", "pandas", "pyarrow", "safetensors", "pytorch-optimizer", "numba")
 
 
 def environment(device: str) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class AdafacMLP(FusedRule, PerceptronOptimizer):
     """
 
     name: ClassVar[str] = "adafac-mlp"
+    has_fused_step: ClassVar[bool] = True
     features: ClassVar[int] = 2 + 3 + 1 + 3 + 1 + 6 * COUNT
     outputs_are_largest: ClassVar[bool] = False
     """How ties between dimensions are broken, as `accumulate` has it."""

@@ -55,6 +55,7 @@ class Celo(FusedRule, Optimizer):
     """
 
     name: ClassVar[str] = "celo"
+    has_fused_step: ClassVar[bool] = True
     uses: ClassVar[tuple[Use, ...]] = ("loss", "horizon")
     architecture: ClassVar[tuple[str, ...]] = ("hidden",)
 

@@ -60,6 +60,7 @@ class Celo2(FusedRule, Optimizer):
     """
 
     name: ClassVar[str] = "celo2"
+    has_fused_step: ClassVar[bool] = True
     tunable: ClassVar[tuple[str, ...]] = ("lr",)  # the size of a step is the user's, as its authors have it
     search_space: ClassVar[Mapping[str, Dimension] | None] = {
         "lr": ADAPTIVE_RATE,
@@ -146,6 +147,7 @@ class Celo2Base(Celo2):
     """
 
     name: ClassVar[str] = "celo2-base"
+    has_fused_step: ClassVar[bool] = True
     search_space: ClassVar[Mapping[str, Dimension] | None] = {
         "lr": ADAPTIVE_RATE,
         "weight_decay": LogRange(1e-4, 1.0),

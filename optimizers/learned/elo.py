@@ -36,6 +36,7 @@ class ELO(AdafacMLP):
     """
 
     name: ClassVar[str] = "elo"
+    has_fused_step: ClassVar[bool] = True
     tunable: ClassVar[tuple[str, ...]] = ("lr",)  # the size of a step is the user's, as its authors have it
     search_space: ClassVar[Mapping[str, Dimension] | None] = {
         "lr": ADAPTIVE_RATE,
@@ -82,6 +83,7 @@ class ELOCelo2(Celo2):
     """
 
     name: ClassVar[str] = "elo-celo2"
+    has_fused_step: ClassVar[bool] = True
 
     weight_decay: float = Field(default=0.1, ge=0)
     """λ, decoupled."""

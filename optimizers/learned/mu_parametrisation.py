@@ -52,6 +52,7 @@ class MuAdafacMLP(AdafacMLP):
     """
 
     name: ClassVar[str] = "mu-adafac-mlp"
+    has_fused_step: ClassVar[bool] = True
     outputs_are_largest: ClassVar[bool] = True
 
     hidden: int = Field(default=32, ge=1, le=1024)
@@ -79,6 +80,7 @@ class MuVeLO(VeLO):
     """
 
     name: ClassVar[str] = "mu-velo"
+    has_fused_step: ClassVar[bool] = True
     version: ClassVar[int] = 1
     bank_scale: ClassVar[float] = 1.0
     moves_by_size: ClassVar[bool] = False

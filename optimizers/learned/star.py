@@ -25,6 +25,7 @@ class STAR(AdafacMLP):
     """
 
     name: ClassVar[str] = "star"
+    has_fused_step: ClassVar[bool] = True
     architecture: ClassVar[tuple[str, ...]] = (*AdafacMLP.architecture, "nominal_size")
     outputs: ClassVar[int] = 3
 

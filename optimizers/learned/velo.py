@@ -71,6 +71,7 @@ class VeLO(FusedRule, Optimizer):
     """
 
     name: ClassVar[str] = "velo"
+    has_fused_step: ClassVar[bool] = True
     uses: ClassVar[tuple[Use, ...]] = ("loss", "horizon")
     version: ClassVar[int] = 2
     architecture: ClassVar[tuple[str, ...]] = ("hidden", "bank")

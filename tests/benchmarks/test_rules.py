@@ -13,10 +13,12 @@ from l2obench.optimizers.bridged.torch_optim import bridge
 from l2obench.optimizers.designed.adam import Adam
 from l2obench.optimizers.drop_in.optimizer import DropIn
 from l2obench.optimizers.learned.base import LearnedOptimizer
+from l2obench.optimizers.learned.fused.rule import FusedRule
 from l2obench.optimizers.learned.lstm import LSTM
 from l2obench.tasks.quadratic import Quadratic
 from tests.benchmarks.floor import Work
 from tests.benchmarks.peers.lstm_cell import CellRule
+from tests.benchmarks.peers.naive_adafac import NaiveAdafacMLP
 
 STEPS = 4
 STATE_BYTES = 2 * 2 * 2 * 20 * 4  # two layers of 20 hidden and 20 cell values, read and written
@@ -137,6 +139,53 @@ def test_a_step_of_each_rule(race: Callable[..., Any], full: bool, name: str) ->
     peers = {"our Adam": call(rules["adam"]), "our LSTM": call(rules["lstm"])}
     results = race(path, call(rules[name]), peers)
     assert all(result.isfinite().all() for result in results.values())
+
+
+FUSED = ["adafac-mlp", "star", "celo", "velo", "celo2-base"]
+
+
+@pytest.mark.parametrize("size", [128, 1000], ids=["16k", "1M"])
+@pytest.mark.parametrize("name", FUSED)
+def test_a_fused_step(race: Callable[..., Any], full: bool, name: str, size: int) -> None:
+    """The compiled step of a matrix beside the same rule in torch and beside Adam, which computes something else.
+
+    `adafac-mlp` also stands beside a naive program of its formula.
+    """
+    pytest.importorskip("numba")
+    side, steps = (size, 20 if size == 128 else 3) if full else (6, 2)
+    random = torch.Generator().manual_seed(0)
+    grads = [0.1 * torch.randn(1, 1, side, side, generator=random) for _ in range(steps)]
+    start, loss = torch.randn(1, 1, side, side, generator=random), torch.ones(1, 1)
+
+    def call(rule: Optimizer) -> Callable[[], torch.Tensor]:
+        @torch.no_grad()
+        def run() -> torch.Tensor:
+            params, state = {"weight": start}, rule.init({"weight": start})
+            for grad in grads:
+                updates, state = rule.update({"weight": grad}, rule.observe(state, loss, steps), params)
+                params = {"weight": params["weight"] + updates["weight"]}
+            return params["weight"]
+
+        return run
+
+    made = optimizer_registry().create(name)
+    assert isinstance(made, FusedRule)
+    rule = made.initialised(random)
+
+    @torch.no_grad()
+    def naive() -> torch.Tensor:
+        param, step = start[0, 0], NaiveAdafacMLP(rule, side, side)  # type: ignore[arg-type]
+        for grad in grads:
+            param = param + step(grad[0, 0], param)
+        return param[None, None]
+
+    peers = {"ours, in torch": call(rule), "our Adam": call(Adam())}
+    if name == "adafac-mlp":
+        peers["naive program"] = naive
+    results = race(f"{name}, fused, {steps} steps, {side * side:,} coordinates", call(rule.fused()), peers)
+    for peer in results.keys() - {"ours", "our Adam"}:
+        moved = (results["ours"] - start, results[peer] - start)
+        torch.testing.assert_close(*moved, rtol=1e-3, atol=1e-3 * float(moved[1].abs().max()))
 
 
 @pytest.mark.parametrize(("name", "coordinates"), [("adam", 2**16), ("adam", 2**20), ("lstm", 2**16)])

@@ -17,7 +17,7 @@ MAX_CHECKPOINT_BYTES = 2**30
 
 
 class ChoiceError(ValueError):
-    """Options of executors that do not go together, or an executor that is not installed."""
+    """Options of a run that do not go together, or what they need is not installed."""
 
     exit_code = 2
 

@@ -1,6 +1,6 @@
 """Learned rules that can have their step compiled, and how to ask for it."""
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import PrivateAttr
 from torch import Tensor
@@ -17,14 +17,19 @@ class FusedRule(LearnedOptimizer):
     All else goes the way of torch, meta-training above all.
     """
 
+    has_fused_step: ClassVar[bool] = False
+    """True in each class whose formula the program has. It is not inherited: a subclass may compute something else."""
+
     _is_fused: bool = PrivateAttr(default=False)
 
     def fused(self) -> Self:
         """This rule with its compiled step. Numbers are equal up to rounding, and the state is the same.
 
         Raises:
-            ValueError: numba is not installed.
+            ValueError: the class has none, or numba is not installed.
         """
+        if not can_have_fused_step(self):
+            raise ValueError(f"{type(self).__name__} must say has_fused_step = True to have a fused step")
         if not numba_is_installed():
             raise ValueError(
                 f"the fused step of {self.name} needs numba, which is not installed. Try: {HOW_TO_INSTALL}"
@@ -56,7 +61,7 @@ def can_have_fused_step(rule: Optimizer) -> bool:
     Args:
         rule: any.
     """
-    return isinstance(rule, FusedRule)
+    return isinstance(rule, FusedRule) and bool(vars(type(rule)).get("has_fused_step"))
 
 
 def fused(rule: Optimizer) -> Optimizer:
@@ -68,4 +73,4 @@ def fused(rule: Optimizer) -> Optimizer:
     Raises:
         ValueError: it has one, and numba is not installed.
     """
-    return rule.fused() if isinstance(rule, FusedRule) else rule
+    return rule.fused() if isinstance(rule, FusedRule) and can_have_fused_step(rule) else rule

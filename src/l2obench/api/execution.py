@@ -19,10 +19,11 @@ from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import Cell, Suite
 from l2obench.bench.config.tracks import list_given_rates
 from l2obench.bench.loggers.unfailing import Attempts
-from l2obench.bench.run.executors.choice import ExecutorChoice, ExecutorName
+from l2obench.bench.run.executors.choice import ChoiceError, ExecutorChoice, ExecutorName
 from l2obench.bench.run.runner import Outcome, Runner
 from l2obench.bench.store.results_file import StoreError
 from l2obench.bench.store.run_folder import RunFolder
+from l2obench.optimizers.learned.fused.step import HOW_TO_INSTALL, numba_is_installed
 
 LONG = 50_000
 """Steps of all replicas, tuning included, from which a run begins with a forecast."""
@@ -51,9 +52,11 @@ def execute(
         tools: where to log, as `read_tools` gives them.
 
     Raises:
+        ChoiceError: fused steps are asked for, and numba is not installed.
         StoreError, ExecutorError, FileNotFoundError: as `Runner.execute` says.
     """
     cells = plan.cells()
+    _require_numba(options)
     display = ProgressDisplay("running")
     show: Callable[[str], Any] = display.print_line if progress else lambda _: None
     place = choice.make(cells, options.timeout, show)
@@ -102,6 +105,12 @@ def pack(folder: Path, show: Callable[[str], Any]) -> None:
         RunFolder(folder).pack()
     except StoreError as error:
         show(f"the files of the run are not packed: {error}")
+
+
+def _require_numba(options: RunOptions) -> None:
+    """Refuse fused steps that cannot be had, before anything is written."""
+    if options.fused and not numba_is_installed():
+        raise ChoiceError(f"fused steps need numba, which is not installed. Try: {HOW_TO_INSTALL}")
 
 
 def describe_plan(cells: Sequence[Cell]) -> str:

@@ -66,17 +66,18 @@ def load(
     from l2obench.optimizers.drop_in.optimizer import DropIn
     from l2obench.optimizers.drop_in.torch_optimizers import make_torch_optimizer
     from l2obench.optimizers.learned.base import LearnedOptimizer
-    from l2obench.optimizers.learned.fused.rule import FusedRule
+    from l2obench.optimizers.learned.fused.rule import can_have_fused_step
+    from l2obench.optimizers.learned.fused.rule import fused as with_fused_step
     from l2obench.optimizers.learned.fused.step import numba_is_installed
 
     if isinstance(rule, Bridged):
         raise TypeError(f"{name!r} is a torch optimizer already. Try: {parse_identity(name)[0]}(params, …)")
-    if fused and not isinstance(rule, FusedRule):
+    if fused and not can_have_fused_step(rule):
         raise ValueError(f"fused must be None or False for {rule.name}, which has no compiled step, got True")
     if isinstance(rule, TorchOptimizer):
         return make_torch_optimizer(rule, params, num_steps=num_steps, **outside)
     if isinstance(rule, LearnedOptimizer):
         rule.require_trained()
-    if isinstance(rule, FusedRule) and (fused or (fused is None and numba_is_installed())):
-        rule = rule.fused()
+    if fused or (fused is None and numba_is_installed()):
+        rule = with_fused_step(rule)
     return DropIn(params, rule, num_steps=num_steps, **outside)

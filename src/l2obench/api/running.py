@@ -44,6 +44,7 @@ def run(
     memory: float | None = None,
     timing: bool = True,
     compile: bool = False,
+    fused: bool = False,
     device: str = "cpu",
     data_dir: str | Path | None = None,
     force: bool = False,
@@ -78,6 +79,7 @@ def run(
         memory: GiB for replicas; None: half of what is free. Results do not depend on it.
         timing: measure step times before the first cell; without, their columns are empty.
         compile: compile whole steps with `torch.compile`; for long runs.
+        fused: learned optimizers that have a fused step use it on the CPU. It needs numba, and results say so.
         device: the torch device, such as `"cuda:1"`.
         data_dir: the folder of downloaded data; None: the environment variable `L2OBENCH_DATA`.
         force: compute again what `out` already holds, and replace it.
@@ -127,6 +129,7 @@ def run(
         memory=None if memory is None else memory * GIB,
         timing=timing,
         compile=compile,
+        fused=fused,
     )
     temporary = None if out is not None else tempfile.TemporaryDirectory(prefix="l2obench-")
     folder = Path(temporary.name if temporary is not None else str(out))

@@ -243,6 +243,18 @@ def test_a_rule_stays_as_it_is_and_its_copies_are_fused() -> None:
     assert fused(optimizer_registry().create("adam")).name == "adam"
 
 
+def test_a_subclass_has_the_program_only_if_it_says_so() -> None:
+    """Its formula may be another one."""
+
+    class Doubled(AdafacMLP):
+        step_size: float = 2e-3
+
+    rule = scrambled(Doubled())
+    assert fused(rule) is rule
+    with pytest.raises(ValueError, match="Doubled must say has_fused_step = True"):
+        rule.fused()
+
+
 def test_without_numba_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rule_module, "numba_is_installed", lambda: False)
     with pytest.raises(ValueError, match=r"star needs numba.*Try: pip install 'numba>=0.61'"):
