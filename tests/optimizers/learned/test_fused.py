@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -274,6 +275,28 @@ def test_a_drop_in_ends_where_that_of_torch_ends(calls: list[tuple[int, ...]]) -
         ends.append(train(model, copy.deepcopy(again), 10))
     assert ends[:2] == pytest.approx(ends[2:], rel=1e-4)
     assert len(calls) == 2 * 10 * 4
+
+
+def test_half_precision_is_stepped_in_single(calls: list[tuple[int, ...]]) -> None:
+    ends = []
+    for rule in (made("star"), made("star").fused()):
+        model = small_net().bfloat16()
+        ends.append(train(model, DropIn(model.parameters(), rule), 5))
+    assert ends[1] == pytest.approx(ends[0], rel=1e-2)
+    assert len(calls) == 5 * 4
+
+
+def test_programs_are_kept_where_they_can_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from l2obench.optimizers.learned.fused import compiling
+
+    monkeypatch.setattr(compiling.numba.config, "CACHE_DIR", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    kept = compiling._folder_of_programs()
+    assert kept is not None
+    assert kept.is_relative_to(tmp_path)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert compiling._folder_of_programs() is None
 
 
 @pytest.mark.parametrize(("asked", "is_used"), [(None, True), (True, True), (False, False)])
