@@ -41,6 +41,9 @@ function dressTable(name, place) {
     fill(name, place, heads, count, filter);
   };
   listeners.push(refresh);
+  // On paper a table is whole. Its part was unpacked when the page began, so that its rows are there before the print.
+  window.addEventListener("beforeprint", () => { if (place.querySelector(".more")) fill(name, place, heads, count, filter, Infinity); });
+  window.addEventListener("afterprint", refresh);
   if (view[`sort-${name}`] || view[`filter-${name}`] || place.querySelector(".more")) refresh();
 }
 

@@ -102,11 +102,13 @@ def test_families_of_many_tasks_are_folded_and_open_by_keyboard(open_page) -> No
     assert task in page.locator("#curves-title").inner_text()
 
 
-def test_paper_unfolds_everything(open_page) -> None:
+def test_paper_has_everything_unfolded_and_whole(open_page) -> None:
     page = open_page(1)
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     assert page.locator("details:not([open])").count() == 0
+    assert page.locator("#table-tasks tbody tr").count() == len(TASKS)
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    page.wait_for_function("document.querySelectorAll('#table-tasks tbody tr').length === 15")
     assert page.locator(".forest details[open]").count() == 0
 
 
