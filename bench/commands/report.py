@@ -35,9 +35,12 @@ def report(
     nothing from the network. The command prints its answer.
 
     Files in the report folder:
-        index.html   the page, with its figures
+        index.html   the page, with its charts
         tables/      every table as Markdown, CSV and LaTeX
-        figures/     with --figures, every figure
+        figures/     with --figures, every figure, its numbers as CSV, and figures.json, which describes them
+
+    Figures are 6.8 inches wide, for the text of a paper, with type of 9 points and TrueType fonts. A second report into
+    the same folder draws only the figures whose numbers have changed. Tables in LaTeX have seven columns at most.
 
     Exit codes: 0 finished, 2 wrong usage.
 

@@ -11,16 +11,19 @@ function readAddress() {
   Object.assign(view, USUAL, Object.fromEntries(new URLSearchParams(query)));
 }
 
-function writeAddress() {
+// A task or a section is a place that the back button returns to; other choices change the place where one is.
+function writeAddress(isPlace = false) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(view)) if (value !== (USUAL[name] ?? "")) query.set(name, value);
   const text = query.toString();
-  history.replaceState(null, "", `#${section}${text ? `?${text}` : ""}`);
+  const address = `#${section}${text ? `?${text}` : ""}`;
+  if (isPlace && address !== location.hash) history.pushState(null, "", address);
+  else history.replaceState(null, "", address);
 }
 
-function change(values) {
+function change(values, isPlace = "task" in values) {
   Object.assign(view, values);
-  writeAddress();
+  writeAddress(isPlace);
 }
 
 function goTo(place) {
@@ -41,7 +44,7 @@ function watchAddress() {
     event.preventDefault();
     const [place, query] = link.getAttribute("href").slice(1).split("?");
     section = place;
-    change(Object.fromEntries(new URLSearchParams(query ?? "")));
+    change(Object.fromEntries(new URLSearchParams(query ?? "")), true);
     if (query) for (const listener of listeners) listener();
     goTo(section);
     const heading = document.querySelector(`#${CSS.escape(section)} :is(h2, h3)`);

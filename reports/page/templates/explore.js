@@ -2,7 +2,7 @@
 const FEW = 8, RUN_DASHES = [[12, 3, 2, 3], [2, 5], [7, 2, 2, 2, 2, 2]];
 const UNITS = { steps: "step", seconds: "wall-clock time of one replica", gradients: "gradient evaluations" };
 const charts = new Map();
-let index, current, drawing = 0, queue = Promise.resolve();
+let index, current, pointed = null, drawing = 0, queue = Promise.resolve();
 
 const at = (id) => document.getElementById(id);
 const factor = (curve) => (view.x === "steps" ? 1 : number(curve.perStep[view.x]));
@@ -125,6 +125,9 @@ async function drawCurves(visible) {
     const left = event.clientX - at("curves-chart").querySelector("svg").getBoundingClientRect().left;
     moveTo(chart.scale("x").invert(left - chart.origin()[0] - chart.padding().left));
   });
+  // The address holds what was chosen: a click keeps the place that the pointer is at, and leaving gives it up.
+  chart.addEventListener("click", () => pointed !== null && change({ at: pointed }));
+  at("curves-chart").onpointerleave = () => point(null);
   mark();
 }
 
@@ -136,7 +139,7 @@ function range() {
   return [Math.min(...starts), Math.max(...ends)];
 }
 function position() {
-  const [low, high] = range(), part = Number(view.at) / 100;
+  const [low, high] = range(), part = Number(pointed ?? view.at) / 100;
   const x = view.x === "seconds" ? low * (high / low) ** part : low + (high - low) * part;
   return view.x === "steps" ? Math.round(x) : x;
 }
@@ -144,9 +147,11 @@ function moveTo(x) {
   const [low, high] = range();
   const part = view.x === "seconds" ? Math.log(x / low) / Math.log(high / low) : (x - low) / (high - low);
   const value = String(Math.min(100, Math.max(0, Math.round(part * 100))));
-  if (value === view.at) return;
-  change({ at: value });
-  at("at").value = value;
+  if (value !== (pointed ?? view.at)) point(value);
+}
+function point(value) {
+  pointed = value;
+  at("at").value = pointed ?? view.at;
   mark();
   listValues();
 }
@@ -299,7 +304,7 @@ async function start() {
   at("profile")?.addEventListener("change", () => { change({ profile: at("profile").value }); show(); });
   at("metric")?.addEventListener("change", () => { change({ metric: at("metric").value }); show(); });
   at("cost").addEventListener("change", () => { change({ cost: at("cost").value }); show(); });
-  at("at").addEventListener("input", () => { change({ at: at("at").value }); mark(); listValues(); });
+  at("at").addEventListener("input", () => { change({ at: at("at").value }); point(null); });
   at("values").addEventListener("change", (event) => {
     const now = chosen();
     now[event.target.checked ? "add" : "delete"](event.target.value);

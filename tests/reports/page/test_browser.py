@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright import sync_api as playwright
 
 from l2obench.bench.store.run_folder import RunFolder
@@ -245,6 +247,83 @@ def test_pointer_over_the_curves_reads_them(open_page, address):
     before = page.locator("#at-text").inner_text()
     page.locator("#curves-chart svg").hover(position={"x": 200, "y": 100})
     page.wait_for_function(f"document.getElementById('at-text').textContent !== '{before}'")
+
+
+def test_hovering_leaves_the_address_alone_and_a_click_keeps_the_place(open_page, address):
+    page = open_page(address)
+    before, text = page.url, page.locator("#at-text").inner_text()
+    chart = page.locator("#curves-chart svg")
+    chart.hover(position={"x": 200, "y": 100})
+    page.wait_for_function(f"document.getElementById('at-text').textContent !== '{text}'")
+    assert page.url == before
+    page.mouse.move(5, 5)
+    page.wait_for_function(f"document.getElementById('at-text').textContent === '{text}'")
+    chart.click(position={"x": 200, "y": 100})
+    page.wait_for_function("location.hash.includes('at=')")
+    kept = page.locator("#at-text").inner_text()
+    page.mouse.move(5, 5)
+    assert page.locator("#at-text").inner_text() == kept != text
+
+
+def test_back_returns_to_the_task_before(open_page, address):
+    page = open_page(address)
+    act(page, lambda: page.locator("#task").select_option("valley"))
+    act(page, lambda: page.get_by_role("checkbox", name="95 % bands").uncheck())
+    page.go_back()
+    page.wait_for_function("document.getElementById('curves-title').textContent.includes('bowl')")
+    assert page.locator("#task").input_value() == "bowl"
+    page.go_forward()
+    page.wait_for_function("document.getElementById('curves-title').textContent.includes('valley')")
+    assert not page.get_by_role("checkbox", name="95 % bands").is_checked()
+
+
+def test_names_at_the_lines_do_not_overprint(open_page, address):
+    page = open_page(address, viewport={"width": 1400, "height": 900})
+    boxes = page.evaluate(
+        "[...document.querySelectorAll('#curves-chart .names text')].map((text) => text.getBoundingClientRect())"
+        ".map((box) => box.toJSON())"
+    )
+    assert len(boxes) == 4
+    boxes.sort(key=lambda box: box["y"])
+    assert all(below["y"] + below["height"] <= above["y"] + 2 for below, above in itertools.pairwise(boxes))
+    assert all(box["right"] <= page.locator("#curves-chart").bounding_box()["x"] + 700 for box in boxes)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_axe_finds_nothing(open_page, address, scheme, width):
+    """Rules of WCAG 2.2 and best practice, on a page with failures, hostile names and unfinished tables."""
+    page = open_page(address, color_scheme=scheme, viewport={"width": width, "height": 800})
+    found = Axe().run(page).response["violations"]
+    assert [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in found] == []
+
+
+@pytest.mark.parametrize("task", ["bowl", "valley"])
+def test_wide_things_scroll_within_themselves_on_a_phone(open_page, address, task):
+    page = open_page(f"{address}#explore?task={task}", viewport={"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    outside = page.evaluate(
+        """() => [...document.querySelectorAll('main *')].filter((item) => {
+            const box = item.getBoundingClientRect();
+            return box.width && box.right > 361 && !item.closest('.scroll, nav, svg, .hidden, .defs');
+        }).map((item) => item.outerHTML.slice(0, 120))"""
+    )
+    assert outside == []
+
+
+def test_print_has_whole_tables_and_nothing_that_sticks(open_page, address):
+    page = open_page(address)
+    page.emulate_media(media="print")
+    stuck = page.evaluate(
+        "[...document.querySelectorAll('*')].filter((item) => item.getClientRects().length && "
+        "['sticky', 'fixed'].includes(getComputedStyle(item).position)).map((item) => item.outerHTML.slice(0, 120))"
+    )
+    cut = page.evaluate(
+        "[...document.querySelectorAll('.scroll')].filter((item) => item.getClientRects().length && "
+        "(getComputedStyle(item).overflowX !== 'visible' || item.scrollHeight > item.clientHeight + 2))"
+        ".map((item) => item.outerHTML.slice(0, 120))"
+    )
+    assert (stuck, cut) == ([], [])
 
 
 def test_dark_mode_and_print_have_their_colours(open_page, address):
