@@ -311,6 +311,20 @@ def test_wide_things_scroll_within_themselves_on_a_phone(open_page, address, tas
     assert outside == []
 
 
+def test_paper_has_all_rows_of_a_table_and_the_screen_its_first_ones_again(open_page, tmp_path, cell, write_run):
+    cells = [cell(f"rule-{rule}", [1.0 + rule], task=f"task-{task}") for rule in range(20) for task in range(8)]
+    page = open_page(write_report([write_run(tmp_path / "many", cells)], tmp_path / "report").page.as_uri())
+    few = len(column(page, "final_losses", 0))
+    assert few < 160
+    page.evaluate(
+        "() => new Promise((done) => requestIdleCallback(() => setTimeout(done, 300)))"
+    )  # it has unpacked them
+    page.evaluate("() => void window.dispatchEvent(new Event('beforeprint'))")
+    assert len(column(page, "final_losses", 0)) == 160
+    page.evaluate("() => void window.dispatchEvent(new Event('afterprint'))")
+    page.wait_for_function(f"document.querySelectorAll('#table-final_losses tbody tr').length === {few}")
+
+
 def test_print_has_whole_tables_and_nothing_that_sticks(open_page, address):
     page = open_page(address)
     page.emulate_media(media="print")
