@@ -172,7 +172,7 @@ const HEAT = [0.5, 0.8, 0.95, 1.05, 1.25, 2];
 function heatSpec(cells, columns) {
   const categories = (field, title, extra) => ({ field, type: "nominal", sort: null, title, axis: { grid: false, domain: false, ticks: false, labelOverlap: false, ...extra } });
   const x = categories("column", null, { orient: "top", labelAngle: columns.length > 3 ? -20 : 0, labelLimit: 260, labelAlign: columns.length > 3 ? "left" : "center", labelExpr: "split(datum.label, '\\n')" });
-  const y = categories("task", "tested on", { labelLimit: 300 });
+  const y = categories("task", null, { labelLimit: 300 });
   return {
     data: { values: cells }, padding: { left: 5, top: 5, bottom: 5, right: columns.length > 3 ? 90 : 10 }, height: 30 * new Set(cells.map((cell) => cell.task)).size,
     layer: [
