@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from l2obench.reports.numbers.tally import quantile_of_ratios
+
 AXES = {1.5: (1.25, 1.5), 2.0: (1.5, 2.0), 4.0: (2.0, 4.0), 10.0: (3.0, 10.0), 100.0: (10.0, 100.0)}
 """Ends of the axis, each with its ticks above 1; those below are their reciprocals."""
 INSIDE = 0.85
@@ -83,8 +85,8 @@ def make_forest(table: pd.DataFrame, optimizers: Sequence[object]) -> Forest:
             lanes = tuple(_lane(row, optimizers, end) for row in own.to_dict("records"))
             tasks.append((_first_ratio(own), TaskRow(str(task), lanes)))
         tasks.sort(key=lambda found: found[0])
-        middle = np.quantile([ratio for ratio, _ in tasks], 0.5, method="inverted_cdf")
-        groups.append((float(middle), Group(str(family), tuple(row for _, row in tasks))))
+        middle = quantile_of_ratios(pd.Series([ratio for ratio, _ in tasks]), 0.5)
+        groups.append((np.inf if np.isnan(middle) else middle, Group(str(family), tuple(row for _, row in tasks))))
     groups.sort(key=lambda found: found[0])
     above = AXES[end]
     values = (*(1 / tick for tick in reversed(above)), 1.0, *above)
