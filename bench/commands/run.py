@@ -119,7 +119,7 @@ def run(
     """Run optimizers on tasks and write the results.
 
     Give a suite, or tasks with -t and optimizers with -o. With a suite, -t replaces its tasks and -o its optimizers.
-    The same command resumes a run that was stopped, with any executor. It ends with its headline table.
+    The same command resumes a run that was stopped, with any executor. It ends with its answer.
 
     Files in the results folder:
         manifest.json   suite, versions, machine

@@ -232,6 +232,12 @@ class TestResults:
         assert list(written["optimizer"]) == list(compared["optimizer"])
         assert set(results.compare("adam")["optimizer"]) == {"sgd[lr=0.01]", "lstm[checkpoint=quadratic]"}
 
+    def test_answer_has_a_row_for_each_learned_optimizer(self, results: l2obench.Results) -> None:
+        answer = results.answer()
+        assert list(answer["optimizer"]) == ["lstm[checkpoint=quadratic]"]
+        assert answer["training_tasks"].tolist() == [len(results.compare())]
+        assert answer["training_verdicts_too_few_seeds"].tolist() == [2]
+
     def test_plot_draws_every_optimizer_of_every_task(self, results: l2obench.Results) -> None:
         from matplotlib import pyplot
 
