@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright import sync_api as playwright
 
 from l2obench.reports.page.leaderboard import write_leaderboard
@@ -99,6 +100,14 @@ def test_no_name_is_obeyed(open_page: Callable[..., Any]) -> None:
 def test_only_tables_scroll_sideways(open_page: Callable[..., Any], width: int) -> None:
     page = open_page(viewport={"width": width, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(open_page: Callable[..., Any], scheme: str) -> None:
+    page = open_page(color_scheme=scheme)
+    page.get_by_role("button", name="bowl (1 task)").click()
+    found = Axe().run(page).response["violations"]
+    assert [(item["id"], [node["html"] for node in item["nodes"]]) for item in found] == []
 
 
 def test_a_task_that_did_not_run_is_a_dash(open_page: Callable[..., Any]) -> None:
