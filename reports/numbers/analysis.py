@@ -42,12 +42,12 @@ class Analysis:
 
     @cached_property
     def headline(self) -> pd.DataFrame:
-        """Every learned optimizer against the best tuned baseline of its task."""
+        """Every learned optimizer against the best baseline of its task."""
         return headline(self.cells)
 
     @cached_property
     def heldout(self) -> pd.DataFrame:
-        """Held-out metrics of every learned optimizer against the best tuned baseline of each metric."""
+        """Held-out metrics of every learned optimizer against the best baseline of each metric."""
         return heldout(self.cells, self.manifests)
 
     @cached_property
@@ -86,7 +86,7 @@ class Analysis:
 
     @cached_property
     def recipe_verdicts(self) -> pd.DataFrame:
-        """Recipes of which several trainings ran, against the best tuned baseline of each task."""
+        """Recipes of which several trainings ran, against the best baseline of each task."""
         return recipe_verdicts(self.cells, self.manifests)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Held-out metrics: every learned optimizer against the best tuned baseline of the metric, and the means of all."""
+"""Held-out metrics: every learned optimizer against the best baseline of the metric, and the means of all."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -33,7 +33,7 @@ MEANS = ["task", "optimizer", "track", "metric", "learned", "seeds", "failures",
 
 
 def heldout(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Every learned optimizer against the best tuned baseline of its task, metric by metric.
+    """Every learned optimizer against the best baseline of its task, metric by metric.
 
     The baseline is the one with the best mean of this metric, which favours the baseline. A loss is compared by the
     typical ratio, with the task's floor. So is any other metric of which lower is better. A metric of which higher is
@@ -109,7 +109,7 @@ def _class(
 
 
 def _best(task: pd.DataFrame, metric: Metric, of_class: pd.DataFrame | None = None) -> pd.DataFrame | None:
-    """The rows of the tuned baseline with the best mean of a metric; the headline's where none is better."""
+    """The rows of the baseline with the best mean of a metric; the headline's where none is better."""
     if not metric.better:
         return best_baseline(task, of_class)
     candidates = [rows for rows in baselines_of(task) if of_class is None or is_in_class(rows, of_class)]

@@ -33,7 +33,7 @@ COLUMNS += ["uses", "best_of_class", "class_verdict", "class_ratio", "class_low"
 
 
 def recipe_verdicts(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Every recipe of which several checkpoints ran, against the best tuned baseline of each task.
+    """Every recipe of which several checkpoints ran, against the best baseline of each task.
 
     Checkpoints are of one recipe where nothing but the seed differs. `typical_ratio` is the geometric mean of ratios
     over trainings and seeds; its interval speaks for new trainings and new seeds. `between_trainings` is the standard

@@ -26,7 +26,7 @@ def recipes(cells: pd.DataFrame, headline: pd.DataFrame, manifests: Mapping[str,
 
     `settings` says it as JSON. A setting that follows from those before it is left out, as the number of trajectories
     where all trainings have as many steps. `ratio` is the geometric mean over trainings of the ratio of mean final
-    losses to the best tuned baseline's, `lowest` and `highest` are the extremes, `better_than_baseline` counts those
+    losses to the best baseline's, `lowest` and `highest` are the extremes, `better_than_baseline` counts those
     below one. Rules of which the run has one recipe only are left out.
 
     Args:

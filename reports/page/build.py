@@ -43,9 +43,9 @@ class Report:
     rows: pd.DataFrame
     """The headline table: every learned optimizer against the best baseline of each task."""
     heldout: pd.DataFrame
-    """Held-out metrics of the learned optimizers against the best tuned baseline of each."""
+    """Held-out metrics of the learned optimizers against the best baseline of each."""
     recipes: pd.DataFrame
-    """Recipes of which several trainings ran, against the best tuned baseline."""
+    """Recipes of which several trainings ran, against the best baseline."""
     budget: pd.DataFrame
     """What the best of k trials ends with."""
     trials_to_match: pd.DataFrame

@@ -33,10 +33,10 @@ SECTION = Section(
     name="generalization",
     title="Generalization",
     numbers=lambda analysis: generalization(analysis.cells, analysis.headline, analysis.manifests),
-    caption="Final loss, learned ÷ best tuned baseline, by the task that the optimizer was trained on",
+    caption="Final loss, learned ÷ best baseline, by the task that the optimizer was trained on",
     introduction=(
         "Each learned optimizer ran on tasks that it was trained on and on others. A cell shows the typical ratio of "
-        "its final loss to that of the best tuned baseline. Below 1 the learned optimizer is better. Frames mark the "
+        "its final loss to that of the best baseline. Below 1 the learned optimizer is better. Frames mark the "
         "tasks of its training."
     ),
     drawings=lambda table, _: transfer_drawings(table),

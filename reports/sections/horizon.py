@@ -43,6 +43,6 @@ SECTION = Section(
     below=True,
     numbers=lambda analysis: past_the_horizon(analysis.cells, analysis.manifests),
     caption="Learned optimizers on tasks with more steps than they were trained for",
-    introduction="Losses are means over the seeds that both the learned optimizer and the best tuned baseline ran.",
+    introduction="Losses are means over the seeds that both the learned optimizer and the best baseline ran.",
     sentences=lambda table, _: sentences(table),
 )

@@ -52,7 +52,7 @@ SECTION = Section(
     title="Recipes over their trainings",
     below=True,
     numbers=_numbers,
-    caption="Final loss, recipe ÷ best tuned baseline, over trainings and seeds",
+    caption="Final loss, recipe ÷ best baseline, over trainings and seeds",
     introduction=(
         "Checkpoints whose recipes differ in nothing but the seed are trainings of one recipe. The typical ratio is a "
         "geometric mean over trainings and seeds. Its interval speaks for new trainings and new seeds, so it is wider "

@@ -17,9 +17,9 @@ SECTION = Section(
     title="Recipes",
     below=True,
     numbers=lambda analysis: write_settings(_recipes(analysis)),
-    caption="Mean final loss, learned ÷ best tuned baseline, by the settings in which recipes differ",
+    caption="Mean final loss, learned ÷ best baseline, by the settings in which recipes differ",
     introduction=(
-        "Each row is one recipe. A ratio divides the mean final loss of a training by that of the best tuned "
+        "Each row is one recipe. A ratio divides the mean final loss of a training by that of the best "
         "baseline. The row gives the geometric mean over the trainings of the recipe, which differ in their seed."
     ),
     # The figures need the settings as data; the table has them in words.

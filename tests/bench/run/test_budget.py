@@ -83,7 +83,7 @@ def test_the_report_has_a_row_for_each_number_of_trials(finished: Path, tmp_path
     written = write_report([finished], tmp_path / "report", ["svg"])
     page = written.page.read_text()
     assert "with the best of 6 trials" in page
-    figure = next(path for path in written.figures if path.name.startswith("budget--")).read_text()
+    figure = next(path for path in written.figures if path.match("budget--*.svg")).read_text()
     assert "lstm[checkpoint=quadratic], untuned" in figure
     assert Results(finished).compare()["baseline_track"].unique().tolist() == ["budget=6"]
 

@@ -56,7 +56,7 @@ def test_figure_where_adam_was_counted(table: pd.DataFrame, tmp_path: Path) -> N
     (drawn,) = cost_drawings(table)
     assert "for sgd, adam, averaging" in drawn.description
     write_figures([drawn], tmp_path, ["png"])
-    assert [path.suffix for path in tmp_path.iterdir()] == [".png"]
+    assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".csv"}
     assert not cost_drawings(table.assign(bytes_per_coordinate=None))
 
 

@@ -156,5 +156,5 @@ def test_no_figure_has_more_rows_or_columns_than_can_be_read(table) -> None:
 def test_a_report_has_the_figure(tmp_path: Path, cells, write_run) -> None:
     report = write_report([write_run(tmp_path / "run", cells, recipes=RECIPES)], tmp_path / "report", ["svg", "pdf"])
     drawn = {path.suffix: path for path in report.figures if path.name.startswith("transfer--")}
-    assert drawn.keys() == {".svg", ".pdf"}
+    assert drawn.keys() == {".svg", ".pdf", ".csv"}
     ElementTree.parse(drawn[".svg"])

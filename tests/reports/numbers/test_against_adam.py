@@ -128,10 +128,10 @@ class TestProfiles:
         for folder in (tmp_path / "a", tmp_path / "b"):
             folder.mkdir()
             drawings = profile_drawings(profiles(all_cost_ratios(cells)), styles)
-            assert len(write_figures(drawings, folder, FORMATS)) == 2 * 3
+            assert len(write_figures(drawings, folder, FORMATS)) == 2 * (3 + 1)
             assert "bowl" in drawings[0].description
         files = sorted((tmp_path / "a").iterdir())
-        assert {path.suffix for path in files} == {".svg", ".png", ".pdf"}
+        assert {path.suffix for path in files} == {".svg", ".png", ".pdf", ".csv"}
         assert [path.read_bytes() for path in files] == [(tmp_path / "b" / path.name).read_bytes() for path in files]
 
 
