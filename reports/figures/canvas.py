@@ -14,7 +14,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.style import library
 from numpy.typing import ArrayLike, NDArray
 
 from l2obench.reports.figures.styles import Style, marks_of
@@ -44,6 +43,8 @@ FORMATS = tuple(SAVED_WITH)
 @contextmanager
 def theme() -> Iterator[None]:
     """The settings under which figures are made and saved; the reader's own are left alone."""
+    import seaborn  # takes a second, which a report without figures saves
+
     own: dict[Any, Any] = {
         # Without it the identifiers in an SVG are random, and the same figure has other bytes every time.
         "svg.hashsalt": "l2obench",
@@ -71,7 +72,7 @@ def theme() -> Iterator[None]:
         "legend.frameon": False,
         "axes.formatter.min_exponent": 3,
     }
-    with matplotlib.rc_context({**library["seaborn-v0_8-whitegrid"], **own}):
+    with matplotlib.rc_context({**seaborn.axes_style("whitegrid"), **own}):
         yield
 
 
