@@ -37,13 +37,22 @@ SIGNS = {
     "—": "---",
 }
 _ANY = re.compile("|".join(map(re.escape, SIGNS)))
+ROOM = 48
+"""Characters of all columns up to which a table is as wide as its cells, in the text of an article."""
+LONGEST = 30
+"""Characters of a cell from which on its column need not be wider: the cell is broken."""
+MOST_ROWS = 40
+"""Rows that fit on a page."""
+_BREAKS = re.compile(r"([\[,=/])(?=\S)")
 
 
 def to_latex(table: pd.DataFrame, caption: str) -> str:
-    r"""Tables in `table` environments that need the package booktabs; numbers to the right, cells as in Markdown.
+    r"""Tables that need the packages booktabs, array and longtable; numbers to the right, cells as in Markdown.
 
-    A page has room for `MOST_COLUMNS`. A wider table becomes several, each with the columns that name its rows. It
-    compiles with pdfLaTeX where names keep to its characters, with XeLaTeX and LuaLaTeX whatever they hold.
+    A page has room for `MOST_COLUMNS`. A wider table becomes several, each with the columns that name its rows. Where
+    cells are long, columns share the width of the text and break names after [, = and commas. A table of more than
+    `MOST_ROWS` is a `longtable`, which goes on over pages; all others are in a `table`. It compiles with pdfLaTeX where
+    names keep to its characters, with XeLaTeX and LuaLaTeX whatever they hold.
 
     Args:
         table: a table of this package; its column `learned`, which only marks rows, is left out.
@@ -66,18 +75,54 @@ def _fitting(columns: list[Column]) -> Iterator[list[Column]]:
 
 
 def _one_table(columns: list[Column], caption: str) -> str:
-    alignment = "".join("r" if column.numeric else "l" for column in columns)
-    lines = [[escape(column.title) for column in columns]]
-    lines += [[escape(cell) for cell in row] for row in zip(*(column.cells for column in columns), strict=True)]
+    widths = [_width(column) for column in columns]
+    narrow = sum(widths) > ROOM or max(len(column.title) for column in columns) > LONGEST
+    cells = [
+        [_breakable(cell) if narrow and not column.numeric else escape(cell) for cell in column.cells]
+        for column in columns
+    ]
     # A row that begins with [ would be taken for an argument of the \\ before it.
-    heading, *body = [f"{{}}{' & '.join(line)} \\\\\n" for line in lines]
-    return (
-        "\\begin{table}\n\\centering\n"
-        f"\\caption{{{escape(caption)}}}\n"
-        f"\\begin{{tabular}}{{{alignment}}}\n"
-        f"\\toprule\n{heading}\\midrule\n{''.join(body)}\\bottomrule\n"
-        "\\end{tabular}\n\\end{table}\n"
+    heading, *body = [
+        f"{{}}{' & '.join(line)} \\\\\n"
+        for line in [tuple(escape(column.title) for column in columns), *zip(*cells, strict=True)]
+    ]
+    alignment = (
+        _shared_width(columns, widths) if narrow else "".join("r" if column.numeric else "l" for column in columns)
     )
+    size = "\\footnotesize\\setlength{\\tabcolsep}{3pt}\n" if narrow else ""
+    above, rows = f"\\toprule\n{heading}\\midrule\n", "".join(body)
+    if len(body) > MOST_ROWS:
+        return (
+            f"{{{size}\\begin{{longtable}}{{{alignment}}}\n\\caption{{{escape(caption)}}} \\\\\n{above}\\endhead\n"
+            f"\\bottomrule\n\\endfoot\n{rows}\\end{{longtable}}}}\n"
+        )
+    return (
+        f"\\begin{{table}}\n\\centering\n{size}\\caption{{{escape(caption)}}}\n\\begin{{tabular}}{{{alignment}}}\n"
+        f"{above}{rows}\\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"
+    )
+
+
+def _width(column: Column) -> int:
+    """Characters of a column: those of its longest cell, up to `LONGEST`, or of the longest word of its heading."""
+    cell = max(map(len, column.cells), default=0)
+    return max(cell if column.numeric else min(cell, LONGEST), *map(len, column.title.split()), 1)
+
+
+def _shared_width(columns: list[Column], widths: list[int]) -> str:
+    r"""Columns that are as wide as the text together, each in proportion to its width."""
+    parts = []
+    # Room between columns counts for as much beside a short cell as beside a long one.
+    widths = [width + 2 for width in widths]
+    for column, width in zip(columns, widths, strict=True):
+        side = "\\raggedleft" if column.numeric else "\\raggedright"
+        share = f"\\dimexpr {width / sum(widths):.4f}\\linewidth-2\\tabcolsep\\relax"
+        parts.append(f">{{{side}\\arraybackslash}}p{{{share}}}")
+    return "".join(parts)
+
+
+def _breakable(cell: str) -> str:
+    """A cell that may be broken inside a name, where its parameters begin."""
+    return _BREAKS.sub(r"\1\\allowbreak{}", escape(cell))
 
 
 def escape(text: str) -> str:
