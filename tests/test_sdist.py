@@ -51,6 +51,7 @@ def test_it_has_all_that_git_has_but_what_is_left_out_on_purpose(unpacked: Path)
     assert not {path for path in packed if left_out(path)}
 
 
+@pytest.mark.slow
 def test_its_tests_are_found_after_make_has_made_the_links(unpacked: Path) -> None:
     subprocess.run(["make", "links"], cwd=unpacked, check=True, capture_output=True)
     # No cache in the tree, and the unpacked package in front of the one that is installed here.

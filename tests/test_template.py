@@ -35,6 +35,7 @@ def run(
     return start
 
 
+@pytest.mark.slow
 def test_its_own_tests_pass(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     done = run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout + done.stderr

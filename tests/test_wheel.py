@@ -115,7 +115,7 @@ def test_a_repositorys_packages_of_the_same_names_stay_its_own(installed: Instal
     installed(repository, "python", "-c", code)
 
 
-@pytest.mark.parametrize("executor", ["local", "dask"])
+@pytest.mark.parametrize("executor", ["local", pytest.param("dask", marks=pytest.mark.slow)])
 def test_a_repositorys_plugins_run(installed: Installed, repository: Path, executor: str) -> None:
     """By dotted paths; both executors compute in other processes."""
     installed(

@@ -76,7 +76,7 @@ def _fitting(columns: list[Column]) -> Iterator[list[Column]]:
 
 def _one_table(columns: list[Column], caption: str) -> str:
     widths = [_width(column) for column in columns]
-    narrow = sum(widths) > ROOM or max(len(column.title) for column in columns) > LONGEST
+    narrow = sum(widths) > ROOM or any(len(column.title) > LONGEST for column in columns)
     cells = [
         [_breakable(cell) if narrow and not column.numeric else escape(cell) for cell in column.cells]
         for column in columns

@@ -64,6 +64,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
+@pytest.mark.slow
 def test_the_librarys_optimizers_run_in_both_tracks_on_quadratics(tmp_path: Path) -> None:
     frame = execute(tmp_path / "run", ["quadratic[horizon=30]"], LIBRARY, ["default", "tuned"])
     assert set(frame["optimizer"]) == set(LIBRARY)

@@ -152,6 +152,7 @@ def test_the_same_rows_whichever_executor_ran_them(cluster: distributed.LocalClu
             pd.testing.assert_frame_equal(one, other, check_exact=True)
 
 
+@pytest.mark.slow
 def test_strangers_code_is_kept_apart_on_a_cluster_too(cluster: distributed.LocalCluster) -> None:
     outcome = execute("it", TASKS[:1], ["sgd", "strange.Fine", "strange.Raises", "strange.Exits"], on(cluster))
     assert len(outcome.errors) == 2

@@ -67,6 +67,7 @@ def test_only_what_changed_is_drawn_again(tmp_path, cell, write_run, drawn):
     assert files(tmp_path / "report/figures") == files(fresh / "figures"), "what is kept is what would be drawn"
 
 
+@pytest.mark.slow
 def test_other_code_other_formats_and_damaged_files_draw_again(tmp_path, cell, write_run, drawn, monkeypatch):
     run = write_run(tmp_path / "run", cells(cell, 2.0))
     report = write_report([run], tmp_path / "report", ["png"])

@@ -117,6 +117,7 @@ def test_the_page_is_there_before_the_figures(tmp_path: Path, cell, write_run) -
     assert all(there for what, there in seen if what == "figures")
 
 
+@pytest.mark.slow
 def test_figures_are_the_same_from_several_processes(tmp_path: Path, cell, write_run) -> None:
     tasks = [cell("adam", [1.0, 2.0], task=f"bowl[dim={dim}]") for dim in range(1, 4)]
     run = write_run(tmp_path / "run", tasks)
