@@ -61,7 +61,9 @@ class Problems:
             self._proof.add("params", [problem.params for problem in problems])
             self._proof.add("buffers", [problem.buffers for problem in problems])
             self._proof.add("data", [problem.data for problem in problems])
-        self._upcoming = self._batches()
+        # Of a copy: a generator that holds what holds it would keep data, and a loader's workers, until Python looks
+        # for cycles. Workers that are found so wait five seconds each before they end.
+        self._upcoming = copy.copy(self)._batches()
         self._evaluation = task.loss_grad_and_buffers
 
     def minibatch(self) -> Tensors:

@@ -1,6 +1,8 @@
 """A `ModuleTask` is what a plain loop of PyTorch computes: losses, buffers, held-out metrics, and dropout."""
 
 import copy
+import gc
+import multiprocessing
 from typing import Any
 
 import pytest
@@ -248,6 +250,15 @@ def test_a_loaders_minibatches_belong_to_the_seed(task: ModuleTask) -> None:
 def test_workers_of_a_loader_change_nothing() -> None:
     without, with_two = (rollout(LoaderTask(workers=count, horizon=9), SGD(lr=0.01), [0]).losses for count in (0, 2))
     torch.testing.assert_close(without, with_two)
+
+
+def test_the_workers_of_a_loader_end_with_the_rollout() -> None:
+    gc.disable()  # nothing waits for it
+    try:
+        rollout(LoaderTask(workers=2, horizon=3), SGD(lr=0.01), [0, 1])
+        assert not multiprocessing.active_children()
+    finally:
+        gc.enable()
 
 
 def test_an_epoch_of_a_loader_meets_every_example_once() -> None:
