@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from l2obench.foundation.tensors import take_rows
 from l2obench.tasks.base import Gradient, Problem, Task, Tensors
 from l2obench.tasks.cifar_network import (
     CONVOLUTIONS,
@@ -98,8 +99,7 @@ class CifarCnn(Task):
         """`x [seeds, batch, 3, 32, 32]` and labels `y [seeds, batch]`, the same for all settings of a seed."""
         index = draw["index"]
         train = self._split("train").to(index.device)
-        x = train.images.index_select(0, index.flatten()).view(*index.shape, 3, 32, 32)
-        return {"x": x, "y": train.labels.index_select(0, index.flatten()).view(index.shape)}
+        return {"x": take_rows(train.images, index), "y": take_rows(train.labels, index)}
 
     def loss(self, params: Tensors, batch: Tensors) -> Tensor:
         return cross_entropy(logits_of(params, batch["x"], [None] * CONVOLUTIONS), batch["y"])

@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from l2obench.foundation.tensors import take_rows
 from l2obench.tasks.base import Problem, Task, Tensors
 from l2obench.tasks.data.labelled import Labelled
 from l2obench.tasks.dense import Activation, Dense
@@ -61,9 +62,7 @@ class Classifier(Task):
         """`x [seeds, batch, inputs]` and one-hot `y [seeds, batch, classes]`, the same for all settings of a seed."""
         index = draw["index"]
         train = self.examples("train").to(index.device)
-        x = train.inputs.index_select(0, index.flatten()).view(*index.shape, -1)
-        y = train.one_hot.index_select(0, index.flatten()).view(*index.shape, -1)
-        return {"x": x, "y": y}
+        return {"x": take_rows(train.inputs, index), "y": take_rows(train.one_hot, index)}
 
     def loss(self, params: Tensors, batch: Tensors) -> Tensor:
         log_p = self.network().replica(params, batch["x"]).log_softmax(0)

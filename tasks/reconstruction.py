@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from l2obench.foundation.tensors import take_rows
 from l2obench.tasks.base import Problem, Task, Tensors
 from l2obench.tasks.data.labelled import Labelled
 from l2obench.tasks.dense import Activation, Dense
@@ -58,7 +59,7 @@ class Reconstruction(Task):
         """`x [seeds, batch, pixels]`, the same for all settings of a seed."""
         index = draw["index"]
         train = self.examples("train").to(index.device)
-        return {"x": train.inputs.index_select(0, index.flatten()).view(*index.shape, -1)}
+        return {"x": take_rows(train.inputs, index)}
 
     def loss(self, params: Tensors, batch: Tensors) -> Tensor:
         pixels = self.network().replica(params, batch["x"]).sigmoid()

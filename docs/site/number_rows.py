@@ -12,11 +12,9 @@ import pandas as pd
 from l2obench.bench.config.budget import is_tuned
 from l2obench.reports.numbers.amortization import amortization
 from l2obench.reports.numbers.analysis import Analysis
-from l2obench.reports.numbers.answer import answer_frame, find_answers
+from l2obench.reports.numbers.answer import answer_frame
 from l2obench.reports.numbers.comparison import compare
 from l2obench.reports.numbers.counting import best_baseline, counted_heldout, counted_losses, groups
-from l2obench.reports.numbers.headline import headline
-from l2obench.reports.numbers.trials_to_match import matched_over_tasks, trials_to_match
 from l2obench.reports.numbers.wins import wins
 from l2obench.reports.reading import ReportData, read_results
 
@@ -39,17 +37,27 @@ def read(run: str) -> ReportData:
     return replace(data, **joined, manifests={run: list(data.manifests.values())[-1]})
 
 
-def _headline(data: ReportData) -> pd.DataFrame:
-    table = headline(data.cells).drop(columns=["baseline"])
+@cache
+def analyse(run: str) -> Analysis:
+    """Give the numbers of a run, each computed once.
+
+    Args:
+        run: as `read` takes it.
+    """
+    return Analysis(read(run))
+
+
+def _headline(run: Analysis) -> pd.DataFrame:
+    table = run.headline.drop(columns=["baseline"])
     return table.assign(
         wins=(table["win_rate"] * table["seeds"]).round(), percent=100 * table["win_rate"], pairs=table["seeds"]
     )
 
 
-def _in_class(data: ReportData) -> pd.DataFrame:
+def _in_class(run: Analysis) -> pd.DataFrame:
     """Every learned optimizer against the best tuned baseline of its class, as the headline has it against the best."""
     rows = []
-    for _, task in groups(data.cells, "task"):
+    for _, task in groups(run.cells, "task"):
         tuned = task[task["learned"].eq(True) | task["track"].map(is_tuned).astype(bool)]
         for key, own in groups(task[task["learned"].eq(True)], "task", "optimizer", "track"):
             baseline = best_baseline(tuned, of_class=own)
@@ -67,7 +75,7 @@ def _in_class(data: ReportData) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _losses(data: ReportData) -> pd.DataFrame:
+def _losses(run: Analysis) -> pd.DataFrame:
     """Mean, median and failures of every cell, with its held-out metrics."""
     rows = [
         key
@@ -75,34 +83,34 @@ def _losses(data: ReportData) -> pd.DataFrame:
         | {"failures": int(own["status"].ne("ok").sum()), "tuning_passes": own["tuning_passes"].max()}
         | {"heldout_loss": counted_heldout(own, "heldout_loss", np.inf)}
         | {"heldout_accuracy": counted_heldout(own, "heldout_accuracy", 0.0)}
-        for key, own in groups(data.cells, "task", "optimizer", "track")
+        for key, own in groups(run.cells, "task", "optimizer", "track")
     ]
     return pd.DataFrame(rows)
 
 
-def _verdicts(data: ReportData) -> pd.DataFrame:
+def _verdicts(run: Analysis) -> pd.DataFrame:
     """On how many tasks each learned optimizer has each verdict of the headline."""
     rows = [
         key
         | {"tasks": own["task"].nunique()}
         | {name: int(own["verdict"].eq(word).sum()) for name, word in (("better", "better"), ("worse", "worse"))}
-        for key, own in groups(headline(data.cells), "optimizer")
+        for key, own in groups(run.headline, "optimizer")
     ]
     return pd.DataFrame(rows)
 
 
-TABLES: Mapping[str, Callable[[ReportData], pd.DataFrame]] = {
+TABLES: Mapping[str, Callable[[Analysis], pd.DataFrame]] = {
     "headline": _headline,
     "in_class": _in_class,
     "losses": _losses,
     "verdicts": _verdicts,
-    "wins": lambda data: wins(data.cells, data.manifests).drop(columns=["against_uses"]),
-    "amortization": lambda data: amortization(data.cells, data.tuning, data.trials, data.manifests).drop(
+    "wins": lambda run: wins(run.cells, run.manifests).drop(columns=["against_uses"]),
+    "amortization": lambda run: amortization(run.cells, run.results.tuning, run.results.trials, run.manifests).drop(
         columns=["baseline"]
     ),
-    "trials_to_match": lambda data: trials_to_match(data.cells, data.tuning, data.trials),
-    "matched_over_tasks": lambda data: matched_over_tasks(Analysis(data).trials_to_match),
-    "answers": lambda data: answer_frame(find_answers(Analysis(data).by_task)),
+    "trials_to_match": lambda run: run.trials_to_match,
+    "matched_over_tasks": lambda run: run.matched_over_tasks,
+    "answers": lambda run: answer_frame(run.answers),
 }
 """Tables by the names that docs/numbers.toml uses."""
 
@@ -118,7 +126,7 @@ def table(run: str, name: str) -> pd.DataFrame:
     Raises:
         KeyError: there is no such table.
     """
-    return TABLES[name](read(run))
+    return TABLES[name](analyse(run))
 
 
 def number(run: str, name: str, where: Mapping[str, Any], column: str) -> float:

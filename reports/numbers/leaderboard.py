@@ -11,6 +11,7 @@ from l2obench.bench.stats.pairs import pair_losses
 from l2obench.bench.stats.signed_rank import hodges_lehmann
 from l2obench.reports.formats import format_number
 from l2obench.reports.numbers.counting import counted_losses
+from l2obench.reports.numbers.familiarity import name_family
 from l2obench.reports.numbers.pooled_runs import CELL
 from l2obench.reports.numbers.tally import quantile_of_ratios
 
@@ -195,6 +196,5 @@ def _cell(ratio: float, tasks: int, failing: int, total: int) -> str:
 
 
 def _family_name(task: str) -> str:
-    name = task.partition("[")[0]
-    # A task of a plugin is a path, as ./mine.py:MyTask; its own name says most.
+    name = name_family(task)
     return name.partition("-")[0] if name.startswith("practice-") else name

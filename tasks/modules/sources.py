@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
+from l2obench.foundation.tensors import take_rows
 from l2obench.tasks.base import Tensors
 from l2obench.tasks.modules.batches import BadModule, Structure, flatten
 from l2obench.tasks.modules.randomness import OwnRandomness, next_seed
@@ -101,11 +102,7 @@ class Columns(Source):
         """
         if index.device not in self._on_device:
             self._on_device[index.device] = {name: value.to(index.device) for name, value in self._tensors.items()}
-        rows = index.flatten()
-        return {
-            name: value.index_select(0, rows).view(*index.shape, *value.shape[1:])
-            for name, value in self._on_device[index.device].items()
-        }
+        return {name: take_rows(value, index) for name, value in self._on_device[index.device].items()}
 
     def once(self) -> Iterator[Tensors]:
         for first in range(0, self._count, HELDOUT_EXAMPLES):

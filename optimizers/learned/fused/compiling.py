@@ -74,6 +74,18 @@ FOLDER = _folder_of_programs()
 
 
 @compiled()
+def keep_within(value: Any, limit: Any) -> Any:
+    """The value, no further than a limit from 0. NaN stays NaN.
+
+    Args:
+        value: a number.
+        limit: the limit.
+    """
+    kept = limit if value > limit else value
+    return -limit if kept < -limit else kept
+
+
+@compiled()
 def blend(old: Any, new: Any, weight: Any) -> Any:
     """(1 − weight) · old + weight · new as `torch.lerp` has it, exact at weights of 0 and of 1.
 

@@ -17,6 +17,7 @@ from l2obench.optimizers.learned.fused.compiling import (
     Array,
     blend,
     compiled,
+    keep_within,
 )
 
 Shape = tuple[int, int, int, int, int]
@@ -48,8 +49,7 @@ def take_means(grad: Array, limit: float, shape: Shape, outer: Array, inner: Arr
                     part, along = grad[start : start + count], inner[right + y * count : right + (y + 1) * count]
                     total = ZERO
                     for k in range(count):
-                        g = limit if part[k] > limit else part[k]
-                        g = -limit if g < -limit else g
+                        g = keep_within(part[k], limit)
                         square = g * g + SMALLEST_SQUARE
                         along[k] += square
                         total += square

@@ -18,6 +18,7 @@ from l2obench.optimizers.learned.fused.compiling import (
     Array,
     blend,
     compiled,
+    keep_within,
 )
 
 # How many of the features a rule has for its matrices; numbers are multiples of four, and what lacks is zero.
@@ -70,8 +71,7 @@ def _read_gradient(grad: Array, start: int, count: int, limit: float, g: Array) 
     """A block of the gradient into g, kept within ± limit. NaN stays NaN."""
     own = grad[start : start + count]
     for k in range(count):
-        value = limit if own[k] > limit else own[k]
-        g[k] = -limit if value < -limit else value
+        g[k] = keep_within(own[k], limit)
 
 
 @compiled()
@@ -179,8 +179,7 @@ def write_features(
         x[k + 9 * BLOCK] = q
     if used > OF_MATRICES:
         for k in range(count):
-            clipped = CLIP if x[k] > CLIP else x[k]
-            x[k + 16 * BLOCK] = -CLIP if clipped < -CLIP else clipped
+            x[k + 16 * BLOCK] = keep_within(x[k], CLIP)
             x[k + 17 * BLOCK] = x[k] * x[k + 9 * BLOCK]
     if used < OF_VECTORS:
         p0, p1, p2 = (

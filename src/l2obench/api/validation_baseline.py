@@ -14,8 +14,10 @@ from l2obench.bench.config.recipe import Recipe
 from l2obench.bench.config.registry import optimizer_registry
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.measure.tuning import PROTOCOL, tune
+from l2obench.bench.metatrain.estimators.perturbed_replicas import EvolutionStrategy
 from l2obench.bench.metatrain.families import Family
 from l2obench.bench.metatrain.session import Session
+from l2obench.bench.metatrain.trainer import Trainer
 from l2obench.bench.metatrain.validation import validation_criterion
 from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.seeds import SEEDS_VERSION
@@ -34,7 +36,6 @@ RATES = 26
 # meta-gradient: at a quarter of the trajectories, three baselines took 7 s beside a training of two hours (mnist-mlp,
 # recipe `paper`).
 LARGEST_SHARE = 0.5
-BY_EVOLUTION = ("es", "pes", "nres", "full-es")
 FILE = "baseline.json"
 # A few lines for each family.
 MAX_BYTES = 2**24
@@ -87,7 +88,7 @@ def is_affordable(session: Session) -> bool:
     recipe, trainer = session.recipe, session.trainer
     rates = RATES * TUNING_SEEDS + recipe.validation_functions
     needed = sum(len(BASELINES) * rates * family.task.horizon for family in trainer.validated)
-    return needed <= LARGEST_SHARE * _count_training_steps(recipe, trainer.families)
+    return needed <= LARGEST_SHARE * _count_training_steps(recipe, trainer)
 
 
 def read_baseline(session: Session) -> ValidationBaseline | None:
@@ -158,12 +159,13 @@ def _describe(session: Session) -> dict[str, Any]:
     }
 
 
-def _count_training_steps(recipe: Recipe, families: list[Family]) -> float:
+def _count_training_steps(recipe: Recipe, trainer: Trainer) -> float:
     """Steps of all functions over a whole training; of each pair of evolution strategies two."""
     low, high = recipe.min_horizon, recipe.max_horizon
-    steps = sum(family.task.horizon for family in families) / len(families)
+    steps = sum(family.task.horizon for family in trainer.families) / len(trainer.families)
     if low is not None and high is not None:
         # The mean of what is log-uniform.
         steps = (high - low) / math.log(high / low) if high > low else low
-    replicas = recipe.functions * (2 * recipe.pairs if recipe.estimator in BY_EVOLUTION else 1)
+    estimator = trainer.estimator
+    replicas = recipe.functions * (2 * estimator.pairs if isinstance(estimator, EvolutionStrategy) else 1)
     return recipe.trajectories * recipe.families * replicas * steps

@@ -9,6 +9,24 @@ Tensors = dict[str, Tensor]
 """Tensors by name, for example a model's parameters: `{"w0": [units, inputs], "b0": [units]}`."""
 
 
+def take_rows(values: Tensor, index: Tensor) -> Tensor:
+    """`values[index]`, by the operation that is faster for whole rows.
+
+    Args:
+        values: `[n, ...]`.
+        index: positions of rows, of any shape.
+
+    Returns:
+        `[*index.shape, ...]`.
+
+    Example:
+        >>> import torch
+        >>> take_rows(torch.tensor([[1, 2], [3, 4]]), torch.tensor([[1], [0]])).tolist()
+        [[[3, 4]], [[1, 2]]]
+    """
+    return values.index_select(0, index.flatten()).view(*index.shape, *values.shape[1:])
+
+
 def tensors_bytes(state: Any) -> int:
     """Count the bytes of every tensor in a nested state.
 

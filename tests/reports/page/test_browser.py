@@ -3,9 +3,7 @@
 import csv
 import io
 import itertools
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,28 +12,17 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright import sync_api as playwright
 
 from l2obench.bench.store.run_folder import RunFolder
 from l2obench.reports.formats import format_number
 from l2obench.reports.numbers.final_losses import final_losses
 from l2obench.reports.page.build import write_report
 from l2obench.reports.reading import read_results
+from tests.reports.page.chromium import needs_chromium
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None and not os.environ.get("CI"), reason="no chromium on this machine; 'make chromium' installs it"
-)
+pytestmark = needs_chromium
 HOSTILE = '"><img src=x onerror="window.broken=1"><script>window.broken=1</script>'
 READY = "document.documentElement.dataset.drawn"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")

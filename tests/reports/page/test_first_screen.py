@@ -2,33 +2,20 @@
 
 import csv
 import io
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright import sync_api as playwright
 
 from l2obench.reports.page.build import write_report
+from tests.reports.page.chromium import needs_chromium
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None and not os.environ.get("CI"), reason="no chromium on this machine; 'make chromium' installs it"
-)
+pytestmark = needs_chromium
 DRAWN = "document.documentElement.dataset.drawn === String(window.l2obench?.turn())"
 LONG = "rule[checkpoint=a/rather/long/name/of/a/checkpoint/of/training-{}]"
 TASKS = [f"{family}[data=mnist1d,horizon=2000,units={units}]" for family in ("bowl", "valley") for units in range(25)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """The leaderboard in a real browser: it sorts by numbers, filters, fits a phone, loads nothing and obeys no name."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +9,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright import sync_api as playwright
 
 from l2obench.reports.page.leaderboard import write_leaderboard
+from tests.reports.page.chromium import needs_chromium
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None and not os.environ.get("CI"), reason="no chromium on this machine; 'make chromium' installs it"
-)
+pytestmark = needs_chromium
 HOSTILE = '"><img src=x onerror="window.broken=1"><script>window.broken=1</script>'
 BOARD = "#table-leaderboard"
 TASKS = ["bowl", "valley", *(f"family{number}" for number in range(9))]
@@ -33,14 +29,6 @@ def address(tmp_path_factory: pytest.TempPathFactory, cell: Callable[..., Any], 
     ]  # fmt: skip
     run = write_run(tmp_path_factory.mktemp("runs") / "toy", cells)
     return write_leaderboard([run], tmp_path_factory.mktemp("boards") / "board").page.as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
