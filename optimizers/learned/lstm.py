@@ -9,11 +9,13 @@ from torch import Tensor
 from l2obench.optimizers.base import CoordinatewiseOptimizer, State, Tensors, per_replica
 from l2obench.optimizers.learned.cell import blocks, fold_candidate_gate, layers_of, layers_step, layers_step_in_place
 from l2obench.optimizers.learned.cell_bptt import Unroll
+from l2obench.optimizers.learned.fused.layers import MOST_UNITS, fused_cells
+from l2obench.optimizers.learned.fused.rule import FusedRule
 from l2obench.optimizers.learned.recurrent import RecurrentOptimizer
 from l2obench.optimizers.learned.unrolled import Unrolled
 
 
-class LSTM(RecurrentOptimizer, CoordinatewiseOptimizer):
+class LSTM(FusedRule, RecurrentOptimizer, CoordinatewiseOptimizer):
     """[u, s'] = output_scale · m(preprocess(g), s; φ), where m stacks LSTM layers under one linear output.
 
     Gates are ordered input, forget, output, candidate, with one bias each.
@@ -26,6 +28,7 @@ class LSTM(RecurrentOptimizer, CoordinatewiseOptimizer):
     """
 
     name: ClassVar[str] = "lstm"
+    has_fused_step: ClassVar[bool] = True
     architecture: ClassVar[tuple[str, ...]] = (*RecurrentOptimizer.architecture, "networks")
 
     def init_tensor(self, param: Tensor) -> State:
@@ -38,7 +41,11 @@ class LSTM(RecurrentOptimizer, CoordinatewiseOptimizer):
         hidden = state["hidden"].view(self.layers, self.hidden, -1)
         cell = state["cell"].view(self.layers, self.hidden, -1)
         flat = grad.reshape(-1)
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if self.can_fuse(grad, param, state) and self.hidden <= MOST_UNITS:
+            names = [*(f"lstm{k}" for k in range(self.layers)), "output"]
+            inputs_of = lambda part: self.preprocess(flat[part])  # noqa: E731
+            output, hidden, cell = fused_cells(self.meta_parameters, names, inputs_of, hidden, cell)
+        elif torch.is_grad_enabled() or torch.compiler.is_compiling():
             output, hidden, cell = self._step(phi, flat, hidden, cell)
         else:
             output = self._step_in_place(phi, flat, hidden, cell)

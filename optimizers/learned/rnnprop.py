@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.nn.functional import elu
 
 from l2obench.optimizers.base import CoordinatewiseOptimizer, State, Tensors, blend, per_replica, root
-from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.optimizers.learned.cell import (
     BLOCK,
     blocks,
@@ -18,9 +17,11 @@ from l2obench.optimizers.learned.cell import (
     layers_step_in_place,
     random_network,
 )
+from l2obench.optimizers.learned.fused.layers import MOST_UNITS, fused_cells
+from l2obench.optimizers.learned.fused.rule import FusedRule
 
 
-class RNNprop(LearnedOptimizer, CoordinatewiseOptimizer):
+class RNNprop(FusedRule, CoordinatewiseOptimizer):
     """m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², u = −α · tanh(net(g / s, m̂ / s)) with s = √v̂ + ε.
 
     m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ) as in Adam. The network, shared over coordinates: a linear layer with ELU,
@@ -34,6 +35,7 @@ class RNNprop(LearnedOptimizer, CoordinatewiseOptimizer):
     """
 
     name: ClassVar[str] = "rnnprop"
+    has_fused_step: ClassVar[bool] = True
     architecture: ClassVar[tuple[str, ...]] = ("hidden", "layers", "beta1", "beta2", "epsilon", "step_size", "networks")
     compiled_up_to: ClassVar[float] = BLOCK
 
@@ -79,10 +81,19 @@ class RNNprop(LearnedOptimizer, CoordinatewiseOptimizer):
         mean = blend(state["mean"], grad, 1 - self.beta1)
         square = blend(state["square"], grad * grad, 1 - self.beta2)
         scale = root(square / (1 - self.beta2**step)) + self.epsilon
-        inputs = torch.stack([grad / scale, mean / (scale * (1 - self.beta1**step))]).flatten(1)
+        rows = [part.reshape(-1) for part in (grad, mean, scale)]
+
+        def inputs_of(part: slice) -> Tensor:
+            grads, means, scales = (row[part] for row in rows)
+            return torch.stack([grads / scales, means / (scales * (1 - self.beta1**step))])
+
         shape = state["hidden"].shape
         memory = [state[part].view(self.layers, self.hidden, -1) for part in ("hidden", "cell")]
-        output, hidden, cell = self._network(inputs, *memory)
+        if self.can_fuse(grad, param, state) and self.hidden <= MOST_UNITS:
+            names = ["input", *(f"lstm{k}" for k in range(self.layers)), "output"]
+            output, hidden, cell = fused_cells(self.meta_parameters, names, inputs_of, *memory)
+        else:
+            output, hidden, cell = self._network(inputs_of(slice(None)), *memory)
         update = output.view_as(grad).tanh() * (-self.step_size * per_replica(self.lr, grad))
         memory_after = {"hidden": hidden.view(shape), "cell": cell.view(shape)}
         return update, {"mean": mean, "square": square, "step": step, **memory_after}

@@ -1,1 +1,1 @@
-"""The step of the rules of perceptrons as one program, compiled by numba, which needs no memory for the features."""
+"""The steps of rules of perceptrons and of LSTMs as programs that numba compiles: nothing goes by way of memory."""

@@ -26,7 +26,7 @@ DECAYS = 3
 ANY_ORDER = {"reassoc", "nsz", "contract"}
 
 
-def compiled(*, entry: bool = False, in_order: bool = False) -> Callable[[Function], Function]:
+def compiled(*, entry: bool = False, in_order: bool = False, inline: bool = False) -> Callable[[Function], Function]:
     """Give a decorator that compiles a function at its first call.
 
     Args:
@@ -34,6 +34,7 @@ def compiled(*, entry: bool = False, in_order: bool = False) -> Callable[[Functi
             others make no arrays and return none: they are spared the counting of references, which costs as much as
             the arithmetic of a block.
         in_order: whether sums are taken in the order that is written.
+        inline: whether its code is put where it is called: vectors that are passed go by way of memory.
     """
     options: dict[str, Any] = {
         "fastmath": {"contract"} if in_order else ANY_ORDER,
@@ -43,7 +44,9 @@ def compiled(*, entry: bool = False, in_order: bool = False) -> Callable[[Functi
 
     def decorate(function: Function) -> Function:
         if not entry:
-            part: Function = numba.njit(_nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
+            part: Function = numba.njit(
+                _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=inline, **options
+            )(function)
             return part
         before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(FOLDER or "")
         try:

@@ -50,9 +50,10 @@ class FusedRule(LearnedOptimizer):
         Args:
             grad: `[seeds, settings, ...]`.
             param: θ, likewise.
-            memory: its state.
+            memory: its state; what are no tensors in it, such as counts of steps, does not matter.
         """
-        return self.is_fused and can_be_fused(grad, param, *memory.values())
+        tensors = (part for part in memory.values() if isinstance(part, Tensor))
+        return self.is_fused and can_be_fused(grad, param, *tensors)
 
 
 def can_have_fused_step(rule: Optimizer) -> bool:

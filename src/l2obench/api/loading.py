@@ -23,9 +23,9 @@ def load(
             checkpoint, such as `"general"`.
         params: parameters, `model.named_parameters()`, or dicts of parameter groups, as `torch.optim` takes them.
         num_steps: how many steps training will take. Optimizers that use the horizon need it, others ignore it.
-        fused: whether a rule of perceptrons, such as `adafac-mlp` or `velo`, has its compiled step on CPUs: several
-            times faster, with numbers equal up to rounding. None: where numba is installed. The first step of a
-            machine compiles it.
+        fused: whether a learned rule that has a compiled step for CPUs, such as `lstm` or `velo`, uses it: two to
+            twenty times faster, with numbers equal up to rounding. None: where numba is installed. The first step of
+            a machine compiles it.
         values: fields of the optimizer that `name` does not give; the rest keep their defaults. For every optimizer
             also `weight_decay` (decoupled), `maximize`, an `lr` of 0 or a tensor, and `betas` for `beta1` and `beta2`.
 

@@ -147,7 +147,7 @@ def test_load_uses_the_program_where_numba_is(asked: bool | None, is_used: bool)
     assert optimizer.rule.is_fused is is_used
 
 
-@pytest.mark.parametrize("name", ["adam", "lstm[checkpoint=random]", "nadam"])
+@pytest.mark.parametrize("name", ["adam", "gac[checkpoint=random]", "nadam"])
 def test_load_says_which_rules_have_no_program(name: str) -> None:
     with pytest.raises(ValueError, match="fused must be None or False for"):
         l2obench.load(name, small_net().parameters(), fused=True)
