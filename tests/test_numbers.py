@@ -31,10 +31,11 @@ def test_every_bound_number_is_that_of_its_row(bound: ModuleType) -> None:
 
 def test_a_number_without_a_row_is_counted(bound: ModuleType) -> None:
     lines, sections = bound.load()
-    for page in bound.PAGES:
+    for page in bound.pages():
         counted = {item.heading: item.numbers for item in sections if item.page == page}
         assert bound.count_unbound(lines, page) == counted, (
-            f"{page}: a number was written or taken out. Bind it to its row in docs/numbers.toml, with a [[line]]"
+            f"{page}: a number was written or taken out. Bind it to its row in docs/numbers, with a [[line]]; "
+            "python docs/site/bound_numbers.py --unbound lists those without a row"
         )
 
 
@@ -63,7 +64,7 @@ def test_a_wrong_number_is_found_and_written(
 def test_a_row_that_is_not_there_is_an_error(bound: ModuleType) -> None:
     value = {"of": "quick/losses", "where": {"task": "no such"}, "column": "mean", "as": ".3f"}
     with pytest.raises(ValueError, match="must have one row of"):
-        bound.Line("page.md", "{}", (value,)).numbers()
+        bound.numbers(bound.Line("page.md", "{}", (value,)))
 
 
 @pytest.mark.parametrize(

@@ -1,67 +1,42 @@
 """Numbers in prose, bound to rows: `python docs/site/bound_numbers.py` writes the numbers of pages from results.
 
-docs/numbers.toml lists lines of pages with a mark for each number, and the row and column that the number comes from.
+docs/numbers/ lists lines of pages with a mark for each number, and the row and column that the number comes from.
 For each section it says how many numbers have no row here, and why: a number that joins them fails a test.
 """
 
 import re
 import sys
-import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from binding_files import MARK, ROOT, Line, load
 from number_rows import number
-from page_numbers import NUMBER, lines_of, numbers_of
+from page_numbers import NUMBER, Text, lines_of
 
-ROOT = Path(__file__).resolve().parents[2]
-BINDINGS = ROOT / "docs" / "numbers.toml"
-MARK = "{}"
-PAGES = ("README.md", "docs/questions.md", "docs/reproduction.md")
-"""Pages in which every number is bound or counted."""
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-@dataclass(frozen=True)
-class Line:
-    """A line of a page, with a mark in the place of each number that comes from a row."""
-
-    page: str
-    text: str
-    values: tuple[dict[str, Any], ...]
-    nth: int = 1
-    """Which of the lines of this form in the page, from 1 on."""
-
-    def pattern(self) -> "re.Pattern[str]":
-        """What finds the line, whatever its numbers are."""
-        return re.compile(f"({NUMBER})".join(map(re.escape, self.text.split(MARK))))
-
-    def numbers(self) -> list[str]:
-        """The numbers as the rows give them, in the form of the page."""
-        return [write(number(*value["of"].split("/"), value["where"], value["column"]), value) for value in self.values]
+def pages() -> list[str]:
+    """The pages in which every number is bound or counted: README.md and all of docs."""
+    return ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
 
 
-@dataclass(frozen=True)
-class Section:
-    """A section with numbers that have no row here."""
-
-    page: str
-    heading: str
-    numbers: int
-    """How many."""
-    reason: str
-    """Why, or where they come from."""
-
-
-def load(path: Path = BINDINGS) -> tuple[list[Line], list[Section]]:
-    """Read the bindings: lines with their values, and sections with numbers that have no row.
+def pattern(line: Line) -> "re.Pattern[str]":
+    """What finds a line, whatever its numbers are.
 
     Args:
-        path: of the file.
+        line: to find.
     """
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
-    lines = [Line(item["page"], item["text"], tuple(item["values"]), item.get("nth", 1)) for item in content["line"]]
-    return lines, [Section(**item) for item in content.get("section", [])]
+    return re.compile(f"({NUMBER})".join(map(re.escape, line.text.split(MARK))))
+
+
+def numbers(line: Line) -> list[str]:
+    """The numbers of a line as the rows give them, in the form of the page.
+
+    Args:
+        line: with its values.
+    """
+    return [write(number(value), value) for value in line.values]
 
 
 def write(value: float, form: dict[str, Any]) -> str:
@@ -69,10 +44,13 @@ def write(value: float, form: dict[str, Any]) -> str:
 
     Args:
         value: of the row.
-        form: `as` is the format: Python's, as in `.2f`, `,.0f` or `.1e`. A format with `{}` writes the number within.
+        form: `as` is the format: Python's, as in `.2f`, `,.0f` or `.1e`; `.0power` writes 3·10⁶.
     """
     if value == float("inf"):
         return "∞"
+    if form["as"].endswith("power"):
+        mantissa, exponent = format(value, form["as"].removesuffix("power") + "e").split("e")
+        return f"{mantissa}·10{str(int(exponent)).translate(RAISED)}"
     text = format(value, form["as"])
     # 2.3e-10, not 2.3e-10 with a padded exponent.
     return re.sub(r"e([+-])0*(\d)", lambda found: f"e{'-' if found[1] == '-' else ''}{found[2]}", text)
@@ -91,8 +69,8 @@ def place(line: Line, page: str) -> tuple[int, str]:
     Raises:
         ValueError: the page has no such line.
     """
-    pattern = line.pattern()
-    found = [(k, text.strip()) for k, text in enumerate(page.splitlines()) if pattern.fullmatch(text.strip())]
+    form = pattern(line)
+    found = [(k, text.strip()) for k, text in enumerate(page.splitlines()) if form.fullmatch(text.strip())]
     if len(found) < line.nth:
         raise ValueError(f"{line.page} must have {line.nth} lines of the form {line.text!r}, has {len(found)}")
     return found[line.nth - 1]
@@ -108,7 +86,7 @@ def differences(lines: Sequence[Line]) -> Iterator[tuple[Line, int, str, str]]:
     for line in lines:
         at, now = place(line, pages[line.page])
         parts = line.text.split(MARK)
-        wanted = parts[0] + "".join(text + rest for text, rest in zip(line.numbers(), parts[1:], strict=True))
+        wanted = parts[0] + "".join(text + rest for text, rest in zip(numbers(line), parts[1:], strict=True))
         if now != wanted:
             yield line, at, now, wanted
 
@@ -118,28 +96,46 @@ def count_unbound(lines: Sequence[Line], page: str) -> dict[str, int]:
 
     Args:
         lines: bound lines, of any page.
-        page: one of `PAGES`.
+        page: one of `pages`.
+    """
+    counts: dict[str, int] = {}
+    for heading, left in unbound(lines, page):
+        counts[heading] = counts.get(heading, 0) + len(left)
+    return counts
+
+
+def unbound(lines: Sequence[Line], page: str) -> Iterator[tuple[str, list[str]]]:
+    """The numbers of a page that no line binds: for each line that has some, the heading of its section, and they.
+
+    Args:
+        lines: bound lines, of any page.
+        page: one of `pages`.
     """
     content = (ROOT / page).read_text(encoding="utf-8")
-    bound = {place(line, content)[0]: len(line.values) for line in lines if line.page == page}
-    counts: dict[str, int] = {}
+    bound = {place(line, content)[0]: line for line in lines if line.page == page}
     for at, heading, text in lines_of(content):
-        if left := len(numbers_of(text)) - bound.get(at, 0):
-            counts[heading] = counts.get(heading, 0) + left
-    return counts
+        spans = _bound_spans(bound[at], text) if at in bound else []
+        left = [token for token in text.numbers if not any(first <= token.start < last for first, last in spans)]
+        if left:
+            yield heading, [token.text for token in left]
+
+
+def _bound_spans(line: Line, text: Text) -> list[tuple[int, int]]:
+    found = pattern(line).fullmatch(text.line)
+    return [] if found is None else [found.span(group) for group in range(1, len(line.values) + 1)]
 
 
 def main(arguments: Sequence[str]) -> int:
     """Write the numbers into their pages, or say which differ.
 
     Args:
-        arguments: `--check` changes nothing, and `--count` counts the numbers that no line binds.
+        arguments: `--check` changes nothing, and `--unbound` lists the numbers that no line binds.
     """
     lines, _ = load()
-    if "--count" in arguments:
-        for page in PAGES:
-            for heading, count in count_unbound(lines, page).items():
-                print(f"{page}: {count} numbers without a row under {heading!r}")
+    if "--unbound" in arguments:
+        for page in pages():
+            for heading, left in unbound(lines, page):
+                print(f"{page}: no row for {', '.join(left)} under {heading!r}")
         return 0
     changed = list(differences(lines))
     for line, at, now, wanted in changed:

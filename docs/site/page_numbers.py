@@ -1,23 +1,41 @@
-"""The numbers of a page that results must stand for: those in code, dates and settings of a run are left out."""
+"""The numbers of a page that results must stand for: code, dates, and what a reader or an author sets, are left out.
+
+In a table the header and the first column say what was run; columns of settings say it too. No result stands there.
+"""
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
-NUMBER = r"[−-]?(?:\d[\d,]*(?:\.\d+)?(?:e-?\d+)?|∞)"
-"""A number as pages write it: 0.40, 1,757, 2.3e-10, −3, ∞."""
+NUMBER = r"[−-]?(?:\d[\d,]*(?:\.\d+)?(?:e-?\d+|·10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?|∞)"
+"""A number as pages write it: 0.40, 1,757, 2.3e-10, 3·10⁶, −3, ∞."""
 _TOKEN = re.compile(r"(?<![\w.\0])[−-]?\d(?:[\d,]*\d)?(?:\.\d+)?(?:e-?\d+)?(?![\w\0])")
 # What a reader chooses, and no run finds: 100 steps, 20 seeds, 40 units.
 _UNITS = (
     *("steps", "seeds", "functions", "units", "layers", "labels", "points", "dimensions", "channels", "digits"),
     *("trainings", "meta-steps", "rates", "values", "minibatches", "suites", "checkpoints", "coordinates"),
-    *("trajectories", "hidden", "rules", "baselines", "epochs", "cores", "replicas", "tasks"),
+    *("trajectories", "hidden", "rules", "baselines", "epochs", "cores", "replicas", "tasks", "quadratics"),
+    *("photographs", "families", "networks", "parameters", "images", "windows", "characters", "examples", "words"),
 )
-_SETTING = re.compile(rf"\s*-?(?:{'|'.join(unit + '?' if unit.endswith('s') else unit for unit in _UNITS)})\b")
+_KINDS = "real|random|training|tuning|test|validation|evaluation|sigmoid|antithetic|Gaussian|hidden|MNIST|fresh|small"
+_SETTING = re.compile(
+    rf"\s*-?(?:(?:{_KINDS}) )?(?:{'|'.join(unit + '?' if unit.endswith('s') else unit for unit in _UNITS)})\b"
+)
+# A distribution, the size of a picture, the name of a step.
 _NO_RESULT = re.compile(
+    r"\b[NU]?[\[(][−-]?\d[\d.]*²?, [\d.]+²?[\])]|\b\d+ ?× ?\d+(?: ?× ?\d+)?\b|\b[Ss]teps? [\d,]*\d(?: (?:to|and) \d+)?|"
     r"\d{4}-\d\d-\d\d(?:(?:,| and| to) \d\d)*|\b(?:19|20)\d\d\b|Python 3\.\d+|95 %|arXiv \d+\.\d+|"
     r"\b[Ss]ections? \d+(?:\.\d+)?|\b[Ff]igures? \d+|[Aa]pache-[\d.]+|\b\d+(?:st|nd|rd|th)\b"
 )
+# What the columns of a table hold that no run finds.
+_SETTINGS_COLUMN = re.compile(
+    r"layers|units|output scale|truncation|seeds|default \[?horizon.*|limit|minibatch|rate|source|trained on|"
+    r"recipe|published in|what it is( for)?|reach|aim",
+    re.IGNORECASE,
+)
+_BEGIN, _END = re.compile(r"<!-- (begin: \w+|campaign) -->"), re.compile(r"<!-- end.* -->")
 
 
 @dataclass(frozen=True)
@@ -27,6 +45,15 @@ class Token:
     text: str
     start: int
     end: int
+
+
+@dataclass(frozen=True)
+class Text:
+    """A line of a page, outside code blocks."""
+
+    line: str
+    numbers: list[Token]
+    """Those that results must stand for."""
 
 
 def numbers_of(line: str) -> list[Token]:
@@ -49,20 +76,40 @@ def numbers_of(line: str) -> list[Token]:
     ]
 
 
-def lines_of(page: str) -> Iterator[tuple[int, str, str]]:
-    """The lines of a page outside code blocks: the number of the line, the heading of its section, and its text.
+def lines_of(page: str) -> Iterator[tuple[int, str, Text]]:
+    """The lines of a page outside code blocks and generated parts: number, heading of the section, and text.
 
     Args:
         page: its text.
     """
-    fenced, section = False, ""
+    fenced, generated, section = False, False, ""
+    header: list[str] | None = None
     for at, line in enumerate(page.splitlines()):
+        text = line.strip()
+        generated = (generated or bool(_BEGIN.match(text))) and not _END.match(text)
         if line.startswith("```"):
             fenced = not fenced
         elif line.startswith("#") and not fenced:
-            section = line.lstrip("# ")
-        elif not fenced and not line.startswith("    "):
-            yield at, section, line.strip()
+            section, header = line.lstrip("# "), None
+        elif not text.startswith("|"):
+            header = None
+            if not fenced and not generated and not line.startswith("    "):
+                yield at, section, Text(text, numbers_of(text))
+        elif not generated:
+            cells = text.split("|")
+            if header is None:
+                header = cells
+            else:
+                yield at, section, Text(text, list(_results(text, cells, header)))
+
+
+def _results(text: str, cells: Sequence[str], header: Sequence[str]) -> Iterator[Token]:
+    """The numbers of a row of a table outside its first column, and outside columns of settings."""
+    ends = list(accumulate(len(cell) + 1 for cell in cells))
+    for token in numbers_of(text):
+        column = bisect_right(ends, token.start)
+        if column > 1 and not (column < len(header) and _SETTINGS_COLUMN.fullmatch(header[column].strip())):
+            yield token
 
 
 def _hide(line: str) -> str:
