@@ -63,8 +63,10 @@ FAMILIES = {
     ),
     "practice-coordinates": (
         "l2obench.tasks.practice.coordinates:Coordinates",
-        "network of sines that is a photograph; kept aside",
+        "network of sines that is a photograph",
     ),
+    "practice-flow": ("l2obench.tasks.practice.flow:Flow", "normalising flow of 8×8 digits; kept aside"),
+    "practice-graph": ("l2obench.tasks.practice.graph:Graph", "graph network on digits as points; kept aside"),
     "regression": ("l2obench.tasks.small.regression:Regression", "a perceptron on a random smooth function"),
     "digit-cnn": ("l2obench.tasks.small.digit_cnn:DigitCnn", "two convolutions on 8×8 digits, with batch norm"),
     "digit-autoencoder": ("l2obench.tasks.small.digit_autoencoder:DigitAutoencoder", "autoencoder of 8×8 digits"),

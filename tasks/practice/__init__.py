@@ -11,6 +11,7 @@ OPEN = (
     "practice-char-lstm",
     "practice-tabular",
     "practice-factorization",
+    "practice-coordinates",
 )
 """Kinds that a learned optimizer may be trained on."""
 KEPT_ASIDE = (
@@ -19,6 +20,7 @@ KEPT_ASIDE = (
     "practice-vae",
     "practice-contrastive",
     "practice-burgers",
-    "practice-coordinates",
+    "practice-flow",
+    "practice-graph",
 )
 """Kinds that no meta-training, no validation and no design has used: `Practice.require_trainable` refuses them."""
