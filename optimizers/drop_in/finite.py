@@ -29,7 +29,8 @@ def all_finite(tensors: Sequence[Tensor]) -> bool:
         batches.setdefault((type(tensor), tensor.device, tensor.dtype), []).append(tensor)
     for (_, _, dtype), own in batches.items():
         wide = torch.promote_types(dtype, torch.float32)
-        sums = [tensor.sum(dtype=wide) for tensor in own]
+        # To name the type costs a tenth of the call.
+        sums = [tensor.sum() if wide is dtype else tensor.sum(dtype=wide) for tensor in own]
         total = sums[0] if len(sums) == 1 else torch.stack(sums).sum()
         # Shards are summed over their processes, which so come to the same answer.
         if not math.isfinite(float(whole_of(total))) and not all(_all_finite(tensor) for tensor in own):

@@ -122,6 +122,8 @@ def check_values(rule: Optimizer, given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: the rule has no such hyperparameter, or does not take the value.
     """
+    if not given:
+        return {}
     known = group_values(rule)
     if unknown := next((name for name in given if name not in known), None):
         raise ValueError(f"{rule.name} has no {unknown}.{did_you_mean(unknown, known)} It has: {', '.join(known)}")

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
 
 from l2obench.optimizers.base import Optimizer
 from l2obench.optimizers.designed.adam import Adam
@@ -35,6 +34,7 @@ class Batch:
         return [state[part].view(param.shape) for state, param in zip(self.states, self.params, strict=True)]
 
 
+FULL = (torch.float32, torch.float64)
 Move = Callable[[Batch, Any], None]
 """Moves the parameters of a batch and its states, by the values of a group."""
 
@@ -47,14 +47,16 @@ def can_move(param: Tensor, grad: Tensor, state: dict[str, Any]) -> bool:
         grad: its gradient.
         state: of a rule that `MOVES` has.
     """
-    memory = [value for value in state.values() if isinstance(value, Tensor)]
+    dtype = param.dtype
     return (
         type(param) in PLAIN
         and type(grad) in PLAIN
-        and param.dtype in (torch.float32, torch.float64)
-        and param.device.type in ("cpu", "cuda")
+        and dtype in FULL
+        and (param.is_cpu or param.is_cuda)
         and param.is_contiguous()
-        and all(value.dtype == param.dtype and value.is_contiguous() for value in (grad, *memory))
+        and grad.dtype is dtype
+        and grad.is_contiguous()
+        and all(value.dtype is dtype and value.is_contiguous() for value in state.values() if isinstance(value, Tensor))
     )
 
 
@@ -108,28 +110,26 @@ def _move_rmsprop(batch: Batch, group: Any) -> None:
 
 
 def _move_adam(batch: Batch, group: Any, weight_decay: float = 0.0) -> None:
-    """By torch's fused kernel, one pass over memory."""
-    step = batch.states[0]["step"]
+    """By torch's fused kernel, one pass over memory; what torch has around it in Python takes as long as this step."""
+    step = batch.states[0]["step"] + 1
     beta1, beta2 = group["betas"]
-    adam(
+    torch._fused_adamw_(
         batch.params,
         batch.grads,
         batch.of_state("mean"),
         batch.of_state("square"),
         [],
-        list(torch.full((len(batch.params),), float(step), device=batch.params[0].device).unbind()),
-        fused=True,
+        [torch.tensor(float(step), device=batch.params[0].device)] * len(batch.params),
         amsgrad=False,
         lr=float(group["lr"]),
         beta1=beta1,
         beta2=beta2,
         eps=group["epsilon"],
         weight_decay=weight_decay,
-        decoupled_weight_decay=True,
         maximize=False,
     )
     for state in batch.states:
-        state["step"] = step + 1
+        state["step"] = step
 
 
 def _move_adamw(batch: Batch, group: Any) -> None:

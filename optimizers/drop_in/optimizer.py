@@ -24,6 +24,7 @@ from l2obench.optimizers.drop_in.members import Members
 from l2obench.optimizers.drop_in.shards import sharded_like, whole_of
 from l2obench.optimizers.drop_in.state import SHARED, join_tensors, on_device, require_fitting, split_tensors
 from l2obench.optimizers.drop_in.tensor_step import REPLICA, as_replica, move, step_tensors, wide_type
+from l2obench.optimizers.drop_in.watchers import is_watched
 
 
 class DropIn(torch.optim.Optimizer):
@@ -157,7 +158,6 @@ class DropIn(torch.optim.Optimizer):
         self._losses.append(loss.detach() if isinstance(loss, Tensor) else loss)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None, *, loss: Tensor | float | None = None) -> Any:
         """Update every parameter that has a gradient.
 
@@ -174,6 +174,17 @@ class DropIn(torch.optim.Optimizer):
                 they share.
             RuntimeError: a gradient is sparse; a rule that looks at all tensors has them on several devices.
         """
+        if is_watched(self):
+            named: dict[str, Any] = {} if loss is None else {"loss": loss}
+            return self._step_for_watchers(*(() if closure is None else (closure,)), **named)
+        return self._take_step(closure, loss=loss)
+
+    # torch wraps the step of each class for hooks and profilers, which costs more than a small step does.
+    step.hooked = True
+
+    @torch.no_grad()
+    def _take_step(self, closure: Callable[[], Any] | None = None, *, loss: Tensor | float | None = None) -> Any:
+        """What `step` says."""
         returned = None
         if closure is not None:
             with torch.enable_grad():
@@ -198,9 +209,11 @@ class DropIn(torch.optim.Optimizer):
                 self._step_model(groups, loss)
         return returned
 
+    _step_for_watchers = torch.optim.Optimizer.profile_hook_step(_take_step)
+
     def _can_step(self, loss: Tensor | float | None) -> bool:
         """Whether all that this step reads is finite."""
-        grads = [param.grad for group in self.param_groups for param in group["params"] if param.grad is not None]
+        grads = [grad for group in self.param_groups for param in group["params"] if (grad := param.grad) is not None]
         if any(grad.is_sparse for grad in grads):
             raise RuntimeError(f"{self.rule.name} takes dense gradients, got a sparse one. Try: sparse=False")
         if "loss" in self.rule.uses and not math.isfinite(float(loss or 0.0)):

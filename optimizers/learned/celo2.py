@@ -20,7 +20,7 @@ from l2obench.optimizers.learned.coordinate_features import (
     coordinate_features,
 )
 from l2obench.optimizers.learned.fused.rule import FusedRule
-from l2obench.optimizers.learned.fused.step import Formula, as_network, fixed_rates, fused_step
+from l2obench.optimizers.learned.fused.step import Formula, as_network, fixed_rates, fused_step, mean_squares
 from l2obench.optimizers.learned.initial_weights import lecun_normal
 from l2obench.optimizers.search_space import ADAPTIVE_RATE, Dimension, LogRange
 
@@ -94,12 +94,16 @@ class Celo2(FusedRule, Optimizer):
         step = state["step"] + 1
         updates, memory = {}, {}
         for name, param in params.items():
-            grad = grads[name].clamp(-LARGEST_GRADIENT, LARGEST_GRADIENT)
             learned = self._is_learned(name, param)
             move = self._learned_direction if learned else _adam_direction
-            direction, memory[name] = move(grad, state["of"][name], param, step)
+            direction, memory[name] = move(grads[name], state["of"][name], param, step)
             rate = self.lr if learned else self.lr * self.vector_multiple
-            updates[name] = (direction + param * self.weight_decay) * (-per_replica(rate, param))
+            decay = param * self.weight_decay
+            if torch.is_grad_enabled():
+                updates[name] = (direction + decay) * (-per_replica(rate, param))
+            else:
+                # Nobody else has the decay: its memory is the update's.
+                updates[name] = decay.add_(direction).mul_(-per_replica(rate, param))
         return updates, {"step": step, "of": memory}
 
     def _is_learned(self, name: str, param: Tensor) -> bool:
@@ -116,7 +120,10 @@ class Celo2(FusedRule, Optimizer):
         # A filter has root mean squares for each place of its kernel, which the compiled step does not.
         if grad.shape[4:].numel() == 1 and self.can_fuse(grad, param, memory):
             outputs, memory = self._fused_outputs(phi, grad, param, memory)
-            return _unit_size(self._orthogonalised(outputs), 0), memory
+            direction = self._orthogonalised(outputs)
+            size = (mean_squares(direction) + SIZE_EPSILON).sqrt()
+            return direction.div_(per_replica(size, direction)), memory
+        grad = _kept_within(grad)
         known, memory = accumulate_gradient(grad, memory, SQUARE_DECAY, SQUARE_EPSILON)
         features = coordinate_features(grad, param, known)
         if grad.ndim < 4:
@@ -175,8 +182,14 @@ def _unit_size(values: Tensor, leading: int) -> Tensor:
     return values * (mean_square + SIZE_EPSILON).rsqrt()
 
 
+def _kept_within(grad: Tensor) -> Tensor:
+    """The gradient within ±1000. The compiled step does that itself."""
+    return grad.clamp(-LARGEST_GRADIENT, LARGEST_GRADIENT)
+
+
 def _adam_direction(grad: Tensor, memory: State, param: Tensor, step: int) -> tuple[Tensor, State]:
     """Adam's m̂ / (√v̂ + ε), and its moments."""
+    grad = _kept_within(grad)
     mean = blend(memory["mean"], grad, 1 - BETA1)
     square = blend(memory["square"], grad * grad, 1 - BETA2)
     scale = (square / (1 - BETA2**step)).sqrt() + ADAM_EPSILON

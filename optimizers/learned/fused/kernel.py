@@ -29,11 +29,10 @@ from l2obench.optimizers.learned.fused.features import (
     write_features,
 )
 from l2obench.optimizers.learned.fused.network import apply_network, begin_layer, pad, write_update
+from l2obench.optimizers.learned.fused.vectors import LANES
 
 # Rows of a matrix that are shorter than this share a block, and each coordinate looks up its factors.
 SHORT = 64
-# Coordinates of a vector instruction at most: the network takes whole ones.
-LANES = 16
 # Features of the kernel that a rule may lack, beside those of vectors.
 OWN = 18
 Blocks = tuple[int, int, int, bool, bool]

@@ -3,34 +3,39 @@
 import numpy as np
 
 from l2obench.optimizers.learned.fused.compiling import BLOCK, HALF, ONE, TWO, ZERO, Array, compiled
+from l2obench.optimizers.learned.fused.vectors import LANES, at_least, load, multiply_add, spread, store
 
+NO_LIMIT = np.float32(-np.inf)
 THIRD = np.float32(1 / 3)
 
 
 @compiled()
-def _add_layer(weights: Array, x: Array, y: Array, count: int) -> None:
-    """y ← y + weights x. Four units by four inputs at a time: so LLVM makes vector instructions of the inner loop.
+def _add_layer(weights: Array, x: Array, y: Array, count: int, limit: float) -> None:
+    """y ← max(y + weights x, limit). Four units of LANES coordinates stay in registers until all inputs are in.
 
     Args:
-        weights: `[units, inputs]`, both multiples of four.
+        weights: `[units, inputs]`, the units a multiple of four.
         x: inputs, `[inputs · BLOCK]`.
         y: `[units · BLOCK]`; written.
-        count: coordinates.
+        count: coordinates, a multiple of LANES.
+        limit: 0 for ReLU; −∞. NaN stays NaN.
     """
-    for j in range(0, weights.shape[0], 4):
-        for f in range(0, weights.shape[1], 4):
-            w = weights[j : j + 4, f : f + 4]
-            a0, a1, a2, a3 = w[0, 0], w[0, 1], w[0, 2], w[0, 3]
-            b0, b1, b2, b3 = w[1, 0], w[1, 1], w[1, 2], w[1, 3]
-            c0, c1, c2, c3 = w[2, 0], w[2, 1], w[2, 2], w[2, 3]
-            d0, d1, d2, d3 = w[3, 0], w[3, 1], w[3, 2], w[3, 3]
-            inputs, outputs = x[f * BLOCK : (f + 4) * BLOCK], y[j * BLOCK : (j + 4) * BLOCK]
-            for k in range(count):
-                p, q, r, s = inputs[k], inputs[k + BLOCK], inputs[k + 2 * BLOCK], inputs[k + 3 * BLOCK]
-                outputs[k] += a0 * p + a1 * q + a2 * r + a3 * s
-                outputs[k + BLOCK] += b0 * p + b1 * q + b2 * r + b3 * s
-                outputs[k + 2 * BLOCK] += c0 * p + c1 * q + c2 * r + c3 * s
-                outputs[k + 3 * BLOCK] += d0 * p + d1 * q + d2 * r + d3 * s
+    floor = spread(limit)
+    for k in range(0, count, LANES):
+        for j in range(0, weights.shape[0], 4):
+            at = j * BLOCK + k
+            a, b = load(y, at), load(y, at + BLOCK)
+            c, d = load(y, at + 2 * BLOCK), load(y, at + 3 * BLOCK)
+            for f in range(weights.shape[1]):
+                value = load(x, f * BLOCK + k)
+                a = multiply_add(spread(weights[j, f]), value, a)
+                b = multiply_add(spread(weights[j + 1, f]), value, b)
+                c = multiply_add(spread(weights[j + 2, f]), value, c)
+                d = multiply_add(spread(weights[j + 3, f]), value, d)
+            store(y, at, at_least(a, floor))
+            store(y, at + BLOCK, at_least(b, floor))
+            store(y, at + 2 * BLOCK, at_least(c, floor))
+            store(y, at + 3 * BLOCK, at_least(d, floor))
 
 
 @compiled()
@@ -49,15 +54,6 @@ def begin_layer(bias: Array, y: Array, count: int) -> None:
 
 
 @compiled()
-def _rectify(y: Array, units: int, count: int) -> None:
-    """ReLU in place. NaN stays NaN."""
-    for j in range(units):
-        part = y[j * BLOCK : j * BLOCK + count]
-        for k in range(count):
-            part[k] = ZERO if part[k] < ZERO else part[k]
-
-
-@compiled()
 def apply_network(layers: tuple[Array, ...], x: Array, y: Array, z: Array, out: Array, count: int) -> None:
     """Outputs of the network from features x and what y has of the first layer already.
 
@@ -67,18 +63,16 @@ def apply_network(layers: tuple[Array, ...], x: Array, y: Array, z: Array, out: 
         y: `[units · BLOCK]`; overwritten.
         z: room like y.
         out: `[4 · BLOCK]`; written.
-        count: coordinates, rounded up to whole vectors: what is beyond them does no harm.
+        count: coordinates, rounded up to a multiple of LANES: what is beyond them does no harm.
     """
     first, between, of_between, last, of_last = layers
-    _add_layer(first, x, y, count)
-    _rectify(y, len(first), count)
+    _add_layer(first, x, y, count, ZERO)
     for m in range(len(between)):
         begin_layer(of_between[m], z, count)
-        _add_layer(between[m], y, z, count)
-        _rectify(z, len(first), count)
+        _add_layer(between[m], y, z, count, ZERO)
         y, z = z, y
     begin_layer(of_last, out, count)
-    _add_layer(last, y, out, count)
+    _add_layer(last, y, out, count, NO_LIMIT)
 
 
 @compiled()

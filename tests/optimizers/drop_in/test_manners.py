@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 import l2obench
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Optimizer
+from l2obench.optimizers.designed.adam import Adam
 from l2obench.optimizers.drop_in.optimizer import DropIn
 from tests.optimizers.drop_in.every_rule import assert_equal, closure_of, every_rule, small_net, train, values_of
 
@@ -145,6 +147,43 @@ def test_hooks_around_a_step_are_called(rule: Optimizer) -> None:
     optimizer.register_step_post_hook(lambda *_: called.append("after"))
     train(model, optimizer, 2)
     assert called == ["before", "after"] * 2
+
+
+def test_a_hook_may_change_what_a_step_is_given() -> None:
+    optimizer = DropIn(small_net().parameters(), Adam())
+    seen: list[Any] = []
+    before = optimizer.register_step_pre_hook(lambda _, given, named: (given, {**named, "loss": 2.0}))
+    after = optimizer.register_step_post_hook(lambda *about: seen.append(about))
+    optimizer.step(loss=1.0)
+    before.remove()
+    assert optimizer.step(lambda: 3.0) == 3.0
+    after.remove()
+    optimizer.step()
+    first, second = seen
+    assert first == (optimizer, (optimizer,), {"loss": 2.0})
+    assert second[1][1]() == 3.0
+
+
+def test_hooks_of_all_optimizers_are_called() -> None:
+    optimizer, called = DropIn(small_net().parameters(), Adam()), []
+    handles = [
+        register_optimizer_step_pre_hook(lambda *_: called.append("before")),
+        register_optimizer_step_post_hook(lambda *_: called.append("after")),
+    ]
+    optimizer.step()
+    for handle in handles:
+        handle.remove()
+    optimizer.step()
+    assert called == ["before", "after"]
+
+
+def test_a_profiler_sees_the_steps() -> None:
+    model = small_net()
+    optimizer = DropIn(model.parameters(), Adam())
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        train(model, optimizer, 2)
+    found = {event.key: event.count for event in profiler.key_averages()}
+    assert found["Optimizer.step#DropIn.step"] == 2
 
 
 @every_rule
