@@ -120,7 +120,6 @@ def _loop(
     steps = len(next(iter(batches.values())))
     unrolled = min(UNROLLED, steps)
     first = next(iter(params.values()))
-    slots = torch.arange(0, steps, unrolled, device=first.device).view(-1, 1, 1, 1)
 
     def unfinished(k: Tensor, *_: Any) -> Tensor:
         return k < steps
@@ -132,7 +131,7 @@ def _loop(
             batch = {name: _at(value, k + ahead) for name, value in batches.items()}
             params, state, grads, step_losses = _step(optimizer, gradient, horizon, params, state, grads, batch)
             losses.append(step_losses)
-        recorded = torch.where(slots == k, torch.stack(losses), recorded)
+        recorded = recorded.index_copy(0, (k // unrolled).view(1), torch.stack(losses).unsqueeze(0))
         return k + unrolled, *_own((params, state, grads)), recorded
 
     begin = (torch.zeros((), dtype=torch.int64, device=first.device), *_own((params, state, grads)))

@@ -19,6 +19,8 @@ from l2obench.bench.rollout.proof import Proof, drawing_nothing
 from l2obench.bench.rollout.seeds import DRAW_STEPS, generator
 from l2obench.tasks.base import Task, Tensors
 
+UNWATCHED = contextlib.nullcontext()
+
 
 class Problems:
     """One function of a task for each seed, with its stream of minibatches: what all settings of a seed share.
@@ -152,7 +154,7 @@ class Problems:
 
     def _watch(self, method: str) -> contextlib.AbstractContextManager[None]:
         if method not in self._watched:
-            return contextlib.nullcontext()
+            return UNWATCHED
         self._watched.remove(method)
         return drawing_nothing(f"{method} of {self.task.name}")
 
