@@ -24,10 +24,10 @@ test-faults: $(INSTALLED) ## kills, full disks, hostile inputs, dying workers, f
 	$(BIN)/pytest -m slow -s tests/faults tests/bench/run/test_executors.py tests/bench/metatrain/test_process_group.py
 	$(BIN)/python -m tests.faults.campaign --inputs 10000 --kills 200 --seed 0 --retry --to docs/reliability.md
 
-benchmark: $(INSTALLED) ## speed, as ratios to peers measured in the same run; rewrites the table of docs/performance.md
+benchmark: $(INSTALLED) ## speed, as ratios to peers of the same run, in docs/performance.md; a busy machine is refused (BUSY=1: is not)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,peers]'
-	$(BIN)/pytest tests/benchmarks --benchmark-enable --benchmark-columns=median,iqr,rounds --performance docs/performance.md
-	$(BIN)/python -m tests.benchmarks.growth docs/performance.md
+	$(BIN)/pytest tests/benchmarks --benchmark-enable --benchmark-columns=median,iqr,rounds --performance docs/performance.md $(if $(BUSY),--busy)
+	$(BIN)/python -m tests.benchmarks.growth docs/performance.md $(if $(BUSY),--busy)
 
 gate-error-rates: $(INSTALLED) ## how often 'l2obench check' errs; resumable, more than an hour on 2 cores
 	$(BIN)/python -m l2obench.bench.studies.error_rates --to docs/error_rates.csv

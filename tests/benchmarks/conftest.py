@@ -15,25 +15,35 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from l2obench.bench.measure.load import LoadWatch
+from l2obench.bench.measure.load import Load, LoadWatch
 from tests.benchmarks.clock import cpu_seconds, rounds_of
 from tests.benchmarks.floor import Floor, Work, measure_floor
+from tests.benchmarks.gate import Finding, committed_rows, compare
 from tests.benchmarks.memory import peak_bytes
-from tests.benchmarks.table import Row, describe_load, to_table, write
+from tests.benchmarks.quiet import look, refusal
+from tests.benchmarks.standing import describe
+from tests.benchmarks.table import Row, describe_load, put_between, to_frame, to_table, write
 
 Call = Callable[[], Any]
 ROWS = pytest.StashKey[list[Row]]()
 FLOOR = pytest.StashKey[Floor]()
 WATCH = pytest.StashKey[LoadWatch]()
+LOAD = pytest.StashKey[Load]()
+FINDING = pytest.StashKey[Finding]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--performance", type=Path, help="Write the table into this page, and beside it as Parquet.")
+    parser.addoption("--busy", action="store_true", help="With --performance: measure on a busy machine all the same.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[ROWS] = []
     if config.getoption("benchmark_enable", False):
+        if config.getoption("--performance") is not None and not config.getoption("--busy"):
+            reason = refusal(look())
+            if reason is not None:
+                raise pytest.UsageError(reason)
         # Before the benchmarks hold themselves to one processor, and before a fixture replaces the counters.
         config.stash[WATCH] = LoadWatch().begin()
 
@@ -116,13 +126,31 @@ def note(request: pytest.FixtureRequest) -> Callable[[Row], None]:
     return lambda row: request.config.stash[ROWS].append(row) if enabled else None
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Compare the ratios with the committed ones, before they are overwritten; a row that lost a quarter fails."""
+    config = session.config
+    rows, page = config.stash[ROWS], config.getoption("--performance")
+    if not rows:
+        return
+    config.stash[LOAD] = config.stash[WATCH].end()
+    if page is None:
+        return
+    found = compare(to_frame(rows, config.stash[LOAD]), committed_rows(page.with_suffix(".parquet")))
+    config.stash[FINDING] = found
+    if found.fails:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     rows = config.stash[ROWS]
     if not rows:
         return
     terminalreporter.write_line(to_table(rows).to_string(index=False))
-    page, load = config.getoption("--performance"), config.stash[WATCH].end()
+    page, load = config.getoption("--performance"), config.stash[LOAD]
     terminalreporter.write_line(describe_load(load))
     if page is not None:
         write(page, rows, config.stash[FLOOR], load)
+        put_between(page, "standing", describe(rows))
         terminalreporter.write_line(f"written to {page} and {page.with_suffix('.parquet')}")
+        for line in config.stash[FINDING].lines():
+            terminalreporter.write_line(line)

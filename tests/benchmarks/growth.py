@@ -3,6 +3,7 @@
 Replicas, coordinates, horizon and tasks of a meta-batch, each over several decades; time and peak memory of one call.
 """
 
+import argparse
 import datetime
 import sys
 import time
@@ -29,6 +30,7 @@ from l2obench.optimizers.learned.lstm import LSTM
 from l2obench.reports.formats import to_markdown
 from l2obench.tasks.mnist import MnistMlp
 from l2obench.tasks.quadratic import Quadratic
+from tests.benchmarks import quiet
 from tests.benchmarks.memory import peak_bytes
 from tests.benchmarks.table import describe_load, put_between
 
@@ -142,5 +144,17 @@ def main(page: Path) -> None:
     put_between(page, "growth", f"{to_markdown(pd.DataFrame(rows))}\n{made}")
 
 
+def begin() -> None:
+    """Read the command line; a busy machine is refused, unless `--busy` is there."""
+    parser = argparse.ArgumentParser(description="Measure how cost grows, and write it into a page.")
+    parser.add_argument("page", type=Path)
+    parser.add_argument("--busy", action="store_true", help="measure on a busy machine all the same")
+    given = parser.parse_args()
+    reason = None if given.busy else quiet.refusal(quiet.look())
+    if reason is not None:
+        sys.exit(reason)
+    main(given.page)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    begin()

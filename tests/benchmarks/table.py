@@ -29,8 +29,10 @@ class Row:
     peak_bytes: float | None
 
 
-def to_frame(rows: list[Row]) -> pd.DataFrame:
-    return pd.DataFrame([asdict(row) for row in rows])
+def to_frame(rows: list[Row], load: Load) -> pd.DataFrame:
+    """The rows as numbers, with the processor and what else it did."""
+    found = pd.DataFrame([asdict(row) for row in rows])
+    return found.assign(processor=environment("cpu")["processor"], **load.columns())
 
 
 def to_table(rows: list[Row]) -> pd.DataFrame:
@@ -75,7 +77,7 @@ def write(page: Path, rows: list[Row], floor: Floor, load: Load) -> None:
     """Put the table into `page`, and its numbers beside it as Parquet."""
     put_between(page, "rows", f"{to_markdown(to_table(rows))}\n{about(floor, load)}")
     floors = {f"floor_{key}_per_second": value for key, value in asdict(floor).items()}
-    to_frame(rows).assign(**floors, **load.columns()).to_parquet(page.with_suffix(".parquet"), index=False)
+    to_frame(rows, load).assign(**floors).to_parquet(page.with_suffix(".parquet"), index=False)
 
 
 def put_between(page: Path, mark: str, text: str) -> None:
