@@ -21,10 +21,12 @@ _UNITS = (
 )
 _KINDS = "real|random|training|tuning|test|validation|evaluation|sigmoid|antithetic|Gaussian|hidden|MNIST|fresh|small"
 _SETTING = re.compile(
-    rf"\s*-?(?:(?:{_KINDS}) )?(?:{'|'.join(unit + '?' if unit.endswith('s') else unit for unit in _UNITS)})\b"
+    rf"(?: (?:to|and|or) \d[\d,]*)?\s*-?(?:(?:{_KINDS}) )?"
+    rf"(?:{'|'.join(unit + '?' if unit.endswith('s') else unit for unit in _UNITS)})\b"
 )
-# A distribution, the size of a picture, the name of a step.
+# A distribution, the size of a picture, the name of a step, how large or long something was made.
 _NO_RESULT = re.compile(
+    r"\b(?:(?:mini)?batch(?:es)?|layers?|trajector(?:y|ies)|truncations?|windows?|width|context) of \d[\d,]*(?: (?:and|or) \d+)?|"
     r"\b[NU]?[\[(][−-]?\d[\d.]*²?, [\d.]+²?[\])]|\b\d+ ?× ?\d+(?: ?× ?\d+)?\b|\b[Ss]teps? [\d,]*\d(?: (?:to|and) \d+)?|"
     r"\d{4}-\d\d-\d\d(?:(?:,| and| to) \d\d)*|\b(?:19|20)\d\d\b|Python 3\.\d+|95 %|arXiv \d+\.\d+|"
     r"\b[Ss]ections? \d+(?:\.\d+)?|\b[Ff]igures? \d+|[Aa]pache-[\d.]+|\b\d+(?:st|nd|rd|th)\b"
@@ -113,6 +115,6 @@ def _results(text: str, cells: Sequence[str], header: Sequence[str]) -> Iterator
 
 
 def _hide(line: str) -> str:
-    """A line of the same length without inline code, and without the targets of links."""
-    line = re.sub(r"`[^`]*`", lambda found: "\0" * len(found[0]), line)
+    """A line of the same length without inline code, descriptions of pictures, and targets of links."""
+    line = re.sub(r"`[^`]*`|!\[[^\]]*\]", lambda found: "\0" * len(found[0]), line)
     return re.sub(r"\]\([^)]*\)", lambda found: "]" + "\0" * (len(found[0]) - 1), line)

@@ -127,9 +127,12 @@ def _verdicts(run: Analysis) -> pd.DataFrame:
 
 
 def _costs(run: Analysis) -> pd.DataFrame:
-    """What every optimizer costs, with its times in multiples of Adam's."""
+    """What every optimizer costs, with its times in multiples of Adam's, and the operations that were counted."""
     times = run.step_times.drop(columns=["state_bytes"])
-    return costs(run.cells, run.manifests, run.results.timing).merge(times, on=["task", "optimizer"], how="left")
+    counted = run.results.timing[["task", "optimizer", "update_flops"]]
+    found = costs(run.cells, run.manifests, run.results.timing)
+    found = found.merge(times, on=["task", "optimizer"], how="left").merge(counted, on=["task", "optimizer"], how="left")
+    return found.assign(counted_flops_per_coordinate=found["update_flops"] / found["parameters"])
 
 
 @cache
