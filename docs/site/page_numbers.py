@@ -26,7 +26,8 @@ _SETTING = re.compile(
 )
 # A distribution, the size of a picture, the name of a step, how large or long something was made.
 _NO_RESULT = re.compile(
-    r"\b(?:(?:mini)?batch(?:es)?|layers?|trajector(?:y|ies)|truncations?|windows?|width|context) of \d[\d,]*(?: (?:and|or) \d+)?|"
+    r"\b(?:(?:mini)?batch(?:es)?|layers?|trajector(?:y|ies)|truncations?|windows?|width|context) of \d[\d,]*"
+    r"(?: (?:and|or) \d+)?|"
     r"\b[NU]?[\[(][−-]?\d[\d.]*²?, [\d.]+²?[\])]|\b\d+ ?× ?\d+(?: ?× ?\d+)?\b|\b[Ss]teps? [\d,]*\d(?: (?:to|and) \d+)?|"
     r"\d{4}-\d\d-\d\d(?:(?:,| and| to) \d\d)*|\b(?:19|20)\d\d\b|Python 3\.\d+|95 %|arXiv \d+\.\d+|"
     r"\b[Ss]ections? \d+(?:\.\d+)?|\b[Ff]igures? \d+|[Aa]pache-[\d.]+|\b\d+(?:st|nd|rd|th)\b"

@@ -131,7 +131,8 @@ def _costs(run: Analysis) -> pd.DataFrame:
     times = run.step_times.drop(columns=["state_bytes"])
     counted = run.results.timing[["task", "optimizer", "update_flops"]]
     found = costs(run.cells, run.manifests, run.results.timing)
-    found = found.merge(times, on=["task", "optimizer"], how="left").merge(counted, on=["task", "optimizer"], how="left")
+    for more in (times, counted):
+        found = found.merge(more, on=["task", "optimizer"], how="left")
     return found.assign(counted_flops_per_coordinate=found["update_flops"] / found["parameters"])
 
 
