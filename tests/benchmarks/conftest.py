@@ -70,8 +70,8 @@ def race(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Iterato
 
     `peers` are calls by name, or nothing for one that is not installed. `bars` are what is to be reached and aimed at,
     by peer. `work` is what a core must do at least. `prepare`, where given, makes what the calls are given, off the
-    clock. Rounds, unless said, are three, or as many as fill a second. Without `--benchmark-enable` everything runs
-    once, on sizes that `full` makes small.
+    clock. Rounds, unless said, are three, or as many as fill a second. `coordinates` is how many a call updates, each
+    step counted. Without `--benchmark-enable` everything runs once, on sizes that `full` makes small.
     """
 
     def run(
@@ -82,6 +82,7 @@ def race(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Iterato
         work: Work | None = None,
         prepare: Callable[[], tuple[Any, ...]] = tuple,
         rounds: int | None = None,
+        coordinates: int | None = None,
     ) -> dict[str, Any]:
         there = {name: peer for name, peer in peers.items() if peer is not None}
         if not benchmark.enabled:
@@ -110,7 +111,7 @@ def race(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Iterato
         for name in peers:
             reach, aim = (bars or {}).get(name, ("", ""))
             ratio = statistics.median(seconds[name]) / median if name in there else None
-            row = Row(path, name, median, ratio, reach, aim, work and limits.seconds(work), peak)
+            row = Row(path, name, median, ratio, reach, aim, work and limits.seconds(work), peak, coordinates)
             request.config.stash[ROWS].append(row)
             benchmark.extra_info[f"times as fast as {name}"] = ratio
         return results

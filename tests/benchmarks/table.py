@@ -27,6 +27,13 @@ class Row:
     aim: str
     floor_seconds: float | None
     peak_bytes: float | None
+    coordinates: int | None = None
+    """How many coordinates are updated, each step counted, where that is what the path does."""
+
+    @property
+    def coordinate_seconds(self) -> float | None:
+        """Ours, of one coordinate."""
+        return None if self.coordinates is None else self.seconds / self.coordinates
 
 
 def to_frame(rows: list[Row], load: Load) -> pd.DataFrame:
@@ -46,6 +53,7 @@ def to_table(rows: list[Row]) -> pd.DataFrame:
                 "reach": row.reach,
                 "aim": row.aim,
                 "ours, ms": f"{1e3 * row.seconds:.3g}",
+                "ours, ns a coordinate": "" if (own := row.coordinate_seconds) is None else f"{1e9 * own:.3g}",
                 "ours ÷ floor": "" if row.floor_seconds is None else f"{row.seconds / row.floor_seconds:.3g}",
                 "peak memory, MiB": "" if row.peak_bytes is None else f"{row.peak_bytes / 2**20:.0f}",
             }

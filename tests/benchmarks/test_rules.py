@@ -1,5 +1,6 @@
 """One update: the LSTM against nn.LSTMCell, Adam against torch's fused one, the drop-in against the rule, all rules."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from l2obench.optimizers.designed.adam import Adam
 from l2obench.optimizers.drop_in.optimizer import DropIn
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.optimizers.learned.fused.rule import FusedRule
+from l2obench.optimizers.learned.fused.step import numba_is_installed
 from l2obench.optimizers.learned.lstm import LSTM
 from l2obench.tasks.quadratic import Quadratic
 from tests.benchmarks.floor import Work
@@ -40,8 +42,9 @@ def stepped(
     return param
 
 
-@pytest.mark.parametrize(("coordinates", "bar"), [(2**14, ("≥ 3", "")), (2**20, ("≥ 4", ""))], ids=["16k", "1M"])
-def test_lstm_step(race: Callable[..., Any], full: bool, coordinates: int, bar: tuple[str, str]) -> None:
+@pytest.mark.parametrize("coordinates", [2**14, 2**20], ids=["16k", "1M"])
+def test_lstm_step(race: Callable[..., Any], full: bool, coordinates: int) -> None:
+    """The compiled step, where numba is there, beside our path in torch and what everyone writes."""
     coordinates = coordinates if full else 100
     rule = LSTM().initialised(torch.Generator().manual_seed(0))
     steps = STEPS if coordinates < 2**20 else 1
@@ -57,16 +60,21 @@ def test_lstm_step(race: Callable[..., Any], full: bool, coordinates: int, bar: 
 
     flops = rule.flops_per_coordinate()
     assert flops is not None
-    count = steps * coordinates
+    count, begun = steps * coordinates, rule.init_tensor(zeros)
+    fused = rule.fused() if numba_is_installed() else None
+    in_torch = lambda state: stepped(rule, zeros, state, grads)  # noqa: E731
+    other = {"ours, in torch": in_torch} if fused else {"ours, fused, by numba": None}
     results = race(
-        f"LSTM, no gradient, {coordinates:,} coordinates × {steps}",
-        lambda state: stepped(rule, zeros, state, grads),
-        {"nn.LSTMCell × 2": peer},
-        {"nn.LSTMCell × 2": bar},
+        f"LSTM, {'fused' if fused else 'in torch'}, no gradient, {coordinates:,} coordinates × {steps}",
+        (lambda state: stepped(fused, zeros, state, grads)) if fused else in_torch,
+        {"nn.LSTMCell × 2": peer, **other},
+        {"nn.LSTMCell × 2": ("ours ≤ 230 ns", "185 ns")},
         Work(flops=count * flops, bytes=count * STATE_BYTES, sigmoids=count * 2 * 20 * 5),
-        lambda: (rule.init_tensor(zeros),),
+        lambda: (copy.deepcopy(begun),),  # whose memory the system has provided
+        coordinates=count,
     )
-    torch.testing.assert_close(results["ours"], results["nn.LSTMCell × 2"], rtol=1e-4, atol=1e-5)
+    for name in results.keys() - {"ours"}:
+        torch.testing.assert_close(results["ours"], results[name], rtol=1e-4, atol=1e-5)
 
 
 def race_torch(
@@ -141,26 +149,29 @@ def test_a_step_of_each_rule(race: Callable[..., Any], full: bool, name: str) ->
     assert all(result.isfinite().all() for result in results.values())
 
 
-FUSED = ["adafac-mlp", "star", "celo", "velo", "celo2-base"]
+# Every rule that has a compiled step, but for the LSTM, which has a benchmark of its own.
+FUSED = [
+    *("rnnprop", "adafac-mlp", "star", "celo", "mu-velo", "velo", "celo2-base"),
+    *("celo2", "elo-celo2", "mu-adafac-mlp", "elo"),
+]
 
 
-@pytest.mark.parametrize("size", [128, 1000], ids=["16k", "1M"])
+@pytest.mark.parametrize("side", [128, 1024], ids=["16k", "1M"])
 @pytest.mark.parametrize("name", FUSED)
-def test_a_fused_step(race: Callable[..., Any], full: bool, name: str, size: int) -> None:
-    """The compiled step of a matrix beside the same rule in torch and beside Adam, which computes something else.
+def test_a_fused_step(race: Callable[..., Any], full: bool, name: str, side: int) -> None:
+    """The compiled step of a matrix beside the same rule in torch.
 
     `adafac-mlp` also stands beside a naive program of its formula.
     """
-    pytest.importorskip("numba")
-    side, steps = (size, 20 if size == 128 else 3) if full else (6, 2)
+    side, steps = (side, 4 if side == 128 else 1) if full else (6, 2)
     random = torch.Generator().manual_seed(0)
     grads = [0.1 * torch.randn(1, 1, side, side, generator=random) for _ in range(steps)]
     start, loss = torch.randn(1, 1, side, side, generator=random), torch.ones(1, 1)
 
-    def call(rule: Optimizer) -> Callable[[], torch.Tensor]:
+    def call(rule: Optimizer) -> Callable[[State], torch.Tensor]:
         @torch.no_grad()
-        def run() -> torch.Tensor:
-            params, state = {"weight": start}, rule.init({"weight": start})
+        def run(state: State) -> torch.Tensor:
+            params = {"weight": start}
             for grad in grads:
                 updates, state = rule.update({"weight": grad}, rule.observe(state, loss, steps), params)
                 params = {"weight": params["weight"] + updates["weight"]}
@@ -171,21 +182,30 @@ def test_a_fused_step(race: Callable[..., Any], full: bool, name: str, size: int
     made = optimizer_registry().create(name)
     assert isinstance(made, FusedRule)
     rule = made.initialised(random)
+    fused = rule.fused() if numba_is_installed() else None
+    begun = rule.init({"weight": start})
 
     @torch.no_grad()
-    def naive() -> torch.Tensor:
+    def naive(_: State) -> torch.Tensor:
         param, step = start[0, 0], NaiveAdafacMLP(rule, side, side)  # type: ignore[arg-type]
         for grad in grads:
             param = param + step(grad[0, 0], param)
         return param[None, None]
 
-    peers = {"ours, in torch": call(rule), "our Adam": call(Adam())}
+    peers = {"ours, in torch": call(rule)} if fused else {"ours, fused, by numba": None}
     if name == "adafac-mlp":
         peers["naive program"] = naive
-    results = race(f"{name}, fused, {steps} steps, {side * side:,} coordinates", call(rule.fused()), peers)
-    for peer in results.keys() - {"ours", "our Adam"}:
+    results = race(
+        f"{name}, {'fused' if fused else 'in torch'}, {steps} steps, {side * side:,} coordinates",
+        call(fused or rule),
+        peers,
+        prepare=lambda: (copy.deepcopy(begun),),  # whose memory the system has provided
+        coordinates=steps * side * side,
+    )
+    for peer in results.keys() - {"ours"}:
         moved = (results["ours"] - start, results[peer] - start)
-        torch.testing.assert_close(*moved, rtol=1e-3, atol=1e-3 * float(moved[1].abs().max()))
+        # Parameters of up to five are rounded by up to 5e-7 when an update is added.
+        torch.testing.assert_close(*moved, rtol=1e-3, atol=1e-3 * float(moved[1].abs().max()) + 1e-6)
 
 
 @pytest.mark.parametrize(("name", "coordinates"), [("adam", 2**16), ("adam", 2**20), ("lstm", 2**16)])
@@ -198,7 +218,7 @@ def test_drop_in(race: Callable[..., Any], full: bool, name: str, coordinates: i
         param = torch.zeros_like(grads[0])
         return stepped(rule, param, rule.init_tensor(param), grads)
 
-    bar = ("≥ 0.91", "1.0")
+    bar = ("≥ 0.95", "1.0")
     race_torch(
         race,
         f"drop-in {name}",
