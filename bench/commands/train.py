@@ -22,6 +22,7 @@ GROUPS = {
         "boundary_losses",
         "coordinate_scaling",
         "tensor_scaling",
+        "displacement_scaling",
         "loss_scaling",
     ],
     "Meta-optimizer": ["lr", "final_lr", "average"],

@@ -82,6 +82,10 @@ class Recipe(BaseModel):
     tensor_scaling: float | None = Field(default=None, gt=0, le=10)
     """L: scale each parameter tensor of a function by exp(U[-l, l]), where l is U[0, L] for each function. Unless
     given, no scaling."""
+    displacement_scaling: float | None = Field(default=None, gt=0, le=10)
+    """L: multiply what a step changes, beside what the weights were at the start, by exp(u + v): u is U[-l, l] for each
+    function, v is U[-l/2, l/2] for each parameter tensor, l is 0 for half of the functions and U[0, L] for the others.
+    Unless given, no scaling."""
     loss_scaling: float | None = Field(default=None, gt=0, le=10)
     """L: scale each function by exp(U[-L, L]). Unless given, no scaling."""
     weighting: Weighting = "uniform"

@@ -60,11 +60,18 @@ class Trajectories:
         family, recipe = self.family(number), self.recipe
         first = self.unit(number, recipe.functions)
         seeds = family.seeds("meta-training", first, recipe.functions)[shard.first : shard.stop]
-        coordinates, tensors, loss = recipe.coordinate_scaling, recipe.tensor_scaling, recipe.loss_scaling
-        if coordinates is None and tensors is None and loss is None:
+        coordinates, tensors = recipe.coordinate_scaling or 0.0, recipe.tensor_scaling or 0.0
+        displacements, loss = recipe.displacement_scaling or 0.0, recipe.loss_scaling or 0.0
+        if not coordinates + tensors + displacements + loss:
             return Problems(family.task, seeds, self.device)
         return ScaledProblems(
-            family.task, seeds, self.device, coordinates=coordinates or 0.0, tensors=tensors or 0.0, loss=loss or 0.0
+            family.task,
+            seeds,
+            self.device,
+            coordinates=coordinates,
+            tensors=tensors,
+            displacements=displacements,
+            loss=loss,
         )
 
     def weights(self, number: int, scales: Tensors | None = None) -> Tensor:

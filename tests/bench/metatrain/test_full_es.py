@@ -14,6 +14,9 @@ from l2obench.bench.metatrain.problem_scaling import ScaledProblems
 from l2obench.bench.metatrain.process_group import ProcessGroup
 from l2obench.bench.metatrain.trainer import Trainer
 from l2obench.bench.rollout.problems import Problems
+from l2obench.bench.rollout.step import start
+from l2obench.optimizers.designed.sgd import SGD
+from l2obench.tasks.perceptron import Perceptron
 from l2obench.tasks.quadratic import Quadratic
 
 VALUES: dict[str, Any] = {
@@ -144,6 +147,30 @@ def test_scaled_tensors_have_one_factor_each_and_are_the_same_functions() -> Non
     found, grads, _ = scaled.loss_grad_and_buffers({"theta": params / factors[:, None]}, {})
     torch.testing.assert_close(found, expected)
     assert grads["theta"].shape == params.shape
+
+
+def test_scaled_displacements_begin_alike_and_make_steps_count_for_more_or_less() -> None:
+    """f'(θ') = f(θ_0 + d ⊙ (c ⊙ θ' − θ_0)): the start is the same point, and a gradient has the factor d c."""
+    task, seeds = Perceptron(units=4, batch=8), [1, 2, 3]
+    plain = Problems(task, seeds, dtype=torch.float64)
+    scaled = ScaledProblems(task, seeds, dtype=torch.float64, tensors=1.0, displacements=3.0)
+    before, after = start(plain, SGD()), start(scaled, SGD())
+    torch.testing.assert_close(after.losses, before.losses)
+    found = []
+    for name, grad in before.grads.items():
+        factors = after.grads[name] / grad
+        usual = factors[grad.abs() > 1e-9]
+        assert (usual > 0).all()
+        found.append(factors.nanmedian().log())
+        for k in range(len(seeds)):
+            own = factors[k][grad[k].abs() > 1e-9]
+            torch.testing.assert_close(own, own[:1].expand_as(own))
+    assert float(torch.stack(found).std()) > 0.01
+    moved = {name: value + 1e-6 for name, value in after.params.items()}
+    same = ScaledProblems(task, seeds, dtype=torch.float64, tensors=1.0, displacements=3.0)
+    losses, _, _ = same.loss_grad_and_buffers(moved, {})
+    slope = sum((grad.flatten(1).sum(1, keepdim=True) for grad in after.grads.values()), torch.zeros(()))
+    torch.testing.assert_close((losses - after.losses) / 1e-6, slope, rtol=1e-3, atol=1e-3)
 
 
 def test_a_full_es_takes_a_trajectory_as_one_segment() -> None:
