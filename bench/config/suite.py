@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -181,7 +182,7 @@ class Cell:
     heldout_points: int = 10
     """Evaluations of held-out metrics after the start. They decide no loss."""
 
-    @property
+    @cached_property
     def key(self) -> tuple[str, str, str]:
         """Identity of the task, identity of the optimizer, and track."""
         return identify(self.task), identify(self.optimizer), self.track

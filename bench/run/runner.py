@@ -121,9 +121,9 @@ class Runner:
         waiting = {cell.key for cell in todo}
         for cell in self.cells:
             if cell.key not in waiting:
-                found = self.folder.read_one("cells", cell_name(*cell.key))
                 columns = ["task", "seed", "optimizer", "function_sha256", "loss"]
-                known = found.loc[found["loss"].notna(), columns].itertuples(index=False)
+                found = self.folder.read_columns("cells", cell_name(*cell.key), columns).to_pandas()
+                known = found[found["loss"].notna()].itertuples(index=False)
                 pairing.find_difference([dict(zip(columns, row, strict=True)) for row in known])
         self.progress(0, len(todo))
         for done, (cell, rows) in enumerate(run_chains(self.executor, self._make_chains(todo, step_times)), start=1):

@@ -49,7 +49,7 @@ class KindFolder:
         # `os.path.lexists`: of a path that is too long, `Path.exists` raises.
         if os.path.lexists(path := self.locate(name)):
             return path, read_description(path)
-        found = self._packed.descriptions().get(name)
+        found = self._packed.description(name)
         return None if found is None else (self._packed.path, found)
 
     def read_one(self, name: str) -> pd.DataFrame:
@@ -61,11 +61,25 @@ class KindFolder:
         Raises:
             StoreError: there is none, or it is damaged or has other columns.
         """
-        if not os.path.lexists(path := self.locate(name)):
-            for part in self._packed.parts():
-                if part.name == name:
-                    return to_frame(part.table, self._packed.path, self.kind)
-        return read_file(path, self.kind)
+        return to_frame(*self._read_table(name), self.kind)
+
+    def read_columns(self, name: str, columns: list[str]) -> pa.Table:
+        """Read some columns of one name. What their rows hold is not checked, which takes ten times as long.
+
+        Args:
+            name: of the file, as `cell_name` makes it.
+            columns: of the kind.
+
+        Raises:
+            StoreError: there is none, or it is damaged or has other columns.
+        """
+        return self._read_table(name)[0].select(columns)
+
+    def _read_table(self, name: str) -> tuple[pa.Table, Path]:
+        """The rows of one name, and the path of the file that holds them."""
+        if not os.path.lexists(path := self.locate(name)) and (part := self._packed.part(name)) is not None:
+            return part.table, self._packed.path
+        return read_table(path, self.kind), path
 
     def frames(self) -> list[pd.DataFrame]:
         """Read all rows, in the order of the names: one frame for each, or one where all are packed.

@@ -48,6 +48,16 @@ class _Entry(BaseModel):
     description: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class _Place:
+    entry: _Entry
+    first: int
+    """The number of its first row."""
+
+    def take(self, table: pa.Table) -> Part:
+        return Part(self.entry.name, self.entry.description, table.slice(self.first, self.entry.rows))
+
+
 _ENTRIES = TypeAdapter(list[_Entry])
 
 
@@ -61,7 +71,7 @@ class PackedFile:
 
     def __init__(self, path: Path, kind: Kind) -> None:
         self.path, self.kind = path, kind
-        self._known: tuple[tuple[int, int], list[_Entry]] | None = None
+        self._known: tuple[tuple[int, int], dict[str, _Place]] | None = None
         self._table: tuple[tuple[int, int], pa.Table] | None = None
 
     def descriptions(self) -> dict[str, dict[str, Any]]:
@@ -70,7 +80,31 @@ class PackedFile:
         Raises:
             StoreError: the file is damaged, or lists no parts.
         """
-        return {entry.name: entry.description for entry in self._entries()}
+        return {name: place.entry.description for name, place in self._places().items()}
+
+    def description(self, name: str) -> dict[str, Any] | None:
+        """The description of one part; None where there is no such part.
+
+        Args:
+            name: of the part.
+
+        Raises:
+            StoreError: the file is damaged, or lists no parts.
+        """
+        place = self._places().get(name)
+        return None if place is None else place.entry.description
+
+    def part(self, name: str) -> Part | None:
+        """One part with its rows; None where there is no such part. Asking for each in turn reads the file once.
+
+        Args:
+            name: of the part.
+
+        Raises:
+            StoreError: the file is damaged, has other columns, or lists other rows than it has.
+        """
+        place = self._places().get(name)
+        return None if place is None else place.take(self._rows())
 
     def parts(self) -> list[Part]:
         """All parts with their rows, in the order of their names.
@@ -78,30 +112,29 @@ class PackedFile:
         Raises:
             StoreError: the file is damaged, has other columns, or lists other rows than it has.
         """
-        entries = self._entries()
-        if not entries:
-            return []
-        table, found, first = self._rows(), [], 0
-        if sum(entry.rows for entry in entries) != table.num_rows:
-            raise StoreError(f"{self.path} is damaged: its parts must have {table.num_rows} rows together. {_TRY}")
-        for entry in entries:
-            found.append(Part(entry.name, entry.description, table.slice(first, entry.rows)))
-            first += entry.rows
-        return found
+        places = self._places()
+        return [place.take(self._rows()) for place in places.values()]
 
-    def _entries(self) -> list[_Entry]:
-        """The list of parts, kept while the file stays the same."""
+    def _places(self) -> dict[str, "_Place"]:
+        """Where each part is, by its name, kept while the file stays the same."""
         if (state := self._state()) is None:
-            return []
+            return {}
         if self._known is None or self._known[0] != state:
-            self._known = state, _read_entries(self.path)
+            found, first = {}, 0
+            for entry in _read_entries(self.path):
+                found[entry.name] = _Place(entry, first)
+                first += entry.rows
+            self._known = state, found
         return self._known[1]
 
     def _rows(self) -> pa.Table:
         state = self._state()
         assert state is not None
         if self._table is None or self._table[0] != state:
-            self._table = state, read_table(self.path, self.kind)
+            table = read_table(self.path, self.kind)
+            if sum(place.entry.rows for place in self._places().values()) != table.num_rows:
+                raise StoreError(f"{self.path} is damaged: its parts must have {table.num_rows} rows together. {_TRY}")
+            self._table = state, table
         return self._table[1]
 
     def _state(self) -> tuple[int, int] | None:

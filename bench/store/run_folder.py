@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from l2obench.bench.store.files import LOCK, TEMPORARY, lock_folder, write_atomically
 from l2obench.bench.store.kind_folder import KindFolder
@@ -162,9 +163,9 @@ class RunFolder:
         Raises:
             StoreError: it is damaged.
         """
-        frame = self.read_one("cells", name)
-        reasons = frame.loc[frame["status"] == "error", "reason"].dropna()
-        return bool(reasons.str.startswith(ERRORS_OF_WRITING).any())
+        found = self.read_columns("cells", name, ["status", "reason"])
+        rows = zip(*(column.to_pylist() for column in found.columns), strict=True)
+        return any(status == "error" and (reason or "").startswith(ERRORS_OF_WRITING) for status, reason in rows)
 
     def write(self, kind: Kind, name: str, description: Mapping[str, Any], rows: list[dict[str, Any]]) -> None:
         """Write a file by atomic rename.
@@ -221,6 +222,19 @@ class RunFolder:
             StoreError: it is damaged or has other columns.
         """
         return self._kinds[kind].read_one(name)
+
+    def read_columns(self, kind: Kind, name: str, columns: list[str]) -> pa.Table:
+        """Read some columns of one finished file, without the checks of `read_one` on what its rows hold.
+
+        Args:
+            kind: of the file.
+            name: of the file, as `cell_name` makes it.
+            columns: of the kind.
+
+        Raises:
+            StoreError: it is damaged or has other columns.
+        """
+        return self._kinds[kind].read_columns(name, columns)
 
     def pack(self) -> int:
         """Put the files of each kind into one, and delete them once it is written.
