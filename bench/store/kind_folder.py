@@ -119,15 +119,24 @@ class KindFolder:
         if not paths:
             return 0
         parts = {part.name: part for part in self._packed.parts()}
-        for path in paths:
-            table = read_table(path, self.kind)
-            # What a reader refuses would spoil all other rows of the file.
-            to_frame(table, path, self.kind)
+        tables = {path: read_table(path, self.kind) for path in paths}
+        # What a reader refuses would spoil all other rows of the file.
+        self._require_rows(tables)
+        for path, table in tables.items():
             parts[path.stem] = Part(path.stem, read_description(path), table)
         write_atomically(self._packed.path, encode_parts(self.kind, list(parts.values())))
         for path in paths:
             path.unlink()
         return len(paths)
+
+    def _require_rows(self, tables: Mapping[Path, pa.Table]) -> None:
+        """Refuse rows that a reader refuses: all at once, and one file after the other only to name the file."""
+        try:
+            to_frame(pa.concat_tables(tables.values()), self.folder, self.kind)
+        except StoreError:
+            for path, table in tables.items():
+                to_frame(table, path, self.kind)
+            raise
 
     def _unpacked(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("*.parquet") if path.stem != PACKED)

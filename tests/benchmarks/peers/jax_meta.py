@@ -15,34 +15,10 @@ from l2obench.tasks.base import Task, Tensors
 def jax_meta_gradient(rule: LSTM, task: Task, start: Tensors, batches: list[Tensors], seeds: int) -> Callable[[], Any]:
     """A call that gives the meta-gradient of the mean over `seeds` of the mean loss, by the names of `LSTM`."""
     phi = {name: jnp.asarray(value.numpy()) for name, value in rule.meta_parameters.items()}
-    theta = {name: jnp.asarray(value.contiguous().numpy()) for name, value in start.items()}
-    steps = {name: jnp.stack([jnp.asarray(batch[name].numpy()) for batch in batches]) for name in batches[0]}
-    loss = _quadratics if task.name == "quadratic" else _perceptrons
-
-    def update(phi: Any, grad: Any, state: Any) -> tuple[Any, Any]:
-        x, following = _preprocess(rule, grad), []
-        for k, (h, c) in enumerate(state):
-            gates = phi[f"lstm{k}.weight"] @ jnp.concatenate([x, h]) + phi[f"lstm{k}.bias"][:, None]
-            i, f, o, candidate = jnp.split(gates, 4)
-            c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(candidate)
-            x = jax.nn.sigmoid(o) * jnp.tanh(c)
-            following.append((x, c))
-        return rule.output_scale * (phi["output.weight"] @ x + phi["output.bias"])[0], following
+    theta, steps = to_jax(start, batches)
 
     def objective(phi: Any, theta: Any, steps: Any) -> Any:
-        def step(carry: Any, batch: Any) -> tuple[Any, Any]:
-            theta, state, grad = carry
-            moves, state = update(phi, jax.lax.stop_gradient(grad), state)
-            theta = _plus(theta, moves)
-            value, grad = jax.value_and_grad(loss)(theta, batch)
-            return (theta, state, _flat(grad)), value
-
-        first = {name: value[0] for name, value in steps.items()}
-        grad = _flat(jax.grad(loss)(theta, first))
-        zeros = jnp.zeros((rule.hidden, grad.size))
-        later = {name: value[1:] for name, value in steps.items()}
-        losses = jax.lax.scan(step, (theta, [(zeros, zeros)] * rule.layers, grad), later)[1]
-        return losses.mean() / seeds
+        return unroll(rule, task, phi, theta, steps).mean() / seeds
 
     # ∂∇f/∂φ is dropped: the gradient that enters the rule is a constant.
     program = jax.jit(jax.grad(objective))
@@ -53,6 +29,42 @@ def jax_meta_gradient(rule: LSTM, task: Task, start: Tensors, batches: list[Tens
         }
 
     return run
+
+
+def unroll(rule: LSTM, task: Task, phi: Any, theta: Any, steps: Any) -> Any:
+    """The sum of the losses of all functions after each step, `[steps]`; gradients enter the rule as constants."""
+    loss = _quadratics if task.name == "quadratic" else _perceptrons
+
+    def step(carry: Any, batch: Any) -> tuple[Any, Any]:
+        theta, state, grad = carry
+        moves, state = lstm_update(rule, phi, jax.lax.stop_gradient(grad), state)
+        theta = _plus(theta, moves)
+        value, grad = jax.value_and_grad(loss)(theta, batch)
+        return (theta, state, _flat(grad)), value
+
+    first = {name: value[0] for name, value in steps.items()}
+    grad = _flat(jax.grad(loss)(theta, first))
+    zeros = jnp.zeros((rule.hidden, grad.size))
+    later = {name: value[1:] for name, value in steps.items()}
+    return jax.lax.scan(step, (theta, [(zeros, zeros)] * rule.layers, grad), later)[1]
+
+
+def to_jax(start: Tensors, batches: list[Tensors]) -> tuple[Any, Any]:
+    """Initial parameters, and the minibatches of all steps stacked."""
+    theta = {name: jnp.asarray(value.contiguous().numpy()) for name, value in start.items()}
+    return theta, {name: jnp.stack([jnp.asarray(batch[name].numpy()) for batch in batches]) for name in batches[0]}
+
+
+def lstm_update(rule: LSTM, phi: Any, grad: Any, state: Any) -> tuple[Any, Any]:
+    """The updates of all coordinates `[n]`, and the state of each layer after them."""
+    x, following = _preprocess(rule, grad), []
+    for k, (h, c) in enumerate(state):
+        gates = phi[f"lstm{k}.weight"] @ jnp.concatenate([x, h]) + phi[f"lstm{k}.bias"][:, None]
+        i, f, o, candidate = jnp.split(gates, 4)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(candidate)
+        x = jax.nn.sigmoid(o) * jnp.tanh(c)
+        following.append((x, c))
+    return rule.output_scale * (phi["output.weight"] @ x + phi["output.bias"])[0], following
 
 
 def _preprocess(rule: LSTM, grad: Any) -> Any:
