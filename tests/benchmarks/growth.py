@@ -31,6 +31,7 @@ from l2obench.reports.formats import to_markdown
 from l2obench.tasks.mnist import MnistMlp
 from l2obench.tasks.quadratic import Quadratic
 from tests.benchmarks import quiet
+from tests.benchmarks.growth_cells import compare_sizes
 from tests.benchmarks.memory import peak_bytes
 from tests.benchmarks.table import describe_load, put_between
 
@@ -127,6 +128,7 @@ def main(page: Path) -> None:
     set_up_process()
     with LoadWatch() as watch:
         curves = {name: measure(make, counts) for name, (make, counts) in CURVES.items()}
+        cells = compare_sizes()
     draw(curves, page.parent / "images" / "growth.png")
     rows = [
         {
@@ -142,6 +144,7 @@ def main(page: Path) -> None:
     made += describe_load(watch.load)
     print(made)
     put_between(page, "growth", f"{to_markdown(pd.DataFrame(rows))}\n{made}")
+    put_between(page, "cells", f"{to_markdown(cells)}\n{made}")
 
 
 def begin() -> None:
