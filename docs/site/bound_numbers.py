@@ -45,11 +45,14 @@ def write(value: float, form: dict[str, Any]) -> str:
     Args:
         value: of the row.
         form: `as` is the format: Python's, as in `.2f`, `,.0f` or `.1e`; `.0power` writes 3·10⁶,
-            `compact` three significant digits, 0.614, or all digits before the point, 1,397.
+            `compact` three significant digits, 0.614, or all digits before the point, 1,397; `loss` also writes 0
+            below 1e-10.
     """
     if value == float("inf"):
         return "∞"
-    if form["as"] == "compact":
+    if form["as"] == "loss" and value < 1e-10:
+        return "0"
+    if form["as"] in ("compact", "loss"):
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
     if form["as"].endswith("power"):
         mantissa, exponent = format(value, form["as"].removesuffix("power") + "e").split("e")

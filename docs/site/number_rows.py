@@ -1,6 +1,7 @@
 """The rows that numbers in prose stand for: of reference runs, files beside the pages, checkpoints and code."""
 
 import importlib
+import math
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -10,11 +11,13 @@ from typing import Any
 import pandas as pd
 from run_tables import pairs, table
 
+from l2obench.bench.config.registry import optimizer_registry
 from l2obench.optimizers.learned.checkpoint import read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDS = ("min", "max", "median", "mean", "sum", "count")
 """What makes one number of several rows; `geometric mean` is one more."""
+LEARNED = ("rnnprop", "mlp", "adafac-mlp", "star", "hierarchical", "velo")
 PAIR = ("optimizer", "track", "against", "against_track", "against_task")
 
 
@@ -75,11 +78,18 @@ def _table(of: str, where: dict[str, Any]) -> pd.DataFrame:
     """The table of that name; `where` loses the keys that already decided it."""
     if of.endswith((".csv", ".parquet")):
         return _file(of)
+    if of == "rules":
+        return _rules()
     if of.startswith("checkpoint/"):
+        where.clear()
         return _checkpoint(of.removeprefix("checkpoint/"))
     run, name = of.split("/")
     if name != "pairs":
-        return table(run, name)
+        found = table(run, name)
+        # A line that compares may have a value of another table: there, what it compares with is no key.
+        for key in set(PAIR[2:]) - set(found):
+            where.pop(key, None)
+        return found
     defaults = {"track": "default", "against_track": "tuned", "against_task": ""}
     return pairs(run, *(where.pop(key, None) or defaults[key] for key in PAIR))
 
@@ -97,6 +107,15 @@ def _checkpoint(name: str) -> pd.DataFrame:
     row = dict(found.recipe) | {"meta_parameters": sum(tensor.numel() for tensor in found.tensors.values())}
     row["functions_seen"] = row["trajectories_done"] * row["functions"]
     return pd.DataFrame([{key: item for key, item in row.items() if isinstance(item, int | float)}])
+
+
+@cache
+def _rules() -> pd.DataFrame:
+    """How many meta-parameters each learned rule has with its defaults."""
+    registry = optimizer_registry()
+    rules = {name: registry.create(f"{name}[checkpoint=random]") for name in LEARNED}
+    counts = {name: sum(math.prod(shape) for shape in rule.meta_shapes().values()) for name, rule in rules.items()}
+    return pd.DataFrame({"rule": list(counts), "meta_parameters": list(counts.values())})
 
 
 def _code(name: str) -> Any:

@@ -29,13 +29,17 @@ _NO_RESULT = re.compile(
     r"\b(?:(?:mini)?batch(?:es)?|layers?|trajector(?:y|ies)|truncations?|windows?|width|context) of \d[\d,]*"
     r"(?: (?:and|or) \d+)?|"
     r"\b[NU]?[\[(][−-]?\d[\d.]*²?, [\d.]+²?[\])]|\b\d+ ?× ?\d+(?: ?× ?\d+)?\b|\b[Ss]teps? [\d,]*\d(?: (?:to|and) \d+)?|"
+    # The number of an item, an exit code, bits, a share of a horizon, where a ratio or a difference is none, a formula.
+    r"^\d+\. |\bexit codes? \d(?:,? (?:and|or) \d)*|SHA-256|\b\d+[- ]bits?\b|\b1/\d\b|(?<!·)\b(?:2|10)[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+|"
+    r"\b(?:below|above|exceeds?|excludes|side of|near|at) [01]\b(?![.,]\d)|"
+    r"[A-Za-z)] [+−·] \d\b|\b\d [+−·] [A-Za-zα-ω(|]|"
     r"\d{4}-\d\d-\d\d(?:(?:,| and| to) \d\d)*|\b(?:19|20)\d\d\b|Python 3\.\d+|95 %|arXiv \d+\.\d+|"
     r"\b[Ss]ections? \d+(?:\.\d+)?|\b[Ff]igures? \d+|[Aa]pache-[\d.]+|\b\d+(?:st|nd|rd|th)\b"
 )
 # What the columns of a table hold that no run finds.
 _SETTINGS_COLUMN = re.compile(
     r"layers|units|output scale|truncation|seeds|default \[?horizon.*|limit|minibatch|rate|source|trained on|"
-    r"recipe|published in|what it is( for)?|reach|aim",
+    r"check|compared|recipe|published in|what it is( for)?|reach|aim",
     re.IGNORECASE,
 )
 _BEGIN, _END = re.compile(r"<!-- (begin: \w+|campaign) -->"), re.compile(r"<!-- end.* -->")
