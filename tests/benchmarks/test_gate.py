@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -112,6 +113,13 @@ def row(path: str, peer: str, ratio: float | None, reach: str = "", aim: str = "
 )
 def test_a_row_misses_its_lower_target_first(ratio: float | None, reach: str, aim: str, expected: str | None) -> None:
     assert missed(row("a", "JAX", ratio, reach, aim)) == expected
+
+
+@pytest.mark.parametrize(("target", "is_missed"), [("ours ≤ 12 ns", True), ("ours ≤ 20 ns", False)])
+def test_targets_in_nanoseconds_are_those_of_a_coordinate(target: str, is_missed: bool) -> None:
+    own = replace(row("star, fused", "JAX", 2.0, target), coordinates=40_000_000)  # 15 ns each
+    assert (missed(own) == target) is is_missed
+    assert (f"15 ns, target {target}" in describe([own])) is is_missed
 
 
 def test_where_ours_is_slower_stands_first_and_parts_of_ours_are_no_race() -> None:
