@@ -73,13 +73,13 @@ class KindFolder:
         Raises:
             StoreError: there is none, or it is damaged or has other columns.
         """
-        return self._read_table(name)[0].select(columns)
+        return self._read_table(name, columns)[0].select(columns)
 
-    def _read_table(self, name: str) -> tuple[pa.Table, Path]:
-        """The rows of one name, and the path of the file that holds them."""
+    def _read_table(self, name: str, columns: list[str] | None = None) -> tuple[pa.Table, Path]:
+        """The rows of one name, with these columns at least, and the path of the file that holds them."""
         if not os.path.lexists(path := self.locate(name)) and (part := self._packed.part(name)) is not None:
             return part.table, self._packed.path
-        return read_table(path, self.kind), path
+        return read_table(path, self.kind, columns), path
 
     def frames(self) -> list[pd.DataFrame]:
         """Read all rows, in the order of the names: one frame for each, or one where all are packed.

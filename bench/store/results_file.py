@@ -102,15 +102,16 @@ def to_frame(table: pa.Table, path: Path, kind: Kind) -> pd.DataFrame:
     return frame
 
 
-def read_table(path: Path, kind: Kind) -> pa.Table:
+def read_table(path: Path, kind: Kind, columns: list[str] | None = None) -> pa.Table:
     """Read the columns of one Parquet file. What its rows hold is not asked here.
 
     Args:
         path: the file.
         kind: what it should hold.
+        columns: of the kind; the others are neither read nor looked at. None: all.
 
     Returns:
-        A row for each row of the file, with the columns of `SCHEMAS[kind]`.
+        A row for each row of the file, with these columns of `SCHEMAS[kind]`.
 
     Raises:
         StoreError: it cannot be read, has other columns, or another version of l2obench wrote it.
@@ -119,7 +120,7 @@ def read_table(path: Path, kind: Kind) -> pa.Table:
         with open_regular_file(path, MAX_FILE_BYTES) as file:
             _require_modest(file)
             # Without `partitioning=None`, folders named like `a=b` on the way to the file would become columns.
-            table = pq.read_table(file, partitioning=None)
+            table = pq.read_table(file, columns=columns, partitioning=None)
         # Text that is not UTF-8 would fail where it is read.
         table.validate(full=True)
         metadata = table.schema.metadata or {}
@@ -127,11 +128,12 @@ def read_table(path: Path, kind: Kind) -> pa.Table:
     except (OSError, ValueError, AttributeError, RecursionError, pa.ArrowException) as error:
         raise StoreError(f"{path} is damaged: {describe_message(error)}") from error
     require_format(path, written_by)
-    for position, field in enumerate(SCHEMAS[kind]):
+    wanted = SCHEMAS[kind] if columns is None else pa.schema([SCHEMAS[kind].field(name) for name in columns])
+    for position, field in enumerate(wanted):
         if field.name in ADDED and field.name not in table.column_names:
             # At its own place: the columns before it are there, or were added.
             table = table.add_column(min(position, table.num_columns), field, pa.nulls(len(table), field.type))
-    if not table.schema.remove_metadata().equals(SCHEMAS[kind]):
+    if not table.schema.remove_metadata().equals(wanted):
         raise StoreError(f"{path} must have the columns of a results file of kind {kind}, and has others")
     return table.replace_schema_metadata(None)
 

@@ -29,7 +29,12 @@ REASONS = (
     (
         r"meta-training.*PES",
         "JAX",
-        "JAX makes one program of all tasks and replicas; ours has the LSTM in blocks that stay in the cache.",
+        "JAX has one product a step for all perturbed rules; ours takes one rule after the other, tensor by tensor.",
+    ),
+    (
+        r"meta-training, whole",
+        "JAX",
+        "Our backward pass of the LSTM is written by hand; with few coordinates its calls decide.",
     ),
     (r"meta-training", "JAX", "Our backward pass of the LSTM is written by hand, and records only what it needs."),
     (r"meta-training", "PyTorch", "Ours builds no graph, and the rule runs forward once."),
