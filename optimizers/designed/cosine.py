@@ -29,6 +29,9 @@ class Cosine(Optimizer):
     State: `rule`, the state of the rule, and `step` t. `observe` adds `horizon` T `[seeds, settings]`.
 
     It knows how long the run is, which the other rules do not. On a drop-in optimizer take torch's scheduler.
+
+    `NAME[schedule=cosine]` is the same up to rounding: there the update of the base rate is multiplied, here that of
+    rate 1. Recipes inside checkpoints name this rule, so it stays. New suites take the schedule.
     """
 
     name: ClassVar[str] = "cosine"

@@ -66,3 +66,14 @@ def test_without_the_number_of_steps_it_stops() -> None:
         rule.update(params, rule.init(params), params)
     with pytest.raises(ValueError, match="cosine must know how many steps"):
         DropIn([torch.nn.Parameter(torch.ones(3))], rule)
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_it_is_the_scheduled_rule_up_to_rounding(name: str) -> None:
+    """Not to the last bit: so checkpoints and reference results that name this rule keep it."""
+    task = Quadratic(dim=4, horizon=STEPS)
+    here, there = (
+        rollout(task, optimizer_registry().create(identity), [1, 2], evaluate=False).losses
+        for identity in (f"cosine[rule={name},lr=0.01]", f"{name}[lr=0.01,schedule=cosine]")
+    )
+    torch.testing.assert_close(here, there, rtol=1e-4, atol=1e-6)
