@@ -1,8 +1,13 @@
-"""Whether replicas of a module run together: tried once, on two replicas of one step, then decided by a stated rule."""
+"""How replicas of a module run: tried once, on two replicas of one step, then decided by a rule over sizes.
+
+The rule comes from measurements (docs/performance.md). It asks for sizes only, never for a clock: each way rounds
+otherwise, so a choice by time would give the same run other numbers.
+"""
 
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,16 +22,32 @@ LARGE = 1e8
 """Operations of one replica's gradient above which a processor is busy with one, and one after the other is faster."""
 LARGE_ON_GPU = 1e10
 """The same on a GPU, which one replica fills much later."""
+LARGE_IMAGES = 250_000
+"""Bytes of one replica's graph above which replicas of a convolutional model are faster one after the other.
+
+Together their convolutions are grouped, and batch norm takes several passes over all images.
+"""
+LARGE_CONVOLUTIONS = 5e8
+"""Operations of one gradient above which a convolutional model is faster with channels last."""
+CONVOLUTIONS = ("aten.convolution", "aten.convolution_backward", "aten._convolution")
 REPLICAS = 2
 """Replicas of a try."""
 # Float32 sums in another order differ by less; another mask of dropout or another statistic differs by far more.
 RELATIVE, ABSOLUTE = 1e-3, 1e-4
+GAP = 0.02
 
 Found = tuple[Tensor, Tensors, Tensors]
 """Losses, gradients, buffers."""
-Evaluation = Callable[[Tensors, Tensors, Tensors], Found]
+
 Together = Callable[[Tensors, Tensors, Tensors, bool], Found]
-"""The same by `torch.vmap`; the last argument says whether every setting gets its own view of the minibatch."""
+"""Of all at once by `torch.vmap`; the last argument says whether every setting gets its own view of the minibatch."""
+
+
+class OneByOne(Protocol):
+    """Evaluates replicas one after the other."""
+
+    def __call__(self, params: Tensors, buffers: Tensors, batch: Tensors, *, channels_last: bool) -> Found:
+        """Args: those of `Replicas.one_by_one`."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +62,10 @@ class Batching:
     """What one replica's graph keeps for the backward pass."""
     own_views: bool = False
     """Whether every setting needs its own view of the minibatch, which all settings of a seed share."""
+    convolutional: bool = False
+    """Whether convolutions make most of `flops`."""
+    channels_last: bool = False
+    """Whether the model is convolutional and large, and gives the same numbers with channels last."""
 
     def together(self, replicas: int, device: str) -> bool:
         """Whether so many replicas run together: where they can, are not few, and none is large.
@@ -53,17 +78,22 @@ class Batching:
             >>> Batching(refused=None, flops=10_000, saved_bytes=0).together(replicas=20, device="cpu")
             True
         """
-        large = LARGE_ON_GPU if device == "cuda" else LARGE
-        return self.refused is None and replicas >= FEW and self.flops <= large
+        if device == "cuda":
+            small = self.flops <= LARGE_ON_GPU
+        elif self.convolutional:
+            small = self.saved_bytes <= LARGE_IMAGES
+        else:
+            small = self.flops <= LARGE
+        return self.refused is None and replicas >= FEW and small
 
 
 def try_batching(
-    one_by_one: Evaluation, together: Together, params: Tensors, buffers: Tensors, batch: Tensors
+    one_by_one: OneByOne, together: Together, params: Tensors, buffers: Tensors, batch: Tensors
 ) -> Batching:
-    """Evaluate two replicas both ways, and compare.
+    """Evaluate two replicas in all ways, and compare.
 
     Args:
-        one_by_one: what both ways are held against.
+        one_by_one: what the other ways are held against.
         together: by `torch.vmap`, with one minibatch for all settings of a seed, or with a view of it for each.
         params: `[1, 2, ...]`.
         buffers: likewise.
@@ -82,9 +112,9 @@ def try_batching(
         return tensor
 
     with counter, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        one_by_one(one, own, batch)
+        first = one_by_one(one, own, batch, channels_last=False)
     before = {name: value.clone() for name, value in params.items()}
-    expected = one_by_one(params, buffers, batch)
+    expected = one_by_one(params, buffers, batch, channels_last=False)
     for name, value in before.items():
         if not torch.equal(value, params[name]):
             raise BadModule(
@@ -98,7 +128,15 @@ def try_batching(
     flops = max(counter.get_total_flops(), apart.get_total_flops() // REPLICAS if refused is None else 0)
     # PyTorch batches mse_loss, huber_loss and smooth_l1_loss twice only where both arguments are batched twice.
     own_views = refused is not None and _refusal(lambda: together(params, buffers, batch, True), expected) is None
-    return Batching(None if own_views else refused, flops, sum(saved.values()), own_views)
+    convolutional = _convolution_flops(counter) > counter.get_total_flops() / 2
+    large = convolutional and flops > LARGE_CONVOLUTIONS
+    channels_last = large and _agrees(lambda: one_by_one(one, own, batch, channels_last=True), first)
+    kept = sum(saved.values())
+    return Batching(None if own_views else refused, flops, kept, own_views, convolutional, channels_last)
+
+
+def _convolution_flops(counter: FlopCounterMode) -> int:
+    return sum(count for op, count in counter.get_flop_counts()["Global"].items() if str(op) in CONVOLUTIONS)
 
 
 def _refusal(evaluate: Callable[[], Found], expected: Found) -> str | None:
@@ -115,6 +153,18 @@ def _refusal(evaluate: Callable[[], Found], expected: Found) -> str | None:
         if not _close(found[name], value):
             return f"torch.vmap gives another value of {name}"
     return None
+
+
+def _agrees(evaluate: Callable[[], Found], expected: Found) -> bool:
+    try:
+        losses, grads, _ = evaluate()
+    except Exception:  # a `view` in the user's forward, which another order of the channels breaks
+        return False
+    # Of all gradients together: rounding turns single ReLUs on or off, and a few coordinates then differ by more.
+    wanted = expected[1]
+    gap = torch.stack([(grads[name] - value).norm() for name, value in wanted.items()]).norm()
+    size = torch.stack([value.norm() for value in wanted.values()]).norm()
+    return _close(losses, expected[0]) and bool(gap <= GAP * size)
 
 
 def _close(found: Tensor, wanted: Tensor) -> bool:

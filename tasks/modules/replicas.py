@@ -11,6 +11,9 @@ from l2obench.tasks.base import Tensors
 from l2obench.tasks.modules.batches import BadModule, Structure
 from l2obench.tasks.modules.randomness import NoiseBySeed, drawn_beyond_torch, preserved, seed_everything
 
+# Of a two-dimensional convolution: outputs, inputs, height, width.
+FILTER_DIMENSIONS = 4
+
 BatchLoss = Callable[[Any, Any], Tensor]
 """The user's `batch_loss(model, batch)`."""
 
@@ -105,7 +108,7 @@ class Replicas:
         return torch.stack(losses).view(shape), _stacked(grads, shape), _stacked(after, shape)
 
     def one_by_one(
-        self, params: Tensors, buffers: Tensors, batch: Tensors, structure: Structure
+        self, params: Tensors, buffers: Tensors, batch: Tensors, structure: Structure, channels_last: bool
     ) -> tuple[Tensor, Tensors, Tensors]:
         """The same without a graph, by the module as it is: what a plain loop of PyTorch does for each replica.
 
@@ -114,6 +117,7 @@ class Replicas:
             buffers: likewise.
             batch: `[seeds, ...]` each, with `noise [seeds]` int64, the seeds of this step's randomness.
             structure: how the minibatch is nested.
+            channels_last: whether filters lie with channels last; what the convolutions make then does too.
 
         Returns:
             Losses `[seeds, settings]`, gradients like `params`, and the buffers after this evaluation.
@@ -122,10 +126,10 @@ class Replicas:
             BadModule: the loss is no scalar, does not depend on the parameters, or changes the minibatch.
         """
         with preserved(self._draws):
-            return self._one_by_one(params, buffers, batch, structure)
+            return self._one_by_one(params, buffers, batch, structure, channels_last)
 
     def _one_by_one(
-        self, params: Tensors, buffers: Tensors, batch: Tensors, structure: Structure
+        self, params: Tensors, buffers: Tensors, batch: Tensors, structure: Structure, channels_last: bool
     ) -> tuple[Tensor, Tensors, Tensors]:
         first = next(iter(params.values()))
         alone = first.shape[0] * first.shape[1] == 1
@@ -138,7 +142,7 @@ class Replicas:
                 nested = structure.nested({name: batch[name][seed] for name in structure.names})
                 noise = batch["noise"][seed]
                 number = int(noise)
-            self._place(params, after, seed, setting)
+            self._place(params, after, seed, setting, channels_last)
             loss, found = self._gradient(nested, noise, number)
             self._collect(after, seed, setting)
             losses[seed, setting] = loss
@@ -146,7 +150,7 @@ class Replicas:
                 value = torch.zeros_like(params[name][seed, setting]) if grad is None else grad
                 value = value.to_dense() if value.is_sparse else value
                 if alone:
-                    grads[name] = value.reshape(params[name].shape)
+                    grads[name] = value.contiguous().view(params[name].shape)
                 else:
                     grads[name][seed, setting] = value
         for name, version in zip(structure.names, versions, strict=True):
@@ -198,10 +202,12 @@ class Replicas:
             for name, value in buffers.items()
         }
 
-    def _place(self, params: Tensors, buffers: Tensors, seed: int, setting: int) -> None:
+    def _place(self, params: Tensors, buffers: Tensors, seed: int, setting: int, channels_last: bool = False) -> None:
         """Let a replica's tensors stand in the module."""
         for name, parameter in self._params.items():
-            parameter.data = params[name][seed, setting]
+            value = params[name][seed, setting]
+            filters = channels_last and value.ndim == FILTER_DIMENSIONS
+            parameter.data = value.contiguous(memory_format=torch.channels_last) if filters else value
         for name, parameter in self._frozen.items():
             parameter.data = buffers[name][seed, setting]
         for name, places in self._places.items():

@@ -69,8 +69,8 @@ class Workshop:
         """What trained models are tested on."""
         with OwnRandomness(0).active():
             data = self._task.heldout_data()
-        what = f"{self._name}.heldout_data"
-        return None if data is None else make_source(data, what, self._task.batch, batch_given=False)
+        name = f"{self._name}.heldout_data"
+        return None if data is None else make_source(data, name, self._task.batch, batch_given=False)
 
     def start(self, seed: int) -> Problem:
         """The model as a seed initialises it.
@@ -126,7 +126,8 @@ class Workshop:
             buffers: likewise.
             batch: `[seeds, ...]` each.
         """
-        return self._replicas_like(params).one_by_one(params, buffers, batch, self._structure())
+        last = self.batching().channels_last and next(iter(params.values())).is_cpu
+        return self._replicas_like(params).one_by_one(params, buffers, batch, self._structure(), last)
 
     def differentiable_one_by_one(
         self, params: Tensors, buffers: Tensors, batch: Tensors
@@ -151,7 +152,7 @@ class Workshop:
         return {name: value.detach().expand(*shape, *value.shape).clone() for name, value in own.items()}
 
     def batching(self) -> Batching:
-        """Whether replicas can run together: tried once, on one step of two replicas."""
+        """How replicas run: tried once, on one step of two replicas."""
         if self._batching is None:
             random = torch.Generator().manual_seed(0)
             problem = self.start(0)
@@ -159,15 +160,16 @@ class Workshop:
                 batch = {name: value.unsqueeze(0) for name, value in next(stream).items()}
             else:
                 assert isinstance(self.training, Columns)
-                rows = self.training.draw(random, 1)["index"]
-                batch = {**self.training.gathered(rows), "noise": torch.zeros(1, dtype=torch.int64)}
+                rows = self.training.gathered(self.training.draw(random, 1)["index"])
+                batch = {**rows, "noise": torch.zeros(1, dtype=torch.int64)}
             batch = {name: value.float() if value.is_floating_point() else value for name, value in batch.items()}
             params, buffers = (
                 {name: value.expand(1, REPLICAS, *value.shape).clone() for name, value in tensors.items()}
                 for tensors in (problem.params, problem.buffers)
             )
+            alone = partial(self._replicas_like(params).one_by_one, structure=self._structure())
             with torch.no_grad():
-                self._batching = try_batching(self.one_by_one, self._vmapped, params, buffers, batch)
+                self._batching = try_batching(alone, self._vmapped, params, buffers, batch)
         return self._batching
 
     def together(self, params: Tensors, buffers: Tensors, batch: Tensors) -> tuple[Tensor, Tensors, Tensors]:
