@@ -12,6 +12,8 @@ from l2obench.tasks.data.unicode_names import ALPHABET, codes, draw_windows, uni
 
 # The inner width of a block's perceptron, in multiples of its width (Vaswani et al. 2017, section 3.3).
 EXPANSION = 4
+# Fewer replicas are faster one after the other on a CPU: `torch.vmap` costs more than it saves (docs/performance.md).
+FEW = 8
 
 
 class CharTransformer(Task):
@@ -81,6 +83,28 @@ class CharTransformer(Task):
     def loss(self, params: Tensors, batch: Tensors) -> Tensor:
         logits = self._logits(params, batch["text"][:, :-1])
         return cross_entropy(logits.flatten(0, 1), batch["text"][:, 1:].flatten())
+
+    def loss_and_grad(self, params: Tensors, batch: Tensors) -> tuple[Tensor, Tensors]:
+        first = params["head.bias"]
+        seeds, settings = first.shape[:2]
+        # A compiled program is made from the form without a loop.
+        if seeds * settings >= FEW or first.is_cuda or torch.compiler.is_compiling():
+            return super().loss_and_grad(params, batch)
+        losses, grads = (
+            first.new_empty(seeds, settings),
+            {name: torch.empty_like(value) for name, value in params.items()},
+        )
+        for seed in range(seeds):
+            minibatch = {name: value[seed] for name, value in batch.items()}
+            for setting in range(settings):
+                own = {name: value[seed, setting].detach().requires_grad_() for name, value in params.items()}
+                with torch.enable_grad():
+                    loss = self.loss(own, minibatch)
+                    found = torch.autograd.grad(loss, list(own.values()))
+                losses[seed, setting] = loss.detach()
+                for name, grad in zip(own, found, strict=True):
+                    grads[name][seed, setting] = grad
+        return losses, grads
 
     def activation_bytes(self) -> float:
         """Float32 numbers at each place, of the blocks and of the logits; measured peaks are within a quarter."""

@@ -25,6 +25,18 @@ REASONS = (
     ),
     (r"MNIST MLP.*steps", "loop", "All rates of a seed share one product; the loop makes as many small ones."),
     (r"MNIST MLP.*steps", "JAX", "Both spend two thirds of the time in matrix products at the speed of the core."),
+    (r"convolutional, 16|cifar-cnn", "JAX", "JAX has no fast convolution for replicas on a processor."),
+    (
+        r"^perceptron|^convolutional|char-transformer|autoencoder",
+        "JAX",
+        "JAX makes one program of all steps, without calls, and is given its minibatches.",
+    ),
+    (
+        r"^perceptron, 1 |convolutional, 16|cifar-cnn|char-transformer, 4",
+        "loop of",
+        "Both run one replica after the other.",
+    ),
+    (r"^perceptron|^convolutional|char-transformer|autoencoder", "loop of", "Ours runs all replicas together."),
     (r"CNN", "loop", "Convolutions are oneDNN's in both; ours saves copies, and gains when compiled."),
     (
         r"meta-training.*PES",

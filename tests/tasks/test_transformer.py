@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from l2obench.bench.rollout.problems import Problems
 from l2obench.tasks.base import Tensors
 from l2obench.tasks.data.unicode_names import ALPHABET, codes, unicode_names, unicode_names_sources
-from l2obench.tasks.transformer import CharTransformer
+from l2obench.tasks.transformer import FEW, CharTransformer
 
 CPU = torch.device("cpu")
 SMALL = {"width": 8, "heads": 2, "context": 6, "batch": 3, "scale": 0.5}
@@ -72,12 +72,13 @@ def test_no_prediction_sees_what_it_predicts() -> None:
     assert (before[:, 4:] != after[:, 4:]).any(-1).all()
 
 
-def test_the_gradient_of_many_replicas_is_autograds_of_each() -> None:
+@pytest.mark.parametrize("settings", [2, FEW // 2], ids=["one by one", "together"])
+def test_the_gradient_of_many_replicas_is_autograds_of_each(settings: int) -> None:
     task = CharTransformer(layers=2, **SMALL)
     problems = Problems(task, [1, 2], dtype=torch.float64)
     random = torch.Generator().manual_seed(0)
     params = {
-        name: torch.randn(2, 2, *value.shape[1:], generator=random, dtype=torch.float64)
+        name: torch.randn(2, settings, *value.shape[1:], generator=random, dtype=torch.float64)
         for name, value in problems.start.items()
     }
     batch = problems.minibatch()

@@ -3,6 +3,7 @@
 import copy
 import gc
 import multiprocessing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from l2obench.optimizers.designed.adam import Adam
 from l2obench.optimizers.designed.sgd import SGD
 from l2obench.tasks.module import ModuleTask, make_module_task
 from l2obench.tasks.modules.batches import BadModule
-from l2obench.tasks.modules.batching import FEW, LARGE
+from l2obench.tasks.modules.batching import FEW, LARGE, LARGE_IMAGES, Batching
 from tests.tasks.modules.models import (
     BranchingTask,
     DictTask,
@@ -236,6 +237,47 @@ def test_large_models_and_few_replicas_run_one_by_one() -> None:
     assert batching.flops < LARGE
     assert not batching.together(FEW - 1, "cpu")
     assert batching.together(FEW, "cpu")
+
+
+def test_convolutional_models_with_many_images_run_one_by_one_on_a_processor() -> None:
+    found = Batching(refused=None, flops=1_000_000, saved_bytes=LARGE_IMAGES, convolutional=True)
+    assert ResidualTask()._workshop().batching().convolutional
+    assert found.together(100, "cpu")
+    larger = replace(found, saved_bytes=LARGE_IMAGES + 1)
+    assert not larger.together(100, "cpu")
+    assert larger.together(100, "cuda")
+    assert replace(larger, convolutional=False).together(100, "cpu")
+
+
+@pytest.mark.parametrize("flattens", [False, True])
+def test_large_convolutional_models_run_with_channels_last_unless_that_breaks_them(flattens: bool) -> None:
+    """A `view` that joins channels and pixels asks for images with channels first."""
+
+    class Flat(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.view(len(x), -1).view(len(x), 32, -1).mean(2) if flattens else x.mean((2, 3))
+
+    def model() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, 32, 5, padding=2), nn.ReLU(), nn.Conv2d(32, 32, 5, 2), Flat())
+
+    random = torch.Generator().manual_seed(0)
+    task = make_module_task(
+        "large",
+        model=model,
+        data=(torch.randn(8, 3, 64, 64, generator=random), torch.randint(32, (8,), generator=random)),
+        loss=lambda model, batch: functional.cross_entropy(model(batch[0]), batch[1]),
+        batch=4,
+        horizon=STEPS,
+    )
+    assert task._workshop().batching().channels_last is not flattens
+    plain, _ = plain_loop(task, model(), 5, 1e-3)
+    found = rollout(task, Adam(lr=1e-3), [5])
+    torch.testing.assert_close(found.losses[0, 0], plain, rtol=1e-5, atol=1e-5)
+    problems = Problems(task, [5])
+    _, grads, _ = task.loss_grad_and_buffers(
+        {name: value.unsqueeze(1) for name, value in problems.start.items()}, {}, problems.minibatch()
+    )
+    assert all(grad.is_contiguous() for grad in grads.values())
 
 
 @pytest.mark.parametrize("task", [LoaderTask(workers=0, horizon=9), LoaderTask(workers=2, horizon=9)], ids=["0", "2"])
