@@ -69,8 +69,8 @@ class Workshop:
         """What trained models are tested on."""
         with OwnRandomness(0).active():
             data = self._task.heldout_data()
-        name = f"{self._name}.heldout_data"
-        return None if data is None else make_source(data, name, self._task.batch, batch_given=False)
+        batch, what = self._task.batch, f"{self._name}.heldout_data"
+        return None if data is None else make_source(data, what, batch, batch_given=False)
 
     def start(self, seed: int) -> Problem:
         """The model as a seed initialises it.
@@ -168,8 +168,7 @@ class Workshop:
                 for tensors in (problem.params, problem.buffers)
             )
             alone = partial(self._replicas_like(params).one_by_one, structure=self._structure())
-            with torch.no_grad():
-                self._batching = try_batching(alone, self._vmapped, params, buffers, batch)
+            self._batching = torch.no_grad()(try_batching)(alone, self._vmapped, params, buffers, batch)
         return self._batching
 
     def together(self, params: Tensors, buffers: Tensors, batch: Tensors) -> tuple[Tensor, Tensors, Tensors]:
