@@ -32,6 +32,9 @@ ON_PROCESSES = ["--unroll", "20", "--functions", "2", "--coordinates", "0", "--t
 ON_PROCESSES += ["--validate-every", "4", "--validation-functions", "2"]
 
 
+LONGEST_SECONDS = 300
+
+
 class Family:
     """A family of a mixture, with functions and minibatches that ours and peers share."""
 
@@ -138,23 +141,16 @@ def trajectory_seconds(folder: Path, processes: int) -> float:
     """The least seconds of a trajectory, without validation, after the first."""
     folder.mkdir()
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
-    command = [
-        sys.executable,
-        *(torchrun if processes > 1 else []),
-        "-m",
-        "l2obench",
-        "train",
-        "lstm",
-        "-t",
-        "mnist-mlp",
-    ]
+    started = [sys.executable, *(torchrun if processes > 1 else []), "-m", "l2obench"]
+    command = [*started, "train", "lstm", "-t", "mnist-mlp", *ON_PROCESSES]
 
     def free() -> None:
         # The benchmarks hold themselves to one processor, which their children inherit.
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, range(os.cpu_count() or 1))
 
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, preexec_fn=free)
+    options: dict[str, Any] = {"capture_output": True, "text": True, "check": False, "timeout": LONGEST_SECONDS}
+    done = subprocess.run(command, cwd=folder, preexec_fn=free, **options)
     assert done.returncode == 0, done.stderr
     log = pd.read_csv(folder / "it" / "log.csv")
     return float(log["seconds"].iloc[1:-1].min())
