@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from run_tables import pairs, table
 
@@ -40,7 +41,7 @@ def number(value: Mapping[str, Any]) -> float:
         whole = {key: item for key, item in value.items() if key != "less"}
         return number(whole) - number({**whole, **value["less"]})
     if value["of"] == "code":
-        return float(_code(value["column"])) * value.get("scale", 1)
+        return float(_code(value["column"])) * float(value.get("scale", 1))
     rows = _matching(value)
     if value.get("fold") == "count":
         return float(len(rows))
@@ -48,12 +49,12 @@ def number(value: Mapping[str, Any]) -> float:
         raise ValueError(
             f"{value['of']} must have one row of {value.get('where', {})} with {value['column']!r}, has {len(rows)}"
         )
-    return _fold(rows[value["column"]].astype(float), value.get("fold", "min")) * value.get("scale", 1)
+    return _fold(rows[value["column"]].astype(float), value.get("fold", "min")) * float(value.get("scale", 1))
 
 
 def _fold(numbers: "pd.Series[float]", fold: str) -> float:
     if fold == "geometric mean":
-        return float(numbers.prod() ** (1 / len(numbers)))
+        return float(np.prod(numbers.to_numpy(dtype=np.float64)) ** (1 / len(numbers)))
     if fold not in FOLDS:
         raise ValueError(f"fold must be one of {', '.join(FOLDS)}, geometric mean, got {fold!r}")
     return float(numbers.agg(fold))
