@@ -24,7 +24,7 @@ from l2obench.bench.store.run_folder import RunFolder
 
 OPTIMIZERS, SEEDS, STEPS = 20, 10, 10
 # A suite has at most 100,000 cells. So a million on a hundred machines are runs of ten thousand, one for each.
-SMALL, LARGE, REPORTED = 1_000, 10_000, (100, 1_000)
+SMALL, LARGE, REPORTED = 1_000, 10_000, (100, 500)
 OPTIONS = RunOptions(timing=False)
 
 
