@@ -205,11 +205,12 @@ def _counts_as_tensors(state: State) -> State:
 
 
 def _counts_as_numbers(state: State, like: State) -> State:
+    """What was a number before is one again. After its first step a rule may remember more than before."""
     return {
-        key: _counts_as_numbers(value, like[key])
+        key: _counts_as_numbers(value, like.get(key, {}))
         if isinstance(value, dict)
         else int(value)
-        if isinstance(like[key], int)
+        if isinstance(like.get(key), int)
         else value
         for key, value in state.items()
     }

@@ -104,7 +104,7 @@ def test_perceptrons_compiled(race: Callable[..., Any], full: bool) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rule", ["lstm[checkpoint=quadratic]", "general"])
+@pytest.mark.parametrize("rule", ["lstm[checkpoint=quadratic]", "general-rnnprop"])
 def test_learned_rules_compiled(race: Callable[..., Any], full: bool, rule: str) -> None:
     task = Quadratic(horizon=100 if full else 10)
     learned, seeds = optimizer_registry().create(rule), list(range(20 if full else 2))

@@ -79,6 +79,7 @@ def test_short_steps_of_a_rule_are_one_program(rule: str, monkeypatch: pytest.Mo
         (Quadratic(horizon=35), Adam(lr=0.01)),
         (Quadratic(horizon=35), optimizer_registry().create("lstm[checkpoint=quadratic]")),
         (Quadratic(horizon=35), optimizer_registry().create("general-rnnprop")),
+        (Quadratic(horizon=12), optimizer_registry().create("general")),
         (Quadratic(dim=40, horizon=10), optimizer_registry().create("momentum[lr=0.001]")),
         (Quadratic(horizon=35), optimizer_registry().create("cosine[rule=nag,lr=0.01]")),
         (MnistMlp(units=5, batch=16, horizon=35), Adam(lr=0.01)),
