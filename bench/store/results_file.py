@@ -119,8 +119,12 @@ def read_table(path: Path, kind: Kind, columns: list[str] | None = None) -> pa.T
     try:
         with open_regular_file(path, MAX_FILE_BYTES) as file:
             _require_modest(file)
+            # An earlier version may have written fewer columns; those that it must have are asked for below.
+            there = pq.read_schema(file).names
+            present = None if columns is None else [name for name in columns if name in there]
+            file.seek(0)
             # Without `partitioning=None`, folders named like `a=b` on the way to the file would become columns.
-            table = pq.read_table(file, columns=columns, partitioning=None)
+            table = pq.read_table(file, columns=present, partitioning=None)
         # Text that is not UTF-8 would fail where it is read.
         table.validate(full=True)
         metadata = table.schema.metadata or {}
