@@ -9,11 +9,10 @@ from torch.nn.functional import cross_entropy, embedding, gelu, layer_norm, line
 
 from l2obench.tasks.base import Problem, Task, Tensors
 from l2obench.tasks.data.unicode_names import ALPHABET, codes, draw_windows, unicode_names_sources, windows_at
+from l2obench.tasks.modules.batching import FEW
 
 # The inner width of a block's perceptron, in multiples of its width (Vaswani et al. 2017, section 3.3).
 EXPANSION = 4
-# Fewer replicas are faster one after the other on a CPU: `torch.vmap` costs more than it saves (docs/performance.md).
-FEW = 8
 
 
 class CharTransformer(Task):
@@ -87,13 +86,11 @@ class CharTransformer(Task):
     def loss_and_grad(self, params: Tensors, batch: Tensors) -> tuple[Tensor, Tensors]:
         first = params["head.bias"]
         seeds, settings = first.shape[:2]
-        # A compiled program is made from the form without a loop.
+        # Few replicas are faster one after the other on a CPU (docs/performance.md). A compiled program has no loop.
         if seeds * settings >= FEW or first.is_cuda or torch.compiler.is_compiling():
             return super().loss_and_grad(params, batch)
-        losses, grads = (
-            first.new_empty(seeds, settings),
-            {name: torch.empty_like(value) for name, value in params.items()},
-        )
+        losses = first.new_empty(seeds, settings)
+        grads = {name: torch.empty_like(value) for name, value in params.items()}
         for seed in range(seeds):
             minibatch = {name: value[seed] for name, value in batch.items()}
             for setting in range(settings):

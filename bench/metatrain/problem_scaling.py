@@ -94,7 +94,8 @@ def _displacements(shapes: Mapping[str, Sequence[int]], half_width: float, rando
     """d of one function, of the shape of each tensor."""
     own = half_width * max(0.0, 2 * float(torch.rand((), generator=random)) - 1)
     common = _log_uniform((1,), own, random)
-    return {name: (common * _log_uniform((1,), own / 2, random)).expand(*shape) for name, shape in shapes.items()}
+    drawn = {name: common * _log_uniform((1,), own / 2, random) for name in shapes}
+    return {name: drawn[name].reshape(()).expand(torch.Size(shape)) for name, shape in shapes.items()}
 
 
 def _log_uniform(shape: Sequence[int], half_width: float, random: torch.Generator) -> Tensor:

@@ -118,11 +118,9 @@ def read_table(path: Path, kind: Kind, columns: list[str] | None = None) -> pa.T
     """
     try:
         with open_regular_file(path, MAX_FILE_BYTES) as file:
-            _require_modest(file)
+            there = _modest_columns(file)
             # An earlier version may have written fewer columns; those that it must have are asked for below.
-            there = pq.read_schema(file).names
             present = None if columns is None else [name for name in columns if name in there]
-            file.seek(0)
             # Without `partitioning=None`, folders named like `a=b` on the way to the file would become columns.
             table = pq.read_table(file, columns=present, partitioning=None)
         # Text that is not UTF-8 would fail where it is read.
@@ -196,8 +194,8 @@ def cell_name(*identities: str) -> str:
     return f"{readable}--{digest}"
 
 
-def _require_modest(file: BinaryIO) -> None:
-    """Refuse a file that would unfold to more than any cell."""
+def _modest_columns(file: BinaryIO) -> list[str]:
+    """The columns of a file, which is refused where it would unfold to more than any cell."""
     reader = pq.ParquetFile(file)
     footer = reader.metadata
     if footer.num_row_groups > MAX_ROW_GROUPS:
@@ -212,3 +210,5 @@ def _require_modest(file: BinaryIO) -> None:
     values = sum(group.column(column).num_values for group in groups for column in range(footer.num_columns))
     if max(values, footer.num_rows) > MAX_VALUES:
         raise ValueError(f"it claims {max(values, footer.num_rows):,} values, more than {MAX_VALUES:,}")
+    names: list[str] = reader.schema_arrow.names
+    return names

@@ -87,6 +87,7 @@ class Batching:
         return self.refused is None and replicas >= FEW and small
 
 
+@torch.no_grad()
 def try_batching(
     one_by_one: OneByOne, together: Together, params: Tensors, buffers: Tensors, batch: Tensors
 ) -> Batching:

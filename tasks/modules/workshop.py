@@ -168,7 +168,7 @@ class Workshop:
                 for tensors in (problem.params, problem.buffers)
             )
             alone = partial(self._replicas_like(params).one_by_one, structure=self._structure())
-            self._batching = torch.no_grad()(try_batching)(alone, self._vmapped, params, buffers, batch)
+            self._batching = try_batching(alone, self._vmapped, params, buffers, batch)
         return self._batching
 
     def together(self, params: Tensors, buffers: Tensors, batch: Tensors) -> tuple[Tensor, Tensors, Tensors]:

@@ -63,7 +63,7 @@ REASONS = (
         "Ours makes one pass over all tensors of a group, and looks for gradients that are not finite. torch wraps "
         "every step for hooks and profilers; ours only where there are any.",
     ),
-    (r"naive", "", "The naive program writes a table of all features to memory."),
+    ("", "naive", "The naive program writes a table of all features to memory."),
     (r"l2obench", "import torch", "The command imports torch only where it computes."),
 )
 

@@ -10,7 +10,7 @@ from l2obench.bench.config.recipe import RecipeError, make_recipe
 from l2obench.bench.metatrain.estimators import make_estimator
 from l2obench.bench.metatrain.estimators.objective import LossHistory, bounded_log_ratio
 from l2obench.bench.metatrain.estimators.perturbed_replicas import finite_difference
-from l2obench.bench.metatrain.problem_scaling import ScaledProblems
+from l2obench.bench.metatrain.problem_scaling import ScaledProblems, _displacements
 from l2obench.bench.metatrain.process_group import ProcessGroup
 from l2obench.bench.metatrain.trainer import Trainer
 from l2obench.bench.rollout.problems import Problems
@@ -171,6 +171,11 @@ def test_scaled_displacements_begin_alike_and_make_steps_count_for_more_or_less(
     losses, _, _ = same.loss_grad_and_buffers(moved, {})
     slope = sum((grad.flatten(1).sum(1, keepdim=True) for grad in after.grads.values()), torch.zeros(()))
     torch.testing.assert_close((losses - after.losses) / 1e-6, slope, rtol=1e-3, atol=1e-3)
+
+
+def test_displacements_of_a_number_are_numbers() -> None:
+    drawn = _displacements({"bias": (), "weight": (2, 3)}, 3.0, torch.Generator().manual_seed(0))
+    assert {name: tuple(value.shape) for name, value in drawn.items()} == {"bias": (), "weight": (2, 3)}
 
 
 def test_a_full_es_takes_a_trajectory_as_one_segment() -> None:
