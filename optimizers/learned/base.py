@@ -36,7 +36,8 @@ class LearnedOptimizer(Optimizer):
     tunable: ClassVar[tuple[str, ...]] = ()
     architecture: ClassVar[tuple[str, ...]]
     stacks_meta_parameters: ClassVar[bool] = False
-    """Whether each of the meta-parameters may be a stack, `[settings, ...]`, with one value for each setting."""
+    """Whether each of the meta-parameters may be a stack, `[settings, ...]`, with one value for each setting. It is not
+    inherited: a subclass may compute something else."""
 
     checkpoint: str | None = None
     """Trained meta-parameters: the name of a shipped checkpoint, or the path of a .safetensors file. `random`:
@@ -203,6 +204,10 @@ class LearnedOptimizer(Optimizer):
         copy = super().model_copy(**options)
         copy._parts = {}
         return copy
+
+    def takes_stacks(self) -> bool:
+        """Whether `with_meta_parameters` may be given a stack: this very class says so."""
+        return bool(vars(type(self)).get("stacks_meta_parameters"))
 
     def unroll(self, state: State, steps: int) -> "Unrolled | None":
         """This rule on one tensor with its backward pass by hand; None: autograd is to find it.

@@ -1,7 +1,7 @@
 """The LSTM cell of the learned optimizers, and layers of it: once as a graph and once in place.
 
 All tensors are feature-major, `[units, coordinates]`. Gates are ordered input, forget, output, candidate, with one bias
-each.
+each. A stack of networks, each with coordinates of its own, is a dimension in front of all tensors.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,10 +30,10 @@ def cell_step(weight: Tensor, bias: Tensor, x: Tensor, hidden: Tensor, cell: Ten
 
     Source: Hochreiter & Schmidhuber 1997, with the forget gates of Gers et al. 2000.
     """
-    units = len(hidden)
-    gates = torch.addmm(bias.unsqueeze(1), weight, torch.cat([x, hidden]))
-    i, f, o = gates[: 3 * units].sigmoid().chunk(3)
-    c = f * cell + i * gates[3 * units :].tanh()
+    units = hidden.shape[-2]
+    gates = linear(weight, bias, torch.cat([x, hidden], -2))
+    i, f, o = gates.narrow(-2, 0, 3 * units).sigmoid().chunk(3, -2)
+    c = f * cell + i * gates.narrow(-2, 3 * units, units).tanh()
     return o * c.tanh(), c
 
 
@@ -53,8 +53,8 @@ def cell_step_in_place(weight: Tensor, bias: Tensor, x: Tensor, hidden: Tensor, 
     Returns:
         `hidden`, with the next hidden state in it.
     """
-    gates = torch.addmm(bias.unsqueeze(1), weight, torch.cat([x, hidden])).sigmoid_()
-    i, f, o, candidate = gates.view(4, len(hidden), -1).unbind()
+    gates = linear(weight, bias, torch.cat([x, hidden], -2)).sigmoid_()
+    i, f, o, candidate = gates.unflatten(-2, (4, hidden.shape[-2])).unbind(-3)
     cell.mul_(f).add_(i).addcmul_(i, candidate, value=-2)
     return torch.addcmul(o, o, torch.mul(cell, -2, out=candidate).sigmoid_(), value=-2, out=hidden)
 
@@ -93,6 +93,19 @@ def layers_step_in_place(layers: Sequence[Layer], x: Tensor, hidden: Tensor, cel
     return x
 
 
+def linear(weight: Tensor, bias: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
+    """weight x + bias.
+
+    Args:
+        weight: `[outputs, inputs]`.
+        bias: `[outputs]`.
+        x: `[inputs, coordinates]`.
+        out: where the result goes; None: new memory.
+    """
+    product = torch.addmm if weight.ndim == 2 else torch.baddbmm
+    return product(bias.unsqueeze(-1), weight, x, out=out)
+
+
 def layers_of(phi: Mapping[str, Tensor], count: int) -> list[Layer]:
     """The layers among the meta-parameters of a network.
 
@@ -109,7 +122,7 @@ def fold_candidate_gate(layers: Sequence[Layer]) -> list[Layer]:
     Args:
         layers: as `cell_step` takes them. Only read.
     """
-    return [(_fold_rows(weight), _fold_rows(bias)) for weight, bias in layers]
+    return [(_fold_rows(weight, -2), _fold_rows(bias, -1)) for weight, bias in layers]
 
 
 def random_network(shapes: Mapping[str, tuple[int, ...]], generator: torch.Generator) -> dict[str, Tensor]:
@@ -132,15 +145,17 @@ def random_network(shapes: Mapping[str, tuple[int, ...]], generator: torch.Gener
     return tensors
 
 
-def blocks(coordinates: int) -> Iterator[slice]:
-    """Blocks of BLOCK coordinates that together are all of them.
+def blocks(coordinates: int, networks: int = 1) -> Iterator[slice]:
+    """Blocks of coordinates that together are all of them, BLOCK of all networks together.
 
     Args:
-        coordinates: how many there are.
+        coordinates: how many each network has.
+        networks: how many are stacked.
     """
-    return (slice(start, start + BLOCK) for start in range(0, coordinates, BLOCK))
+    size = max(1, BLOCK // networks)
+    return (slice(start, start + size) for start in range(0, coordinates, size))
 
 
-def _fold_rows(parameter: Tensor) -> Tensor:
-    units = len(parameter) // 4
-    return torch.cat([parameter[: 3 * units], -2 * parameter[3 * units :]])
+def _fold_rows(parameter: Tensor, dim: int) -> Tensor:
+    *others, candidate = parameter.chunk(4, dim)
+    return torch.cat([*others, -2 * candidate], dim)

@@ -7,7 +7,14 @@ import torch
 from torch import Tensor
 
 from l2obench.optimizers.base import CoordinatewiseOptimizer, State, Tensors, per_replica
-from l2obench.optimizers.learned.cell import blocks, fold_candidate_gate, layers_of, layers_step, layers_step_in_place
+from l2obench.optimizers.learned.cell import (
+    blocks,
+    fold_candidate_gate,
+    layers_of,
+    layers_step,
+    layers_step_in_place,
+    linear,
+)
 from l2obench.optimizers.learned.cell_bptt import Unroll
 from l2obench.optimizers.learned.fused.layers import MOST_UNITS, fused_cells
 from l2obench.optimizers.learned.fused.rule import FusedRule
@@ -30,6 +37,7 @@ class LSTM(FusedRule, RecurrentOptimizer, CoordinatewiseOptimizer):
     name: ClassVar[str] = "lstm"
     has_fused_step: ClassVar[bool] = True
     architecture: ClassVar[tuple[str, ...]] = (*RecurrentOptimizer.architecture, "networks")
+    stacks_meta_parameters: ClassVar[bool] = True
 
     def init_tensor(self, param: Tensor) -> State:
         self.require_trained()
@@ -38,20 +46,25 @@ class LSTM(FusedRule, RecurrentOptimizer, CoordinatewiseOptimizer):
 
     def update_tensor(self, grad: Tensor, state: State, param: Tensor) -> tuple[Tensor, State]:
         phi = self._phi(grad)
-        hidden = state["hidden"].view(self.layers, self.hidden, -1)
-        cell = state["cell"].view(self.layers, self.hidden, -1)
-        flat = grad.reshape(-1)
+        is_stack = phi["output.bias"].ndim > 1
+        rows, hidden, cell = (_rows_of_networks if is_stack else _rows)(grad, state)
         if self.can_fuse(grad, param, state) and self.hidden <= MOST_UNITS:
-            names = [*(f"lstm{k}" for k in range(self.layers)), "output"]
+            names, flat = [*(f"lstm{k}" for k in range(self.layers)), "output"], rows.flatten()
             inputs_of = lambda part: self.preprocess(flat[part])  # noqa: E731
             output, hidden, cell = fused_cells(self.meta_parameters, names, inputs_of, hidden, cell)
         elif torch.is_grad_enabled() or torch.compiler.is_compiling():
-            output, hidden, cell = self._step(phi, flat, hidden, cell)
+            output, hidden, cell = self._step(phi, rows, hidden, cell)
         else:
-            output = self._step_in_place(phi, flat, hidden, cell)
-        scale = self.output_scale * per_replica(self.lr, grad)
-        shape = state["hidden"].shape
-        return output.view_as(grad) * scale, {"hidden": hidden.view(shape), "cell": cell.view(shape)}
+            output = self._step_in_place(phi, rows, hidden, cell)
+        if is_stack:
+            # Settings go back to their place. Memory stays in the order in which the next step takes it.
+            shape = grad.movedim(1, 0).shape
+            update = output.view(shape).movedim(0, 1)
+            hidden, cell = (value.unflatten(3, shape[1:]).movedim(1, 3) for value in (hidden, cell))
+        else:
+            update, shape = output.view_as(grad), state["hidden"].shape
+            hidden, cell = hidden.view(shape), cell.view(shape)
+        return update * (self.output_scale * per_replica(self.lr, grad)), {"hidden": hidden, "cell": cell}
 
     def unroll(self, state: State, steps: int) -> "UnrolledLSTM | None":
         own = (type(self).update_tensor, type(self)._step) == (LSTM.update_tensor, LSTM._step)
@@ -59,17 +72,36 @@ class LSTM(FusedRule, RecurrentOptimizer, CoordinatewiseOptimizer):
 
     def _step(self, phi: Tensors, grad: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One step as a graph: output `[coordinates]`, next hidden and cell `[layers, units, coordinates]`."""
-        x, hidden, cell = layers_step(layers_of(phi, self.layers), self.preprocess(grad), hidden, cell)
-        return (phi["output.weight"] @ x + phi["output.bias"])[0], hidden, cell
+        x, hidden, cell = layers_step(layers_of(phi, self.layers), self._inputs(grad), hidden, cell)
+        return (phi["output.weight"] @ x + phi["output.bias"].unsqueeze(-1)).squeeze(-2), hidden, cell
 
     def _step_in_place(self, phi: Tensors, grad: Tensor, hidden: Tensor, cell: Tensor) -> Tensor:
         """The same step without a graph: blocks of coordinates that stay in the cache, state overwritten."""
         layers = fold_candidate_gate(layers_of(phi, self.layers))
         output = torch.empty_like(grad)
-        for block in blocks(len(grad)):
-            x = layers_step_in_place(layers, self.preprocess(grad[block]), hidden[:, :, block], cell[:, :, block])
-            torch.addmm(phi["output.bias"].unsqueeze(1), phi["output.weight"], x, out=output[None, block])
+        for block in blocks(grad.shape[-1], grad.shape[:-1].numel()):
+            x = layers_step_in_place(layers, self._inputs(grad[..., block]), hidden[..., block], cell[..., block])
+            linear(phi["output.weight"], phi["output.bias"], x, out=output.unsqueeze(-2)[..., block])
         return output
+
+    def _inputs(self, grad: Tensor) -> Tensor:
+        """Inputs `[inputs, coordinates]`, or of a stack `[networks, inputs, coordinates]`."""
+        return self.preprocess(grad).movedim(0, -2)
+
+
+def _rows(grad: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradient `[coordinates]`, hidden and cell `[layers, units, coordinates]`, of all replicas."""
+    layers, units = state["hidden"].shape[:2]
+    return grad.reshape(-1), state["hidden"].view(layers, units, -1), state["cell"].view(layers, units, -1)
+
+
+def _rows_of_networks(grad: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor]:
+    """The same where each setting has a network: settings come before coordinates, and before units.
+
+    The memory that `init_tensor` makes is in another order. It is copied once, at the first step.
+    """
+    hidden, cell = (state[part].movedim(3, 1).flatten(3).contiguous() for part in ("hidden", "cell"))
+    return grad.movedim(1, 0).flatten(1), hidden, cell
 
 
 class UnrolledLSTM(Unrolled):

@@ -41,7 +41,7 @@ REASONS = (
     (
         r"meta-training.*PES",
         "JAX",
-        "JAX has one product a step for all perturbed rules; ours takes one rule after the other, tensor by tensor.",
+        "JAX has one program for the sums and sigmoids of a step; ours, in torch, takes each to the cache and back.",
     ),
     (
         r"meta-training, whole",

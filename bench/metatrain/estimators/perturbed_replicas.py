@@ -85,7 +85,7 @@ def stack_rules(rules: Sequence[LearnedOptimizer]) -> Sequence[LearnedOptimizer]
         rules: of one kind, with meta-parameters of the same shapes.
     """
     first = rules[0]
-    if not first.stacks_meta_parameters:
+    if not first.takes_stacks():
         return rules
     phis = [rule.meta_parameters for rule in rules]
     return [first.with_meta_parameters({name: torch.stack([phi[name] for phi in phis]) for name in phis[0]})]
@@ -102,7 +102,7 @@ def start_replicas(problems: Problems, rule: LearnedOptimizer, count: int) -> Ca
     Returns:
         `[functions, count, ...]`.
     """
-    carry, rules = start(problems, rule, count), 1 if rule.stacks_meta_parameters else count
+    carry, rules = start(problems, rule, count), 1 if rule.takes_stacks() else count
     state = {str(k): rule.init(_share(carry.params, k, rules)) for k in range(rules)}
     return _observe_losses(problems, [rule] * rules, replace(carry, state=state))
 

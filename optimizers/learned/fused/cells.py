@@ -131,19 +131,19 @@ def step_cells(
     """One step of some coordinates.
 
     Args:
-        phi: meta-parameters in a row: weights `[units, inputs]` and biases of each layer, then those of the output.
+        phi: meta-parameters of each network in a row: weights `[units, inputs]` and biases of each layer, then those of
+            the output, `[networks, …]`.
         sizes: of the layers.
         x: `[inputs, some]`.
-        begin: which coordinate the first one is.
-        hidden: of all coordinates, `[layers · units · coordinates]`; written.
+        begin: which coordinate the first one is, counted over all networks.
+        hidden: of all coordinates, `[layers · networks · units · coordinates]`; written.
         cell: likewise.
-        coordinates: how many there are.
+        coordinates: of each network.
         output: `[some]`; written.
     """
     inputs, below, units, layers = sizes
-    packed = np.empty(len(phi), np.float32)
-    _pack(phi, sizes, packed)
-    values, some = x.ravel(), len(output)
+    networks, some = len(phi), len(output)
+    packed, values = np.empty(phi.shape[1], np.float32), x.ravel()
     width = below if below else inputs
     given = np.zeros(inputs * LANES, np.float32)
     now = np.zeros((max(width, units) + units) * LANES, np.float32)
@@ -151,14 +151,22 @@ def step_cells(
     # A tile that is not full has its state here meanwhile.
     own_hidden, own_cell = np.zeros(layers * units * LANES, np.float32), np.zeros(layers * units * LANES, np.float32)
     own_output = np.zeros(LANES, np.float32)
-    for start in range(0, some, LANES):
-        count = min(LANES, some - start)
+    start, packed_network = 0, -1
+    while start < some:
+        network, place_in_network = divmod(begin + start, coordinates)
+        if network != packed_network:
+            _pack(phi[network], sizes, packed)
+            packed_network = network
+        count = min(LANES, some - start, coordinates - place_in_network)
         is_full = count == LANES
-        h, c, out, first, stride = hidden, cell, output, begin + start, coordinates
+        origin, of_layer = network * units * coordinates + place_in_network, networks * units * coordinates
+        h, c, out, first, stride, next_layer = hidden, cell, output, origin, coordinates, of_layer
         if not is_full:
-            _copy(layers * units, count, hidden, begin + start, coordinates, own_hidden, 0, LANES)
-            _copy(layers * units, count, cell, begin + start, coordinates, own_cell, 0, LANES)
-            h, c, out, first, stride = own_hidden, own_cell, own_output, 0, LANES
+            for layer in range(layers):
+                place, own = origin + layer * of_layer, layer * units * LANES
+                _copy(units, count, hidden, place, coordinates, own_hidden, own, LANES)
+                _copy(units, count, cell, place, coordinates, own_cell, own, LANES)
+            h, c, out, first, stride, next_layer = own_hidden, own_cell, own_output, 0, LANES, units * LANES
         at = below * (inputs + 1)
         if below:
             _copy(inputs, count, values, start, some, given, 0, LANES)
@@ -167,7 +175,7 @@ def step_cells(
             _copy(inputs, count, values, start, some, now, 0, LANES)
         entering = width
         for layer in range(layers):
-            place = first + layer * units * stride
+            place = first + layer * next_layer
             for k in range(units):
                 store(now, (entering + k) * LANES, load(h, place + k * stride))
             at = _step_layer(packed, at, units, entering + units, now, h, c, place, stride, top)
@@ -179,6 +187,9 @@ def step_cells(
             total = multiply_add(spread(packed[at + k]), load(top, k * LANES), total)
         store(out, 0 if not is_full else start, total)
         if not is_full:
-            _copy(layers * units, count, own_hidden, 0, LANES, hidden, begin + start, coordinates)
-            _copy(layers * units, count, own_cell, 0, LANES, cell, begin + start, coordinates)
+            for layer in range(layers):
+                place, own = origin + layer * of_layer, layer * units * LANES
+                _copy(units, count, own_hidden, own, LANES, hidden, place, coordinates)
+                _copy(units, count, own_cell, own, LANES, cell, place, coordinates)
             output[start : start + count] = own_output[:count]
+        start += count

@@ -1,5 +1,6 @@
 """The compiled step of a tensor by layers of LSTM cells, for rules that ask for it, over the threads that torch has."""
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,36 +23,39 @@ def fused_cells(
     hidden: Tensor,
     cell: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One step of all layers, and their linear output.
+    """One step of all layers, and their linear output, of one network or of a stack.
 
     Args:
-        phi: meta-parameters by name.
+        phi: meta-parameters by name; of a stack `[networks, …]` each.
         names: of the layers from below: perhaps `input`, with ELU; those of the cells; `output`.
         inputs_of: gives inputs `[inputs, some]` of a part of the coordinates. Threads may call it.
-        hidden: `[layers, units, coordinates]`; overwritten.
+        hidden: `[layers, units, coordinates]`, or of a stack `[layers, networks, units, coordinates]`; overwritten.
         cell: likewise.
 
     Returns:
-        The output, `[coordinates]`; the next hidden state and cell.
+        The output, `[coordinates]`, of a stack network by network; the next hidden state and cell.
     """
     # Compiling, or reading compiled programs, takes a moment: only who steps waits for it.
     from l2obench.optimizers.learned.fused.cells import step_cells
 
-    layers, units, coordinates = hidden.shape
+    layers, *stack, units, coordinates = hidden.shape
     hidden, cell = hidden.contiguous(), cell.contiguous()
-    output = torch.empty(coordinates)
+    networks = math.prod(stack)
+    together = networks * coordinates
+    output = torch.empty(together)
     parts = [phi[f"{name}.{part}"] for name in names for part in ("weight", "bias")]
-    row = np.concatenate([part.detach().numpy().ravel() for part in parts]).astype(np.float32, copy=False)
-    below, inputs = parts[0].shape if len(names) > layers + 1 else (0, parts[0].shape[1] - units)
+    rows = np.concatenate([part.detach().numpy().reshape(networks, -1) for part in parts], 1)
+    rows = rows.astype(np.float32, copy=False)
+    below, inputs = parts[0].shape[-2:] if len(names) > layers + 1 else (0, parts[0].shape[-1] - units)
     memory = hidden.view(-1).numpy(), cell.view(-1).numpy()
 
     @torch.no_grad()
     def step(begin: int) -> None:
-        part = slice(begin, min(begin + CHUNK, coordinates))
+        part = slice(begin, min(begin + CHUNK, together))
         x = inputs_of(part).contiguous().numpy()
-        step_cells(row, (inputs, below, units, layers), x, begin, *memory, coordinates, output[part].numpy())
+        step_cells(rows, (inputs, below, units, layers), x, begin, *memory, coordinates, output[part].numpy())
 
-    starts = range(0, coordinates, CHUNK)
+    starts = range(0, together, CHUNK)
     threads = min(torch.get_num_threads(), len(starts))
     if threads == 1:
         for begin in starts:

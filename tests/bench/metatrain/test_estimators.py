@@ -139,6 +139,26 @@ def test_particles_agree_with_the_same_rule_run_alone(name: str) -> None:
         torch.testing.assert_close(found[:, place], losses[:, 0, 1:])
 
 
+class OneByOne(LSTM):
+    """The LSTM, called once for each perturbed replica: a subclass takes no stack."""
+
+
+@pytest.mark.parametrize("estimator", [PES(pairs=3, sigma=0.3), NRES(pairs=3, sigma=0.3)], ids=["pes", "nres"])
+def test_a_stack_of_perturbed_rules_is_each_of_them(estimator: Estimator) -> None:
+    """In each of two segments: losses, parameters and meta-gradients."""
+    found = []
+    for kind in (LSTM, OneByOne):
+        rule = kind(hidden=4).initialised(twin(3))
+        problems, random = Problems(Quadratic(dim=3), [1, 2]), twin(5)
+        unroll_state = estimator.begin(problems, rule, random)
+        assert len(unroll_state.carry.state) == (1 if kind is LSTM else 6)
+        for _ in range(2):
+            estimate = estimator.advance(problems, rule, unroll_state, torch.ones(4), random)
+            unroll_state = estimate.unroll_state
+            found.append((estimate.losses, dict(unroll_state.carry.params), estimate.meta_grads))
+    torch.testing.assert_close(found[:2], found[2:])
+
+
 def twin(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 

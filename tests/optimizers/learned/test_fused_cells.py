@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from l2obench.optimizers.base import Tensors
 from l2obench.optimizers.learned.fused import layers as layers_module
+from l2obench.optimizers.learned.fused.rule import FusedRule
 from tests.optimizers.learned.fused_steps import assert_equal_steps, made
 
 pytest.importorskip("numba")
@@ -42,6 +43,21 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_thirty_steps_are_those_of_torch(name: str, calls: list[int]) -> None:
     assert_equal_steps(made(name), SHAPES)
     assert calls == 30 * [6 * math.prod(shape) for shape in SHAPES.values()]
+
+
+def stacked() -> FusedRule:
+    """Three networks, one for each setting."""
+    random, rule = torch.Generator().manual_seed(2), made("lstm")
+    phi = rule.meta_parameters.items()
+    return rule.with_meta_parameters(
+        {name: value + 0.1 * torch.randn(3, *value.shape, generator=random) for name, value in phi}
+    )
+
+
+def test_stacked_networks_are_those_of_torch(calls: list[int]) -> None:
+    """One call steps all of them."""
+    assert_equal_steps(stacked(), SHAPES, steps=4)
+    assert calls == 4 * [6 * math.prod(shape) for shape in SHAPES.values()]
 
 
 @settings(deadline=None, max_examples=20)
@@ -107,8 +123,12 @@ def test_memory_in_any_order_is_taken() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_numbers_do_not_depend_on_chunks_and_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    rule, grad = made("lstm").fused(), torch.randn(1, 1, 500, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("networks", [1, 3])
+def test_numbers_do_not_depend_on_chunks_and_threads(
+    networks: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = (made("lstm") if networks == 1 else stacked()).fused()
+    grad = torch.randn(1, networks, 500, generator=torch.Generator().manual_seed(0))
     before = torch.get_num_threads()
 
     @torch.no_grad()

@@ -134,7 +134,50 @@ def test_the_backward_pass_by_hand_is_autograds(layers: int, monkeypatch: pytest
         torch.testing.assert_close(found[name], grad, msg=name)
 
 
-def test_who_changes_the_formula_is_not_given_its_backward_pass() -> None:
+SHAPES: dict[str, tuple[int, ...]] = {"scalar": (), "bias": (5,), "matrix": (6, 7), "filter": (2, 3, 2, 2)}
+
+
+@pytest.mark.parametrize("graph", [True, False], ids=["graph", "in place"])
+@pytest.mark.parametrize("preprocessing", ["log", "log-linear", "none"])
+def test_each_setting_has_its_own_of_stacked_networks(
+    preprocessing: str, graph: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settings 0 to 2 of two seeds, over blocks of few coordinates: as each network alone on its setting."""
+    monkeypatch.setattr("l2obench.optimizers.learned.cell.BLOCK", 12)
+    random = torch.Generator().manual_seed(0)
+    rules = [LSTM(hidden=6, preprocessing=preprocessing).initialised(random) for _ in range(3)]
+    names = rules[0].meta_parameters
+    stack = rules[0].with_meta_parameters(
+        {name: torch.stack([r.meta_parameters[name] for r in rules]) for name in names}
+    )
+    params = {name: torch.randn(2, 3, *shape, generator=random) for name, shape in SHAPES.items()}
+    with torch.set_grad_enabled(graph):
+        state = stack.init(params)
+        alone = [rule.init({name: value[:, k, None] for name, value in params.items()}) for k, rule in enumerate(rules)]
+        for _ in range(4):
+            grads = {name: torch.randn(value.shape, generator=random) for name, value in params.items()}
+            updates, state = stack.update(grads, state, params)
+            for k, rule in enumerate(rules):
+                own, alone[k] = rule.update(
+                    {name: value[:, k, None] for name, value in grads.items()}, alone[k], params
+                )
+                for name in SHAPES:
+                    torch.testing.assert_close(updates[name][:, k, None], own[name])
+                    for part in ("hidden", "cell"):
+                        assert state[name][part].shape[2:] == params[name].shape
+                        torch.testing.assert_close(state[name][part][:, :, :, k, None], alone[k][name][part])
+
+
+def test_who_changes_the_formula_takes_no_stack() -> None:
+    class Sharper(LSTM):
+        def preprocess(self, grad: torch.Tensor) -> torch.Tensor:
+            return super().preprocess(2 * grad)
+
+    assert LSTM().takes_stacks()
+    assert not Sharper().takes_stacks()
+
+
+def test_who_changes_the_formula_is_is_not_given_its_backward_pass() -> None:
     class Doubled(LSTM):
         def update_tensor(self, grad: torch.Tensor, state: State, param: torch.Tensor) -> tuple[torch.Tensor, State]:
             update, state = super().update_tensor(grad, state, param)
