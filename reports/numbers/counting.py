@@ -1,6 +1,6 @@
 """How rows count: a failed seed is an infinite loss, and the best baseline of a task is the one to beat."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -204,7 +204,17 @@ def best_baseline(task: pd.DataFrame, of_class: pd.DataFrame | None = None) -> p
         of_class: rows of an optimizer; only baselines that look at nothing more count (`l2obench.reports.classes`).
             None: all baselines.
     """
-    candidates = [rows for rows in baselines_of(task) if of_class is None or is_in_class(rows, of_class)]
+    return best_of(list(baselines_of(task)), of_class)
+
+
+def best_of(baselines: Sequence[pd.DataFrame], of_class: pd.DataFrame | None = None) -> pd.DataFrame | None:
+    """The same of baselines that `baselines_of` gave: to group a task's rows anew for each comparison takes long.
+
+    Args:
+        baselines: the rows of each.
+        of_class: as `best_baseline` takes it.
+    """
+    candidates = [rows for rows in baselines if of_class is None or is_in_class(rows, of_class)]
     if not candidates:
         return None
     means = [float(counted_losses(rows).mean()) for rows in candidates]

@@ -1,6 +1,6 @@
 """Held-out metrics: every learned optimizer against the best baseline of the metric, and the means of all."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from l2obench.reports.floors import floor_of
 from l2obench.reports.numbers.comparison import Comparison, common_seeds, outcomes
 from l2obench.reports.numbers.counting import (
     baselines_of,
-    best_baseline,
+    best_of,
     count_failed,
     groups,
     is_learned,
@@ -49,13 +49,16 @@ def heldout(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> 
     comparisons: list[Comparison | None] = []
     in_class: list[Comparison | None] = []
     for key, task in groups(cells, "task"):
+        baselines = list(baselines_of(task))
+        learned_cells = list(groups(task[task["learned"].eq(True)], "task", "optimizer", "track"))
         for metric in metrics_of(task, manifest_of(key, manifests)):
-            baseline = _best(task, metric)
-            for place, learned in groups(task[task["learned"].eq(True)], "task", "optimizer", "track"):
+            ranked = _from_best(baselines, metric)
+            baseline = _best(ranked, metric)
+            for place, learned in learned_cells:
                 comparison = None if baseline is None else _compare(learned, baseline, metric)
                 about = place | {"metric": metric.name, "better": metric.better or "not stated"}
-                alike = _best(task, metric, learned)
-                near = None if alike is None else _compare(learned, alike, metric)
+                alike = _best(ranked, metric, learned)
+                near = comparison if alike is baseline else None if alike is None else _compare(learned, alike, metric)
                 rows.append(
                     about | _numbers(learned, baseline, metric, comparison) | _class(learned, alike, metric, near)
                 )
@@ -105,17 +108,21 @@ def _class(
     typical = comparison.found.typical
     ends = {"class_typical": typical.estimate, "class_low": typical.low, "class_high": typical.high}
     names = {"best_of_class": baseline["optimizer"].iloc[0], "class_track": baseline["track"].iloc[0]}
-    return own | names | ends | {"class_mean": _mean(values(baseline, metric)).estimate}
+    return own | names | ends | {"class_mean": _known_mean(values(baseline, metric))}
 
 
-def _best(task: pd.DataFrame, metric: Metric, of_class: pd.DataFrame | None = None) -> pd.DataFrame | None:
+def _from_best(baselines: Sequence[pd.DataFrame], metric: Metric) -> list[pd.DataFrame]:
+    """The baselines by their mean of a metric, the best first; as they come where no value is better."""
+    if not metric.better:
+        return list(baselines)
+    return sorted(baselines, key=lambda rows: (_order(values(rows, metric).mean(), metric), count_failed(rows)))
+
+
+def _best(ranked: Sequence[pd.DataFrame], metric: Metric, of_class: pd.DataFrame | None = None) -> pd.DataFrame | None:
     """The rows of the baseline with the best mean of a metric; the headline's where none is better."""
     if not metric.better:
-        return best_baseline(task, of_class)
-    candidates = [rows for rows in baselines_of(task) if of_class is None or is_in_class(rows, of_class)]
-    if not candidates:
-        return None
-    return min(candidates, key=lambda rows: (_order(values(rows, metric).mean(), metric), count_failed(rows)))
+        return best_of(ranked, of_class)
+    return next((rows for rows in ranked if of_class is None or is_in_class(rows, of_class)), None)
 
 
 def _compare(learned: pd.DataFrame, baseline: pd.DataFrame, metric: Metric) -> Comparison:
@@ -134,7 +141,7 @@ def _compare(learned: pd.DataFrame, baseline: pd.DataFrame, metric: Metric) -> C
 def _numbers(
     learned: pd.DataFrame, baseline: pd.DataFrame | None, metric: Metric, comparison: Comparison | None
 ) -> dict[str, Any]:
-    own = {"mean": _mean(values(learned, metric)).estimate, "failures": count_failed(learned), "seeds": len(learned)}
+    own = {"mean": _known_mean(values(learned, metric)), "failures": count_failed(learned), "seeds": len(learned)}
     if baseline is None or comparison is None:
         return own | {"verdict": "not comparable: no baseline ran"}
     found = comparison.found
@@ -142,7 +149,7 @@ def _numbers(
         "verdict": NO_DIRECTION,
         "baseline": baseline["optimizer"].iloc[0],
         "baseline_track": baseline["track"].iloc[0],
-        "baseline_mean": _mean(values(baseline, metric)).estimate,
+        "baseline_mean": _known_mean(values(baseline, metric)),
         "baseline_failures": count_failed(baseline),
         "seeds": comparison.seeds,
         "measure": found.measure,
@@ -154,6 +161,12 @@ def _numbers(
         "means_low": found.means.low,
         "means_high": found.means.high,
     }
+
+
+def _known_mean(found: "np.ndarray[Any, np.dtype[np.float64]]") -> float:
+    """The mean of what is known; `_mean` has its interval too, which takes long."""
+    known = found[~np.isnan(found)]
+    return float(np.mean(known)) if known.size else np.nan
 
 
 def _mean(found: "np.ndarray[Any, np.dtype[np.float64]]") -> Interval:

@@ -55,11 +55,15 @@ def trials_to_match(cells: pd.DataFrame, tuning: pd.DataFrame, trials: pd.DataFr
     for place, task in groups(cells, "task"):
         learned = task[task["learned"].eq(True)]
         untuned = learned[~learned["track"].map(is_tuned).astype(bool)]
-        baselines = list(groups(task[~task["learned"].eq(True)], "optimizer"))
+        if untuned.empty:
+            continue
+        baselines = [
+            (other["optimizer"], cell, list(_tried(place | {"optimizer": other["optimizer"]}, cell, tuning, trials)))
+            for other, cell in groups(task[~task["learned"].eq(True)], "optimizer")
+        ]
         for key, own in groups(untuned, "task", "optimizer"):
-            for other, cell in baselines:
-                found = _tried(place | {"optimizer": other["optimizer"]}, cell, tuning, trials)
-                rows += [key | {"baseline": other["optimizer"]} | _match(own, cell, tried) for tried in found]
+            for name, cell, found in baselines:
+                rows += [key | {"baseline": name} | _match(own, cell, tried) for tried in found]
     return table_of(cells, COLUMNS, rows)
 
 
