@@ -1,5 +1,7 @@
 """Suites: what they plan, and what is said of one that is wrong."""
 
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,18 @@ def test_a_parameter_in_name_and_grid_is_refused() -> None:
     task = {"task": "mnist-mlp[units=5]", "grid": {"units": [10]}}
     with pytest.raises(SuiteError, match="units is in the task's name and in its grid"):
         plan({"optimizers": ["sgd"], "tasks": [task]})
+
+
+def test_suite_paper_runs_every_suite_that_the_page_of_the_reproduction_names() -> None:
+    root = Path(__file__).resolve().parents[3]
+    page = (root / "docs" / "reproduction.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"l2obench run (paper-[\w-]+)", page))
+    assert "paper-today" in named
+    included = tomllib.loads((root / "bench" / "config" / "suites" / "paper.toml").read_text(encoding="utf-8"))[
+        "include"
+    ]
+    assert set(included) == named
+    assert len(load_suite("paper").parts) == len(included)
 
 
 def test_an_included_suite_keeps_its_own_settings() -> None:
