@@ -15,7 +15,7 @@ from l2obench.bench.config.recipe import Recipe
 GROUPS = {
     "Amount of training": ["trajectories", "functions", "unroll", "first_horizon", "random_offset", "seed"],
     "Whole trajectories of several families": ["families", "min_horizon", "max_horizon"],
-    "Meta-gradient": ["estimator", "second_order", "coordinates", "clip", "sigma", "pairs", "standardise"],
+    "Meta-gradient": ["estimator", "second_order", "coordinates", "clip", "sigma", "pairs", "standardise", "fused"],
     "Meta-objective": [
         "objective",
         "weighting",

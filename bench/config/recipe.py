@@ -67,6 +67,9 @@ class Recipe(BaseModel):
     standardise: bool = False
     """Divide the differences of a function's pairs by their root mean square, so that each function counts alike and
     none decides alone. Only for es, pes, nres and full-es."""
+    fused: bool = False
+    """Take the steps of the rule by its compiled program, which needs numba. Numbers differ by rounding. Only for es,
+    pes, nres and full-es, on the CPU."""
     teacher: str | None = None
     """Hand-designed optimizer to imitate in the first trajectories, such as `adam[lr=0.003]`. Needs imitation."""
     imitation: int = Field(default=0, ge=0)
@@ -157,6 +160,14 @@ class Recipe(BaseModel):
             raise ValueError(
                 "min_horizon and max_horizon must be given together, the smaller one first, "
                 f"got {low} and {high}. Try: min_horizon=50, max_horizon=500"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _fused_steps_have_no_derivative(self) -> "Recipe":
+        if self.fused and self.estimator in ("tbptt", "full"):
+            raise ValueError(
+                f"estimator must be es, pes, nres or full-es with fused, got {self.estimator}. Try: leave fused out"
             )
         return self
 

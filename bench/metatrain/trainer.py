@@ -16,6 +16,7 @@ from l2obench.bench.metatrain.estimators import make_estimator, make_imitation
 from l2obench.bench.metatrain.estimators.base import Estimator
 from l2obench.bench.metatrain.estimators.objective import bounded_log_ratio
 from l2obench.bench.metatrain.families import make_family
+from l2obench.bench.metatrain.fused_training import fuse_for_training
 from l2obench.bench.metatrain.initial_meta_parameters import make_initial, require_memory
 from l2obench.bench.metatrain.meta_optimizer import adam_step, clip_by_norm, decay_learning_rate, update_average
 from l2obench.bench.metatrain.process_group import SINGLE_PROCESS, ProcessGroup, Shard
@@ -82,6 +83,8 @@ class Trainer:
             raise RecipeError(
                 f"coordinates must be left out with second_order, got {recipe.coordinates}. Try: --coordinates 0"
             )
+        if recipe.fused:
+            rule = fuse_for_training(rule, device)
         require_memory(recipe, rule)
         joint = recipe.families > 1
         shared, count = ("families", recipe.families) if joint else ("functions", recipe.functions)

@@ -39,6 +39,12 @@ REASONS = (
     (r"^perceptron|^convolutional|char-transformer|autoencoder", "loop of", "Ours runs all replicas together."),
     (r"CNN", "loop", "Convolutions are oneDNN's in both; ours saves copies, and gains when compiled."),
     (
+        r"meta-training.*PES, fused",
+        "JAX",
+        "In ours the gates of a coordinate never leave the registers; JAX's program has those of all coordinates in "
+        "memory, between the product and what follows it.",
+    ),
+    (
         r"meta-training.*PES",
         "JAX",
         "JAX has one program for the sums and sigmoids of a step; ours, in torch, takes each to the cache and back.",

@@ -17,6 +17,7 @@ from l2obench.bench.metatrain.estimators.perturbed_replicas import draw_perturba
 from l2obench.bench.metatrain.estimators.pes import PES
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.step import Carry, start
+from l2obench.optimizers.learned.fused.step import numba_is_installed
 from l2obench.optimizers.learned.lstm import LSTM
 from l2obench.tasks.base import Task, Tensors
 from l2obench.tasks.mnist import MnistMlp
@@ -74,7 +75,11 @@ def require_equal(results: dict[str, list[Tensors]], tolerance: float) -> None:
                 torch.testing.assert_close(theirs[name], grad, rtol=0, atol=atol, msg=f"{peer}: {name}")
 
 
-def test_pes_on_a_mixture(race: Callable[..., Any], full: bool, rule: LSTM) -> None:
+@pytest.mark.parametrize("fused", [False, True], ids=["in torch", "fused"])
+def test_pes_on_a_mixture(race: Callable[..., Any], full: bool, rule: LSTM, fused: bool) -> None:
+    """In torch, and with the compiled step that `--fused` asks for."""
+    if fused and not numba_is_installed():
+        pytest.skip("fused steps need numba")
     steps = UNROLL if full else 3
     mixture = [
         Family(Quadratic(), 128 if full else 2, steps, rule),
@@ -83,6 +88,7 @@ def test_pes_on_a_mixture(race: Callable[..., Any], full: bool, rule: LSTM) -> N
     ]
     estimator, weights = PES(pairs=PAIRS, sigma=SIGMA), torch.full((steps,), 1 / steps)
     noise = draw_perturbations(rule, PAIRS, torch.Generator().manual_seed(1))
+    own = rule.fused() if fused else rule
     peers: dict[str, Any] = {JAX: None}
     if installed("jax"):
         from tests.benchmarks.peers.jax_pes import jax_pes
@@ -92,12 +98,13 @@ def test_pes_on_a_mixture(race: Callable[..., Any], full: bool, rule: LSTM) -> N
 
     def ours(*given: tuple[Recorded, UnrollState, torch.Generator]) -> list[Tensors]:
         return [
-            estimator.advance(problems, rule, state, weights, random).meta_grads for problems, state, random in given
+            estimator.advance(problems, own, state, weights, random).meta_grads for problems, state, random in given
         ]
 
     coordinates = 2 * PAIRS * sum(one.coordinates for one in mixture)
+    estimator_name = "PES, fused" if fused else "PES"
     results = race(
-        f"meta-training, PES, mixture of 3 families, unroll {steps}, {coordinates:,} coordinates",
+        f"meta-training, {estimator_name}, mixture of 3 families, unroll {steps}, {coordinates:,} coordinates",
         ours,
         peers,
         {JAX: ("", "2")},
