@@ -7,6 +7,7 @@ import pandas as pd
 
 from l2obench.bench.config.budget import parse_budget
 from l2obench.bench.config.optimizer_facts import recorded_class, sees_no_more
+from l2obench.reports.cells.table import CellRows
 
 
 def with_classes(cells: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
@@ -28,21 +29,11 @@ def with_classes(cells: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFra
     return cells.assign(uses=uses.where(~missing, uses.astype(str) + ", horizon"))
 
 
-def class_of_rows(rows: pd.DataFrame) -> str | None:
-    """The class of an optimizer's rows; None where it is not known.
-
-    Args:
-        rows: of `cells`, of one cell.
-    """
-    found = rows["uses"].iloc[0] if "uses" in rows and len(rows) else None
-    return found if isinstance(found, str) else None
-
-
-def is_in_class(rows: pd.DataFrame, own: pd.DataFrame) -> bool:
+def is_in_class(rows: CellRows, own: CellRows) -> bool:
     """Whether an optimizer looks at nothing that another one does not.
 
     Args:
         rows: of the one.
         own: of the other.
     """
-    return sees_no_more(class_of_rows(rows), class_of_rows(own))
+    return sees_no_more(rows.uses, own.uses)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from l2obench.bench.config.task_facts import task_facts
 from l2obench.bench.stats.pairs import FLOOR
+from l2obench.reports.cells.table import CellRows
 
 FloorFrom = Literal["recorded", "registered", "default"]
 """Where a floor comes from: the results, the task of that name that is installed here, or neither."""
@@ -40,11 +41,10 @@ def with_floors(cells: pd.DataFrame) -> pd.DataFrame:
     return cells.assign(floor=floors, floor_from=sources)
 
 
-def floor_of(*parts: pd.DataFrame) -> float:
+def floor_of(*parts: CellRows) -> float:
     """The floor of rows of one task, the highest where several are recorded; the default where there is none.
 
     Args:
-        parts: rows of the kind `cells`, of one task.
+        parts: rows of one task.
     """
-    found = [float(value) for rows in parts if "floor" in rows for value in rows["floor"].dropna().unique()]
-    return max(found, default=FLOOR)
+    return max((rows.floor for rows in parts if not np.isnan(rows.floor)), default=FLOOR)

@@ -22,6 +22,7 @@ LAYERS = [
     ["bench/measure", "bench/metatrain", "reports/reading"],
     ["reports/classes"],
     ["bench/rollout", "reports/formats", "reports/floors"],
+    ["reports/cells"],
     ["bench/config", "bench/stats"],
     ["bench/store"],
     ["bench/failures", "bench/loggers", "bench/process"],

@@ -75,6 +75,36 @@ def bootstrap(statistic: Callable[..., NDArray[np.float64]], *samples: ArrayLike
     return Interval(estimate, float(low), float(high))
 
 
+def bootstrap_mean(values: ArrayLike) -> Interval:
+    """`bootstrap` of the mean, to rounding: a resample is counted, so that all means are one product.
+
+    Args:
+        values: `[seeds]`; where one is not finite, as `bootstrap` has it.
+
+    Example:
+        >>> bootstrap_mean([2.0, 2.0, 2.0])
+        Interval(estimate=2.0, low=2.0, high=2.0)
+    """
+    sample = np.asarray(values, dtype=np.float64)
+    if sample.size < 2 or RESAMPLES * sample.size > KEPT or not np.isfinite(sample).all():
+        return bootstrap(np.mean, sample)
+    mean = float(sample.mean())
+    if sample.min() == sample.max():
+        return Interval(mean, mean, mean)
+    distribution = _times(sample.size) @ sample / sample.size
+    tail = (1 - CONFIDENCE) / 2
+    ranks = [round(share * (RESAMPLES - 1)) for share in (tail, 1 - tail)]
+    low, high = np.partition(distribution, ranks)[ranks]
+    return Interval(mean, float(low), float(high))
+
+
+@lru_cache(maxsize=2)
+def _times(count: int) -> NDArray[np.float64]:
+    """How often each resample holds each of so many values, `[resamples, values]`."""
+    held = _drawn(count) + count * np.arange(RESAMPLES)[:, np.newaxis]
+    return np.bincount(held.ravel(), minlength=count * RESAMPLES).reshape(RESAMPLES, count).astype(np.float64)
+
+
 def _resamples(count: int) -> Iterator[NDArray[np.integer[Any]]]:
     """Positions of the resamples of scipy's bootstrap, `[resamples, seeds]` in parts, for so many seeds."""
     at_once = max(1, AT_ONCE // count)

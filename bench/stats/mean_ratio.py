@@ -5,6 +5,9 @@ favour one side. Dividing by each resample's own standard error takes most of th
 scipy's bootstrap has no studentised interval.
 """
 
+from collections.abc import Iterator
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
@@ -19,6 +22,8 @@ FEW = 100
 # 4,000 resamples know a tail of 2.5 % to ± 0.25 %. Of many seeds, fewer: their studentised ratio is nearly normal.
 MOST_RESAMPLES, FEWEST_RESAMPLES, DRAWS = 4000, 1000, 4_000_000
 
+KEPT = 200
+"""Seeds up to which the resamples stay in memory: 6 MB."""
 _AT_ONCE = 400_000  # counts of a batch stay in the processor's cache
 
 
@@ -92,15 +97,9 @@ def mean_difference(differences: Floats) -> Interval:
 
 def _resampled(a: Floats, b: Floats, estimate: float) -> Floats:
     """Studentised log ratios of resamples of pairs: the distance of each from the estimate, in standard errors."""
-    random, found = np.random.default_rng(SEED), []
-    columns = _moments(a, b)
-    resamples = int(np.clip(DRAWS / a.size, FEWEST_RESAMPLES, MOST_RESAMPLES))
-    for first in range(0, resamples, rows := max(1, _AT_ONCE // a.size)):
-        count = min(rows, resamples - first)
-        drawn = random.integers(a.size, size=(count, a.size), dtype=np.int32)
-        drawn += np.arange(0, count * a.size, a.size, dtype=np.int32)[:, np.newaxis]
-        times = np.bincount(drawn.ravel(), minlength=count * a.size).reshape(count, a.size)
-        means = columns @ times.T.astype(np.float64) / a.size
+    columns, found = _moments(a, b), []
+    for times in _kept_times(a.size) if a.size <= KEPT else _times(a.size):
+        means = columns @ times / a.size
         with np.errstate(divide="ignore", invalid="ignore"):
             distances = np.log(means[0] / means[1]) - estimate
             spreads = _standard_errors(means, a.size)
@@ -108,6 +107,24 @@ def _resampled(a: Floats, b: Floats, estimate: float) -> Floats:
             studentised = np.where(spreads > 1e-12, distances / spreads, np.sign(distances) * np.inf)
         found.append(np.nan_to_num(studentised, nan=0.0, posinf=1e9, neginf=-1e9))
     return np.concatenate(found)
+
+
+def _times(seeds: int) -> Iterator[Floats]:
+    """How often each resample holds each seed, `[seeds, resamples]` in parts; the same for every pair of samples."""
+    random = np.random.default_rng(SEED)
+    resamples = int(np.clip(DRAWS / seeds, FEWEST_RESAMPLES, MOST_RESAMPLES))
+    for first in range(0, resamples, rows := max(1, _AT_ONCE // seeds)):
+        count = min(rows, resamples - first)
+        drawn = random.integers(seeds, size=(count, seeds), dtype=np.int32)
+        drawn += np.arange(0, count * seeds, seeds, dtype=np.int32)[:, np.newaxis]
+        times = np.bincount(drawn.ravel(), minlength=count * seeds).reshape(count, seeds)
+        yield times.T.astype(np.float64)
+
+
+# A table compares pairs of samples of one size: drawing their resamples takes most of the time.
+@lru_cache(maxsize=2)
+def _kept_times(seeds: int) -> list[Floats]:
+    return list(_times(seeds))
 
 
 def _moments(a: Floats, b: Floats) -> Floats:

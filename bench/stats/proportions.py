@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from l2obench.bench.stats.intervals import CONFIDENCE, Interval
 
@@ -43,7 +43,7 @@ def wilson(scores: ArrayLike) -> Proportions:
     """
     values = np.asarray(scores, dtype=np.float64)
     count, mean = len(values), values.mean(0)
-    z2 = stats.norm.ppf((1 + CONFIDENCE) / 2) ** 2
+    z2 = special.ndtri((1 + CONFIDENCE) / 2) ** 2
     centre = (mean + z2 / (2 * count)) / (1 + z2 / count)
     half = np.sqrt(z2 * (mean * (1 - mean) / count + z2 / (4 * count**2))) / (1 + z2 / count)
     return Proportions(mean, np.clip(centre - half, 0, mean), np.clip(centre + half, mean, 1))

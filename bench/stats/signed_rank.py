@@ -16,9 +16,10 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from l2obench.bench.stats.intervals import CONFIDENCE, Interval
+from l2obench.bench.stats.walsh import Walsh
 
 Floats = NDArray[np.float64]
 
@@ -63,7 +64,7 @@ def signed_ranks(contrasts: ArrayLike, confidence: float = CONFIDENCE, symmetric
     centre = hodges_lehmann(values)
     factor = 1.0 if symmetric else skewness_factor(values, centre)
     tail = _narrowed((1 - confidence) / 2, 1 / factor)
-    greater, less = p_greater(values), p_greater(-values)
+    greater, less = _tails(values)
     low, high = _lower_end(values, tail), -_lower_end(-values[::-1], tail)
     low = max(low, np.nextafter(0, 1)) if greater <= tail else min(low, 0.0)
     high = min(high, np.nextafter(0, -1)) if less <= tail else max(high, 0.0)
@@ -83,7 +84,7 @@ def rejects_no_difference(contrasts: ArrayLike, confidence: float = CONFIDENCE) 
         (True, False)
     """
     values = np.asarray(contrasts, dtype=np.float64)
-    p_value = min(p_greater(values), p_greater(-values))
+    p_value = min(_tails(values))
     # Skewness can only raise it, and its centre is what takes time.
     if p_value > (1 - confidence) / 2:
         return False
@@ -125,7 +126,7 @@ def skewness_factor(contrasts: ArrayLike, centre: float) -> float:
 
 def _narrowed(p_value: float, factor: float) -> float:
     """A one-sided p-value if the statistic's standard deviation is so many times what the test assumed."""
-    return p_value if factor == 1 else float(stats.norm.sf(stats.norm.isf(p_value) / factor))
+    return p_value if factor == 1 else float(special.ndtr(special.ndtri(p_value) / factor))
 
 
 def p_greater(contrasts: ArrayLike) -> float:
@@ -143,16 +144,24 @@ def p_greater(contrasts: ArrayLike) -> float:
 
     Source: Wilcoxon 1945; Pratt 1959 for pairs without a difference.
     """
-    values = np.asarray(contrasts, dtype=np.float64)
-    ranks = stats.rankdata(np.abs(values))
-    ranks, positive = ranks[values != 0], values[values != 0] > 0
-    if not ranks.size:
-        return 1.0
+    return _tails(np.asarray(contrasts, dtype=np.float64))[0]
+
+
+def _tails(values: Floats) -> tuple[float, float]:
+    """`p_greater` of contrasts, and of the same with all signs exchanged."""
+    sizes, places, counts = np.unique(np.abs(values), return_inverse=True, return_counts=True)
+    # The ranks of ties are their mean, a half at times.
+    doubled = (2 * np.cumsum(counts) - counts + 1)[places]
+    if not sizes.size or not sizes[-1]:
+        return 1.0, 1.0
+    doubled, positive = doubled[values != 0], values[values != 0] > 0
+    above, total = int(doubled[positive].sum()), int(doubled.sum())
     if values.size > EXACT_UP_TO:
-        spread = np.sqrt((ranks**2).sum()) / 2
-        return float(stats.norm.sf((ranks[positive].sum() - ranks.sum() / 2) / spread))
-    doubled = np.rint(2 * ranks).astype(int)  # ranks of ties are halves
-    return float(_sums(doubled)[doubled[positive].sum() :].sum())
+        ranks = doubled / 2
+        distance = (above / 2 - total / 4) / (np.sqrt((ranks**2).sum()) / 2)
+        return float(special.ndtr(-distance)), float(special.ndtr(distance))
+    at_least = _at_least(np.sort(doubled).tobytes())
+    return float(at_least[above]), float(at_least[total - above])
 
 
 def hodges_lehmann(contrasts: ArrayLike) -> float:
@@ -169,9 +178,16 @@ def hodges_lehmann(contrasts: ArrayLike) -> float:
 
     Source: Hodges & Lehmann 1963, section 4.
     """
-    walsh = _Walsh(np.sort(np.asarray(contrasts, dtype=np.float64)))
-    ends = {walsh.at(walsh.weight / 2), -_Walsh(-walsh.values[::-1]).at(walsh.weight / 2)}
+    walsh = Walsh(np.sort(np.asarray(contrasts, dtype=np.float64)))
+    ends = {walsh.at(walsh.weight / 2), -Walsh(-walsh.values[::-1]).at(walsh.weight / 2)}
     return 0.0 if ends == {-np.inf, np.inf} else float(sum(ends) / len(ends))
+
+
+# Without ties, all pairs of one number have the same ranks.
+@lru_cache(maxsize=256)
+def _at_least(ranks: bytes) -> Floats:
+    """How probable a sum of at least `0 … Σ ranks` is. Of 50 ranks these are fractions that float64 holds exactly."""
+    return np.cumsum(_sums(np.frombuffer(ranks, dtype=np.int64))[::-1])[::-1]
 
 
 def _sums(ranks: NDArray[np.int_]) -> Floats:
@@ -191,13 +207,13 @@ def _lower_end(values: Floats, tail: float) -> float:
     The p-value is a step function that rises with the shift, and its steps are the Walsh averages: values are tested in
     the middle between two of them.
     """
-    walsh = _Walsh(values)
+    walsh = Walsh(values)
     count = values.size
     if count > EXACT_UP_TO:
         _, ties = np.unique(values, return_counts=True)
         variance = count * (count + 1) * (2 * count + 1) / 24 - (ties.astype(float) ** 3 - ties).sum() / 48
         # The test rejects while the weight below the shift is at most this.
-        rejected = walsh.weight / 2 - stats.norm.isf(tail) * np.sqrt(variance)
+        rejected = walsh.weight / 2 - -special.ndtri(tail) * np.sqrt(variance)
         return walsh.beyond(rejected)
     if len(np.unique(values)) == count and not np.isinf(values[[0, -1]]).all():
         return walsh.beyond(_most_rejected(count, tail))
@@ -229,56 +245,3 @@ def _most_rejected(count: int, tail: float) -> int:
 def _untied(count: int) -> Floats:
     """How probable a sum of ranks `1 … count` up to each whole number is, without ties."""
     return np.cumsum(_sums(2 * np.arange(1, count + 1))[::2])
-
-
-class _Walsh:
-    """The means of all pairs of sorted values, each with itself included, by their order."""
-
-    def __init__(self, values: Floats) -> None:
-        self.values = values
-        self._finite = values[np.isfinite(values)]
-        count, finite = values.size, self._finite.size
-        below, above = np.isneginf(values).sum(), np.isposinf(values).sum()
-        self.weight = count * (count + 1) / 2
-        self._inside = finite * (finite + 1) // 2
-        self._below = below * (below + 1) / 2 + below * finite + below * above / 2
-
-    def distinct(self) -> Floats:
-        """The finite ones, each once, in order."""
-        rows, columns = np.triu_indices(self._finite.size)
-        return np.unique(self._finite[rows] / 2 + self._finite[columns] / 2)
-
-    def at(self, weight: float) -> float:
-        """The smallest average that, with those below it, makes up at least this weight."""
-        return self._of_order(int(np.ceil(weight - self._below)))
-
-    def beyond(self, weight: float) -> float:
-        """The smallest average that, with those below it, makes up more than this weight."""
-        return self._of_order(int(np.floor(weight - self._below)) + 1)
-
-    def _of_order(self, order: int) -> float:
-        """The finite average of an order, counted from 1; infinite where there is none."""
-        if order <= 0:
-            return -np.inf
-        if order > self._inside:
-            return np.inf
-        low, high = self._finite[0], self._finite[-1]
-        nothing = np.finfo(np.float64).eps * max(abs(low), abs(high))
-        # The averages of 8,000 pairs would take 256 MB; counting them takes none.
-        while high - low > nothing and low < (middle := low / 2 + high / 2) < high:
-            low, high = (low, middle) if self._up_to(middle) >= order else (middle, high)
-        return self._nearest(low if self._up_to(low) >= order else high)
-
-    def _nearest(self, value: float) -> float:
-        """The average of two values that is nearest: halving ends within rounding of it."""
-        last = self._finite.size - 1
-        partners = np.searchsorted(self._finite, 2 * value - self._finite)
-        places = np.clip(np.stack([partners - 1, partners, partners + 1]), 0, last)
-        averages = (self._finite / 2 + self._finite[places] / 2).ravel()
-        return float(averages[np.abs(averages - value).argmin()])
-
-    def _up_to(self, value: float) -> int:
-        """How many finite averages are at most this."""
-        ends = np.searchsorted(self._finite, 2 * value - self._finite, side="right")
-        # (i, j) and (j, i) are both in the sum, (i, i) once.
-        return int((ends.sum() + np.searchsorted(self._finite, value, side="right")) // 2)

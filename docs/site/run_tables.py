@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from l2obench.bench.config.budget import is_tuned
+from l2obench.reports.cells.table import CELL, CellTable
 from l2obench.reports.numbers.amortization import amortization
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.numbers.answer import answer_frame
 from l2obench.reports.numbers.comparison import Comparison, compare
 from l2obench.reports.numbers.costs import costs
-from l2obench.reports.numbers.counting import best_baseline, counted_heldout, counted_losses, groups
+from l2obench.reports.numbers.counting import best_baseline, counted_heldout, groups
 from l2obench.reports.numbers.final_losses import final_losses
 from l2obench.reports.numbers.wins import wins
 from l2obench.reports.reading import ReportData, read_results
@@ -66,17 +67,16 @@ def _compared(found: Comparison) -> dict[str, float]:
 def _in_class(run: Analysis) -> pd.DataFrame:
     """Every learned optimizer against the best tuned baseline of its class, as the headline has it against the best."""
     rows = []
-    for _, task in groups(run.cells, "task"):
-        tuned = task[task["learned"].eq(True) | task["track"].map(is_tuned).astype(bool)]
-        for key, own in groups(task[task["learned"].eq(True)], "task", "optimizer", "track"):
-            baseline = best_baseline(tuned, of_class=own)
+    tuned = run.cells[run.cells["learned"].eq(True) | run.cells["track"].map(is_tuned).astype(bool)]
+    for task in CellTable(tuned).tasks:
+        for own in task.learned_cells:
+            baseline = best_baseline(task, of_class=own)
             if baseline is None or not (found := compare(own, baseline)).seeds:
                 continue
             rows.append(
-                key
+                own.key(*CELL)
                 | _compared(found)
-                | {"mean_final_loss": np.mean(counted_losses(own))}
-                | {"baseline_mean_final_loss": np.mean(counted_losses(baseline))}
+                | {"mean_final_loss": own.mean_loss, "baseline_mean_final_loss": baseline.mean_loss}
             )
     return pd.DataFrame(rows)
 
@@ -84,13 +84,13 @@ def _in_class(run: Analysis) -> pd.DataFrame:
 def _losses(run: Analysis) -> pd.DataFrame:
     """Mean, median and failures of every cell, with its held-out metrics."""
     rows = [
-        key
-        | {"mean": np.mean(counted_losses(own)), "median": np.median(counted_losses(own)), "seeds": len(own)}
-        | {"least": counted_losses(own).min(), "most": counted_losses(own).max()}
-        | {"failures": int(own["status"].ne("ok").sum()), "tuning_passes": own["tuning_passes"].max()}
+        own.key(*CELL)
+        | {"mean": own.mean_loss, "median": np.median(own.losses), "seeds": len(own)}
+        | {"least": own.losses.min(), "most": own.losses.max()}
+        | {"failures": own.failures, "tuning_passes": own.largest("tuning_passes")}
         | {"heldout_loss": counted_heldout(own, "heldout_loss", np.inf)}
         | {"heldout_accuracy": counted_heldout(own, "heldout_accuracy", 0.0)}
-        for key, own in groups(run.cells, "task", "optimizer", "track")
+        for own in run.table.cells
     ]
     return pd.DataFrame(rows)
 
@@ -104,14 +104,16 @@ def _cells(run: Analysis) -> pd.DataFrame:
 def _curves(run: Analysis) -> pd.DataFrame:
     """The mean loss of every cell, over the window of its final loss, at every step; infinite where a seed failed."""
     frames = []
-    for key, own in groups(run.cells, "task", "optimizer", "track"):
-        losses = np.stack(own["loss"].to_list()).astype(float)
-        window = min(int(own["final_window"].iloc[0]), losses.shape[1])
+    for own in run.table.cells:
+        losses = np.stack(own.trajectories).astype(float)
+        window = min(int(own.first("final_window")), losses.shape[1])
         windows = np.lib.stride_tricks.sliding_window_view(np.nan_to_num(losses, nan=np.inf), window, axis=1)
         with np.errstate(over="ignore"):
             means = windows.mean(axis=(0, 2))
         steps = np.arange(window - 1, losses.shape[1])
-        frames.append(pd.DataFrame({**key, "step": steps, "mean": means, "lowest_at": int(steps[np.argmin(means)])}))
+        frames.append(
+            pd.DataFrame({**own.key(*CELL), "step": steps, "mean": means, "lowest_at": int(steps[np.argmin(means)])})
+        )
     return pd.concat(frames, ignore_index=True)
 
 
@@ -148,13 +150,12 @@ def pairs(run: str, optimizer: str, track: str, against: str, against_track: str
         against_track: of its rows.
         against_task: the task of its rows, where it is another one; the same, where empty.
     """
-    cells = analyse(run).cells
+    cells = {(cell.task, cell.optimizer, cell.track): cell for cell in analyse(run).table.cells}
     rows = []
-    for key, own in groups(cells[cells["optimizer"].eq(optimizer) & cells["track"].eq(track)], "task"):
-        other = cells[cells["task"].eq(against_task or key["task"])]
-        other = other[other["optimizer"].eq(against) & other["track"].eq(against_track)]
-        if len(other) and (found := compare(own, other)).seeds:
-            rows.append(key | _compared(found))
+    for (task, *own_name), own in cells.items():
+        other = cells.get((against_task or task, against, against_track))
+        if own_name == [optimizer, track] and other is not None and (found := compare(own, other)).seeds:
+            rows.append(own.key("task") | _compared(found))
     return pd.DataFrame(rows)
 
 

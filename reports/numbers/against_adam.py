@@ -6,16 +6,17 @@ import numpy as np
 import pandas as pd
 
 from l2obench.bench.stats import REFERENCE, compare_losses, holm, median
+from l2obench.reports.cells.table import CELL, CellRows, CellTable, table_of_cells
 from l2obench.reports.floors import floor_of
 from l2obench.reports.numbers.comparison import paired
-from l2obench.reports.numbers.counting import count_failed, counted_losses, groups, is_learned, table_of
+from l2obench.reports.numbers.counting import groups, table_of
 from l2obench.reports.numbers.reference import main_tracks, reference, speed_ups
 
 COLUMNS = ["task", "optimizer", "track", "learned", "seeds", "failure_rate", "probability", "low", "high"]
 COLUMNS += ["speed_up", "speed_up_low", "speed_up_high", "never_matched", "p_value"]
 
 
-def against_adam(cells: pd.DataFrame) -> pd.DataFrame:
+def against_adam(cells: pd.DataFrame | CellTable) -> pd.DataFrame:
     """Every optimizer of a task against tuned Adam on the seeds that both ran; no row depends on any third optimizer.
 
     `probability`: that it ends lower on a function drawn at random, with its 95 % interval. `speed_up`: steps that Adam
@@ -28,32 +29,26 @@ def against_adam(cells: pd.DataFrame) -> pd.DataFrame:
         cells: rows of one run or several.
     """
     rows: list[dict[str, Any]] = []
-    for key, task in groups(cells, "task"):
+    for task in table_of_cells(cells).tasks:
         if (adam := reference(task)) is None:
             continue
-        others = (own for own in main_tracks(task) if own["optimizer"].iloc[0] != REFERENCE)
-        rows += [key | _about(own) | _against(own, adam) for own in others]
+        others = (own for own in main_tracks(task) if own.optimizer != REFERENCE)
+        rows += [own.key(*CELL) | _about(own) | _against(own, adam) for own in others]
     table = table_of(cells, COLUMNS, rows)
     for _, compared in groups(table, "optimizer", "track"):
         table.loc[compared.index, "p_value"] = holm(compared["p_value"].astype(float))
     return table
 
 
-def _about(rows: pd.DataFrame) -> dict[str, Any]:
-    return {
-        "optimizer": rows["optimizer"].iloc[0],
-        "track": rows["track"].iloc[0],
-        "learned": is_learned(rows),
-        "failure_rate": count_failed(rows) / len(rows),
-    }
+def _about(rows: CellRows) -> dict[str, Any]:
+    return {"learned": rows.learned, "failure_rate": rows.failures / len(rows)}
 
 
-def _against(rows: pd.DataFrame, adam: pd.DataFrame) -> dict[str, Any]:
+def _against(rows: CellRows, adam: CellRows) -> dict[str, Any]:
     own, other = paired(rows, adam)
-    if own.empty:
+    if not len(own):
         return {"seeds": 0}
-    losses, reference_losses = counted_losses(own), counted_losses(other)
-    found = compare_losses(losses, reference_losses, floor_of(own, other))
+    found = compare_losses(own.losses, other.losses, floor_of(own, other))
     better = found.win_rate
     factors = speed_ups(rows, adam)
     faster = median(factors)

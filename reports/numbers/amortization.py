@@ -8,16 +8,9 @@ import pandas as pd
 
 from l2obench.bench.config.budget import is_tuned
 from l2obench.bench.stats import median, steps_to_target
+from l2obench.reports.cells.table import CellRows, CellTable, table_of_cells
 from l2obench.reports.numbers.comparison import paired
-from l2obench.reports.numbers.counting import (
-    best_tuned_baseline,
-    fact,
-    groups,
-    manifest_of,
-    meta_training_of,
-    seconds,
-    table_of,
-)
+from l2obench.reports.numbers.counting import best_tuned_baseline, fact, groups, manifest_of, meta_training_of, table_of
 
 COLUMNS = ["task", "optimizer", "baseline", "seeds", "unit", "tuned", "meta_training_cost", "tuning_cost"]
 COLUMNS += ["baseline_run_cost", "learned_run_cost", "break_even", "low", "high"]
@@ -27,7 +20,10 @@ ONCE, EACH = "once for the family", "on each problem"
 
 
 def amortization(
-    cells: pd.DataFrame, tried: pd.DataFrame, trials: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]
+    cells: pd.DataFrame | CellTable,
+    tried: pd.DataFrame,
+    trials: pd.DataFrame,
+    manifests: Mapping[str, Mapping[str, Any]],
 ) -> pd.DataFrame:
     """Break-even of every learned optimizer against the best tuned baseline of its task, in uses.
 
@@ -53,44 +49,41 @@ def amortization(
         manifests: their manifests by label; of one run, its only one.
     """
     found: list[dict[str, Any]] = []
-    for place, task in groups(cells, "task"):
+    counts: dict[str, dict[tuple[Any, ...], float]] = {}
+    for task in table_of_cells(cells).tasks:
         baseline = best_tuned_baseline(task)
-        if baseline is None or not is_tuned(track := str(baseline["track"].iloc[0])):
+        if baseline is None or not is_tuned(track := baseline.track) or not task.learned_cells:
             continue
-        searched = tried if track == "tuned" else trials[trials["pool"].eq("tuning") & trials["track"].eq(track)]
-        functions = _tuning_functions(searched, place, baseline["optimizer"].iloc[0])
-        for key, learned in groups(task[task["learned"].eq(True)], "task", "optimizer"):
+        if track not in counts:
+            searched = tried if track == "tuned" else trials[trials["pool"].eq("tuning") & trials["track"].eq(track)]
+            counts[track] = _tuning_functions(searched)
+        functions = counts[track].get(tuple(baseline.key("task", "optimizer").values()), np.nan)
+        for learned in task.learned_optimizers:
+            key = learned.key("task", "optimizer")
             manifest = manifest_of(key, manifests)
             training = _training(manifest, key["optimizer"])
             found += [key | row for row in _rows(learned, baseline, training, functions)]
     return table_of(cells, COLUMNS, found)
 
 
-def _tuning_functions(tried: pd.DataFrame, place: Mapping[str, Any], optimizer: str) -> float:
-    """On how many functions an optimizer's rate was tuned; missing where the run has no rows of it."""
-    rows = tried[tried["optimizer"].eq(optimizer)] if len(tried) else tried
-    for name, value in place.items():
-        rows = rows[rows[name].eq(value)]
-    return float(rows["seed"].nunique()) if len(rows) else np.nan
+def _tuning_functions(tried: pd.DataFrame) -> dict[tuple[Any, ...], float]:
+    """On how many functions the rate of each optimizer was tuned on each task."""
+    return {tuple(key.values()): float(rows["seed"].nunique()) for key, rows in groups(tried, "task", "optimizer")}
 
 
 def _rows(
-    learned: pd.DataFrame, baseline: pd.DataFrame, training: Mapping[str, float], functions: float
+    learned: CellRows, baseline: CellRows, training: Mapping[str, float], functions: float
 ) -> list[dict[str, Any]]:
-    horizon = int(baseline["steps"].iloc[0])
+    horizon = int(baseline.first("steps"))
     needed, seeds = _steps_needed(learned, baseline)
     steps = median(needed)
-    update = {name: seconds(rows, "update_seconds") for name, rows in (("learned", learned), ("baseline", baseline))}
     paces = {
         EVALUATIONS: (1.0, 1.0),
-        SECONDS: (
-            seconds(baseline, "grad_seconds") + update["baseline"],
-            seconds(learned, "grad_seconds") + update["learned"],
-        ),
+        SECONDS: (baseline.step_seconds[1], learned.step_seconds[1]),
     }
     rows = []
     for unit, (baseline_pace, learned_pace) in paces.items():
-        tuning, run = float(baseline["tuning_passes"].max()) * baseline_pace, horizon * baseline_pace
+        tuning, run = baseline.largest("tuning_passes") * baseline_pace, horizon * baseline_pace
         for tuned, spent in ((ONCE, tuning), (EACH, tuning / functions)):
             even = [
                 _break_even(training[unit], spent, run, count * learned_pace, tuned)
@@ -98,7 +91,7 @@ def _rows(
             ]
             rows.append(
                 {
-                    "baseline": baseline["optimizer"].iloc[0],
+                    "baseline": baseline.optimizer,
                     "seeds": seeds,
                     "unit": unit,
                     "tuned": tuned,
@@ -125,14 +118,14 @@ def _break_even(meta_training: float, tuning: float, baseline_run: float, learne
     return float(max(1.0, np.ceil(ahead / saved)))
 
 
-def _steps_needed(learned: pd.DataFrame, baseline: pd.DataFrame) -> tuple[np.ndarray[Any, Any], int]:
+def _steps_needed(learned: CellRows, baseline: CellRows) -> tuple[np.ndarray[Any, Any], int]:
     """Steps to the loss that the baseline ends with, on each seed that both ran; a failure of either is infinite."""
     mine, others = paired(learned, baseline)
     needed = np.full(len(mine), np.inf)
-    for place, (row, other) in enumerate(zip(mine.to_dict("records"), others.to_dict("records"), strict=True)):
-        if row["loss"] is not None and other["status"] == "ok":
-            window = min(int(row["final_window"]), len(row["loss"]))
-            needed[place] = steps_to_target([row["loss"]], other["final_loss"], window)[0]
+    rows = zip(mine.trajectories, mine.values("final_window"), others.ok, others.numbers("final_loss"), strict=True)
+    for place, (losses, window, ok, target) in enumerate(rows):
+        if losses is not None and ok:
+            needed[place] = steps_to_target([losses], target, min(int(window), len(losses)))[0]
     return needed, len(mine)
 
 

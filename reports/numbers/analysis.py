@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from l2obench.reports.cells.table import CellTable
 from l2obench.reports.numbers.answer import MOST_SHOWN, Answer, choose, find_answers
 from l2obench.reports.numbers.between import between, count_between
 from l2obench.reports.numbers.budget import best_of_trials
@@ -35,6 +36,11 @@ class Analysis:
         """One row a trajectory."""
         return self.results.cells
 
+    @cached_property
+    def table(self) -> CellTable:
+        """The same rows by task and cell."""
+        return CellTable(self.cells)
+
     @property
     def manifests(self) -> dict[str, dict[str, Any]]:
         """Manifests by the label of their run."""
@@ -43,18 +49,18 @@ class Analysis:
     @cached_property
     def headline(self) -> pd.DataFrame:
         """Every learned optimizer against the best baseline of its task."""
-        return headline(self.cells)
+        return headline(self.table)
 
     @cached_property
     def heldout(self) -> pd.DataFrame:
         """Held-out metrics of every learned optimizer against the best baseline of each metric."""
-        return heldout(self.cells, self.manifests)
+        return heldout(self.table, self.manifests)
 
     @cached_property
     def by_task(self) -> pd.DataFrame:
         """A row for each task and learned optimizer, with all that is said of it."""
         return by_task(
-            self.cells,
+            self.table,
             self.manifests,
             self.headline,
             self.heldout,
@@ -77,7 +83,7 @@ class Analysis:
     @cached_property
     def between(self) -> pd.DataFrame:
         """The learned optimizers of the first screen against each other, task by task."""
-        return between(self.cells, self.manifests, self.shown[0])
+        return between(self.table, self.manifests, self.shown[0])
 
     @cached_property
     def between_counts(self) -> pd.DataFrame:
@@ -87,22 +93,22 @@ class Analysis:
     @cached_property
     def recipe_verdicts(self) -> pd.DataFrame:
         """Recipes of which several trainings ran, against the best baseline of each task."""
-        return recipe_verdicts(self.cells, self.manifests)
+        return recipe_verdicts(self.table, self.manifests)
 
     @cached_property
     def final_losses(self) -> pd.DataFrame:
         """Final losses of every optimizer in every track."""
-        return final_losses(self.cells)
+        return final_losses(self.table)
 
     @cached_property
     def time_to_target(self) -> pd.DataFrame:
         """Steps and seconds to the target loss of every task."""
-        return time_to_target(self.cells)
+        return time_to_target(self.table)
 
     @cached_property
     def step_times(self) -> pd.DataFrame:
         """Time of one step of every optimizer."""
-        return step_times(self.results.timing, self.cells)
+        return step_times(self.results.timing, self.table)
 
     @cached_property
     def tuning(self) -> pd.DataFrame:
@@ -117,7 +123,7 @@ class Analysis:
     @cached_property
     def trials_to_match(self) -> pd.DataFrame:
         """Trials until a baseline is at least as good as a learned optimizer, task by task."""
-        return trials_to_match(self.cells, self.results.tuning, self.results.trials)
+        return trials_to_match(self.table, self.results.tuning, self.results.trials)
 
     @cached_property
     def matched_over_tasks(self) -> pd.DataFrame:
@@ -127,12 +133,12 @@ class Analysis:
     @cached_property
     def plots(self) -> list[TaskPlots]:
         """Learning curves, final losses and learning-rate landscapes of every task."""
-        return task_plots(self.cells, self.results.tuning)
+        return task_plots(self.table, self.results.tuning)
 
     @cached_property
     def heldout_plots(self) -> list[HeldoutPlot]:
         """Held-out metrics over the steps, of every task and metric that the runs recorded."""
-        return heldout_plots(self.cells, self.results.heldout, self.manifests)
+        return heldout_plots(self.table, self.results.heldout, self.manifests)
 
     @cached_property
     def profiles(self) -> list[Profile]:
@@ -142,4 +148,4 @@ class Analysis:
     @cached_property
     def cost_ratios(self) -> list[CostRatios]:
         """Costs of every optimizer on every seed, divided by tuned Adam's."""
-        return all_cost_ratios(self.cells)
+        return all_cost_ratios(self.table)

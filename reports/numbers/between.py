@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from l2obench.reports.cells.table import CellRows, CellTable, table_of_cells
 from l2obench.reports.numbers.answer import Answer
 from l2obench.reports.numbers.comparison import Comparison, compare, outcomes
-from l2obench.reports.numbers.counting import groups
 from l2obench.reports.numbers.familiarity import name_family
 from l2obench.reports.numbers.side_by_side import SAME, differences
 from l2obench.reports.numbers.tally import NOT_COMPARABLE, tally
@@ -21,7 +21,9 @@ COUNTS = [*OWN, *OTHER, "tasks", "lower", "equal", "higher", "better", "worse", 
 SAME_TASK = {column: name for column, name in SAME.items() if column != "optimizer_version"}
 
 
-def between(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]], answers: Sequence[Answer]) -> pd.DataFrame:
+def between(
+    cells: pd.DataFrame | CellTable, manifests: Mapping[str, Mapping[str, Any]], answers: Sequence[Answer]
+) -> pd.DataFrame:
     """Compare each learned optimizer with every one before it, task by task.
 
     `typical` divides its final loss by the other's; where a loss is negative it is the difference. Verdicts are
@@ -36,22 +38,23 @@ def between(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]], ans
     Returns:
         One row for each pair and task that both ran.
     """
-    learned = cells[cells["learned"].eq(True)]
-    by_key: dict[tuple[str, str, str], dict[str, pd.DataFrame]] = {}
-    for key, rows in groups(learned, "optimizer", "track", "task"):
-        by_key.setdefault((str(key.get("run", "")), key["optimizer"], key["track"]), {})[str(key["task"])] = rows
+    by_key: dict[tuple[str, str, str], dict[str, CellRows]] = {}
+    for task in table_of_cells(cells).tasks:
+        for cell in task.learned_cells:
+            run = str(cell.first("run")) if "run" in cells else ""
+            by_key.setdefault((run, cell.optimizer, cell.track), {})[cell.task] = cell
     found: list[dict[str, Any]] = []
     compared: list[Comparison | None] = []
     for other, own in combinations([(answer.run, answer.optimizer, answer.track) for answer in answers], 2):
         place = dict(zip([*OWN, *OTHER], [*own, *other], strict=True))
-        for task, rows in by_key[own].items():
-            if (first := by_key[other].get(task)) is None:
+        for name, rows in by_key[own].items():
+            if (first := by_key[other].get(name)) is None:
                 continue
             apart = differences(rows, first, manifests, SAME_TASK) if own[0] != other[0] else []
             comparison = None if apart else compare(rows, first)
             compared.append(comparison)
             found.append(
-                place | {"task": task, "verdict": f"{NOT_COMPARABLE}: {'; '.join(apart)}"} | _numbers(comparison)
+                place | {"task": name, "verdict": f"{NOT_COMPARABLE}: {'; '.join(apart)}"} | _numbers(comparison)
             )
     for row, (outcome, _) in zip(found, outcomes(compared), strict=True):
         row["verdict"] = outcome or row["verdict"]

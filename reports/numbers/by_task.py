@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from l2obench.bench.config.budget import is_tuned
-from l2obench.reports.numbers.counting import groups, manifest_of
+from l2obench.reports.cells.table import CellTable, learned_of, table_of_cells
+from l2obench.reports.numbers.counting import manifest_of, table_of
 from l2obench.reports.numbers.familiarity import familiarity, name_family, training_families
 
 UNKNOWN = "not known"
@@ -25,7 +26,7 @@ TO_ADAM = ["update_ratio_to_adam", "step_ratio_to_adam"]
 
 
 def by_task(
-    cells: pd.DataFrame,
+    cells: pd.DataFrame | CellTable,
     manifests: Mapping[str, Mapping[str, Any]],
     headline: pd.DataFrame,
     heldout: pd.DataFrame,
@@ -52,6 +53,7 @@ def by_task(
         timing: rows of the timing pass.
         trials_to_match: as `l2obench.reports.numbers.trials_to_match.trials_to_match` gives it.
     """
+    table = table_of_cells(cells)
     keys = [name for name in ("run", *KEY) if name in headline]
     found = headline.assign(family=headline["task"].map(lambda task: name_family(str(task))))
     found["verdict"] = [str(verdict).partition("; ")[0] for verdict in found["verdict"]]
@@ -62,13 +64,13 @@ def by_task(
         found[f"typical_{name}"] = found[f"typical_{name}"].where(is_ratio, found.get(other))
     found["typical"] = found["typical_ratio"].where(is_ratio, difference)
     found["class_typical"] = found["class_ratio"]
-    found["familiarity"] = _familiarity(cells, manifests, found)
+    found["familiarity"] = _familiarity(table, manifests, found)
     for metric, renamed in (("loss", LOSS), ("accuracy", ACCURACY)):
         rows = heldout.loc[heldout["metric"].eq(metric), [*keys, *renamed]].rename(columns=renamed)
         found = found.merge(rows, on=keys, how="left")
     timed = [name for name in keys if name != "track"]
     found = found.merge(step_times[[*timed, *TO_ADAM]].drop_duplicates(timed), on=timed, how="left")
-    found = found.merge(_baselines(cells), on=[name for name in keys if name in ("run", "task")], how="left")
+    found = found.merge(_baselines(table), on=[name for name in keys if name in ("run", "task")], how="left")
     found["load_known"] = _load_known(found, timing, timed)
     found["target_time_ratio"] = _target_time(found, time_to_target, keys)
     found = found.merge(_trials(trials_to_match, found, keys), on=keys, how="left")
@@ -80,14 +82,14 @@ LOSS |= {"typical_low": "heldout_low", "typical_high": "heldout_high"}
 ACCURACY = {"verdict": "accuracy_verdict", "typical": "accuracy_difference"}
 
 
-def _baselines(cells: pd.DataFrame) -> pd.DataFrame:
+def _baselines(cells: CellTable) -> pd.DataFrame:
     """Baselines that ran on each task, and how many of them were tuned."""
-    keys = [name for name in ("run", "task") if name in cells]
-    rows = cells.loc[~cells["learned"].eq(True), [*keys, "optimizer", "track"]].drop_duplicates()
-    tuned = rows[rows["track"].map(is_tuned).astype(bool)]
-    counts = {"baselines": rows, "tuned": tuned}
-    parts = [of.groupby(keys)["optimizer"].nunique().rename(name) for name, of in counts.items()]
-    return pd.concat(parts, axis=1).fillna(0).astype(int).reset_index()
+    rows = []
+    for task in cells.tasks:
+        tuned = sum(any(is_tuned(cell.track) for cell in own) for own in task.designed.values())
+        # A task without a baseline has no row.
+        rows += [task.key("task") | {"baselines": len(task.designed), "tuned": tuned}] if task.designed else []
+    return table_of(cells, ["task", "baselines", "tuned"], rows)
 
 
 def _load_known(rows: pd.DataFrame, timing: pd.DataFrame, keys: list[str]) -> list[bool]:
@@ -97,10 +99,11 @@ def _load_known(rows: pd.DataFrame, timing: pd.DataFrame, keys: list[str]) -> li
     return [place in known for place in rows[keys].itertuples(index=False, name=None)]
 
 
-def _familiarity(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]], rows: pd.DataFrame) -> list[str]:
+def _familiarity(cells: CellTable, manifests: Mapping[str, Mapping[str, Any]], rows: pd.DataFrame) -> list[str]:
     """What each task is to its optimizer; not known where the recipe does not say what it was trained on."""
-    families = {}
-    for key, own in groups(cells[cells["learned"].eq(True)], "optimizer"):
+    families: dict[tuple[Any, ...], list[str]] = {}
+    for own in learned_of(cells):
+        key = own.key("optimizer")
         families[tuple(key.values())] = training_families(own, manifest_of(key, manifests))
     names = [name for name in ("run", "optimizer") if name in rows]
     found = []

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from l2obench.bench.stats import Interval, PairedComparison, compare_losses, decide
+from l2obench.reports.cells.table import CellRows
 from l2obench.reports.floors import floor_of
-from l2obench.reports.numbers.counting import counted_losses
 
 
 @dataclass(frozen=True)
@@ -32,24 +32,30 @@ class Comparison:
         return self.found.means
 
 
-def compare(rows: pd.DataFrame, other: pd.DataFrame) -> Comparison:
+def compare(rows: CellRows, other: CellRows) -> Comparison:
     """Compare two optimizers on the seeds that both ran. A failed seed counts as an infinite loss.
 
     Losses at or below the floor of their task count as the floor.
 
     Args:
-        rows: cells of one optimizer on one task, in one track.
-        other: cells of the optimizer that it is compared with; the ratio divides by its mean.
+        rows: of one optimizer on one task, in one track.
+        other: of the optimizer that it is compared with; the ratio divides by its mean.
 
     Returns:
         The comparison; `seeds` is 0 where they have none in common.
     """
     mine, others = common_seeds(rows, other)
-    losses, reference = counted_losses(rows)[mine], counted_losses(other)[others]
+    losses, reference = rows.losses[mine], other.losses[others]
     return Comparison(
-        compare_losses(losses, reference, floor_of(rows, other)),
+        _compared(losses.tobytes(), reference.tobytes(), floor_of(rows, other)),
         bool(losses.size) and np.array_equal(losses, reference),
     )
+
+
+# Several tables compare the same pairs.
+@lru_cache(maxsize=50_000)
+def _compared(losses: bytes, reference: bytes, floor: float) -> PairedComparison:
+    return compare_losses(np.frombuffer(losses), np.frombuffer(reference), floor)
 
 
 def outcomes(comparisons: Sequence[Comparison | None]) -> list[tuple[str, float]]:
@@ -77,23 +83,29 @@ def outcomes(comparisons: Sequence[Comparison | None]) -> list[tuple[str, float]
     return said
 
 
-def paired(rows: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def paired(rows: CellRows, other: CellRows) -> tuple[CellRows, CellRows]:
     """The rows of the seeds that both have, in the same order.
 
     Args:
-        rows: one optimizer's, with a column `seed`.
+        rows: one optimizer's.
         other: another optimizer's.
+
+    Returns:
+        Both; without a common seed they have no rows.
     """
     mine, others = common_seeds(rows, other)
-    return rows.iloc[mine].reset_index(drop=True), other.iloc[others].reset_index(drop=True)
+    return rows.take(mine), other.take(others)
 
 
-def common_seeds(rows: pd.DataFrame, other: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def common_seeds(rows: CellRows, other: CellRows) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Positions of the seeds that both have, in each of the two, by rising seed.
 
     Args:
-        rows: with a column `seed`, each seed once.
+        rows: with each seed once.
         other: the same of another optimizer.
     """
-    _, mine, others = np.intersect1d(rows["seed"].to_numpy(), other["seed"].to_numpy(), return_indices=True)
+    if rows.seeds_rise and np.array_equal(rows.seeds, other.seeds):
+        every = np.arange(len(rows))
+        return every, every
+    _, mine, others = np.intersect1d(rows.seeds, other.seeds, return_indices=True)
     return mine, others

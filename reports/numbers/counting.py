@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from l2obench.bench.config.budget import is_tuned, parse_budget
-from l2obench.bench.stats import Interval, bootstrap, interquartile_mean, steps_to_target
+from l2obench.bench.stats import Interval, bootstrap_mean, interquartile_mean, steps_to_target
+from l2obench.reports.cells.table import CellRows, CellTable, TaskRows
 from l2obench.reports.classes import is_in_class
 
 
@@ -25,7 +26,7 @@ def groups(frame: pd.DataFrame, *names: str) -> Iterator[tuple[dict[str, Any], p
         yield dict(zip(columns, key, strict=True)), rows
 
 
-def table_of(frame: pd.DataFrame, columns: list[str], rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+def table_of(frame: pd.DataFrame | CellTable, columns: list[str], rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """A table of these columns, after a column `run` where the frame that it is made from has one.
 
     Args:
@@ -61,14 +62,14 @@ def fact(facts: Any, name: str) -> float:
     return float(value) if isinstance(value, int | float) else np.nan
 
 
-def recipe_of(rows: pd.DataFrame, manifest: Mapping[str, Any]) -> Any:
+def recipe_of(rows: CellRows, manifest: Mapping[str, Any]) -> Any:
     """Give the recipe of a learned optimizer's checkpoint; None where the manifest has none.
 
     Args:
         rows: of one learned optimizer.
         manifest: of their run.
     """
-    return (manifest.get("recipes") or {}).get(rows["checkpoint_sha256"].iloc[0])
+    return (manifest.get("recipes") or {}).get(rows.first("checkpoint_sha256"))
 
 
 def meta_training_of(optimizer: str, manifest: Mapping[str, Any]) -> Any:
@@ -80,24 +81,6 @@ def meta_training_of(optimizer: str, manifest: Mapping[str, Any]) -> Any:
     """
     known = (manifest.get("costs") or {}).get("optimizers") or {}
     return (known.get(optimizer) or {}).get("meta_training")
-
-
-def is_learned(rows: pd.DataFrame) -> bool:
-    """Say whether rows are of a learned optimizer.
-
-    Args:
-        rows: of `cells`, of one cell.
-    """
-    return bool(rows["learned"].eq(True).any())
-
-
-def count_failed(rows: pd.DataFrame) -> int:
-    """Count the seeds whose status is not ok.
-
-    Args:
-        rows: of `cells`, of one cell.
-    """
-    return int((rows["status"] != "ok").sum())
 
 
 def counted_losses(rows: pd.DataFrame) -> NDArray[np.float64]:
@@ -116,7 +99,7 @@ def counted_losses(rows: pd.DataFrame) -> NDArray[np.float64]:
     return np.where(counted, losses, np.inf)
 
 
-def counted_heldout(rows: pd.DataFrame, column: str, worst: float) -> float:
+def counted_heldout(rows: CellRows, column: str, worst: float) -> float:
     """Mean of a held-out metric over all seeds, a failed one at the worst value; missing where the task has none.
 
     Args:
@@ -124,12 +107,12 @@ def counted_heldout(rows: pd.DataFrame, column: str, worst: float) -> float:
         column: `heldout_loss` or `heldout_accuracy`.
         worst: what a failed seed counts as: infinity for a loss, 0 for an accuracy.
     """
-    ok = rows["status"] == "ok"
-    values = rows[column].astype(float)
-    return np.nan if values[ok].isna().all() else float(values.where(ok).fillna(worst).mean())
+    values = rows.numbers(column)
+    known = rows.ok & ~np.isnan(values)
+    return float(np.where(known, values, worst).mean()) if known.any() else np.nan
 
 
-def counted_steps(rows: pd.DataFrame, target: float) -> NDArray[np.float64]:
+def counted_steps(rows: CellRows, target: float) -> NDArray[np.float64]:
     """Steps to a target loss `[seeds]`; infinite without a trajectory, and everywhere if the target is not finite.
 
     Args:
@@ -137,19 +120,21 @@ def counted_steps(rows: pd.DataFrame, target: float) -> NDArray[np.float64]:
         target: the loss to reach.
     """
     steps = np.full(len(rows), np.inf)
-    known = rows["loss"].notna().to_numpy()
-    if known.any() and np.isfinite(target):
-        losses = np.stack(rows["loss"][known].to_list())
-        steps[known] = steps_to_target(losses, target, min(int(rows["final_window"].iloc[0]), losses.shape[1]))
+    if not np.isfinite(target):
+        return steps
+    known = np.array([losses is not None for losses in rows.trajectories])
+    if known.any():
+        losses = np.stack([losses for losses in rows.trajectories if losses is not None])
+        steps[known] = steps_to_target(losses, target, min(int(rows.first("final_window")), losses.shape[1]))
     return steps
 
 
 def seconds(rows: pd.DataFrame, column: str) -> float:
-    """Give the seconds of a cell, the same in all its rows; NaN if it was not timed.
+    """Give the seconds of one optimizer's timing; NaN if it was not timed.
 
     Args:
-        rows: of `cells`, of one cell.
-        column: of the seconds: `grad_seconds` or `update_seconds`.
+        rows: of `timing`, of one optimizer.
+        column: of the seconds.
     """
     return float(rows[column].astype(float).iloc[0])
 
@@ -158,7 +143,7 @@ def step_seconds(rows: pd.DataFrame) -> tuple[float, float]:
     """Seconds of an update and of a whole step (gradient and update); missing where nothing was timed.
 
     Args:
-        rows: of one cell, or of one optimizer's timing.
+        rows: of `timing`, of one optimizer.
 
     Returns:
         Seconds of an update, then of a step.
@@ -169,31 +154,31 @@ def step_seconds(rows: pd.DataFrame) -> tuple[float, float]:
     return update, update + seconds(rows, "grad_seconds")
 
 
-def compute_mean_loss(rows: pd.DataFrame) -> Interval:
+def compute_mean_loss(rows: CellRows) -> Interval:
     """Compute the mean final loss with its 95 % bootstrap interval; infinite where a seed failed.
 
     Args:
-        rows: of `cells`, of one cell.
+        rows: of one cell.
     """
-    return _mean(counted_losses(rows).tobytes())
+    return _mean(rows.losses.tobytes())
 
 
 # A table, a figure and the page show the same mean: its 10,000 resamples are drawn once.
 @lru_cache(maxsize=20_000)
 def _mean(losses: bytes) -> Interval:
-    return bootstrap(np.mean, np.frombuffer(losses, dtype=np.float64))
+    return bootstrap_mean(np.frombuffer(losses, dtype=np.float64))
 
 
-def iqm(rows: pd.DataFrame) -> float:
+def iqm(rows: CellRows) -> float:
     """Compute the interquartile mean of the final losses.
 
     Args:
-        rows: of `cells`, of one cell.
+        rows: of one cell.
     """
-    return float(interquartile_mean(counted_losses(rows)))
+    return float(interquartile_mean(rows.losses))
 
 
-def best_baseline(task: pd.DataFrame, of_class: pd.DataFrame | None = None) -> pd.DataFrame | None:
+def best_baseline(task: TaskRows, of_class: CellRows | None = None) -> CellRows | None:
     """The rows of the baseline with the lowest mean final loss on a task; none if no baseline ran.
 
     A baseline that was tuned counts as tuned. One that has nothing to tune, or whose rate was given, counts as it ran;
@@ -204,11 +189,21 @@ def best_baseline(task: pd.DataFrame, of_class: pd.DataFrame | None = None) -> p
         of_class: rows of an optimizer; only baselines that look at nothing more count (`l2obench.reports.classes`).
             None: all baselines.
     """
-    return best_of(list(baselines_of(task)), of_class)
+    return best_of(task.baselines, of_class)
 
 
-def best_of(baselines: Sequence[pd.DataFrame], of_class: pd.DataFrame | None = None) -> pd.DataFrame | None:
-    """The same of baselines that `baselines_of` gave: to group a task's rows anew for each comparison takes long.
+def best_tuned_baseline(task: TaskRows) -> CellRows | None:
+    """The best of the baselines that were tuned; the best of all where none was.
+
+    Args:
+        task: the rows of one task in one run.
+    """
+    found = best_of([rows for rows in task.baselines if is_tuned(rows.track)])
+    return best_baseline(task) if found is None else found
+
+
+def best_of(baselines: Sequence[CellRows], of_class: CellRows | None = None) -> CellRows | None:
+    """The same among these baselines.
 
     Args:
         baselines: the rows of each.
@@ -217,33 +212,10 @@ def best_of(baselines: Sequence[pd.DataFrame], of_class: pd.DataFrame | None = N
     candidates = [rows for rows in baselines if of_class is None or is_in_class(rows, of_class)]
     if not candidates:
         return None
-    means = [float(counted_losses(rows).mean()) for rows in candidates]
+    lowest = min(rows.mean_loss for rows in candidates)
     # Failures and interquartile means decide between equal means only; of all baselines they take most of the time.
-    tied = [rows for rows, mean in zip(candidates, means, strict=True) if mean == min(means)]
-    return tied[0] if len(tied) == 1 else min(tied, key=lambda rows: (count_failed(rows), iqm(rows)))
-
-
-def best_tuned_baseline(task: pd.DataFrame) -> pd.DataFrame | None:
-    """The best of the baselines that were tuned; the best of all where none was.
-
-    Args:
-        task: the rows of one task in one run.
-    """
-    tuned = task[task["track"].map(is_tuned).astype(bool)]
-    found = best_baseline(tuned)
-    return best_baseline(task) if found is None else found
-
-
-def baselines_of(task: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """The rows of each hand-designed optimizer in each track in which it was tuned; untuned where it was not.
-
-    Args:
-        task: the rows of one task in one run.
-    """
-    for _, own in groups(task[~task["learned"].eq(True)], "optimizer"):
-        tuned = own["track"].map(is_tuned).astype(bool)
-        for _, rows in groups(own[tuned] if tuned.any() else own, "track"):
-            yield rows
+    tied = [rows for rows in candidates if rows.mean_loss == lowest]
+    return tied[0] if len(tied) == 1 else min(tied, key=lambda rows: (rows.failures, iqm(rows)))
 
 
 def strongest_track(tracks: Iterable[str]) -> str:

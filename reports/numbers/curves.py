@@ -8,16 +8,9 @@ from numpy.typing import NDArray
 
 from l2obench.bench.config.budget import is_tuned
 from l2obench.bench.stats import interquartile_mean
+from l2obench.reports.cells.table import CellRows, CellTable, TaskRows, table_of_cells
 from l2obench.reports.numbers.bands import band
-from l2obench.reports.numbers.counting import (
-    compute_mean_loss,
-    count_failed,
-    counted_losses,
-    groups,
-    iqm,
-    is_learned,
-    seconds,
-)
+from l2obench.reports.numbers.counting import compute_mean_loss, counted_losses, groups, iqm
 from l2obench.reports.numbers.reference import main_tracks
 
 # Points of a curve: a figure is 6.4 inches wide, and more cannot be told apart there.
@@ -95,33 +88,32 @@ class TaskPlots:
     landscapes: list[Landscape]
 
 
-def task_plots(cells: pd.DataFrame, tuning: pd.DataFrame) -> list[TaskPlots]:
+def task_plots(cells: pd.DataFrame | CellTable, tuning: pd.DataFrame) -> list[TaskPlots]:
     """What is drawn of every task in every run, in their order: figures and page draw the same numbers.
 
     Args:
         cells: rows of the kind `cells`, of one run or several.
         tuning: rows of the kind `tuning`, of the same runs.
     """
-    found = []
-    for key, task in groups(cells, "task"):
-        run, name = key.get("run", ""), key["task"]
-        tried = tuning[tuning["task"] == name]
-        tried = tried if "run" not in key else tried[tried["run"] == run]
+    found, several = [], "run" in cells
+    tried = {tuple(key.values()): rows for key, rows in groups(tuning, "task")}
+    for task in table_of_cells(cells).tasks:
+        run, name = task.first("run") if several else "", task.task
         found.append(
             TaskPlots(
                 task=name,
                 run=run,
-                title=f"{name} in {run}" if "run" in key else name,
-                window=int(task["final_window"].iloc[0]),
+                title=f"{name} in {run}" if several else name,
+                window=int(task.first("final_window")),
                 curves=learning_curves(task),
                 spreads=final_loss_spreads(task),
-                landscapes=landscapes(tried),
+                landscapes=landscapes(tried.get((run, name) if several else (name,), tuning.iloc[:0])),
             )
         )
     return found
 
 
-def learning_curves(task: pd.DataFrame) -> list[Curve]:
+def learning_curves(task: TaskRows) -> list[Curve]:
     """Curves of a task's optimizers, each in its tuned track, or in its default one where it has no other.
 
     Args:
@@ -130,7 +122,7 @@ def learning_curves(task: pd.DataFrame) -> list[Curve]:
     return [_curve(rows) for rows in main_tracks(task)]
 
 
-def final_loss_spreads(task: pd.DataFrame) -> list[FinalLosses]:
+def final_loss_spreads(task: TaskRows) -> list[FinalLosses]:
     """Final losses of the same tracks, the lowest mean first.
 
     Args:
@@ -138,18 +130,18 @@ def final_loss_spreads(task: pd.DataFrame) -> list[FinalLosses]:
     """
     spreads = []
     for rows in main_tracks(task):
-        losses = counted_losses(rows)
+        losses = rows.losses
         mean = compute_mean_loss(rows)
         spreads.append(
             FinalLosses(
-                optimizer=rows["optimizer"].iloc[0],
+                optimizer=rows.optimizer,
                 label=label_curve(rows),
                 losses=losses[np.isfinite(losses)],
                 mean=mean.estimate,
                 low=mean.low,
                 high=mean.high,
                 iqm=iqm(rows),
-                failures=count_failed(rows),
+                failures=rows.failures,
             )
         )
     return sorted(spreads, key=lambda spread: spread.mean)
@@ -189,28 +181,28 @@ def running_mean(losses: Floats, window: int, steps: NDArray[np.int64]) -> Float
     return np.stack([losses[:, max(0, step - window + 1) : step + 1].mean(-1) for step in steps], axis=-1)
 
 
-def _curve(rows: pd.DataFrame) -> Curve:
-    ok = rows[rows["status"] == "ok"]
-    window, horizon = int(rows["final_window"].iloc[0]), int(rows["steps"].iloc[0])
+def _curve(rows: CellRows) -> Curve:
+    ok = [losses for losses, ok in zip(rows.trajectories, rows.ok, strict=True) if ok]
+    window, horizon = int(rows.first("final_window")), int(rows.first("steps"))
     steps = np.unique(np.linspace(0, horizon, min(horizon + 1, POINTS)).round().astype(np.int64))
     middle = low = high = np.full(len(steps), np.nan)
     losses = np.empty((0, len(steps)))
     if len(ok):
-        losses = running_mean(np.stack(ok["loss"].to_list()).astype(np.float64), window, steps)
+        losses = running_mean(np.stack(ok).astype(np.float64), window, steps)
         middle = interquartile_mean(losses, axis=0)
         low, high = band(losses) if len(ok) > 1 else (middle, middle)
-    update = seconds(rows, "update_seconds")
-    cost = {name: float(rows[name].astype(float).max()) for name in ("state_bytes", "tuning_passes", "backward_passes")}
+    update, step = rows.step_seconds
+    cost = {name: rows.largest(name) for name in ("state_bytes", "tuning_passes", "backward_passes")}
     return Curve(
-        optimizer=rows["optimizer"].iloc[0],
+        optimizer=rows.optimizer,
         label=label_curve(rows),
-        learned=is_learned(rows),
-        track=str(rows["track"].iloc[0]),
+        learned=rows.learned,
+        track=rows.track,
         steps=steps.astype(np.float64),
         middle=middle,
         low=low,
         high=high,
-        step_seconds=seconds(rows, "grad_seconds") + update,
+        step_seconds=step,
         update_seconds=update,
         step_gradients=cost["backward_passes"] / horizon if horizon else np.nan,
         state_bytes=cost["state_bytes"],
@@ -219,16 +211,16 @@ def _curve(rows: pd.DataFrame) -> Curve:
     )
 
 
-def label_curve(rows: pd.DataFrame) -> str:
+def label_curve(rows: CellRows) -> str:
     """Name an optimizer, that it is untuned if it is a hand-designed one, and how many of its seeds failed.
 
     Args:
-        rows: of `cells`, of one cell.
+        rows: of one cell.
     """
-    name = str(rows["optimizer"].iloc[0])
-    if not is_tuned(rows["track"].iloc[0]) and not is_learned(rows):
+    name = rows.optimizer
+    if not is_tuned(rows.track) and not rows.learned:
         name += ", untuned"
-    if not count_failed(rows):
+    if not rows.failures:
         return name
-    word = "diverged" if set(rows["status"]) <= {"ok", "diverged"} else "failed"
-    return f"{name} ({count_failed(rows)} of {len(rows)} {word})"
+    word = "diverged" if set(rows.values("status")) <= {"ok", "diverged"} else "failed"
+    return f"{name} ({rows.failures} of {len(rows)} {word})"

@@ -4,10 +4,11 @@ from typing import Any
 
 import pandas as pd
 
+from l2obench.reports.cells.table import CELL, CellTable, table_of_cells
 from l2obench.reports.numbers.counting import groups, table_of
 
 
-def failures(cells: pd.DataFrame) -> pd.DataFrame:
+def failures(cells: pd.DataFrame | CellTable) -> pd.DataFrame:
     """Everything that failed: how many of a cell's seeds, why, and between which steps.
 
     Args:
@@ -15,8 +16,11 @@ def failures(cells: pd.DataFrame) -> pd.DataFrame:
     """
     columns = ["task", "optimizer", "track", "status", "reason", "failures", "seeds"]
     columns += ["first_failed_step", "last_failed_step"]
-    seeds = {tuple(key.values()): len(rows) for key, rows in groups(cells, "task", "optimizer", "track")}
-    lost = cells[cells["status"] != "ok"]
+    table = table_of_cells(cells)
+    lost = table.frame[~table.ok]
+    if lost.empty:
+        return table_of(cells, columns, [])
+    seeds = {tuple(cell.key(*CELL).values()): len(cell) for task in table.tasks for cell in task.cells}
     lost = lost.assign(reason=[_reason(*pair) for pair in zip(lost["reason"], lost["failed_step"], strict=True)])
     rows: list[dict[str, Any]] = []
     for key, alike in groups(lost, "task", "optimizer", "track", "status", "reason"):

@@ -3,15 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
 from l2obench.bench.config.identity import IdentityError, parse_identity
+from l2obench.reports.cells.table import CellRows
 from l2obench.reports.numbers.counting import recipe_of
 
 TRAINED, KIN, OTHERS = "trained on", "others of their kind", "held out"
 
 
-def training_families(rows: pd.DataFrame, manifest: Mapping[str, Any]) -> list[str]:
+def training_families(rows: CellRows, manifest: Mapping[str, Any]) -> list[str]:
     """Identities of the families that an optimizer was trained on; none where its run does not say.
 
     Args:

@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from l2obench.bench.config.identity import IdentityError, parse_identity
-from l2obench.reports.numbers.counting import groups, manifest_of, table_of
+from l2obench.reports.cells.table import CELL, CellTable, table_of_cells
+from l2obench.reports.numbers.counting import manifest_of, table_of
 from l2obench.reports.numbers.familiarity import familiarity, name_family, training_families
 
 UNKNOWN = "not recorded"
@@ -15,7 +16,7 @@ COLUMNS += ["typical_ratio", "typical_low", "typical_high", "ratio", "low", "hig
 
 
 def generalization(
-    cells: pd.DataFrame, headline: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]
+    cells: pd.DataFrame | CellTable, headline: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]
 ) -> pd.DataFrame:
     """The headline's ratios, by what each checkpoint was trained on.
 
@@ -30,8 +31,9 @@ def generalization(
     """
     place = [name for name in ("run", "task", "optimizer", "track") if name in headline]
     trained = {
-        tuple(key.values()): training_families(rows, manifest_of(key, manifests))
-        for key, rows in groups(cells[cells["learned"].eq(True)], "task", "optimizer", "track")
+        tuple(cell.key(*CELL).values()): training_families(cell, manifest_of(cell.key(), manifests))
+        for task in table_of_cells(cells).tasks
+        for cell in task.learned_cells
     }
     parameters = _parameters(manifests)
     found = []

@@ -5,17 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from l2obench.reports.classes import class_of_rows
+from l2obench.reports.cells.table import CELL, CellRows, CellTable, table_of_cells
 from l2obench.reports.numbers.comparison import Comparison, compare, outcomes
-from l2obench.reports.numbers.counting import (
-    baselines_of,
-    best_of,
-    count_failed,
-    counted_losses,
-    groups,
-    step_seconds,
-    table_of,
-)
+from l2obench.reports.numbers.counting import best_baseline, table_of
 
 CLASS = ["uses", "best_of_class", "class_track", "class_verdict", "class_ratio", "class_low", "class_high"]
 CLASS += ["class_win_rate", "class_mean", "class_measure"]
@@ -23,7 +15,7 @@ RATIO = ["typical_ratio", "typical_low", "typical_high"]
 DIFFERENCE = ["typical_difference", "difference_low", "difference_high"]
 
 
-def headline(cells: pd.DataFrame) -> pd.DataFrame:
+def headline(cells: pd.DataFrame | CellTable) -> pd.DataFrame:
     """Every learned optimizer against the best baseline of its task: losses, their ratio, verdict and cost.
 
     The verdict rests on the typical ratio, learned over baseline, on the seeds that both ran
@@ -47,18 +39,17 @@ def headline(cells: pd.DataFrame) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     comparisons: list[Comparison | None] = []
     in_class: list[Comparison | None] = []
-    for _, task in groups(cells, "task"):
-        baselines = list(baselines_of(task))
-        baseline = best_of(baselines)
-        for key, learned in groups(task[task["learned"].eq(True)], "task", "optimizer", "track"):
+    for task in table_of_cells(cells).tasks:
+        baseline = best_baseline(task)
+        for learned in task.learned_cells:
             comparisons.append(None if baseline is None else compare(learned, baseline))
-            alike = best_of(baselines, of_class=learned)
+            alike = best_baseline(task, of_class=learned)
             # Often the best of all is of the class: bootstraps take most of the time.
             in_class.append(
                 comparisons[-1] if alike is baseline else None if alike is None else compare(learned, alike)
             )
             about = class_columns(learned, alike, in_class[-1])
-            rows.append(key | _against(learned, baseline, comparisons[-1]) | about)
+            rows.append(learned.key(*CELL) | _against(learned, baseline, comparisons[-1]) | about)
     for row, (outcome, p_value) in zip(rows, outcomes(comparisons), strict=True):
         row["verdict"] = f"{outcome}{row['verdict']}"
         row["p_value"] = p_value
@@ -69,7 +60,7 @@ def headline(cells: pd.DataFrame) -> pd.DataFrame:
     return table_of(cells, columns, rows)
 
 
-def class_columns(rows: pd.DataFrame, baseline: pd.DataFrame | None, comparison: Comparison | None) -> dict[str, Any]:
+def class_columns(rows: CellRows, baseline: CellRows | None, comparison: Comparison | None) -> dict[str, Any]:
     """What the best of the class is, without the verdict, which the other rows decide with it.
 
     Args:
@@ -77,37 +68,37 @@ def class_columns(rows: pd.DataFrame, baseline: pd.DataFrame | None, comparison:
         baseline: the best of its class.
         comparison: of both.
     """
-    own: dict[str, Any] = {"uses": class_of_rows(rows)}
+    own: dict[str, Any] = {"uses": rows.uses}
     if baseline is None or comparison is None:
         return own
     typical = astuple(comparison.found.typical)
     return own | {
-        "best_of_class": baseline["optimizer"].iloc[0],
-        "class_track": baseline["track"].iloc[0],
-        "class_mean": counted_losses(baseline).mean(),
+        "best_of_class": baseline.optimizer,
+        "class_track": baseline.track,
+        "class_mean": baseline.mean_loss,
         "class_measure": comparison.found.measure,
         "class_win_rate": comparison.found.win_rate.estimate,
         **dict(zip(("class_ratio", "class_low", "class_high"), typical, strict=True)),
     }
 
 
-def _against(rows: pd.DataFrame, baseline: pd.DataFrame | None, comparison: Comparison | None) -> dict[str, Any]:
+def _against(rows: CellRows, baseline: CellRows | None, comparison: Comparison | None) -> dict[str, Any]:
     """A row without its verdict, which the other rows decide with it; `verdict` is what follows it."""
-    own = {"seeds": len(rows), "failures": count_failed(rows), "mean_final_loss": counted_losses(rows).mean()}
+    own = {"seeds": len(rows), "failures": rows.failures, "mean_final_loss": rows.mean_loss}
     if baseline is None or comparison is None:
         return own | {"verdict": "not comparable: no baseline ran"}
     notes = [
-        f"; {count_failed(frame)} of {len(frame)} {name}seeds failed"
-        for name, frame in (("", rows), ("baseline ", baseline))
-        if count_failed(frame)
+        f"; {cell.failures} of {len(cell)} {name}seeds failed"
+        for name, cell in (("", rows), ("baseline ", baseline))
+        if cell.failures
     ]
-    (update, step), (baseline_update, baseline_step) = step_seconds(rows), step_seconds(baseline)
+    (update, step), (baseline_update, baseline_step) = rows.step_seconds, baseline.step_seconds
     found = comparison.found
     return own | {
-        "baseline": baseline["optimizer"].iloc[0],
-        "baseline_track": baseline["track"].iloc[0],
-        "baseline_failures": count_failed(baseline),
-        "baseline_mean_final_loss": counted_losses(baseline).mean(),
+        "baseline": baseline.optimizer,
+        "baseline_track": baseline.track,
+        "baseline_failures": baseline.failures,
+        "baseline_mean_final_loss": baseline.mean_loss,
         "seeds": comparison.seeds,
         "ratio": comparison.ratio.estimate,
         "low": comparison.ratio.low,

@@ -7,19 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from l2obench.bench.stats import SCORE_GRID, Interval, bootstrap, compare_losses, compare_scores
-from l2obench.reports.classes import class_of_rows, is_in_class
+from l2obench.bench.stats import SCORE_GRID, Interval, bootstrap_mean, compare_losses, compare_scores
+from l2obench.reports.cells.table import CELL, CellRows, CellTable, table_of_cells
+from l2obench.reports.classes import is_in_class
 from l2obench.reports.floors import floor_of
 from l2obench.reports.numbers.comparison import Comparison, common_seeds, outcomes
-from l2obench.reports.numbers.counting import (
-    baselines_of,
-    best_of,
-    count_failed,
-    groups,
-    is_learned,
-    manifest_of,
-    table_of,
-)
+from l2obench.reports.numbers.counting import best_of, manifest_of, table_of
 from l2obench.reports.numbers.metrics import Metric, metrics_of, values
 
 NO_CLASS = "not comparable: no baseline of the class ran"
@@ -32,7 +25,7 @@ VERDICTS += ["class_mean"]
 MEANS = ["task", "optimizer", "track", "metric", "learned", "seeds", "failures", "mean", "low", "high"]
 
 
-def heldout(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def heldout(cells: pd.DataFrame | CellTable, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Every learned optimizer against the best baseline of its task, metric by metric.
 
     The baseline is the one with the best mean of this metric, which favours the baseline. A loss is compared by the
@@ -48,15 +41,13 @@ def heldout(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> 
     rows: list[dict[str, Any]] = []
     comparisons: list[Comparison | None] = []
     in_class: list[Comparison | None] = []
-    for key, task in groups(cells, "task"):
-        baselines = list(baselines_of(task))
-        learned_cells = list(groups(task[task["learned"].eq(True)], "task", "optimizer", "track"))
-        for metric in metrics_of(task, manifest_of(key, manifests)):
-            ranked = _from_best(baselines, metric)
+    for task in table_of_cells(cells).tasks:
+        for metric in metrics_of(task, manifest_of(task.key(), manifests)):
+            ranked = _from_best(task.baselines, metric)
             baseline = _best(ranked, metric)
-            for place, learned in learned_cells:
+            for learned in task.learned_cells:
                 comparison = None if baseline is None else _compare(learned, baseline, metric)
-                about = place | {"metric": metric.name, "better": metric.better or "not stated"}
+                about = learned.key(*CELL) | {"metric": metric.name, "better": metric.better or "not stated"}
                 alike = _best(ranked, metric, learned)
                 near = comparison if alike is baseline else None if alike is None else _compare(learned, alike, metric)
                 rows.append(
@@ -71,7 +62,7 @@ def heldout(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> 
     return table_of(cells, VERDICTS, rows)
 
 
-def heldout_means(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def heldout_means(cells: pd.DataFrame | CellTable, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Means of every held-out metric of every (task, optimizer, track), with 95 % bootstrap intervals; the best first.
 
     A seed that failed counts as the worst value; where the task does not say which that is, it is left out.
@@ -81,14 +72,14 @@ def heldout_means(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]
         manifests: their manifests by label; of one run, its only one.
     """
     rows: list[dict[str, Any]] = []
-    for key, task in groups(cells, "task"):
-        for metric in metrics_of(task, manifest_of(key, manifests)):
+    for task in table_of_cells(cells).tasks:
+        for metric in metrics_of(task, manifest_of(task.key(), manifests)):
             here = []
-            for place, seeds in groups(task, "task", "optimizer", "track"):
-                mean = _mean(values(seeds, metric))
-                counts = {"learned": is_learned(seeds), "seeds": len(seeds), "failures": count_failed(seeds)}
+            for cell in task.cells:
+                mean = _mean(values(cell, metric))
+                counts = {"learned": cell.learned, "seeds": len(cell), "failures": cell.failures}
                 ends = {"mean": mean.estimate, "low": mean.low, "high": mean.high}
-                here.append(place | {"metric": metric.name} | counts | ends)
+                here.append(cell.key(*CELL) | {"metric": metric.name} | counts | ends)
             rows += sorted(here, key=partial(_place, metric=metric))
     return table_of(cells, MEANS, rows)
 
@@ -99,33 +90,33 @@ def _place(row: Mapping[str, Any], metric: Metric) -> float:
 
 
 def _class(
-    learned: pd.DataFrame, baseline: pd.DataFrame | None, metric: Metric, comparison: Comparison | None
+    learned: CellRows, baseline: CellRows | None, metric: Metric, comparison: Comparison | None
 ) -> dict[str, Any]:
     """What the best of the class is, without the verdict, which the other rows decide with it."""
-    own: dict[str, Any] = {"uses": class_of_rows(learned)}
+    own: dict[str, Any] = {"uses": learned.uses}
     if baseline is None or comparison is None:
         return own
     typical = comparison.found.typical
     ends = {"class_typical": typical.estimate, "class_low": typical.low, "class_high": typical.high}
-    names = {"best_of_class": baseline["optimizer"].iloc[0], "class_track": baseline["track"].iloc[0]}
+    names = {"best_of_class": baseline.optimizer, "class_track": baseline.track}
     return own | names | ends | {"class_mean": _known_mean(values(baseline, metric))}
 
 
-def _from_best(baselines: Sequence[pd.DataFrame], metric: Metric) -> list[pd.DataFrame]:
+def _from_best(baselines: Sequence[CellRows], metric: Metric) -> list[CellRows]:
     """The baselines by their mean of a metric, the best first; as they come where no value is better."""
     if not metric.better:
         return list(baselines)
-    return sorted(baselines, key=lambda rows: (_order(values(rows, metric).mean(), metric), count_failed(rows)))
+    return sorted(baselines, key=lambda rows: (_order(values(rows, metric).mean(), metric), rows.failures))
 
 
-def _best(ranked: Sequence[pd.DataFrame], metric: Metric, of_class: pd.DataFrame | None = None) -> pd.DataFrame | None:
+def _best(ranked: Sequence[CellRows], metric: Metric, of_class: CellRows | None = None) -> CellRows | None:
     """The rows of the baseline with the best mean of a metric; the headline's where none is better."""
     if not metric.better:
         return best_of(ranked, of_class)
     return next((rows for rows in ranked if of_class is None or is_in_class(rows, of_class)), None)
 
 
-def _compare(learned: pd.DataFrame, baseline: pd.DataFrame, metric: Metric) -> Comparison:
+def _compare(learned: CellRows, baseline: CellRows, metric: Metric) -> Comparison:
     mine, others = common_seeds(learned, baseline)
     own, other = values(learned, metric)[mine], values(baseline, metric)[others]
     if not metric.better:
@@ -139,18 +130,18 @@ def _compare(learned: pd.DataFrame, baseline: pd.DataFrame, metric: Metric) -> C
 
 
 def _numbers(
-    learned: pd.DataFrame, baseline: pd.DataFrame | None, metric: Metric, comparison: Comparison | None
+    learned: CellRows, baseline: CellRows | None, metric: Metric, comparison: Comparison | None
 ) -> dict[str, Any]:
-    own = {"mean": _known_mean(values(learned, metric)), "failures": count_failed(learned), "seeds": len(learned)}
+    own = {"mean": _known_mean(values(learned, metric)), "failures": learned.failures, "seeds": len(learned)}
     if baseline is None or comparison is None:
         return own | {"verdict": "not comparable: no baseline ran"}
     found = comparison.found
     return own | {
         "verdict": NO_DIRECTION,
-        "baseline": baseline["optimizer"].iloc[0],
-        "baseline_track": baseline["track"].iloc[0],
+        "baseline": baseline.optimizer,
+        "baseline_track": baseline.track,
         "baseline_mean": _known_mean(values(baseline, metric)),
-        "baseline_failures": count_failed(baseline),
+        "baseline_failures": baseline.failures,
         "seeds": comparison.seeds,
         "measure": found.measure,
         "typical": found.typical.estimate,
@@ -172,7 +163,7 @@ def _known_mean(found: "np.ndarray[Any, np.dtype[np.float64]]") -> float:
 def _mean(found: "np.ndarray[Any, np.dtype[np.float64]]") -> Interval:
     """The mean of what is known, with its interval."""
     known = found[~np.isnan(found)]
-    return bootstrap(np.mean, known) if known.size else Interval(np.nan, np.nan, np.nan)
+    return bootstrap_mean(known) if known.size else Interval(np.nan, np.nan, np.nan)
 
 
 def _order(mean: float, metric: Metric) -> float:

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from l2obench.bench.stats import interquartile_mean
+from l2obench.reports.cells.table import CellRows, CellTable, table_of_cells
 from l2obench.reports.numbers.bands import band
-from l2obench.reports.numbers.counting import groups, is_learned, manifest_of
+from l2obench.reports.numbers.counting import groups, manifest_of
 from l2obench.reports.numbers.curves import MetricCurve, label_curve
 from l2obench.reports.numbers.metrics import Direction, metrics_of
 from l2obench.reports.numbers.reference import main_tracks
@@ -28,7 +29,7 @@ class HeldoutPlot:
 
 
 def heldout_plots(
-    cells: pd.DataFrame, heldout: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]
+    cells: pd.DataFrame | CellTable, heldout: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]
 ) -> list[HeldoutPlot]:
     """The held-out curves of every task and metric that a run recorded, in the order of the tasks.
 
@@ -42,9 +43,11 @@ def heldout_plots(
     if heldout.empty:
         return []
     found = []
-    for key, task in groups(cells, "task"):
-        here = heldout[heldout["task"] == key["task"]]
-        here = here if "run" not in key else here[here["run"] == key["run"]]
+    recorded = {tuple(key.values()): rows for key, rows in groups(heldout, "task")}
+    for task in table_of_cells(cells).tasks:
+        key = task.key("task")
+        if (here := recorded.get(tuple(key.values()))) is None:
+            continue
         title = f"{key['task']} in {key['run']}" if "run" in key else key["task"]
         for metric in metrics_of(task, manifest_of(key, manifests)):
             rows = here[here["metric"] == metric.name]
@@ -54,10 +57,10 @@ def heldout_plots(
     return found
 
 
-def _curve(cell: pd.DataFrame, heldout: pd.DataFrame) -> MetricCurve | None:
+def _curve(cell: CellRows, heldout: pd.DataFrame) -> MetricCurve | None:
     """The curve of one cell; None where no seed that finished has one."""
-    optimizer, track = cell["optimizer"].iloc[0], cell["track"].iloc[0]
-    finished = cell.loc[cell["status"] == "ok", "seed"]
+    optimizer, track = cell.optimizer, cell.track
+    finished = cell.seeds[cell.ok]
     rows = heldout[heldout["optimizer"].eq(optimizer) & heldout["track"].eq(track) & heldout["seed"].isin(finished)]
     by_seed = [
         dict(zip(steps, values, strict=False)) for steps, values in zip(rows["steps"], rows["values"], strict=True)
@@ -72,10 +75,10 @@ def _curve(cell: pd.DataFrame, heldout: pd.DataFrame) -> MetricCurve | None:
     with np.errstate(invalid="ignore"):  # quantiles between two infinite means
         low, high = band(values) if len(values) > 1 else (middle, middle)
     return MetricCurve(
-        optimizer=str(optimizer),
+        optimizer=optimizer,
         label=label_curve(cell),
-        learned=is_learned(cell),
-        track=str(track),
+        learned=cell.learned,
+        track=track,
         steps=np.array(steps, dtype=np.float64),
         middle=middle,
         low=np.where(np.isnan(low), np.inf, low),

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from l2obench.reports.numbers.counting import best_baseline, fact, groups, manifest_of, meta_training_of, table_of
+from l2obench.reports.cells.table import CellRows, CellTable, table_of_cells
+from l2obench.reports.numbers.comparison import paired
+from l2obench.reports.numbers.counting import best_baseline, fact, manifest_of, meta_training_of, table_of
 from l2obench.reports.numbers.curves import running_mean
 
 COLUMNS = ["task", "optimizer", "trained_steps", "steps", "seeds", "loss_at_trained_steps", "lowest_loss"]
@@ -16,7 +18,7 @@ COLUMNS += ["lowest_step", "final_loss", "baseline", "baseline_final_loss", "ove
 Floats = NDArray[np.float64]
 
 
-def past_the_horizon(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def past_the_horizon(cells: pd.DataFrame | CellTable, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Every learned optimizer on a task longer than the one it was trained on, against the task's best baseline.
 
     Losses are means over the seeds that both ran, each averaged over the task's final window; a failed seed's is
@@ -28,27 +30,27 @@ def past_the_horizon(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, A
         manifests: their manifests by label; of one run, its only one.
     """
     found = []
-    for _, task in groups(cells, "task"):
+    for task in table_of_cells(cells).tasks:
         baseline = best_baseline(task)
-        for key, learned in groups(task[task["learned"].eq(True)], "task", "optimizer"):
+        for learned in task.learned_optimizers:
+            key = learned.key("task", "optimizer")
             manifest = manifest_of(key, manifests)
-            trained, steps = _trained_steps(manifest, key["optimizer"]), int(learned["steps"].iloc[0])
+            trained, steps = _trained_steps(manifest, key["optimizer"]), int(learned.first("steps"))
             if trained is not None and trained < steps and baseline is not None:
                 found.append(key | {"trained_steps": trained, "steps": steps} | _course(learned, baseline, trained))
     return table_of(cells, COLUMNS, found)
 
 
-def _course(learned: pd.DataFrame, baseline: pd.DataFrame, trained: int) -> dict[str, Any]:
-    common = sorted({*learned["seed"]} & {*baseline["seed"]})
-    name = baseline["optimizer"].iloc[0]
-    if not common:
+def _course(learned: CellRows, baseline: CellRows, trained: int) -> dict[str, Any]:
+    common, name = paired(learned, baseline), baseline.optimizer
+    if not len(common[0]):
         return {"seeds": 0, "baseline": name}
-    mine, others = (_mean_curve(rows.set_index("seed").loc[common]) for rows in (learned, baseline))
+    mine, others = map(_mean_curve, common)
     behind = others < mine
     overtaken = len(behind) - int(np.argmin(behind[::-1])) if not behind.all() else 1
     lowest = int(np.argmin(mine))
     return {
-        "seeds": len(common),
+        "seeds": len(common[0]),
         "loss_at_trained_steps": mine[trained],
         "lowest_loss": mine[lowest],
         "lowest_step": lowest,
@@ -59,11 +61,11 @@ def _course(learned: pd.DataFrame, baseline: pd.DataFrame, trained: int) -> dict
     }
 
 
-def _mean_curve(rows: pd.DataFrame) -> Floats:
+def _mean_curve(rows: CellRows) -> Floats:
     """Mean loss after every step `[steps + 1]`; a seed without a trajectory is infinite throughout."""
-    steps, window = int(rows["steps"].iloc[0]), int(rows["final_window"].iloc[0])
+    steps, window = int(rows.first("steps")), int(rows.first("final_window"))
     curves = [
-        np.full(steps + 1, np.inf) if loss is None else np.asarray(loss, dtype=np.float64) for loss in rows["loss"]
+        np.full(steps + 1, np.inf) if loss is None else np.asarray(loss, dtype=np.float64) for loss in rows.trajectories
     ]
     means: Floats = running_mean(np.stack(curves), window, np.arange(steps + 1)).mean(axis=0)
     return means

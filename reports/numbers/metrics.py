@@ -7,10 +7,10 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from l2obench.bench.config.task_facts import task_facts
+from l2obench.reports.cells.table import CellRows
 
 Direction = Literal["lower", "higher", ""]
 Floats = NDArray[np.float64]
@@ -34,27 +34,26 @@ class Metric:
         return {"lower": np.inf, "higher": -np.inf, "": np.nan}[self.better]
 
 
-def metrics_of(rows: pd.DataFrame, manifest: Mapping[str, Any]) -> list[Metric]:
+def metrics_of(rows: CellRows, manifest: Mapping[str, Any]) -> list[Metric]:
     """The held-out metrics of rows of one task: loss, accuracy, then the others by name.
 
     The directions are those in the manifest, else those of the registered task, else those of loss and accuracy.
 
     Args:
-        rows: of the kind `cells`.
+        rows: of one task.
         manifest: that of their run.
     """
-    names = [name for name in COMMON if rows[f"heldout_{name}"].notna().any()]
-    if "heldout_metrics" in rows:
-        names += sorted({name for text in rows["heldout_metrics"].dropna() for name in _read(text)})
-    task = str(rows["task"].iloc[0])
-    recorded = ((manifest.get("tasks") or {}).get(task) or {}).get("metric_directions")
+    names = [name for name in COMMON if not np.isnan(rows.numbers(f"heldout_{name}")).all()]
+    if "heldout_metrics" in rows.table:
+        names += sorted({name for text in set(rows.values("heldout_metrics")) for name in _read(text)})
+    recorded = ((manifest.get("tasks") or {}).get(rows.task) or {}).get("metric_directions")
     known = recorded if isinstance(recorded, Mapping) else None
     if known is None:
-        known = COMMON if set(names) <= COMMON.keys() else task_facts(task).metric_directions
+        known = COMMON if set(names) <= COMMON.keys() else task_facts(rows.task).metric_directions
     return [Metric(name, _direction(known.get(name))) for name in names]
 
 
-def values(rows: pd.DataFrame, metric: Metric) -> Floats:
+def values(rows: CellRows, metric: Metric) -> Floats:
     """A metric on every seed `[seeds]`; a seed that failed, or has none, at the worst value.
 
     Args:
@@ -62,11 +61,11 @@ def values(rows: pd.DataFrame, metric: Metric) -> Floats:
         metric: one of `metrics_of`.
     """
     if metric.name in COMMON:
-        found = rows[f"heldout_{metric.name}"].astype(float).to_numpy()
+        found = rows.numbers(f"heldout_{metric.name}")
     else:
-        texts = rows["heldout_metrics"]
+        texts = rows.values("heldout_metrics")
         found = np.array([_read(text).get(metric.name, np.nan) for text in texts], dtype=np.float64)
-    usable = (rows["status"] == "ok").to_numpy() & ~np.isnan(found)
+    usable = rows.ok & ~np.isnan(found)
     return np.where(usable, found, metric.worst)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from l2obench.bench.stats import Proportions, mean_over_tasks, performance_profile
-from l2obench.reports.numbers.counting import groups
+from l2obench.reports.cells.table import CellTable, table_of_cells
 from l2obench.reports.numbers.reference import cost_ratios, main_tracks, reference, target_loss
 
 ALL_TASKS = "all tasks"
@@ -51,7 +51,7 @@ class CostRatios:
     ratios: Floats
 
 
-def all_cost_ratios(cells: pd.DataFrame) -> list[CostRatios]:
+def all_cost_ratios(cells: pd.DataFrame | CellTable) -> list[CostRatios]:
     """Cost ratios of every optimizer on every task where tuned Adam ran, in both measures.
 
     They depend on the optimizer's own rows, tuned Adam's and the stored target alone. Where the timing pass did not
@@ -61,15 +61,15 @@ def all_cost_ratios(cells: pd.DataFrame) -> list[CostRatios]:
         cells: rows of one run or several.
     """
     found = []
-    for key, task in groups(cells, "task"):
+    for task in table_of_cells(cells).tasks:
         adam = reference(task)
         if adam is None or not np.isfinite(target := target_loss(task).loss):
             continue
         for rows in main_tracks(task):
             by_measure = zip(MEASURES, cost_ratios(rows, adam, target), strict=True)
-            name = str(rows["optimizer"].iloc[0])
+            run = rows.first("run") if "run" in rows.table else None
             found += [
-                CostRatios(key.get("run"), key["task"], name, measure, ratios)
+                CostRatios(run, task.task, rows.optimizer, measure, ratios)
                 for measure, ratios in by_measure
                 if ratios.size and not np.isnan(ratios).any()
             ]

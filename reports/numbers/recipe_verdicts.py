@@ -4,18 +4,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from l2obench.bench.stats import compare_losses
 from l2obench.bench.stats.recipes import RecipeComparison, compare_recipe, decide_recipes
-from l2obench.reports.classes import class_of_rows
+from l2obench.reports.cells.table import CELL, CellRows, CellTable, TaskRows, table_of_cells
 from l2obench.reports.floors import floor_of
 from l2obench.reports.numbers.counting import (
     best_baseline,
-    count_failed,
-    counted_losses,
     fact,
-    groups,
     manifest_of,
     meta_training_of,
     recipe_of,
@@ -32,7 +31,7 @@ COLUMNS += ["between_trainings", "lowest", "highest", "better_than_baseline", "s
 COLUMNS += ["uses", "best_of_class", "class_verdict", "class_ratio", "class_low", "class_high"]
 
 
-def recipe_verdicts(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def recipe_verdicts(cells: pd.DataFrame | CellTable, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Every recipe of which several checkpoints ran, against the best baseline of each task.
 
     Checkpoints are of one recipe where nothing but the seed differs. `typical_ratio` is the geometric mean of ratios
@@ -48,7 +47,7 @@ def recipe_verdicts(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, An
     rows: list[dict[str, Any]] = []
     compared: list[RecipeComparison | None] = []
     in_class: list[RecipeComparison | None] = []
-    for _, task in groups(cells, "task"):
+    for task in table_of_cells(cells).tasks:
         baseline = best_baseline(task)
         for about, trainings in _recipes(task, manifests):
             row, found = _compare(trainings, baseline)
@@ -67,26 +66,25 @@ def recipe_verdicts(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, An
     return table_of(cells, COLUMNS, rows)
 
 
-def _class(trainings: list[pd.DataFrame], near: Mapping[str, Any]) -> dict[str, Any]:
+def _class(trainings: list[CellRows], near: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of the comparison with the best of the class; its verdict is a reason, or comes with the others."""
     names = {"baseline": "best_of_class", "verdict": "class_verdict", "typical_ratio": "class_ratio"}
     names |= {"typical_low": "class_low", "typical_high": "class_high"}
-    return {"uses": class_of_rows(trainings[0])} | {name: near[key] for key, name in names.items() if key in near}
+    return {"uses": trainings[0].uses} | {name: near[key] for key, name in names.items() if key in near}
 
 
-def _recipes(
-    task: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]
-) -> list[tuple[dict[str, Any], list[pd.DataFrame]]]:
+def _recipes(task: TaskRows, manifests: Mapping[str, Mapping[str, Any]]) -> list[tuple[dict[str, Any], list[CellRows]]]:
     """The trainings of each recipe on one task, each checkpoint once."""
-    alike: dict[tuple[str, str, str], dict[str, tuple[dict[str, Any], pd.DataFrame]]] = {}
-    for key, rows in groups(task[task["learned"].eq(True)], "task", "optimizer", "track"):
+    alike: dict[tuple[str, str, str], dict[str, tuple[dict[str, Any], CellRows]]] = {}
+    for rows in task.learned_cells:
+        key = rows.key(*CELL)
         manifest = manifest_of(key, manifests)
         recipe = recipe_of(rows, manifest)
         if not isinstance(recipe, Mapping):
             continue
         settings = settings_of(recipe, fact(meta_training_of(key["optimizer"], manifest), "horizon"))
         place = (name_family(key["optimizer"]), key["track"], json.dumps(settings, sort_keys=True, default=str))
-        alike.setdefault(place, {}).setdefault(str(rows["checkpoint_sha256"].iloc[0]), (key, rows))
+        alike.setdefault(place, {}).setdefault(str(rows.first("checkpoint_sha256")), (key, rows))
     found = []
     for (rule, _, _), trainings in alike.items():
         if len(trainings) >= LEAST:
@@ -97,18 +95,16 @@ def _recipes(
     return found
 
 
-def _compare(
-    trainings: list[pd.DataFrame], baseline: pd.DataFrame | None
-) -> tuple[dict[str, Any], RecipeComparison | None]:
+def _compare(trainings: list[CellRows], baseline: CellRows | None) -> tuple[dict[str, Any], RecipeComparison | None]:
     """A row without what the other rows decide with it; no comparison where the verdict is a reason."""
-    row = {"trainings": len(trainings), "failures": sum(map(count_failed, trainings))}
+    row = {"trainings": len(trainings), "failures": sum(rows.failures for rows in trainings)}
     if baseline is None:
         return row | {"verdict": "not comparable: no baseline ran"}, None
-    seeds = sorted(set.intersection(*(set(rows["seed"]) for rows in [baseline, *trainings])))
-    row |= {"baseline": baseline["optimizer"].iloc[0], "seeds": len(seeds)}
+    seeds = sorted(set.intersection(*(set(rows.seeds.tolist()) for rows in [baseline, *trainings])))
+    row |= {"baseline": baseline.optimizer, "seeds": len(seeds)}
     if len(seeds) < FEWEST_SEEDS:
         return row | {"verdict": f"not comparable: {len(seeds)} common seeds"}, None
-    other, *own = (counted_losses(rows.set_index("seed").loc[seeds]) for rows in [baseline, *trainings])
+    other, *own = (rows.losses[_positions(rows, seeds)] for rows in [baseline, *trainings])
     floor = floor_of(baseline, *trainings)
     single = [compare_losses(losses, other, floor) for losses in own]
     if any(found.measure == "difference" for found in single):
@@ -124,3 +120,9 @@ def _compare(
         "highest": max(ratios),
         "better_than_baseline": sum(ratio < 1 for ratio in ratios),
     }, found
+
+
+def _positions(rows: CellRows, seeds: list[int]) -> NDArray[np.intp]:
+    """Where each of these seeds is among the rows."""
+    order = np.argsort(rows.seeds)
+    return order[np.searchsorted(rows.seeds, seeds, sorter=order)]

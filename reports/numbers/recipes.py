@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from l2obench.bench.config.identity import IdentityError, format_identity, parse_identity
+from l2obench.reports.cells.table import CellTable, learned_of, table_of_cells
 from l2obench.reports.formats import format_number, join_lines
 from l2obench.reports.numbers.counting import fact, groups, manifest_of, meta_training_of, recipe_of, table_of
 from l2obench.reports.numbers.familiarity import name_family
@@ -21,7 +22,9 @@ FIRST = ("trained_on", "trained_horizon", "estimator", "second_order", "objectiv
 Settings = dict[str, Any]
 
 
-def recipes(cells: pd.DataFrame, headline: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def recipes(
+    cells: pd.DataFrame | CellTable, headline: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]
+) -> pd.DataFrame:
     """The headline's ratios by what the recipes of a rule's trainings differ in; seeds of one recipe are one row.
 
     `settings` says it as JSON. A setting that follows from those before it is left out, as the number of trajectories
@@ -35,7 +38,8 @@ def recipes(cells: pd.DataFrame, headline: pd.DataFrame, manifests: Mapping[str,
         manifests: their manifests by label; of one run, its only one.
     """
     known: dict[tuple[Any, ...], dict[str, Settings]] = {}
-    for key, rows in groups(cells[cells["learned"].eq(True)], "optimizer"):
+    for rows in learned_of(table_of_cells(cells)):
+        key = rows.key("optimizer")
         manifest = manifest_of(key, manifests)
         recipe = recipe_of(rows, manifest)
         horizon = fact(meta_training_of(key["optimizer"], manifest), "horizon")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from l2obench.reports.cells.table import CellRows, CellTable, table_of_cells
 from l2obench.reports.numbers.comparison import compare, outcomes
-from l2obench.reports.numbers.counting import counted_losses
 from l2obench.reports.numbers.headline import RATIO
 
 COLUMNS = ["task", "optimizer", "track", "run", "against", "verdict"]
@@ -21,7 +21,7 @@ SAME = {
 }
 
 
-def side_by_side(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def side_by_side(cells: pd.DataFrame | CellTable, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Every (task, optimizer, track) of every run but the first that has it, against that one, on common seeds.
 
     Ratios divide this run by the other; `ratio` is that of mean final losses. Cells of other versions, horizons or data
@@ -33,25 +33,27 @@ def side_by_side(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]
     """
     found: list[dict[str, Any]] = []
     if "run" in cells:
-        for key, alike in cells.groupby(["task", "optimizer", "track"], sort=False, dropna=False):
-            parts = [part for _, part in alike.groupby("run", sort=False)]
+        alike: dict[tuple[str, str, str], list[CellRows]] = {}
+        for cell in table_of_cells(cells).cells:
+            alike.setdefault((cell.task, cell.optimizer, cell.track), []).append(cell)
+        for key, parts in alike.items():
             place = dict(zip(COLUMNS[:3], key, strict=True))
             found += [place | _against(rows, parts[0], manifests) for rows in parts[1:]]
             if len(parts) == 1:
-                found.append(place | {"run": parts[0]["run"].iloc[0], "verdict": "not comparable: in no other run"})
+                found.append(place | {"run": parts[0].first("run"), "verdict": "not comparable: in no other run"})
     return pd.DataFrame(found, columns=COLUMNS)
 
 
-def _against(rows: pd.DataFrame, first: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    runs = {"run": rows["run"].iloc[0], "against": first["run"].iloc[0]}
-    means = {"mean_final_loss": counted_losses(rows).mean(), "mean_against": counted_losses(first).mean()}
+def _against(rows: CellRows, first: CellRows, manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    runs = {"run": rows.first("run"), "against": first.first("run")}
+    means = {"mean_final_loss": rows.mean_loss, "mean_against": first.mean_loss}
     if reasons := differences(rows, first, manifests):
         return runs | means | {"verdict": f"not comparable: {'; '.join(reasons)}"}
     comparison = compare(rows, first)
     found, ratio, (verdict, _) = comparison.found, comparison.ratio, outcomes([comparison])[0]
     if comparison.identical:
         verdict = "the same numbers"
-    elif (rows["checkpoint_sha256"].iloc[0] or "") != (first["checkpoint_sha256"].iloc[0] or ""):
+    elif (rows.first("checkpoint_sha256") or "") != (first.first("checkpoint_sha256") or ""):
         verdict += ", another checkpoint"
     if found.measure == "ratio":
         means |= dict(zip(RATIO, astuple(found.typical), strict=True))
@@ -60,26 +62,25 @@ def _against(rows: pd.DataFrame, first: pd.DataFrame, manifests: Mapping[str, Ma
 
 
 def differences(
-    rows: pd.DataFrame,
-    first: pd.DataFrame,
+    rows: CellRows,
+    first: CellRows,
     manifests: Mapping[str, Mapping[str, Any]],
     same: Mapping[str, str] = SAME,
 ) -> list[str]:
     """Say in what two runs of a task differ, so that their losses cannot be compared; nothing where they can.
 
     Args:
-        rows: cells of one optimizer on a task, in one run.
-        first: cells on this task in another run.
+        rows: of one optimizer on a task, in one run.
+        first: on this task in another run.
         manifests: by the label of their run.
         same: columns that must be equal, and what they are called.
     """
     found = []
     for column, name in same.items():
-        here, there = rows[column].iloc[0], first[column].iloc[0]
+        here, there = rows.first(column), first.first(column)
         if here != there:
             found.append(f"{name} {here}, not {there}")
-    task = rows["task"].iloc[0]
-    here, there = (_data(manifests[frame["run"].iloc[0]], task) for frame in (rows, first))
+    here, there = (_data(manifests[cell.first("run")], rows.task) for cell in (rows, first))
     for source in sorted({*here} | {*there}):
         if here.get(source) != there.get(source):
             digests = [str(digests.get(source, "absent"))[:12] for digests in (here, there)]

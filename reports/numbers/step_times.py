@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from l2obench.reports.cells.table import CellTable, by_optimizer, join_cells, table_of_cells
 from l2obench.reports.numbers.counting import groups, seconds, step_seconds, table_of
 
 
-def step_times(timing: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+def step_times(timing: pd.DataFrame, cells: pd.DataFrame | CellTable) -> pd.DataFrame:
     """Microseconds of a gradient and of an update, in the serial pass: medians with quartiles, and ratios to Adam's.
 
     `state_bytes` is the memory of the optimizer's state for one replica. An optimizer that could not be timed has its
@@ -22,11 +23,11 @@ def step_times(timing: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     quantiles = [f"{half}_{{}}seconds{quantile}" for half in halves for quantile in ("", "_q25", "_q75")]
     columns = ["task", "optimizer", *(name.format("micro") for name in quantiles)]
     columns += ["update_ratio_to_adam", "step_ratio_to_adam", "state_bytes", "threads", "device", "reason"]
-    memory = {tuple(key.values()): rows["state_bytes"].max() for key, rows in groups(cells, "task", "optimizer")}
+    memory = _memory(table_of_cells(cells))
     rows: list[dict[str, Any]] = []
-    for _, task in groups(timing, "task"):
-        adam = step_seconds(task[task["optimizer"] == "adam"])
-        for key, measured in groups(task, "task", "optimizer"):
+    for _, timed in groups(timing, "task"):
+        adam = step_seconds(timed[timed["optimizer"] == "adam"])
+        for key, measured in groups(timed, "task", "optimizer"):
             update, step = step_seconds(measured)
             rows.append(
                 key
@@ -36,3 +37,13 @@ def step_times(timing: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
                 | {name: measured[name].iloc[0] for name in ("threads", "device", "reason")}
             )
     return table_of(timing, columns, rows)
+
+
+def _memory(cells: CellTable) -> dict[tuple[Any, ...], float]:
+    """Bytes of the state of each optimizer on each task; whole numbers where the column has nothing else."""
+    write = int if pd.api.types.is_integer_dtype(cells.frame["state_bytes"].dtype) else float
+    return {
+        tuple(own.key("task", "optimizer").values()): write(own.largest("state_bytes"))
+        for task in cells.tasks
+        for own in map(join_cells, by_optimizer(task.cells).values())
+    }

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 
 from l2obench.bench.stats import median
-from l2obench.reports.numbers.counting import count_failed, counted_steps, groups, is_learned, step_seconds, table_of
+from l2obench.reports.cells.table import CELL, CellTable, table_of_cells
+from l2obench.reports.numbers.counting import counted_steps, table_of
 from l2obench.reports.numbers.reference import target_loss
 
 
-def time_to_target(cells: pd.DataFrame) -> pd.DataFrame:
+def time_to_target(cells: pd.DataFrame | CellTable) -> pd.DataFrame:
     """Steps and seconds to the task's fixed target: the MEDIAN final loss of its best tuned baseline.
 
     `target_from`: `stored` with the task's version, or `this run` where it is not.
@@ -24,15 +25,15 @@ def time_to_target(cells: pd.DataFrame) -> pd.DataFrame:
     columns = ["task", "optimizer", "track", "learned", "target", "seeds", "failures", "reached", "steps", "seconds"]
     columns += ["target_from"]
     rows: list[dict[str, Any]] = []
-    for _, task in groups(cells, "task"):
+    for task in table_of_cells(cells).tasks:
         target = target_loss(task)
         about = {"target": target.loss, "target_from": target.source}
         here: list[dict[str, Any]] = []
-        for key, seeds in groups(task, "task", "optimizer", "track"):
-            steps = counted_steps(seeds, target.loss)
+        for cell in task.cells:
+            steps = counted_steps(cell, target.loss)
             half = median(steps).estimate
-            counts = {"learned": is_learned(seeds), "seeds": len(seeds), "failures": count_failed(seeds)}
+            counts = {"learned": cell.learned, "seeds": len(cell), "failures": cell.failures}
             reached = {"reached": float(np.isfinite(steps).mean()), "steps": half}
-            here.append(key | about | counts | reached | {"seconds": half * step_seconds(seeds)[1]})
+            here.append(cell.key(*CELL) | about | counts | reached | {"seconds": half * cell.step_seconds[1]})
         rows += sorted(here, key=lambda row: (row["steps"], -row["reached"], row["optimizer"], row["track"]))
     return table_of(cells, columns, rows)

@@ -1,6 +1,6 @@
 """How many trials a baseline needs until it is at least as good as a learned optimizer that nobody tuned."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +9,10 @@ import pandas as pd
 
 from l2obench.bench.config.budget import is_tuned
 from l2obench.bench.stats.best_of import expected_trials, matched_share
+from l2obench.reports.cells.table import CellRows, CellTable, by_optimizer, join_cells, table_of_cells
 from l2obench.reports.floors import floor_of
 from l2obench.reports.numbers.budget import mean_losses
-from l2obench.reports.numbers.counting import counted_losses, groups, step_seconds, table_of
+from l2obench.reports.numbers.counting import counted_losses, groups, table_of
 
 GRID = "grid"
 """The source of trials that are the learning rates of the track `tuned`."""
@@ -36,7 +37,7 @@ class Tried:
     """Mean final loss of each trial; infinite where a seed failed, or where the trial was not run to its end."""
 
 
-def trials_to_match(cells: pd.DataFrame, tuning: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+def trials_to_match(cells: pd.DataFrame | CellTable, tuning: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """Every baseline that tried something against every learned optimizer that was not tuned, task by task.
 
     A trial matches where its mean final loss is at most that of the learned optimizer; losses at or below the floor are
@@ -52,18 +53,21 @@ def trials_to_match(cells: pd.DataFrame, tuning: pd.DataFrame, trials: pd.DataFr
         trials: rows of the kind `trials`, of the same runs.
     """
     rows: list[dict[str, Any]] = []
-    for place, task in groups(cells, "task"):
-        learned = task[task["learned"].eq(True)]
-        untuned = learned[~learned["track"].map(is_tuned).astype(bool)]
-        if untuned.empty:
+    table = table_of_cells(cells)
+    rates, budgets = _rows_by_optimizer(tuning), _rows_by_optimizer(trials)
+    for task in table.tasks:
+        untuned = by_optimizer(cell for cell in task.learned_cells if not is_tuned(cell.track))
+        if not untuned:
             continue
-        baselines = [
-            (other["optimizer"], cell, list(_tried(place | {"optimizer": other["optimizer"]}, cell, tuning, trials)))
-            for other, cell in groups(task[~task["learned"].eq(True)], "optimizer")
-        ]
-        for key, own in groups(untuned, "task", "optimizer"):
-            for name, cell, found in baselines:
-                rows += [key | {"baseline": name} | _match(own, cell, tried) for tried in found]
+        baselines = [join_cells(cells) for cells in task.designed.values()]
+        tried = []
+        for cell in baselines:
+            place = tuple(cell.key("task", "optimizer").values())
+            tried.append(list(_tried(cell, rates.get(place, tuning.iloc[:0]), budgets.get(place, trials.iloc[:0]))))
+        for own in map(join_cells, untuned.values()):
+            key = own.key("task", "optimizer")
+            for cell, every in zip(baselines, tried, strict=True):
+                rows += [key | {"baseline": cell.optimizer} | _match(own, cell, found) for found in every]
     return table_of(cells, COLUMNS, rows)
 
 
@@ -100,11 +104,10 @@ def _within_columns() -> list[str]:
     return [f"within_{k}" for k in WITHIN]
 
 
-def _tried(key: Mapping[str, Any], cell: pd.DataFrame, tuning: pd.DataFrame, trials: pd.DataFrame) -> Iterator[Tried]:
+def _tried(cell: CellRows, rates: pd.DataFrame, budgets: pd.DataFrame) -> Iterator[Tried]:
     """What a baseline tried on a task: a grid, budgets or both; its defaults where it was not tuned."""
-    rates = _rows_of(key, tuning)
     if len(rates):
-        complete = int(cell["steps"].iloc[0])
+        complete = int(cell.first("steps"))
         means = {
             lr: float(np.mean(counted_losses(own))) if (own := group[group["steps"].eq(complete)]).size else np.inf
             for lr, group in rates.groupby("lr")
@@ -112,19 +115,17 @@ def _tried(key: Mapping[str, Any], cell: pd.DataFrame, tuning: pd.DataFrame, tri
             if _is_on_grid(float(str(lr)))
         }
         yield Tried(GRID, pd.Series(means, dtype=float))
-    budgets = _rows_of(key, trials)
     for place, rows in groups(budgets, "track") if len(budgets) else ():
         # A track that chooses by held-out loss says little of final losses.
         if not str(place["track"]).startswith("heldout-"):
             yield Tried(str(place["track"]), mean_losses(rows, "evaluation"))
-    if not cell["track"].map(is_tuned).any():
-        yield Tried(DEFAULT, pd.Series([float(np.mean(counted_losses(cell)))]))
+    if not any(map(is_tuned, set(cell.values("track")))):
+        yield Tried(DEFAULT, pd.Series([cell.mean_loss]))
 
 
-def _rows_of(key: Mapping[str, Any], frame: pd.DataFrame) -> pd.DataFrame:
-    for name, value in key.items() if len(frame) else ():
-        frame = frame[frame[name].eq(value)]
-    return frame
+def _rows_by_optimizer(frame: pd.DataFrame) -> dict[tuple[Any, ...], pd.DataFrame]:
+    """The rows of each optimizer on each task, after its run where there are several."""
+    return {tuple(key.values()): rows for key, rows in groups(frame, "task", "optimizer")} if len(frame) else {}
 
 
 def _is_on_grid(lr: float) -> bool:
@@ -133,20 +134,20 @@ def _is_on_grid(lr: float) -> bool:
     return float(f"{10 ** (point / POINTS_PER_DECADE):.{DIGITS}g}") == lr
 
 
-def _match(learned: pd.DataFrame, baseline: pd.DataFrame, tried: Tried) -> dict[str, Any]:
+def _match(learned: CellRows, baseline: CellRows, tried: Tried) -> dict[str, Any]:
     floor = floor_of(learned, baseline)
-    reference = float(np.mean(counted_losses(learned)))
+    reference = learned.mean_loss
     # A learned optimizer that failed on a seed is matched by any trial.
     matching = int((tried.losses <= max(reference, floor)).sum()) if np.isfinite(reference) else len(tried.losses)
     trials = expected_trials(len(tried.losses), matching)
-    passes = trials * float(baseline["steps"].iloc[0])
+    passes = trials * baseline.number("steps")
     return {
         "source": tried.source,
         "tried": len(tried.losses),
         "matching": matching,
         "trials": trials,
         "passes": passes,
-        "seconds": passes * step_seconds(baseline)[1],
+        "seconds": passes * baseline.step_seconds[1],
         "mean_final_loss": reference,
         "best_mean": float(tried.losses.min()),
     }

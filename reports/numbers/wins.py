@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from l2obench.reports.classes import class_of_rows
+from l2obench.reports.cells.table import CellTable, TaskRows, table_of_cells
 from l2obench.reports.numbers.comparison import compare, outcomes
-from l2obench.reports.numbers.counting import count_failed, groups, manifest_of, table_of
+from l2obench.reports.numbers.counting import groups, manifest_of, table_of
 from l2obench.reports.numbers.familiarity import KIN, OTHERS, TRAINED, familiarity, training_families
 from l2obench.reports.numbers.tally import quantile_of_ratios
 
@@ -27,7 +27,7 @@ TRACKS = ("default", "tuned")
 ALL = "all"
 
 
-def wins(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def wins(cells: pd.DataFrame | CellTable, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Every learned optimizer against every baseline in each of its tracks, counted over tasks.
 
     A task is `lower` where the ratio of mean final losses, on the seeds that both ran, is below 1. It is
@@ -40,7 +40,7 @@ def wins(cells: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> pd.
         cells: rows of one run or several.
         manifests: their manifests by label; of one run, its only one.
     """
-    compared = [row for _, task in groups(cells, "task") for row in _on_task(task, manifests)]
+    compared = [row for task in table_of_cells(cells).tasks for row in _on_task(task, manifests)]
     table = pd.DataFrame(compared)
     if table.empty:
         return table_of(cells, COLUMNS, [])
@@ -66,19 +66,20 @@ def name_opponent(optimizer: str, track: str) -> str:
     return f"{optimizer}, {'untuned' if track == 'default' else track}"
 
 
-def _on_task(task: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _on_task(task: TaskRows, manifests: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     found = []
-    baselines = list(groups(task[~task["learned"].eq(True)], "optimizer", "track"))
-    for key, own in groups(task[task["learned"].eq(True)], "task", "optimizer"):
+    baselines = [cell for cell in task.cells if not cell.learned]
+    for own in task.learned_optimizers:
+        key = own.key("task", "optimizer")
         families = training_families(own, manifest_of(key, manifests))
-        for other, rows in baselines:
+        for rows in baselines:
             comparison = compare(own, rows)
             if comparison.seeds:
                 found.append(
                     key
-                    | {"against": name_opponent(other["optimizer"], other["track"])}
-                    | {"against_uses": class_of_rows(rows)}
-                    | {"families": familiarity(key["task"], families), "failed": count_failed(own) > 0}
+                    | {"against": name_opponent(rows.optimizer, rows.track)}
+                    | {"against_uses": rows.uses}
+                    | {"families": familiarity(key["task"], families), "failed": own.failures > 0}
                     | {"ratio": comparison.ratio.estimate, "comparison": comparison}
                 )
     return found

@@ -6,7 +6,7 @@ from l2obench.reports.sections.section import Section
 SECTION = Section(
     name="against_adam",
     title="Against tuned Adam",
-    numbers=lambda analysis: against_adam(analysis.cells),
+    numbers=lambda analysis: against_adam(analysis.table),
     caption="Every optimizer against tuned Adam on the same seeds",
     introduction=(
         "Adam at its tuned learning rate is the fixed reference, so no row depends on a third optimizer. The table "

@@ -50,7 +50,7 @@ SECTION = Section(
     title="Amortization: when meta-training pays",
     below=True,
     numbers=lambda analysis: amortization(
-        analysis.cells, analysis.results.tuning, analysis.results.trials, analysis.manifests
+        analysis.table, analysis.results.tuning, analysis.results.trials, analysis.manifests
     ),
     caption="Uses after which meta-training has paid for itself against the best tuned baseline",
     introduction=(

@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 
 from l2obench.bench.config.budget import is_tuned, parse_budget
+from l2obench.reports.cells.table import by_optimizer, join_cells
 from l2obench.reports.figures.budget import budget_drawings
 from l2obench.reports.figures.drawing import Drawing
 from l2obench.reports.figures.styles import line_styles
 from l2obench.reports.formats import format_number, join_lines
 from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.numbers.budget import some_budgets
-from l2obench.reports.numbers.counting import counted_heldout, counted_losses, groups
+from l2obench.reports.numbers.counting import counted_heldout, table_of
 from l2obench.reports.sections.section import Section
 from l2obench.reports.sections.words import format_short, name_place, records
 
@@ -47,13 +48,13 @@ def untuned_learned(analysis: Analysis, heldout: bool) -> pd.DataFrame:
     Returns:
         Columns `task`, `optimizer` and `loss`, after `run` where there are several runs.
     """
-    learned = analysis.cells[analysis.cells["learned"].eq(True)]
-    learned = learned[~learned["track"].map(is_tuned).astype(bool)]
-    rows = [
-        key | {"loss": counted_heldout(own, "heldout_loss", np.inf) if heldout else float(counted_losses(own).mean())}
-        for key, own in groups(learned, "task", "optimizer")
-    ]
-    return pd.DataFrame(rows, columns=[*(["run"] if "run" in learned else []), "task", "optimizer", "loss"])
+    rows = []
+    for task in analysis.table.tasks:
+        untuned = by_optimizer(cell for cell in task.learned_cells if not is_tuned(cell.track))
+        for own in map(join_cells, untuned.values()):
+            loss = counted_heldout(own, "heldout_loss", np.inf) if heldout else own.mean_loss
+            rows.append(own.key("task", "optimizer") | {"loss": loss})
+    return table_of(analysis.cells, ["task", "optimizer", "loss"], rows)
 
 
 def _drawings(_: pd.DataFrame, analysis: Analysis) -> list[Drawing]:

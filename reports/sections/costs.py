@@ -8,7 +8,7 @@ SECTION = Section(
     name="costs",
     title="All costs",
     below=True,
-    numbers=lambda analysis: costs(analysis.cells, analysis.manifests, analysis.results.timing),
+    numbers=lambda analysis: costs(analysis.table, analysis.manifests, analysis.results.timing),
     caption="Cost of one trajectory, of tuning and of meta-training",
     introduction=(
         "Passes are those of one seed. FLOPs and bytes are of one update, for each parameter, without the gradient. "

@@ -6,7 +6,7 @@ from l2obench.reports.sections.section import Section
 SECTION = Section(
     name="failures",
     title="Failures",
-    numbers=lambda analysis: failures(analysis.cells),
+    numbers=lambda analysis: failures(analysis.table),
     caption="Seeds that failed, by reason",
     introduction="A seed that failed stays in every table and counts as an infinite loss.",
     empty="No seed failed.",

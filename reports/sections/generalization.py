@@ -32,7 +32,7 @@ def _script_data(table: pd.DataFrame, _: Analysis) -> Mapping[str, Any]:
 SECTION = Section(
     name="generalization",
     title="Generalization",
-    numbers=lambda analysis: generalization(analysis.cells, analysis.headline, analysis.manifests),
+    numbers=lambda analysis: generalization(analysis.table, analysis.headline, analysis.manifests),
     caption="Final loss, learned ÷ best baseline, by the task that the optimizer was trained on",
     introduction=(
         "Each learned optimizer ran on tasks that it was trained on and on others. A cell shows the typical ratio of "

@@ -9,7 +9,7 @@ from l2obench.reports.sections.section import Section
 
 
 def _recipes(analysis: Analysis) -> pd.DataFrame:
-    return recipes(analysis.cells, analysis.headline, analysis.manifests)
+    return recipes(analysis.table, analysis.headline, analysis.manifests)
 
 
 SECTION = Section(

@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from l2obench.bench.store.timing_commands import timing_commands
+from l2obench.reports.cells.table import CellTable, table_of_cells
 from l2obench.reports.formats import join_lines
 from l2obench.reports.numbers.analysis import Analysis
-from l2obench.reports.numbers.counting import fact, groups
+from l2obench.reports.numbers.counting import fact
 from l2obench.reports.sections.words import format_short
 
 
@@ -19,7 +21,7 @@ def timing_sentences(analysis: Analysis) -> list[str]:
         analysis: of the runs.
     """
     timing, manifests = analysis.results.timing, analysis.manifests
-    return [*load_sentences(timing, manifests), *untimed_sentences(analysis.cells, timing, manifests)]
+    return [*load_sentences(timing, manifests), *untimed_sentences(analysis.table, timing, manifests)]
 
 
 def load_sentences(timing: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -41,7 +43,7 @@ def load_sentences(timing: pd.DataFrame, manifests: Mapping[str, Mapping[str, An
 
 
 def untimed_sentences(
-    cells: pd.DataFrame, timing: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]
+    cells: pd.DataFrame | CellTable, timing: pd.DataFrame, manifests: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:
     """What a run with `--no-timing` lacks, and the command that adds it.
 
@@ -50,16 +52,18 @@ def untimed_sentences(
         timing: rows of the timing pass.
         manifests: by the label of their run.
     """
-    untimed = [key["task"] for key, rows in groups(cells, "task") if rows["update_seconds"].isna().all()]
+    tasks = table_of_cells(cells).tasks
+    untimed = [task.task for task in tasks if np.isnan(task.numbers("update_seconds")).all()]
     loaded = set(timing.loc[timing["under_load"].eq(True), "task"])
     missing = [task for task in untimed if task not in loaded]
     if not missing:
         return []
+    count = len({task.task for task in tasks})
     again = [_again(manifest, missing) for manifest in manifests.values()]
     return [
         join_lines(
-            f"Step times were not measured on {len(missing)} of {cells['task'].nunique()} tasks. Their columns are "
-            f"empty, and so is all that follows from them. To measure them, run {' and '.join(dict.fromkeys(again))}."
+            f"Step times were not measured on {len(missing)} of {count} tasks. Their columns are empty, "
+            f"and so is all that follows from them. To measure them, run {' and '.join(dict.fromkeys(again))}."
         )
     ]
 

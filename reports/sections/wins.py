@@ -50,7 +50,7 @@ SECTION = Section(
     name="wins",
     title="Tasks won against each baseline",
     below=True,
-    numbers=lambda analysis: wins(analysis.cells, analysis.manifests),
+    numbers=lambda analysis: wins(analysis.table, analysis.manifests),
     caption="Tasks on which a learned optimizer has a lower mean final loss than a baseline",
     introduction=(
         "We count the tasks on which the mean final loss of the learned optimizer is lower than the baseline's. A "

@@ -6,6 +6,7 @@ import pytest
 
 from l2obench.bench.stats.pairs import FLOOR
 from l2obench.bench.store.run_folder import RunFolder
+from l2obench.reports.cells.table import CellTable
 from l2obench.reports.floors import floor_of, with_floors
 from l2obench.reports.numbers.headline import headline
 from l2obench.reports.reading import read_results
@@ -27,8 +28,9 @@ def test_a_recorded_floor_that_is_none_counts_as_missing(floor) -> None:
 
 
 def test_of_two_floors_the_higher_counts(frame, cell) -> None:
-    assert floor_of(frame(cell("adam", [1.0])), frame(cell("adam", [1.0], floor=0.5))) == 0.5
-    assert floor_of(frame(cell("adam", [1.0]))) == FLOOR
+    without, with_one = (CellTable(frame(cell("adam", [1.0], **about))).cells[0] for about in ({}, {"floor": 0.5}))
+    assert floor_of(without, with_one) == 0.5
+    assert floor_of(without) == FLOOR
 
 
 def test_below_the_recorded_floor_nothing_differs(frame, cell) -> None:
