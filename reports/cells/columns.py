@@ -39,7 +39,9 @@ class Columns:
             if isinstance(column.dtype, np.dtype) and column.dtype != object:
                 self._values[name] = column.to_numpy()
             else:
-                self._values[name] = column.to_numpy(dtype=object, na_value=None)
+                objects = np.array(column.astype(object), dtype=object)
+                objects[column.isna().to_numpy()] = None
+                self._values[name] = objects
         return self._values[name]
 
     def numbers(self, name: str) -> Floats:
@@ -49,7 +51,7 @@ class Columns:
             name: of the column.
         """
         if name not in self._numbers:
-            self._numbers[name] = self.frame[name].astype(float).to_numpy()
+            self._numbers[name] = self.frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
         return self._numbers[name]
 
     @cached_property

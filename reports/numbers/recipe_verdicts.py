@@ -97,7 +97,7 @@ def _recipes(task: TaskRows, manifests: Mapping[str, Mapping[str, Any]]) -> list
 
 def _compare(trainings: list[CellRows], baseline: CellRows | None) -> tuple[dict[str, Any], RecipeComparison | None]:
     """A row without what the other rows decide with it; no comparison where the verdict is a reason."""
-    row = {"trainings": len(trainings), "failures": sum(rows.failures for rows in trainings)}
+    row: dict[str, Any] = {"trainings": len(trainings), "failures": sum(rows.failures for rows in trainings)}
     if baseline is None:
         return row | {"verdict": "not comparable: no baseline ran"}, None
     seeds = sorted(set.intersection(*(set(rows.seeds.tolist()) for rows in [baseline, *trainings])))

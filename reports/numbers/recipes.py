@@ -38,10 +38,10 @@ def recipes(
         manifests: their manifests by label; of one run, its only one.
     """
     known: dict[tuple[Any, ...], dict[str, Settings]] = {}
-    for rows in learned_of(table_of_cells(cells)):
-        key = rows.key("optimizer")
+    for own in learned_of(table_of_cells(cells)):
+        key = own.key("optimizer")
         manifest = manifest_of(key, manifests)
-        recipe = recipe_of(rows, manifest)
+        recipe = recipe_of(own, manifest)
         horizon = fact(meta_training_of(key["optimizer"], manifest), "horizon")
         if isinstance(recipe, Mapping):
             rule = (*([key["run"]] if "run" in key else []), name_family(key["optimizer"]))
