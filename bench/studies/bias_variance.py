@@ -1,6 +1,6 @@
 """Bias and variance of every estimator against the length of a truncation, where the true meta-gradient is known.
 
-    python -m l2obench.bench.studies.bias_variance docs/images/estimators.png
+    python -m l2obench.bench.studies.bias_variance docs/images/estimators.png docs/estimators.csv
 
 The rule is gradient descent with one meta-parameter, the logarithm of its rate, on three parabolas
 (`l2obench.bench.studies.known`). An estimate is the sum over the truncations of a trajectory, at one φ.
@@ -111,3 +111,5 @@ if __name__ == "__main__":
     table = measure()
     print(table.round(3).to_string(index=False))
     draw(table, Path(sys.argv[1] if len(sys.argv) > 1 else "estimators.png"))
+    if len(sys.argv) > 2:
+        table.assign(mean=table["bias"] + 1).round(6).to_csv(sys.argv[2], index=False)

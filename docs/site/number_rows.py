@@ -120,10 +120,10 @@ def _rules() -> pd.DataFrame:
 
 
 def _code(name: str) -> Any:
-    """A constant: `module:NAME`, or `module:Class.field` for the default of a field."""
+    """A constant, or how many it holds: `module:NAME`, or `module:Class.field` for the default of a field."""
     module, attributes = name.split(":")
     found: Any = importlib.import_module(f"l2obench.{module}")
     for attribute in attributes.split("."):
         fields = getattr(found, "model_fields", {})
         found = fields[attribute].default if attribute in fields else getattr(found, attribute)
-    return len(found) if isinstance(found, tuple | list | dict | frozenset) else found
+    return len(found) if isinstance(found, str | tuple | list | dict | frozenset) else found

@@ -18,28 +18,38 @@ _UNITS = (
     *("trainings", "meta-steps", "rates", "values", "minibatches", "suites", "checkpoints", "coordinates"),
     *("trajectories", "hidden", "rules", "baselines", "epochs", "cores", "replicas", "tasks", "quadratics"),
     *("photographs", "families", "networks", "parameters", "images", "windows", "characters", "examples", "words"),
+    *("signals", "inputs", "outputs", "pairs", "blocks", "resamples", "cells", "perceptrons", "samples"),
 )
 _KINDS = "real|random|training|tuning|test|validation|evaluation|sigmoid|antithetic|Gaussian|hidden|MNIST|fresh|small"
 _SETTING = re.compile(
-    rf"(?: (?:to|and|or) \d[\d,]*)?\s*-?(?:(?:{_KINDS}) )?"
+    rf"(?:(?:, \d[\d,]*)* (?:to|and|or) \d[\d,]*)?\s*-?(?:(?:{_KINDS}) )?"
     rf"(?:{'|'.join(unit + '?' if unit.endswith('s') else unit for unit in _UNITS)})\b"
 )
-# A distribution, the size of a picture, the name of a step, how large or long something was made.
+# What the text itself sets: how large or long something was made, a rate, a distribution, names, dates, formulas.
 _NO_RESULT = re.compile(
+    # Sizes: a minibatch of 32, widths 784–64, width 32, 8×8, steps 0, 16 and 32, trajectory 60.
     r"\b(?:(?:mini)?batch(?:es)?|layers?|trajector(?:y|ies)|truncations?|windows?|width|context) of \d[\d,]*"
-    r"(?: (?:and|or) \d+)?|"
-    r"\b[NU]?[\[(][−-]?\d[\d.]*²?, [\d.]+²?[\])]|\b\d+ ?× ?\d+(?: ?× ?\d+)?\b|\b[Ss]teps? [\d,]*\d(?: (?:to|and) \d+)?|"
+    r"(?: (?:and|or) \d+)?|\bwidths \d+(?:–\d+)+|\b(?:width|context|unroll) \d+\b|\btrajectory \d[\d,]*|"
+    r"\b\d+ ?× ?\d+(?: ?× ?\d+)?\b|\b[Ss]teps? [\d,]*\d(?:, \d+)*(?: (?:to|and) \d+)?|"
+    # A learning rate, but no rate of wins or failures; the spread of a perturbation; condition numbers.
+    r"(?<!win )(?<!ailure )\b(?:[Rr]ates?(?: of)?|σ =|κ of) [\d.]*\d(?:e-\d+)?(?:, [\d.,]*\d)*(?! ?%)(?!\d)|"
+    r"\b[NU]?[\[(][−-]?\d[\d.]*²?, [\d.]+²?[\])]|"
+    # Data, licences, versions.
+    r"\b(?:MNIST|CIFAR|AVX|CC BY|BSD|Unicode|tensorboard|wandb|mlflow-skinny|Falcon)[ -]\d[\d.]*|Python 3\.\d+|"
+    r"SHA-256|[Aa]pache-[\d.]+|arXiv \d+\.\d+|"
     # The number of an item, an exit code, bits, a share of a horizon, where a ratio or a difference is none, a formula.
-    r"^\d+\. |\bexit codes? \d(?:,? (?:and|or) \d)*|SHA-256|\b\d+[- ]bits?\b|\b1/\d\b|(?<!·)\b(?:2|10)[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+|"
-    r"\b(?:below|above|exceeds?|excludes|side of|near|at) [01]\b(?![.,]\d)|"
-    r"[A-Za-z)] [+−·] \d\b|\b\d [+−·] [A-Za-zα-ω(|]|"
-    r"\d{4}-\d\d-\d\d(?:(?:,| and| to) \d\d)*|\b(?:19|20)\d\d\b|Python 3\.\d+|95 %|arXiv \d+\.\d+|"
-    r"\b[Ss]ections? \d+(?:\.\d+)?|\b[Ff]igures? \d+|[Aa]pache-[\d.]+|\b\d+(?:st|nd|rd|th)\b"
+    r"^\d+\. |\bexit codes? \d(?:,? (?:and|or) \d)*|\b\d+[- ]bits?\b|\b1/\d\b|"
+    r"(?<!·)\b(?:2|10)[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+|"
+    r"\b(?:below|above|exceeds?|excludes|side of|[Nn]ear|at) [01]\b(?![.,]\d)|"
+    r"[A-Za-z)] [+−·] \d\b|\b\d [+−·] [A-Za-zα-ω(|]|95 %|"
+    r"\d{4}-\d\d-\d\d(?:(?:,| and| to) \d\d)*|\b(?:19|20)\d\d\b|"
+    r"\b[Ss]ections? \d+(?:\.\d+)?|\b[Ff]igures? \d+|\b\d+(?:st|nd|rd|th)\b"
 )
 # What the columns of a table hold that no run finds.
 _SETTINGS_COLUMN = re.compile(
     r"layers|units|output scale|truncation|seeds|default \[?horizon.*|limit|minibatch|rate|source|trained on|"
-    r"check|compared|recipe|published in|what it is( for)?|reach|aim",
+    r"check|compared|recipe|published in|what it is( for)?|reach|aim|what is minimised|data|number, horizon|"
+    r"a failed seed counts as|factor of the rate.*",
     re.IGNORECASE,
 )
 _BEGIN, _END = re.compile(r"<!-- (begin: \w+|campaign) -->"), re.compile(r"<!-- end.* -->")
