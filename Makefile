@@ -28,6 +28,7 @@ benchmark: $(INSTALLED) ## speed, as ratios to peers of the same run, in docs/pe
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,peers]'
 	$(BIN)/pytest tests/benchmarks --benchmark-enable --benchmark-columns=median,iqr,rounds --performance docs/performance.md $(if $(BUSY),--busy)
 	$(BIN)/python -m tests.benchmarks.growth docs/performance.md $(if $(BUSY),--busy)
+	$(BIN)/python docs/site/bound_numbers.py
 
 gate-error-rates: $(INSTALLED) ## how often 'l2obench check' errs; resumable, more than an hour on 2 cores
 	$(BIN)/python -m l2obench.bench.studies.error_rates --to docs/error_rates.csv
