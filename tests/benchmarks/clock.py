@@ -5,6 +5,9 @@ from collections.abc import Callable
 
 ROUNDS = range(3, 101)
 ENOUGH_SECONDS = 1.0
+# Of the repetitions in one round: a call that takes longer than half of it warms the caches for itself.
+TURN_SECONDS = 0.05
+MOST_REPEATS = 10
 
 
 def cpu_seconds() -> float:
@@ -19,3 +22,16 @@ def rounds_of(turn: Callable[[], object]) -> int:
     turn()
     wanted = int(ENOUGH_SECONDS / max(cpu_seconds() - began, 1e-9))
     return min(max(wanted, ROUNDS[0]), ROUNDS[-1])
+
+
+def repeats_of(seconds: float) -> int:
+    """As many calls in a round as fill a twentieth of a second, 1 to 10.
+
+    Args:
+        seconds: what a call takes.
+
+    Example:
+        >>> repeats_of(0.02), repeats_of(2.0), repeats_of(1e-4)
+        (2, 1, 10)
+    """
+    return min(max(int(TURN_SECONDS / max(seconds, 1e-9)), 1), MOST_REPEATS)
