@@ -18,9 +18,24 @@ _UNITS = (
     *("trainings", "meta-steps", "rates", "values", "minibatches", "suites", "checkpoints", "coordinates"),
     *("trajectories", "hidden", "rules", "baselines", "epochs", "cores", "replicas", "tasks", "quadratics"),
     *("photographs", "families", "networks", "parameters", "images", "windows", "characters", "examples", "words"),
-    *("signals", "inputs", "outputs", "pairs", "blocks", "resamples", "cells", "perceptrons", "samples"),
+    *(
+        "signals",
+        "inputs",
+        "outputs",
+        "pairs",
+        "blocks",
+        "resamples",
+        "cells",
+        "perceptrons",
+        "samples",
+        "regressions",
+        "workers",
+        "kills",
+    ),
 )
-_KINDS = "real|random|training|tuning|test|validation|evaluation|sigmoid|antithetic|Gaussian|hidden|MNIST|fresh|small"
+_KINDS = (
+    "real|random|training|tuning|test|validation|evaluation|sigmoid|antithetic|Gaussian|hidden|MNIST|fresh|small|noisy"
+)
 _SETTING = re.compile(
     rf"(?:(?:, \d[\d,]*)* (?:to|and|or) \d[\d,]*)?\s*-?(?:(?:{_KINDS}) )?"
     rf"(?:{'|'.join(unit + '?' if unit.endswith('s') else unit for unit in _UNITS)})\b"
@@ -38,10 +53,10 @@ _NO_RESULT = re.compile(
     r"\b(?:MNIST|CIFAR|AVX|CC BY|BSD|Unicode|tensorboard|wandb|mlflow-skinny|Falcon)[ -]\d[\d.]*|Python 3\.\d+|"
     r"SHA-256|[Aa]pache-[\d.]+|arXiv \d+\.\d+|"
     # The number of an item, an exit code, bits, a share of a horizon, where a ratio or a difference is none, a formula.
-    r"^\d+\. |\bexit codes? \d(?:,? (?:and|or) \d)*|\b\d+[- ]bits?\b|\b1/\d\b|"
+    r"^\d+\. |\bexit codes? \d+(?:, \d+)*(?:,? (?:and|or) \d+)*|\b\d+[- ]bits?\b|\b1/\d\b|"
     r"(?<!·)\b(?:2|10)[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+|"
-    r"\b(?:below|above|exceeds?|excludes|side of|[Nn]ear|at) [01]\b(?![.,]\d)|"
-    r"[A-Za-z)] [+−·] \d\b|\b\d [+−·] [A-Za-zα-ω(|]|95 %|"
+    r"\b(?:[Bb]elow|[Aa]bove|exceeds?|excludes|side of|[Nn]ear|at) [01]\b(?![.,]\d)|"
+    r"\bln \d+\b|[A-Za-z)] [+−·] \d\b|\b\d [+−·] [A-Za-zα-ω(|]|95 %|"
     r"\d{4}-\d\d-\d\d(?:(?:,| and| to) \d\d)*|\b(?:19|20)\d\d\b|"
     r"\b[Ss]ections? \d+(?:\.\d+)?|\b[Ff]igures? \d+|\b\d+(?:st|nd|rd|th)\b"
 )
@@ -49,7 +64,7 @@ _NO_RESULT = re.compile(
 _SETTINGS_COLUMN = re.compile(
     r"layers|units|output scale|truncation|seeds|default \[?horizon.*|limit|minibatch|rate|source|trained on|"
     r"check|compared|recipe|published in|what it is( for)?|reach|aim|what is minimised|data|number, horizon|"
-    r"a failed seed counts as|factor of the rate.*",
+    r"a failed seed counts as|factor of the rate.*|how often|outer steps",
     re.IGNORECASE,
 )
 _BEGIN, _END = re.compile(r"<!-- (begin: \w+|campaign) -->"), re.compile(r"<!-- end.* -->")

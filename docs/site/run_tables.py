@@ -170,6 +170,8 @@ TABLES: Mapping[str, Callable[[Analysis], pd.DataFrame]] = {
     "verdicts": _verdicts,
     "heldout": lambda run: run.heldout,
     "tuning": lambda run: run.tuning,
+    "by_task": lambda run: run.by_task,
+    "time_to_target": lambda run: run.time_to_target,
     "wins": lambda run: wins(run.cells, run.manifests).drop(columns=["against_uses"]),
     "amortization": lambda run: amortization(run.cells, run.results.tuning, run.results.trials, run.manifests).drop(
         columns=["baseline"]
