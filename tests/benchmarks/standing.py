@@ -20,7 +20,7 @@ REASONS = (
     (
         r"quadratics.*compiled",
         "JAX",
-        "The steps themselves take a fifth of our time. The rest draws functions, checks guards and allocates buffers; "
+        "The steps themselves take a third of our time. The rest draws functions, checks guards and allocates buffers; "
         "JAX is given the functions and has one buffer.",
     ),
     (r"MNIST MLP.*steps", "loop", "All rates of a seed share one product; the loop makes as many small ones."),
