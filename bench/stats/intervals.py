@@ -157,8 +157,20 @@ def median(values: ArrayLike) -> Interval:
     sample = np.asarray(values, dtype=np.float64)
     if np.isnan(sample).any() or not sample.size:
         return Interval(float("nan"), float("nan"), float("nan"))
-    low, high = stats.quantile_test(sample, p=0.5).confidence_interval(CONFIDENCE)
-    unknown = np.isnan([low, high])  # too few values for an order statistic so far out
-    low, high = np.where(unknown, [-np.inf, np.inf], [low, high])
-    estimate = np.quantile(sample, 0.5, method="inverted_cdf")  # interpolates nothing: half of ∞ is no number of steps
-    return Interval(float(estimate), float(low), float(high))
+    ordered, (low, high) = np.sort(sample), _ranks_around_the_median(sample.size)
+    # No mean of the two in the middle: half of ∞ is no number of steps.
+    return Interval(
+        float(ordered[(sample.size - 1) // 2]),
+        float("-inf") if low is None else float(ordered[low]),
+        float("inf") if high is None else float(ordered[high]),
+    )
+
+
+# A table asks for the medians of thousands of samples of one size.
+@lru_cache(maxsize=64)
+def _ranks_around_the_median(count: int) -> tuple[int | None, int | None]:
+    """Places of the order statistics that are the ends of the interval; None where so few values have none."""
+    # Of the numbers 0, 1, 2 … each is its own place.
+    ends = stats.quantile_test(np.arange(float(count)), p=0.5).confidence_interval(CONFIDENCE)
+    low, high = (None if np.isnan(end) else int(end) for end in ends)
+    return low, high
