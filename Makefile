@@ -17,8 +17,9 @@ test: $(INSTALLED) chromium ## lint, types and tests; less than ten minutes on 2
 	$(BIN)/mypy
 	$(BIN)/pytest -m "not slow" --numprocesses auto --dist worksteal
 
-test-slow: $(INSTALLED) ## the tests that take minutes
+test-slow: $(INSTALLED) ## the tests that take minutes, and those of properties with ten times the examples
 	$(BIN)/pytest -m slow
+	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -m "hypothesis and not slow"
 
 test-faults: $(INSTALLED) ## kills, full disks, hostile inputs, dying workers, for real; more than an hour on 2 cores
 	$(BIN)/pytest -m slow -s tests/faults tests/bench/run/test_executors.py tests/bench/metatrain/test_process_group.py

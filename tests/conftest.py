@@ -1,5 +1,6 @@
 """Settings for all tests: processes as the command line sets them up, repeatable property tests, fresh environments."""
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -17,8 +18,10 @@ from l2obench.bench.process import set_up_process
 ROOT = Path(__file__).resolve().parent.parent
 
 set_up_process()
-settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
-settings.load_profile("repeatable")
+# The fast suite takes the same few examples each time; `make test-slow` draws many new ones.
+settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True, max_examples=40)
+settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=400)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,6 +14,7 @@ from l2obench.bench.config.identity import parse_identity
 from l2obench.bench.config.registry import BadParameters, identify, optimizer_registry, task_registry
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.metatrain.trainer import Trainer
+from l2obench.bench.rollout import compiled
 from l2obench.bench.rollout.loop import rollout
 from l2obench.optimizers.base import Optimizer, State, Tensors, per_replica
 from l2obench.optimizers.scheduled import FIELDS, Scheduled, schedule_factor, with_schedule
@@ -192,12 +193,17 @@ def test_the_last_steps_of_a_cosine_hardly_move() -> None:
     assert last < 0.01 * first
 
 
-def test_a_compiled_run_gives_the_same() -> None:
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_a_compiled_run_gives_the_same(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one graph with its loop. A program in C++, made of it, takes half a minute to make."""
+    if backend != "inductor":
+        loop = torch.compile(compiled._loop, dynamic=False, fullgraph=True, backend=backend)
+        monkeypatch.setattr(compiled, "compiled_loop", lambda: loop)
     task = task_registry().create("quadratic[dim=4,horizon=20]")
     rule = optimizer_registry().create("adam[lr=0.05,schedule=wsd,warmup=0.2]")
     plain = rollout(task, rule, [1, 2], evaluate=False).losses
-    compiled = rollout(task, rule, [1, 2], evaluate=False, options=RunOptions(compile=True)).losses
-    torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-6)
+    found = rollout(task, rule, [1, 2], evaluate=False, options=RunOptions(compile=True)).losses
+    torch.testing.assert_close(found, plain, rtol=1e-4, atol=1e-6)
 
 
 def train(optimizer: torch.optim.Optimizer, theta: Tensor, steps: int) -> None:

@@ -1,11 +1,14 @@
 """Strangers' code that raises, lies, hangs or dies: rows with a reason, and everybody else's numbers as they were."""
 
+import faulthandler
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ import pytest
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import make_suite
 from l2obench.bench.failures import Failure
+from l2obench.bench.run import worker
 from l2obench.bench.run.runner import Outcome, Runner
 from l2obench.bench.run.worker import Worker
 from l2obench.bench.store.run_folder import RunFolder
@@ -225,6 +229,19 @@ def strangers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
+@pytest.fixture
+def forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Worker processes are forks of this one: new interpreters, of which each defect takes some, import torch first."""
+    real, serve = multiprocessing.get_context, worker._serve
+
+    def serve_quietly(connection: Connection) -> None:
+        faulthandler.disable()  # pytest's, which a new interpreter does not have
+        serve(connection)
+
+    monkeypatch.setattr(worker, "_serve", serve_quietly)
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: real("fork" if method == "spawn" else method))
+
+
 def execute(
     folder: Path, tasks: list[str], optimizers: list[str], tracks: tuple[str, ...] = ("default",), **options: object
 ) -> tuple[Outcome, pd.DataFrame]:
@@ -263,6 +280,7 @@ REASONS = {
 FINE = ("bad_rules.Fine", "bad_rules.OneForAll")
 
 
+@pytest.mark.usefixtures("forks")
 def test_every_defect_of_an_optimizer_is_a_row_with_a_reason(tmp_path: Path) -> None:
     names = [f"bad_rules.{name}" for name in REASONS]
     outcome, frame = execute(tmp_path / "run", ["quadratic[horizon=6]"], ["sgd", *names, *FINE])
@@ -282,6 +300,7 @@ def test_every_defect_of_an_optimizer_is_a_row_with_a_reason(tmp_path: Path) -> 
     assert len(outcome.errors) == len(REASONS) - 1  # a divergence is no unexpected failure
 
 
+@pytest.mark.usefixtures("forks")
 def test_every_defect_of_a_task_is_a_row_with_a_reason(tmp_path: Path) -> None:
     expected = {
         "Raises": ("error", "LookupError: nothing to draw"),
@@ -300,6 +319,7 @@ def test_every_defect_of_a_task_is_a_row_with_a_reason(tmp_path: Path) -> None:
     assert set(frame.loc[frame["task"] == "bad_tasks.Fine[horizon=6]", "status"]) == {"ok"}
 
 
+@pytest.mark.usefixtures("forks")
 def test_a_hang_is_a_timeout_in_both_tracks(tmp_path: Path) -> None:
     """In the timing pass, in tuning and at the very end of a rollout."""
     outcome, frame = execute(
@@ -325,6 +345,7 @@ def test_a_hang_is_a_timeout_in_both_tracks(tmp_path: Path) -> None:
     assert "no step was finished within 3 s" in page
 
 
+@pytest.mark.usefixtures("forks")
 def test_a_task_that_hangs_costs_its_own_cells_only(tmp_path: Path) -> None:
     tasks = ["bad_tasks.Hangs[horizon=5]", "quadratic[horizon=5]"]
     _, frame = execute(tmp_path / "run", tasks, ["sgd"], timeout=PROMPT)

@@ -56,7 +56,6 @@ def test_with_ties_and_many_pairs_the_p_value_is_scipys_with_pratts_zeros(contra
     assert p_greater(contrasts) == pytest.approx(expected, rel=1e-9)
 
 
-@settings(deadline=None, max_examples=300)
 @given(st.lists(st.one_of(whole, real), min_size=1, max_size=70))
 @example([0.0] * 20 + [float(k) for k in range(1, 11)])  # the interval begins at 0, and the test rejects
 @example([INF] * 10)
@@ -139,7 +138,6 @@ def test_the_order_of_the_pairs_does_not_matter(contrasts: list[float], random: 
     assert signed_ranks(contrasts) == signed_ranks(shuffled)
 
 
-@settings(deadline=None, max_examples=300)
 @given(st.lists(st.one_of(whole, real), min_size=1, max_size=30), st.data())
 def test_a_pair_that_gets_worse_never_speaks_for_better(contrasts: list[float], data: st.DataObject) -> None:
     """The p-value too, unless pairs that differ are tied: there it moves on a lattice that changes with the ties."""
@@ -179,10 +177,10 @@ def test_fewer_than_six_pairs_exclude_nothing() -> None:
 
 
 def test_many_pairs_take_no_memory_for_their_averages() -> None:
-    contrasts = np.random.default_rng(0).normal(0.1, 1, 8000)
+    contrasts = np.random.default_rng(0).normal(0.1, 1, 2000)
     found = signed_ranks(contrasts, symmetric=True).typical
-    rows, columns = np.triu_indices(8000)
+    rows, columns = np.triu_indices(2000)
     rank = np.searchsorted(np.sort(contrasts[rows] + contrasts[columns]) / 2, [found.low, found.estimate, found.high])
-    spread = np.sqrt(8000 * 8001 * 16001 / 24)
-    middle = 8000 * 8001 / 4
-    assert rank == pytest.approx([middle - 1.95996 * spread, middle, middle + 1.95996 * spread], abs=400)
+    spread = np.sqrt(2000 * 2001 * 4001 / 24)
+    middle = 2000 * 2001 / 4
+    assert rank == pytest.approx([middle - 1.95996 * spread, middle, middle + 1.95996 * spread], abs=25)
