@@ -1,9 +1,10 @@
 """A plain training loop, and the optimizers that `char_gpt.py` and `small_resnet.py` run in it."""
 
 import argparse
+import csv
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 import l2obench
 
 RATES = {"AdamW": (3e-3, 1e-2, 3e-2), "Celo2": (1e-3, 3e-3, 1e-2)}
-"""Of these, the best by the last held-out loss counts. The other optimizers are as they come."""
+"""Of these, the best by the mean of the last held-out losses counts. The other optimizers are as they come."""
 POINTS = 20
 """How often the held-out loss is taken."""
 
@@ -36,6 +37,8 @@ class Problem:
 class Run:
     """One training."""
 
+    rate: float
+    """The peak; 1 where the optimizer takes none."""
     steps: list[int]
     heldout: list[float]
     """After that many steps."""
@@ -62,7 +65,7 @@ def make_optimizer(name: str, rate: float, model: nn.Module, steps: int, celo2: 
     return l2obench.load(identity, model.named_parameters(), num_steps=steps, **values)
 
 
-def train(problem: Problem, name: str, rate: float, steps: int, celo2: Path) -> Run:
+def train(problem: Problem, name: str, rate: float, steps: int, celo2: Path, seed: int = 0) -> Run:
     """Train from the start with one optimizer.
 
     Args:
@@ -71,9 +74,10 @@ def train(problem: Problem, name: str, rate: float, steps: int, celo2: Path) -> 
         rate: its peak, where it takes one.
         steps: how many.
         celo2: the checkpoint of Celo2's published weights.
+        seed: of the start and of the minibatches.
     """
-    torch.manual_seed(0)
-    model, generator = problem.make_model(), torch.Generator().manual_seed(1)
+    torch.manual_seed(2 * seed)
+    model, generator = problem.make_model(), torch.Generator().manual_seed(2 * seed + 1)
     optimizer = make_optimizer(name, rate, model, steps, celo2)
     # AdamW and Celo2 leave the schedule to their user; the other two have their own.
     scheduled = name in RATES
@@ -94,7 +98,7 @@ def train(problem: Problem, name: str, rate: float, steps: int, celo2: Path) -> 
             points.append(step)
             heldout.append(evaluate(problem, model))
             seconds.append(processor)
-    return Run(points, heldout, seconds, spent)
+    return Run(rate, points, heldout, seconds, spent)
 
 
 def warm_cosine(step: int, steps: int) -> float:
@@ -122,27 +126,55 @@ def evaluate(problem: Problem, model: nn.Module) -> float:
     return loss
 
 
-def best_runs(problem: Problem, steps: int, celo2: Path) -> dict[str, Run]:
-    """A run of each optimizer, the best of its rates; Celo2 only where its weights are.
+def best_runs(problem: Problem, steps: int, celo2: Path, seeds: int = 1) -> dict[str, list[Run]]:
+    """A run of each optimizer and seed, all with the best of its rates; Celo2 only where its weights are.
 
     Args:
         problem: what to train.
         steps: of each training.
         celo2: the checkpoint of Celo2's published weights.
+        seeds: how many.
     """
     found = {}
     for name in ("AdamW", "Muon", "general", "Celo2"):
         if name == "Celo2" and not celo2.exists():
             print(f"Celo2 is left out: {celo2} does not exist. Try: l2obench import-weights FILE {celo2}")
             continue
-        runs = {rate: train(problem, name, rate, steps, celo2) for rate in RATES.get(name, (1.0,))}
-        rate = min(runs, key=lambda rate: runs[rate].heldout[-1])
-        found[name] = runs[rate]
-        label = f"{name}, rate {rate:g}" if name in RATES else name
-        run = found[name]
-        times = f"{run.seconds[-1]:6.1f} s of a processor   {run.wall_clock:6.1f} s wall-clock"
-        print(f"{label:22} held-out loss {run.heldout[-1]:.4f}   {times}", flush=True)
+        tried = [
+            [train(problem, name, rate, steps, celo2, seed) for seed in range(seeds)]
+            for rate in RATES.get(name, (1.0,))
+        ]
+        found[name] = min(tried, key=mean_loss)
+        label = f"{name}, rate {found[name][0].rate:g}" if name in RATES else name
+        seconds = [sum(run.seconds[-1] for run in found[name]), sum(run.wall_clock for run in found[name])]
+        times = f"{seconds[0] / seeds:6.1f} s of a processor   {seconds[1] / seeds:6.1f} s wall-clock"
+        print(f"{label:22} held-out loss {mean_loss(found[name]):.4f}   {times}", flush=True)
     return found
+
+
+def mean_loss(runs: Sequence[Run]) -> float:
+    """The mean of the last held-out losses.
+
+    Args:
+        runs: one for each seed.
+    """
+    return sum(run.heldout[-1] for run in runs) / len(runs)
+
+
+def write_rows(runs: dict[str, list[Run]], path: Path) -> None:
+    """Write a row for each optimizer and seed.
+
+    Args:
+        runs: by the name of the optimizer.
+        path: of a CSV file, which is overwritten.
+    """
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("optimizer", "seed", "rate", "heldout_loss", "processor_seconds", "wall_clock_seconds"))
+        for name, own in runs.items():
+            for seed, run in enumerate(own):
+                seconds = (round(run.seconds[-1], 3), round(run.wall_clock, 3))
+                rows.writerow((name, seed, run.rate, round(run.heldout[-1], 6), *seconds))
 
 
 def draw(runs: dict[str, Run], title: str, path: Path) -> None:
@@ -183,8 +215,13 @@ def main(problem: Problem, title: str, name: str, steps: int) -> None:
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--steps", type=int, default=steps)
     parser.add_argument("--celo2", type=Path, default=Path("celo2.safetensors"), help="checkpoint of Celo2's weights")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each optimizer; the figure has the first")
     parser.add_argument("--out", type=Path, default=Path(name), help="the figure")
+    parser.add_argument("--rows", type=Path, help="a CSV file for a row of each optimizer and seed")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    draw(best_runs(problem, options.steps, options.celo2), title, options.out)
+    runs = best_runs(problem, options.steps, options.celo2, options.seeds)
+    if options.rows:
+        write_rows(runs, options.rows)
+    draw({name: own[0] for name, own in runs.items()}, title, options.out)
     print(f"Figure written to {options.out}")
