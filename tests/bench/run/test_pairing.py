@@ -89,7 +89,7 @@ def cells(tasks: list[str], optimizers: list[str]) -> list[Cell]:
 
 
 def execute(folder: Path, planned: list[Cell], **options: bool) -> tuple[Outcome, pd.DataFrame]:
-    outcome = Runner(RunFolder(folder), planned, RunOptions(**options)).execute({"suite": "test"})  # type: ignore[arg-type]
+    outcome = Runner(RunFolder(folder), planned, RunOptions(**{"timing": False} | options)).execute({"suite": "test"})  # type: ignore[arg-type]
     return outcome, RunFolder(folder).read("cells")
 
 
@@ -109,6 +109,7 @@ def test_each_seed_has_one_hash_for_all_optimizers_and_seeds_differ(tmp_path: Pa
         ("NumpyStart", "sample of ./odd.py:NumpyStart must draw random numbers from the generator of its seed only"),
     ],
 )
+@pytest.mark.usefixtures("forks")
 def test_a_task_that_draws_from_a_global_generator_is_refused(here: Path, task: str, message: str) -> None:
     outcome, frame = execute(here / "run", cells([f"./odd.py:{task}[horizon=3]"], ["sgd", "adam"]))
     assert set(frame["status"]) == {"error"}
@@ -116,6 +117,7 @@ def test_a_task_that_draws_from_a_global_generator_is_refused(here: Path, task: 
     assert len(outcome.errors) == 2
 
 
+@pytest.mark.usefixtures("forks")
 def test_a_task_with_a_generator_of_its_own_is_found_by_the_hashes(here: Path) -> None:
     outcome, frame = execute(here / "run", cells(["./odd.py:FreshStart[horizon=3]"], ["sgd", "adam"]))
     assert frame.groupby("optimizer")["status"].agg(set).to_dict() == {"sgd": {"ok"}, "adam": {"error"}}
@@ -162,7 +164,7 @@ def test_rows_of_an_earlier_version_are_no_conflict(tmp_path: Path) -> None:
 def test_random_numbers_that_nobody_set_are_the_same_again_and_a_rude_neighbour_changes_nothing(here: Path) -> None:
     tasks, noisy, rude = ["quadratic[horizon=5]"], "./odd.py:Noisy", "./odd.py:Rude"
     _, first = execute(here / "first", cells(tasks, [noisy, "adam"]))
-    _, second = execute(here / "second", cells(tasks, [rude, noisy, "adam"]))
+    _, second = execute(here / "second", cells(tasks, [rude, noisy, "adam"]), timing=True)
     for name in (noisy, "adam"):
         one, other = (frame[frame["optimizer"] == name].sort_values("seed") for frame in (first, second))
         assert one["loss"].map(list).tolist() == other["loss"].map(list).tolist()
@@ -187,7 +189,7 @@ def test_a_thread_that_draws_meanwhile_breaks_no_contract_of_our_tasks(tmp_path:
     thread = threading.Thread(target=draw)
     thread.start()
     try:
-        outcome, frame = execute(tmp_path / "run", cells(["quadratic[horizon=3]"], ["sgd", "adam"]), timing=False)
+        outcome, frame = execute(tmp_path / "run", cells(["quadratic[horizon=3]"], ["sgd", "adam"]))
     finally:
         over.set()
         thread.join()

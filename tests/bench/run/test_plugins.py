@@ -1,14 +1,11 @@
 """Strangers' code that raises, lies, hangs or dies: rows with a reason, and everybody else's numbers as they were."""
 
-import faulthandler
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +15,6 @@ import pytest
 from l2obench.bench.config.run_options import RunOptions
 from l2obench.bench.config.suite import make_suite
 from l2obench.bench.failures import Failure
-from l2obench.bench.run import worker
 from l2obench.bench.run.runner import Outcome, Runner
 from l2obench.bench.run.worker import Worker
 from l2obench.bench.store.run_folder import RunFolder
@@ -227,19 +223,6 @@ def strangers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     for name in ("bad_rules", "bad_tasks"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-
-
-@pytest.fixture
-def forks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Worker processes are forks of this one: new interpreters, of which each defect takes some, import torch first."""
-    real, serve = multiprocessing.get_context, worker._serve
-
-    def serve_quietly(connection: Connection) -> None:
-        faulthandler.disable()  # pytest's, which a new interpreter does not have
-        serve(connection)
-
-    monkeypatch.setattr(worker, "_serve", serve_quietly)
-    monkeypatch.setattr(multiprocessing, "get_context", lambda method: real("fork" if method == "spawn" else method))
 
 
 def execute(

@@ -102,6 +102,7 @@ OTHER = ["OwnNumpy", "OwnPython", "OfItsModule", "FreshTorch", "Counts", "AfterA
 EQUAL = ["Global", "OwnSeeded", "Still"]
 
 
+@pytest.mark.usefixtures("forks")
 def test_what_repeats_and_what_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "draws.py").write_text(PLUGIN)
     monkeypatch.chdir(tmp_path)
