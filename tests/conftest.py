@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from l2obench.bench.measure import load
@@ -34,11 +35,28 @@ def quiet_machine() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Path], Path]:
-    """Makes the wheel or the sdist of a source tree."""
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Fills a folder once for all processes that share the tests: xdist parts the tests of a module among them."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
 
-    def make(kind: str, source: Path) -> Path:
-        folder = tmp_path_factory.mktemp(kind)
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, part = root / f"once-{name}", root / f"once-{name}.part"
+        with FileLock(root / f"once-{name}.lock"):
+            if not folder.exists():
+                part.mkdir()
+                fill(part)
+                part.rename(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def build() -> Callable[[str, Path, Path], Path]:
+    """Makes the wheel or the sdist of a source tree in a folder."""
+
+    def make(kind: str, source: Path, folder: Path) -> Path:
         command = [sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir", str(folder), str(source)]
         subprocess.run(command, check=True, capture_output=True)
         (built,) = folder.glob("*.whl" if kind == "wheel" else "*.tar.gz")
@@ -48,9 +66,10 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Path], Pat
 
 
 @pytest.fixture(scope="session")
-def wheel(build: Callable[[str, Path], Path]) -> Path:
+def wheel(build: Callable[[str, Path, Path], Path], once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """The wheel of this checkout."""
-    return build("wheel", ROOT)
+    (built,) = once("wheel", lambda folder: build("wheel", ROOT, folder)).glob("*.whl")
+    return built
 
 
 @pytest.fixture(scope="session")

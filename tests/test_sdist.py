@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-Build = Callable[[str, Path], Path]
+Build = Callable[[str, Path, Path], Path]
 
 ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = {
@@ -27,7 +27,7 @@ KEPT = "results/reference/quick/"
 @pytest.fixture(scope="module")
 def unpacked(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("unpacked")
-    with tarfile.open(build("sdist", ROOT)) as archive:
+    with tarfile.open(build("sdist", ROOT, tmp_path_factory.mktemp("sdist"))) as archive:
         archive.extractall(folder, filter="data")
     (found,) = folder.iterdir()
     return found
@@ -63,8 +63,8 @@ def test_its_tests_are_found_after_make_has_made_the_links(unpacked: Path) -> No
     assert found == {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
 
 
-def test_its_wheel_is_that_of_the_checkout(unpacked: Path, wheel: Path, build: Build) -> None:
-    with zipfile.ZipFile(wheel) as here, zipfile.ZipFile(build("wheel", unpacked)) as there:
+def test_its_wheel_is_that_of_the_checkout(unpacked: Path, wheel: Path, build: Build, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as here, zipfile.ZipFile(build("wheel", unpacked, tmp_path)) as there:
         assert {item.filename: item.CRC for item in here.infolist() if not item.filename.endswith("RECORD")} == {
             item.filename: item.CRC for item in there.infolist() if not item.filename.endswith("RECORD")
         }

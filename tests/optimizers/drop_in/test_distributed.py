@@ -1,5 +1,6 @@
 """Two processes train as one does: DDP, the shards of FSDP2, and their checkpoints."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ pytestmark = pytest.mark.skipif(not torch.distributed.is_gloo_available(), reaso
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def found(once: Callable[[str, Callable[[Path], object]], Path]) -> list[dict[str, Any]]:
     """What each process found."""
-    folder: Path = tmp_path_factory.mktemp("two")
-    start_processes(run, args=(folder, NAMES), nprocs=WORLD, start_method="spawn")
+
+    def fill(folder: Path) -> None:
+        start_processes(run, args=(folder, NAMES), nprocs=WORLD, start_method="spawn")
+
+    folder = once("two-processes", fill)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
 
 
