@@ -1,5 +1,6 @@
 """The two examples of docs/showcase.md run as commands, with fewer steps than on the page."""
 
+import csv
 import os
 import subprocess
 import sys
@@ -39,3 +40,15 @@ def test_four_optimizers_train_a_model_in_a_plain_loop(script: str, figure: str,
 
 def test_without_its_weights_celo2_is_left_out_and_said_so(tmp_path: Path) -> None:
     assert "Celo2 is left out: celo2.safetensors does not exist" in race("small_resnet.py", tmp_path)
+
+
+def test_two_seeds_give_a_row_each(tmp_path: Path) -> None:
+    printed = race("small_resnet.py", tmp_path, "--steps", "2", "--seeds", "2", "--rows", "rows.csv")
+    rows = list(csv.DictReader((tmp_path / "rows.csv").open(encoding="utf-8")))
+    assert [(row["optimizer"], row["seed"]) for row in rows] == [
+        (name, seed) for name in ("AdamW", "Muon", "general") for seed in ("0", "1")
+    ]
+    first, second = (float(row["heldout_loss"]) for row in rows[2:4])
+    assert first != second
+    muon = next(line for line in printed.splitlines() if line.startswith("Muon"))
+    assert float(muon.split("held-out loss")[1].split()[0]) == pytest.approx((first + second) / 2, abs=1e-4)
