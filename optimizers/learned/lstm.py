@@ -41,8 +41,13 @@ class LSTM(FusedRule, RecurrentOptimizer, CoordinatewiseOptimizer):
 
     def init_tensor(self, param: Tensor) -> State:
         self.require_trained()
-        shape = (self.layers, self.hidden, *param.shape)
-        return {"hidden": param.new_zeros(shape), "cell": param.new_zeros(shape)}
+        if self.meta_parameters["output.bias"].ndim == 1:
+            shape = (self.layers, self.hidden, *param.shape)
+            return {"hidden": param.new_zeros(shape), "cell": param.new_zeros(shape)}
+        # As `_rows_of_networks` takes it, in this order in memory: settings come before units.
+        seeds, settings, *rest = param.shape
+        shape = (self.layers, settings, self.hidden, seeds, *rest)
+        return {part: param.new_zeros(shape).movedim(1, 3) for part in ("hidden", "cell")}
 
     def update_tensor(self, grad: Tensor, state: State, param: Tensor) -> tuple[Tensor, State]:
         phi = self._phi(grad)
@@ -98,7 +103,7 @@ def _rows(grad: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor]:
 def _rows_of_networks(grad: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor]:
     """The same where each setting has a network: settings come before coordinates, and before units.
 
-    The memory that `init_tensor` makes is in another order. It is copied once, at the first step.
+    A state that began with one network for all is copied once.
     """
     hidden, cell = (state[part].movedim(3, 1).flatten(3).contiguous() for part in ("hidden", "cell"))
     return grad.movedim(1, 0).flatten(1), hidden, cell

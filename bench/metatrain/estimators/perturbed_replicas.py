@@ -102,9 +102,13 @@ def start_replicas(problems: Problems, rule: LearnedOptimizer, count: int) -> Ca
     Returns:
         `[functions, count, ...]`.
     """
-    carry, rules = start(problems, rule, count), 1 if rule.takes_stacks() else count
-    state = {str(k): rule.init(_share(carry.params, k, rules)) for k in range(rules)}
-    return _observe_losses(problems, [rule] * rules, replace(carry, state=state))
+    rules = stack_rules([rule] * count)
+    if len(rules) == 1:
+        carry = start(problems, rules[0], count)
+        return replace(carry, state={"0": carry.state})
+    carry = start(problems, rule, count)
+    state = {str(k): rule.init(_share(carry.params, k, count)) for k in range(count)}
+    return _observe_losses(problems, rules, replace(carry, state=state))
 
 
 def repeat_replica(carry: Carry, count: int) -> Carry:
