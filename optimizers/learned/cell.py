@@ -54,7 +54,7 @@ def cell_step_in_place(weight: Tensor, bias: Tensor, x: Tensor, hidden: Tensor, 
         `hidden`, with the next hidden state in it.
     """
     gates = linear(weight, bias, torch.cat([x, hidden], -2)).sigmoid_()
-    i, f, o, candidate = gates.unflatten(-2, (4, hidden.shape[-2])).unbind(-3)
+    i, f, o, candidate = gates.view(*hidden.shape[:-2], 4, *hidden.shape[-2:]).unbind(-3)
     cell.mul_(f).add_(i).addcmul_(i, candidate, value=-2)
     return torch.addcmul(o, o, torch.mul(cell, -2, out=candidate).sigmoid_(), value=-2, out=hidden)
 

@@ -55,8 +55,9 @@ class LSTM(FusedRule, RecurrentOptimizer, CoordinatewiseOptimizer):
         rows, hidden, cell = (_rows_of_networks if is_stack else _rows)(grad, state)
         if self.can_fuse(grad, param, state) and self.hidden <= MOST_UNITS:
             names, flat = [*(f"lstm{k}" for k in range(self.layers)), "output"], rows.flatten()
-            inputs_of = lambda part: self.preprocess(flat[part])  # noqa: E731
-            output, hidden, cell = fused_cells(self.meta_parameters, names, inputs_of, hidden, cell)
+            grads_of = lambda part: flat[None, part]  # noqa: E731
+            log_inputs = None if self.preprocessing == "none" else (self.inputs, self.p)
+            output, hidden, cell = fused_cells(self.meta_parameters, names, grads_of, hidden, cell, log_inputs)
         elif torch.is_grad_enabled() or torch.compiler.is_compiling():
             output, hidden, cell = self._step(phi, rows, hidden, cell)
         else:
@@ -65,7 +66,7 @@ class LSTM(FusedRule, RecurrentOptimizer, CoordinatewiseOptimizer):
             # Settings go back to their place. Memory stays in the order in which the next step takes it.
             shape = grad.movedim(1, 0).shape
             update = output.view(shape).movedim(0, 1)
-            hidden, cell = (value.unflatten(3, shape[1:]).movedim(1, 3) for value in (hidden, cell))
+            hidden, cell = (value.view(*value.shape[:3], *shape[1:]).movedim(1, 3) for value in (hidden, cell))
         else:
             update, shape = output.view_as(grad), state["hidden"].shape
             hidden, cell = hidden.view(shape), cell.view(shape)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from l2obench.optimizers.learned.fused.compiling import ONE, Array, compiled
+from l2obench.optimizers.learned.fused.gradient_inputs import Preprocessing, write_inputs
 from l2obench.optimizers.learned.fused.sigmoids import (
     MINUS_TWO,
     exponential_linear_unit,
@@ -126,15 +127,17 @@ def _copy(rows: int, count: int, source: Array, begin: int, stride: int, target:
 
 @compiled(entry=True, in_order=True)
 def step_cells(
-    phi: Array, sizes: Sizes, x: Array, begin: int, hidden: Array, cell: Array, coordinates: int, output: Array
-) -> None:
+    phi: Array, sizes: Sizes, preprocessing: Preprocessing, x: Array, begin: int, hidden: Array, cell: Array,
+    coordinates: int, output: Array,
+) -> None:  # fmt: skip
     """One step of some coordinates.
 
     Args:
         phi: meta-parameters of each network in a row: weights `[units, inputs]` and biases of each layer, then those of
             the output, `[networks, …]`.
         sizes: of the layers.
-        x: `[inputs, some]`.
+        preprocessing: how the inputs come from a gradient.
+        x: inputs `[inputs, some]`, or the gradient, `[1, some]`.
         begin: which coordinate the first one is, counted over all networks.
         hidden: of all coordinates, `[layers · networks · units · coordinates]`; written.
         cell: likewise.
@@ -168,7 +171,10 @@ def step_cells(
                 _copy(units, count, cell, place, coordinates, own_cell, own, LANES)
             h, c, out, first, stride, next_layer = own_hidden, own_cell, own_output, 0, LANES, units * LANES
         at = below * (inputs + 1)
-        if below:
+        if preprocessing[0]:
+            _copy(1, count, values, start, some, given, 0, LANES)
+            write_inputs(preprocessing, given, now)
+        elif below:
             _copy(inputs, count, values, start, some, given, 0, LANES)
             _step_below(packed, inputs, below, given, now)
         else:

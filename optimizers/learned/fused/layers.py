@@ -22,6 +22,7 @@ def fused_cells(
     inputs_of: Callable[[slice], Tensor],
     hidden: Tensor,
     cell: Tensor,
+    log_inputs: tuple[int, float] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One step of all layers, and their linear output, of one network or of a stack.
 
@@ -31,12 +32,15 @@ def fused_cells(
         inputs_of: gives inputs `[inputs, some]` of a part of the coordinates. Threads may call it.
         hidden: `[layers, units, coordinates]`, or of a stack `[layers, networks, units, coordinates]`; overwritten.
         cell: likewise.
+        log_inputs: number of inputs and p of `RecurrentOptimizer.preprocess`, which the program computes: `inputs_of`
+            gives gradients, `[1, some]`. None: `inputs_of` gives inputs.
 
     Returns:
         The output, `[coordinates]`, of a stack network by network; the next hidden state and cell.
     """
     # Compiling, or reading compiled programs, takes a moment: only who steps waits for it.
     from l2obench.optimizers.learned.fused.cells import step_cells
+    from l2obench.optimizers.learned.fused.gradient_inputs import NONE, as_preprocessing
 
     layers, *stack, units, coordinates = hidden.shape
     hidden, cell = hidden.contiguous(), cell.contiguous()
@@ -47,13 +51,14 @@ def fused_cells(
     rows = np.concatenate([part.detach().numpy().reshape(networks, -1) for part in parts], 1)
     rows = rows.astype(np.float32, copy=False)
     below, inputs = parts[0].shape[-2:] if len(names) > layers + 1 else (0, parts[0].shape[-1] - units)
+    made = NONE if log_inputs is None else as_preprocessing(*log_inputs)
     memory = hidden.view(-1).numpy(), cell.view(-1).numpy()
 
     @torch.no_grad()
     def step(begin: int) -> None:
         part = slice(begin, min(begin + CHUNK, together))
         x = inputs_of(part).contiguous().numpy()
-        step_cells(rows, (inputs, below, units, layers), x, begin, *memory, coordinates, output[part].numpy())
+        step_cells(rows, (inputs, below, units, layers), made, x, begin, *memory, coordinates, output[part].numpy())
 
     starts = range(0, together, CHUNK)
     threads = min(torch.get_num_threads(), len(starts))
