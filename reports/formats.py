@@ -151,7 +151,8 @@ def join_lines(text: str) -> str:
     Args:
         text: any text.
     """
-    return "".join(sign if sign.isprintable() else " " for sign in text)
+    # Nearly every text of a table is one line: asking it sign by sign took a tenth of the time of a large report.
+    return text if text.isprintable() else "".join(sign if sign.isprintable() else " " for sign in text)
 
 
 def to_markdown(table: pd.DataFrame) -> str:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,9 @@ CURVE_NUMBERS = 400_000
 SEED_NUMBERS = 300_000
 MOST_SEEDS, MOST_DOTS = 20, 60
 LEAST_POINTS, LEAST_SEED_POINTS = 30, 8
+
+
+OfTask = TypeVar("OfTask", TaskPlots, Profile, HeldoutPlot)
 
 
 @dataclass(frozen=True)
@@ -205,13 +208,13 @@ def plain(value: Any) -> Any:
     return value
 
 
-def by_task(plots: Sequence[TaskPlots]) -> Mapping[str, list[TaskPlots]]:
-    """Collect the plots of each task, in the order in which tasks first appear.
+def by_task(items: Sequence[OfTask]) -> Mapping[str, list[OfTask]]:
+    """Collect what is of each task, in the order in which tasks first appear.
 
     Args:
-        plots: of all tasks and runs.
+        items: of all tasks and runs.
     """
-    found: dict[str, list[TaskPlots]] = {}
-    for task in plots:
-        found.setdefault(task.task, []).append(task)
+    found: dict[str, list[OfTask]] = {}
+    for item in items:
+        found.setdefault(item.task, []).append(item)
     return found

@@ -21,8 +21,10 @@ def _script_data(_: pd.DataFrame, analysis: Analysis) -> Mapping[str, Any]:
         "runs": list(analysis.manifests),
         "styles": page_styles(optimizers_of(analysis.plots)),
     }
+    profiles, heldout = by_task(analysis.profiles), by_task(analysis.heldout_plots)
     views = {
-        f"task-{k}": task_view(parts, fine, analysis.profiles, analysis.heldout_plots) for k, parts in enumerate(tasks)
+        f"task-{k}": task_view(parts, fine, profiles.get(parts[0].task, []), heldout.get(parts[0].task, []))
+        for k, parts in enumerate(tasks)
     }
     return {"index": index, **views}
 

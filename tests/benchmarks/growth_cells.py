@@ -24,7 +24,7 @@ from l2obench.bench.store.run_folder import RunFolder
 
 OPTIMIZERS, SEEDS, STEPS = 20, 10, 10
 # A suite has at most 100,000 cells. So a million on a hundred machines are runs of ten thousand, one for each.
-SMALL, LARGE, REPORTED = 1_000, 10_000, (100, 500)
+SMALL, LARGE = 1_000, 10_000
 OPTIONS = RunOptions(timing=False)
 
 
@@ -35,13 +35,12 @@ def make_matrix(count: int) -> Suite:
     return make_suite("grown", {"optimizers": rates, "tasks": tasks, "seeds": SEEDS, "tracks": ["default"]})
 
 
-def measure_matrix(count: int, folder: Path, *, report: bool) -> dict[str, float]:
+def measure_matrix(count: int, folder: Path) -> dict[str, float]:
     """The processor seconds of each part, for a matrix of `count` cells.
 
     Args:
         count: cells.
         folder: where the run goes; it does not exist.
-        report: whether a report is made; else everything but that is measured.
     """
     seconds: dict[str, float] = {}
 
@@ -68,9 +67,8 @@ def measure_matrix(count: int, folder: Path, *, report: bool) -> dict[str, float
         assert run.pack() == len(cells)
     with clocked("continued, packed"):
         resume()
-    if report:
-        with clocked("reported"), contextlib.redirect_stdout(io.StringIO()):
-            l2obench.report(folder)
+    with clocked("reported"), contextlib.redirect_stdout(io.StringIO()):
+        l2obench.report(folder)
     return seconds
 
 
@@ -101,19 +99,12 @@ def stand_in(cell: Cell, rows: Rows, number: int) -> Rows:
 def compare_sizes(
     measure: Callable[..., dict[str, float]] = measure_matrix,
     sizes: tuple[int, int] = (SMALL, LARGE),
-    reported: tuple[int, int] = REPORTED,
 ) -> pd.DataFrame:
-    """What the smaller matrix forecasts for the larger one, what that takes, and what a million cells would take.
-
-    A report is measured on smaller matrices: it takes most of the time.
-    """
-    rows = []
-    for (small, large), report in ((sizes, False), (reported, True)):
-        with tempfile.TemporaryDirectory() as folder:
-            few, many = (measure(count, Path(folder) / str(count) / "run", report=report) for count in (small, large))
-        names = ["reported"] if report else list(few)
-        rows += [_row(name, small, large, few[name], many[name]) for name in names]
-    return pd.DataFrame(rows)
+    """What the smaller matrix forecasts for the larger one, what that takes, and what a million cells would take."""
+    small, large = sizes
+    with tempfile.TemporaryDirectory() as folder:
+        few, many = (measure(count, Path(folder) / str(count) / "run") for count in sizes)
+    return pd.DataFrame([_row(name, small, large, few[name], many[name]) for name in few])
 
 
 def _row(name: str, small: int, large: int, few: float, many: float) -> dict[str, str]:
