@@ -48,4 +48,5 @@ def nest(places: Places, inner: Places) -> Places:
         return places[inner]
     if isinstance(inner, slice):
         return slice(places.start + inner.start, places.start + inner.stop)
-    return inner + places.start
+    shifted: NDArray[np.intp] = inner + places.start
+    return shifted
