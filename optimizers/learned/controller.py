@@ -15,20 +15,19 @@ from l2obench.optimizers.designed.relative import (
     cosine_to_zero,
     initial_moments,
     is_matrix,
-    root_mean_square,
     warmup,
 )
-from l2obench.optimizers.learned.base import LearnedOptimizer
+from l2obench.optimizers.learned import controller_directions as plain_passes
 from l2obench.optimizers.learned.controller_directions import (
-    directions,
+    BETA2,
+    SMALL,
     look_for_embedding,
     per_tensor,
-    remember_directions,
-    sum_products,
 )
 from l2obench.optimizers.learned.controller_features import (
     BOUND,
     GROUPS,
+    direction_signals,
     gradient_features,
     initial_losses,
     initial_signals,
@@ -37,18 +36,16 @@ from l2obench.optimizers.learned.controller_features import (
     time_features,
     weight_features,
 )
+from l2obench.optimizers.learned.fused import directions as compiled_passes
+from l2obench.optimizers.learned.fused.rule import FusedRule
 
 STEP_SIZE = 0.03
 """A full step of the untrained rule, as a share of the size of the weights."""
-CAP = 1.5
-"""The largest size that a step is relative to, in multiples of that at the start."""
-LARGEST_START = 4.0
-"""The floor of a matrix is at most this multiple of its size at the start, unless it starts at zero."""
 OUTPUTS = 4
 """Of the network, for each tensor: the step's logarithm, the share of Muon, the momentum, the change of the rate."""
 FIRST_MIXTURE = 2.0
 """The untrained share of Muon's direction is σ of it, 0.88."""
-LARGEST_LOG_STEP, LARGEST_LOG_RATE, RATE_SPEED = 3.0, 4.0, 0.05
+LARGEST_LOG_STEP, LARGEST_LOG_RATE, RATE_SPEED = 3.0, 4.0, 0.1
 
 Inputs = Literal["all", "no-loss", "time-and-kind"]
 READ: Mapping[Inputs, tuple[str, ...]] = {
@@ -58,19 +55,19 @@ READ: Mapping[Inputs, tuple[str, ...]] = {
 }
 
 
-class Controller(LearnedOptimizer, Optimizer):
+class Controller(FusedRule, Optimizer):
     """u = −lr · 0.03 · w(t) · c(t) · e^{Δ + ℓ} · s(θ) · D for each tensor, with t updates done of T.
 
     One network for all tensors, h = tanh(A x + a), o = B h + b + C x, reads the features x of a tensor
     (`l2obench.optimizers.learned.controller_features`) at each step and gives:
 
         Δ  = 3 tanh(o₁ / 3);  p = σ(o₂);  β₁ = 1 − 0.1 exp(1.5 tanh(o₃ / 1.5))
-        ℓ  ← ℓ + 0.05 tanh(o₄), kept within ±4, from 0
+        ℓ  ← ℓ + 0.1 tanh(o₄), kept within ±4, from 0
 
     Moments as in `relative-muon`, with this β₁ and β₂ = 0.99. Direction of a matrix: p · O + (1 − p) · A, brought to a
     root mean square of 1, where O is the orthogonalised momentum and A Adam's direction, each of root mean square 1.
     All else, and embeddings, have Adam's direction. Size s(θ), warm-up w(t) and cosine c(t) are those of
-    `relative-muon`, with one difference: the floor of a matrix is min(0.5/√fan-in, 4 rms(θ₀)), unless θ₀ is zero.
+    `relative-muon`, with one difference: the floor of a matrix is min(0.5/√fan-in, rms(θ₀)), unless θ₀ is zero.
 
     The network's outputs and linear path are zero before training: the untrained rule is a relative Muon with a little
     of Adam's direction. By ℓ the rate can grow or fall as far as needed where a step relative to θ means nothing.
@@ -83,8 +80,10 @@ class Controller(LearnedOptimizer, Optimizer):
     """
 
     name: ClassVar[str] = "controller"
+    has_fused_step: ClassVar[bool] = True
+    version: ClassVar[int] = 2
     uses: ClassVar[tuple[Use, ...]] = ("loss", "horizon")
-    architecture: ClassVar[tuple[str, ...]] = ("hidden", "inputs", "mixing", "integral")
+    architecture: ClassVar[tuple[str, ...]] = ("hidden", "inputs", "direction", "integral", "floor", "cap")
     stacks_meta_parameters: ClassVar[bool] = True
     compiled_up_to: ClassVar[float] = 0
 
@@ -92,10 +91,14 @@ class Controller(LearnedOptimizer, Optimizer):
     """Units of the hidden layer."""
     inputs: Inputs = "all"
     """Which features the network reads: all; all but those of the loss; those of the time and of the tensor's kind."""
-    mixing: bool = True
-    """Whether matrices mix Muon's direction with Adam's; without, they have Muon's."""
+    direction: Literal["mixed", "muon", "adam"] = "mixed"
+    """Of matrices: Muon's and Adam's, mixed by the network, or one of them."""
     integral: bool = True
     """Whether the network may change the rate lastingly, by ℓ."""
+    floor: Literal["start", "usual"] = "start"
+    """What the floor of a matrix is: the smaller of 0.5/√fan-in and of its size at the start, or 0.5/√fan-in."""
+    cap: float = Field(default=1.5, ge=1)
+    """The largest size that a step is relative to, in multiples of that at the start."""
     lr: float = Field(default=1.0, gt=0)
     """Multiplies the update; 1 is as trained."""
     weight_decay: float = Field(default=0.0, ge=0)
@@ -133,35 +136,55 @@ class Controller(LearnedOptimizer, Optimizer):
             raise ValueError("controller needs the loss and the number of steps: call `observe` before each update")
         step, horizon = state["step"], state["horizon"]
         of = {name: look_for_embedding(grads[name], memory, step) for name, memory in state["of"].items()}
-        floor, first = _floors(params, of), per_tensor(memory["first_rms"] for memory in of.values())
-        rms = per_tensor(root_mean_square(params[name]) for name in of)
-        sizes = floor.new_tensor([params[name][0, 0].numel() for name in of])
-        of_gradient, signals = gradient_features(sum_products(grads, of, step), sizes, state["signals"], step)
+        passes = compiled_passes if self._can_fuse_all(grads, params, of) else plain_passes
+        shapes, matrices = [tuple(params[name].shape[2:]) for name in of], [is_matrix(params[name]) for name in of]
+        first = per_tensor(memory["first_rms"] for memory in of.values())
+        no_embedding = torch.zeros_like(first[..., 0], dtype=torch.bool)
+        embedding = per_tensor(memory.get("embedding", no_embedding) for memory in of.values())
+        usual, floor = self._usual_sizes(shapes, matrices, first, embedding)
+        sizes = first.new_tensor([math.prod(shape) for shape in shapes])
+        *products, seconds, weights = passes.sum_products(grads, params, of).unbind()
+        rms = (weights / sizes).sqrt()
+        products.append(seconds / max(1 - BETA2**step, SMALL))
+        of_gradient, signals = gradient_features(products, sizes, state["signals"], step)
         memory = state["losses"] or initial_losses(state["loss"])
         of_loss, losses = loss_features(state["loss"], memory, step, horizon)
         features = {
             "time": time_features(step, horizon),
-            "kind": self._kind_features(params, of),
-            "weights": weight_features(rms, first, floor),
+            "kind": kind_features(shapes, matrices, embedding.to(first)),
+            "weights": weight_features(rms, first, usual),
             "gradient": of_gradient,
             "loss": of_loss,
         }
         log_step, mixture, beta1, change = self._outputs([features[group] for group in READ[self.inputs]], len(of))
         signals["log_rate"] = (signals["log_rate"] + change).clamp(-LARGEST_LOG_RATE, LARGEST_LOG_RATE)
         signals["weight_sum"] = beta1 * signals["weight_sum"] + 1 - beta1
-        found, of, signals["adam_rms"] = directions(
-            grads, of, beta1, signals["weight_sum"], mixture if self.mixing else None, step
-        )
-        of, signals["straightness"], signals["last_norm"] = remember_directions(found, of, signals["last_norm"])
+        if self.direction != "mixed":
+            mixture = torch.full_like(mixture, float(self.direction == "muon"))
+        ahead_sum = beta1 * signals["weight_sum"] + 1 - beta1
+        of, sums = passes.directions(grads, of, beta1, ahead_sum, mixture, step)
+        adam_squares, squares, along_last, along_gradient = sums.unbind()
+        signals |= direction_signals(squares, along_last, signals["last_norm"])
+        signals["adam_rms"] = ((adam_squares / sizes).sqrt() + SMALL).log()
         rate = warmup(step, horizon) * cosine_to_zero(step, horizon) * (self.lr * STEP_SIZE)
-        capped = torch.minimum(torch.maximum(rms, floor), CAP * torch.maximum(first, floor))
-        size = capped * (log_step + signals["log_rate"]).exp()
+        capped = torch.minimum(torch.maximum(rms, floor), self.cap * torch.maximum(first, floor))
+        size = rate.unsqueeze(-1) * capped * (log_step + signals["log_rate"]).exp()
+        losses["promised"] = (size * along_gradient).sum(-1)
         updates = {}
-        for k, (name, direction) in enumerate(found.items()):
-            updates[name] = direction * per_replica(-rate * size[..., k], direction)
+        for (name, memory), factor in zip(of.items(), (-size).unbind(-1), strict=True):
+            updates[name] = memory["last"] * per_replica(factor, memory["last"])
             if self.weight_decay:
-                updates[name] = updates[name] - per_replica(rate * self.weight_decay, direction) * params[name]
+                decay = per_replica(rate * self.weight_decay, memory["last"])
+                updates[name] = updates[name] - decay * params[name]
         return updates, {"step": step + 1, "of": of, "signals": signals, "losses": losses}
+
+    def _can_fuse_all(self, grads: Tensors, params: Tensors, of: Mapping[str, State]) -> bool:
+        """Whether all tensors are stepped by the compiled passes."""
+        parts = ("mean", "square", "last", "first_rms")
+        return self.is_fused and all(
+            self.can_fuse(grads[name], params[name], {part: memory[part] for part in parts})
+            for name, memory in of.items()
+        )
 
     def _outputs(self, groups: Sequence[Tensor], tensors: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Log step Δ, mixture p, momentum β₁ and change of ℓ, `[seeds, settings, tensors]` each."""
@@ -176,26 +199,14 @@ class Controller(LearnedOptimizer, Optimizer):
         change = RATE_SPEED * change.tanh() if self.integral else torch.zeros_like(change)
         return log_step, mixture.sigmoid(), beta1, change
 
-    def _kind_features(self, params: Tensors, of: Mapping[str, State]) -> Tensor:
-        """What only shape and place decide, and whether a tensor is an embedding."""
-        none = torch.zeros_like(next(iter(of.values()))["first_rms"])
-        embedding = per_tensor(
-            memory["embedding"].to(none) if "embedding" in memory else none for memory in of.values()
-        )
-        shapes = [tuple(params[name].shape[2:]) for name in of]
-        return kind_features(shapes, [is_matrix(params[name]) for name in of], embedding)
-
-
-def _floors(params: Tensors, of: Mapping[str, State]) -> Tensor:
-    """The smallest size that a step is relative to, `[seeds, settings, tensors]`."""
-    floors = []
-    for name, memory in of.items():
-        param, first = params[name], memory["first_rms"]
-        floor = torch.full_like(first, OTHER_FLOOR)
-        if is_matrix(param):
-            # Far below its floor, a matrix that starts small would take steps of many times its size.
-            highest = torch.where(first > 0, LARGEST_START * first, math.inf)
-            matrix = highest.clamp_max(MATRIX_FLOOR / math.prod(param.shape[3:]) ** 0.5)
-            floor = torch.where(memory["embedding"], floor, matrix) if "embedding" in memory else matrix
-        floors.append(floor)
-    return torch.stack(floors, -1)
+    def _usual_sizes(
+        self, shapes: Sequence[tuple[int, ...]], matrices: Sequence[bool], first: Tensor, embedding: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What such tensors usually have and the floor of each, `[seeds, settings, tensors]`."""
+        has_fan_in = torch.tensor(matrices, device=first.device) & ~embedding
+        of_matrices = first.new_tensor([MATRIX_FLOOR / math.prod(shape[1:]) ** 0.5 for shape in shapes])
+        usual = torch.where(has_fan_in, of_matrices, OTHER_FLOOR)
+        if self.floor == "usual":
+            return usual, usual
+        # One that starts small is small on purpose: steps of many times its size would destroy that.
+        return usual, torch.where(has_fan_in & (first > 0), first.minimum(usual), usual)

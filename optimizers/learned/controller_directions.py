@@ -1,13 +1,14 @@
 """The directions that `controller` steers: Adam's, the orthogonalised momentum's, and a mixture of the two."""
 
+import math
 from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from l2obench.optimizers.base import State, Tensors, blend, per_replica, power
-from l2obench.optimizers.designed.newton_schulz import newton_schulz
-from l2obench.optimizers.designed.relative import EPSILON, find_embeddings, is_matrix, root_mean_square
+from l2obench.optimizers.designed.relative import EPSILON, find_embeddings, is_matrix
+from l2obench.optimizers.designed.short_newton_schulz import short_newton_schulz
 
 BETA2 = 0.99
 FIRST_STEPS = 10
@@ -29,32 +30,30 @@ def look_for_embedding(grad: Tensor, memory: State, step: int) -> State:
     return memory | find_embeddings(grad, memory)
 
 
-def sum_products(grads: Tensors, of: Mapping[str, State], step: int) -> dict[str, Tensor]:
+def sum_products(grads: Tensors, params: Tensors, of: Mapping[str, State]) -> Tensor:
     """Sums over each tensor's coordinates, of the state before this gradient enters it.
 
     Args:
         grads: g, `[seeds, settings, ...]` each.
+        params: θ, likewise.
         of: by name, as `Controller.init` makes it.
-        step: updates done, t.
 
     Returns:
-        `gg` of g², `mm` of m², `gm` of g m, `gd` of g and the last direction, `v` of v / (1 − β₂ᵗ);
-        `[seeds, settings, tensors]` each.
+        Sums of g², m², g m, g d, v and θ², where d is the last direction, `[6, seeds, settings, tensors]`.
     """
-    pairs = [(grads[name], memory) for name, memory in of.items()]
-    return {
-        "gg": per_tensor(_dot(grad, grad) for grad, _ in pairs),
-        "mm": per_tensor(_dot(memory["mean"], memory["mean"]) for _, memory in pairs),
-        "gm": per_tensor(_dot(grad, memory["mean"]) for grad, memory in pairs),
-        "gd": per_tensor(_dot(grad, memory["last"]) for grad, memory in pairs),
-        "v": per_tensor(_rows(memory["square"]).sum(-1) for _, memory in pairs) / max(1 - BETA2**step, SMALL),
-    }
+    # One product of three rows with themselves is cheaper than four sums.
+    rows = (_rows(grads[name], memory["mean"], memory["last"]) for name, memory in of.items())
+    products = torch.stack([row @ row.mT for row in rows], 2)
+    squares = per_tensor(_flat(memory["square"]).sum(-1) for memory in of.values())
+    weights = per_tensor(torch.linalg.vector_norm(_flat(params[name]), dim=-1) for name in of).square()
+    both = ((0, 0), (1, 1), (0, 1), (0, 2))
+    return torch.stack([*(products[..., i, j] for i, j in both), squares, weights])
 
 
 def directions(
-    grads: Tensors, of: Mapping[str, State], beta1: Tensor, weight_sum: Tensor, mixture: Tensor | None, step: int
-) -> tuple[dict[str, Tensor], dict[str, State], Tensor]:
-    """D of each tensor, the next state of each, and the logarithm of rms(A).
+    grads: Tensors, of: Mapping[str, State], beta1: Tensor, ahead_sum: Tensor, mixture: Tensor, step: int
+) -> tuple[dict[str, State], Tensor]:
+    """D of each tensor, as `last` of its next state; and sums over its coordinates.
 
     m ← β₁ m + (1 − β₁) g, with Nesterov's look-ahead and corrected by the sum of its weights; A = m̂ / √v̂. A matrix has
     D = p O / rms(O) + (1 − p) A / rms(A), brought to rms 1; all else, and embeddings, D = A.
@@ -63,47 +62,35 @@ def directions(
         grads: g, `[seeds, settings, ...]` each.
         of: by name, as `Controller.init` makes it.
         beta1: β₁, `[seeds, settings, tensors]`.
-        weight_sum: the sum of the weights in m with this gradient in it, of the same shape.
-        mixture: p, of the same shape; None: 1.
+        ahead_sum: the sum of the weights in the look-ahead, of the same shape.
+        mixture: p, of the same shape.
         step: updates done, t.
+
+    Returns:
+        The next states, and sums of A², D², D d and D g, d being the last direction, `[4, seeds, settings, tensors]`.
     """
-    adam, ahead, after, log_rms = {}, {}, {}, []
-    ahead_sum = beta1 * weight_sum + 1 - beta1
+    adam, ahead, after = {}, {}, {}
     for k, (name, memory) in enumerate(of.items()):
         grad, decay = grads[name], per_replica(beta1[..., k], grads[name])
         mean = blend(memory["mean"], grad, 1 - decay)
         square = blend(memory["square"], grad * grad, 1 - BETA2)
         ahead[name] = torch.lerp(mean, grad, 1 - decay) / per_replica(ahead_sum[..., k], grad)
         adam[name] = ahead[name] / ((square / (1 - power(BETA2, step + 1))).sqrt() + EPSILON)
-        log_rms.append((root_mean_square(adam[name]) + SMALL).log())
         after[name] = memory | {"mean": mean, "square": square}
-    found = dict(adam)
-    for name, orthogonal in _orthogonalised({name: ahead[name] for name in of if is_matrix(grads[name])}).items():
-        k = list(of).index(name)
-        mixed = _unit(orthogonal)
-        if mixture is not None:
-            share = per_replica(mixture[..., k], mixed)
-            mixed = _unit(share * mixed + (1 - share) * adam[name] / per_replica(log_rms[k].exp(), mixed))
-        if "embedding" in after[name]:
-            mixed = torch.where(after[name]["embedding"][..., None, None], adam[name], mixed)
-        found[name] = mixed
-    return found, after, torch.stack(log_rms, -1)
-
-
-def remember_directions(
-    found: Tensors, of: Mapping[str, State], last_norm: Tensor
-) -> tuple[dict[str, State], Tensor, Tensor]:
-    """The states with this step's directions in them, cos(D, last D), and ‖D‖, `[seeds, settings, tensors]` each.
-
-    Args:
-        found: D by name.
-        of: by name, as `directions` gives it.
-        last_norm: ‖D‖ of the step before.
-    """
-    norm = per_tensor(_dot(found[name], found[name]) for name in of).sqrt()
-    along = per_tensor(_dot(found[name], memory["last"]) for name, memory in of.items())
-    cosine = along / (norm + SMALL) / (last_norm + SMALL)
-    return {name: memory | {"last": found[name]} for name, memory in of.items()}, cosine, norm
+    found, order = dict(adam), list(of)
+    for names in names_by_shape({name: ahead[name] for name in of if is_matrix(grads[name])}):
+        orthogonal = _unit(short_newton_schulz(_matrices(ahead, names), EPSILON))
+        share = torch.stack([mixture[..., order.index(name)] for name in names], -1)[..., None, None]
+        mixed = _unit(share * orthogonal + (1 - share) * _unit(_matrices(adam, names)))
+        for name, matrix in zip(names, mixed.unbind(2), strict=True):
+            found[name] = matrix.reshape(grads[name].shape)
+            if "embedding" in after[name]:
+                found[name] = torch.where(after[name]["embedding"][..., None, None], adam[name], found[name])
+    rows = (_rows(found[name], memory["last"], grads[name]) for name, memory in of.items())
+    products = torch.stack([(row[..., :1, :] @ row.mT)[..., 0, :] for row in rows], 2)
+    adam_squares = per_tensor(torch.linalg.vector_norm(_flat(adam[name]), dim=-1) for name in of).square()
+    sums = torch.stack([adam_squares, *products.unbind(-1)])
+    return {name: memory | {"last": found[name]} for name, memory in after.items()}, sums
 
 
 def per_tensor(values: Iterable[Tensor]) -> Tensor:
@@ -115,28 +102,38 @@ def per_tensor(values: Iterable[Tensor]) -> Tensor:
     return torch.stack(list(values), -1)
 
 
-def _orthogonalised(matrices: Tensors) -> Tensors:
-    """Newton–Schulz of each, those of one shape together: many small products are slower than few larger ones."""
-    by_shape: dict[tuple[int, ...], list[str]] = {}
+def names_by_shape(matrices: Tensors) -> Iterable[list[str]]:
+    """Names of the matrices of one shape together: many small products are slower than few larger ones.
+
+    Args:
+        matrices: `[seeds, settings, ...]` each.
+    """
+    names: dict[tuple[int, ...], list[str]] = {}
     for name, matrix in matrices.items():
-        by_shape.setdefault(tuple(matrix.flatten(3).shape[2:]), []).append(name)
-    found = {}
-    for names in by_shape.values():
-        stacked = torch.stack([matrices[name].flatten(3) for name in names], 2)
-        for name, orthogonal in zip(names, newton_schulz(stacked, EPSILON).unbind(2), strict=True):
-            found[name] = orthogonal.reshape(matrices[name].shape)
-    return found
+        names.setdefault(tuple(matrix.flatten(3).shape[2:]), []).append(name)
+    return names.values()
 
 
-def _unit(direction: Tensor) -> Tensor:
-    """A direction brought to a root mean square of 1."""
-    return direction / per_replica(root_mean_square(direction) + SMALL, direction)
+def _matrices(tensors: Tensors, names: Iterable[str]) -> Tensor:
+    """Tensors of one shape as matrices `[seeds, settings, tensors, rows, columns]`."""
+    return torch.stack([tensors[name].flatten(3) for name in names], 2)
 
 
-def _rows(tensor: Tensor) -> Tensor:
+def _unit(matrices: Tensor) -> Tensor:
+    """Matrices brought to a root mean square of 1."""
+    unit: Tensor = matrices / (_rms(matrices, (-2, -1)) + SMALL)[..., None, None]
+    return unit
+
+
+def _rms(tensor: Tensor, over: tuple[int, ...]) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(tensor, dim=over)
+    return norm / math.prod(tensor.shape[axis] for axis in over) ** 0.5
+
+
+def _rows(*tensors: Tensor) -> Tensor:
+    """`[seeds, settings, tensors, coordinates]`."""
+    return torch.stack([_flat(tensor) for tensor in tensors], 2)
+
+
+def _flat(tensor: Tensor) -> Tensor:
     return tensor.reshape(*tensor.shape[:2], -1)
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    product: Tensor = torch.linalg.vecdot(_rows(a), _rows(b))
-    return product

@@ -52,6 +52,7 @@ def assert_equal_steps(
     steps: int = 30,
     change: Callable[[Tensors, int], Tensors] = lambda grads, step: grads,
     rtol: float = 2e-5,
+    atol: float = 0.0,
 ) -> None:
     """Both paths step side by side, each on its own state, at the same parameters."""
     compiled, random = rule.fused(), torch.Generator().manual_seed(1)
@@ -65,8 +66,8 @@ def assert_equal_steps(
             plain, plain_state = stepped(rule, grads, plain_state, params, losses)
             found, fused_state = stepped(compiled, grads, fused_state, params, losses)
             assert_close((grads, params), before, rtol=0)  # both are only read
-            assert_close(found, plain, rtol)
-            assert_close(fused_state, plain_state, rtol)
+            assert_close(found, plain, rtol, atol)
+            assert_close(fused_state, plain_state, rtol, atol)
             params = {name: value + plain[name].nan_to_num() for name, value in params.items()}
 
 
@@ -74,18 +75,20 @@ def stepped(rule: Optimizer, grads: Tensors, state: State, params: Tensors, loss
     return rule.update(grads, rule.observe(state, losses, HORIZON), params)
 
 
-def assert_close(found: Any, expected: Any, rtol: float) -> None:
-    """Nested values, each tensor up to `rtol` of its largest finite number; NaN and infinity at the same places."""
-    if isinstance(expected, torch.Tensor):
+def assert_close(found: Any, expected: Any, rtol: float, atol: float = 0.0) -> None:
+    """Nested values, up to `atol` and `rtol` of the largest finite number; NaN and infinity at the same places."""
+    if isinstance(expected, torch.Tensor) and expected.dtype == torch.bool:
+        assert torch.equal(found, expected)
+    elif isinstance(expected, torch.Tensor):
         finite = expected[expected.isfinite()]
         size = float(finite.abs().max()) if len(finite.flatten()) else 0.0
-        torch.testing.assert_close(found, expected, rtol=rtol, atol=rtol * size, equal_nan=True)
+        torch.testing.assert_close(found, expected, rtol=rtol, atol=atol + rtol * size, equal_nan=True)
     elif isinstance(expected, dict):
         assert found.keys() == expected.keys()
         for name in expected:
-            assert_close(found[name], expected[name], rtol)
+            assert_close(found[name], expected[name], rtol, atol)
     elif isinstance(expected, list | tuple):
         for one, other in zip(found, expected, strict=True):
-            assert_close(one, other, rtol)
+            assert_close(one, other, rtol, atol)
     else:
         assert found == expected
