@@ -273,12 +273,16 @@ def test_weights_that_start_tiny_take_steps_of_their_own_size() -> None:
     assert float(updates["w"].square().mean().sqrt()) < 0.2 * float(params["w"].square().mean().sqrt())
 
 
-def test_weight_decay_shrinks_what_has_no_gradient() -> None:
-    params = {"w": torch.ones(1, 1, 3, 3)}
+def test_weight_decay_shrinks_matrices_without_gradient_but_no_vectors_and_no_embeddings() -> None:
+    params = {"w": torch.ones(1, 1, 3, 3), "b": torch.ones(1, 1, 3), "table": torch.ones(1, 1, 8, 3)}
     rule = Controller(checkpoint="random", weight_decay=0.5)
     state = rule.observe(rule.init(params), torch.ones(1, 1), 1000)
-    updates, _ = rule.update({"w": torch.zeros(1, 1, 3, 3)}, {**state, "step": 500}, params)
+    state["of"]["table"]["embedding"] = torch.ones(1, 1, dtype=torch.bool)
+    grads = {name: torch.zeros_like(param) for name, param in params.items()}
+    updates, _ = rule.update(grads, {**state, "step": 500}, params)
     torch.testing.assert_close(updates["w"], torch.full((1, 1, 3, 3), -0.03 * 0.5 * 0.5))
+    assert not updates["b"].any()
+    assert not updates["table"].any()
 
 
 @pytest.mark.parametrize(
