@@ -42,10 +42,12 @@ from l2obench.optimizers.learned.fused.rule import FusedRule
 STEP_SIZE = 0.03
 """A full step of the untrained rule, as a share of the size of the weights."""
 OUTPUTS = 4
-"""Of the network, for each tensor: the step's logarithm, the share of Muon, the momentum, the change of the rate."""
+"""Of the network, for each tensor: the step's logarithm, the share of Muon, the momentum, the change of the rate. A
+fifth one, where it is asked for, is the weight decay's logarithm."""
 FIRST_MIXTURE = 2.0
 """The untrained share of Muon's direction is σ of it, 0.88."""
 LARGEST_LOG_STEP, LARGEST_LOG_RATE, RATE_SPEED = 3.0, 4.0, 0.1
+FIRST_DECAY, LARGEST_LOG_DECAY = 0.1, 3.0
 
 Inputs = Literal["all", "no-loss", "time-and-kind"]
 READ: Mapping[Inputs, tuple[str, ...]] = {
@@ -63,6 +65,7 @@ class Controller(FusedRule, Optimizer):
 
         Δ  = 3 tanh(o₁ / 3);  p = σ(o₂);  β₁ = 1 − 0.1 exp(1.5 tanh(o₃ / 1.5))
         ℓ  ← ℓ + 0.1 tanh(o₄), kept within ±4, from 0
+        λ  = 0.1 exp(3 tanh(o₅ / 3)), where `decay` is learned
 
     Moments as in `relative-muon`, with this β₁ and β₂ = 0.99. Direction of a matrix: p · O + (1 − p) · A, brought to a
     root mean square of 1, where O is the orthogonalised momentum and A Adam's direction, each of root mean square 1.
@@ -83,7 +86,7 @@ class Controller(FusedRule, Optimizer):
     has_fused_step: ClassVar[bool] = True
     version: ClassVar[int] = 2
     uses: ClassVar[tuple[Use, ...]] = ("loss", "horizon")
-    architecture: ClassVar[tuple[str, ...]] = ("hidden", "inputs", "direction", "integral", "floor", "cap")
+    architecture: ClassVar[tuple[str, ...]] = ("hidden", "inputs", "direction", "integral", "decay", "floor", "cap")
     stacks_meta_parameters: ClassVar[bool] = True
     compiled_up_to: ClassVar[float] = 0
 
@@ -95,6 +98,8 @@ class Controller(FusedRule, Optimizer):
     """Of matrices: Muon's and Adam's, mixed by the network, or one of them."""
     integral: bool = True
     """Whether the network may change the rate lastingly, by ℓ."""
+    decay: Literal["given", "learned"] = "given"
+    """Where the weight decay of a matrix comes from: `weight_decay` alone, or the network too, by λ."""
     floor: Literal["start", "usual"] = "start"
     """What the floor of a matrix is: the smaller of 0.5/√fan-in and of its size at the start, or 0.5/√fan-in."""
     cap: float = Field(default=1.5, ge=1)
@@ -107,12 +112,13 @@ class Controller(FusedRule, Optimizer):
 
     def network_shapes(self) -> dict[str, tuple[int, ...]]:
         inputs = sum(len(GROUPS[group]) for group in READ[self.inputs])
+        outputs = OUTPUTS + (self.decay == "learned")
         return {
             "hidden.weight": (self.hidden, inputs),
             "hidden.bias": (self.hidden,),
-            "output.weight": (OUTPUTS, self.hidden),
-            "output.bias": (OUTPUTS,),
-            "linear.weight": (OUTPUTS, inputs),
+            "output.weight": (outputs, self.hidden),
+            "output.bias": (outputs,),
+            "linear.weight": (outputs, inputs),
         }
 
     def random_network(self, generator: torch.Generator) -> Tensors:
@@ -157,7 +163,8 @@ class Controller(FusedRule, Optimizer):
             "gradient": of_gradient,
             "loss": of_loss,
         }
-        log_step, mixture, beta1, change = self._outputs([features[group] for group in READ[self.inputs]], len(of))
+        outputs = self._outputs([features[group] for group in READ[self.inputs]], len(of))
+        log_step, mixture, beta1, change, learned_decay = outputs
         signals["log_rate"] = (signals["log_rate"] + change).clamp(-LARGEST_LOG_RATE, LARGEST_LOG_RATE)
         signals["weight_sum"] = beta1 * signals["weight_sum"] + 1 - beta1
         if self.direction != "mixed":
@@ -171,12 +178,14 @@ class Controller(FusedRule, Optimizer):
         capped = torch.minimum(torch.maximum(rms, floor), self.cap * torch.maximum(first, floor))
         size = rate.unsqueeze(-1) * capped * (log_step + signals["log_rate"]).exp()
         losses["promised"] = (size * along_gradient).sum(-1)
-        updates, decay = {}, rate * self.weight_decay
-        for (name, memory), factor, has_fan_in in zip(of.items(), (-size).unbind(-1), matrices, strict=True):
-            updates[name] = memory["last"] * per_replica(factor, memory["last"])
-            if self.weight_decay and has_fan_in:
-                own = torch.where(memory["embedding"], 0, decay) if "embedding" in memory else decay
-                updates[name] = updates[name] - per_replica(own, memory["last"]) * params[name]
+        # Only where there is something to decay: else it is one more pass over the weights.
+        decay = rate.unsqueeze(-1) * torch.where(embedding, 0, self.weight_decay + learned_decay)
+        decays = matrices if self.weight_decay or self.decay == "learned" else [False] * len(matrices)
+        updates = {}
+        for k, (name, memory) in enumerate(of.items()):
+            updates[name] = memory["last"] * per_replica(-size[..., k], memory["last"])
+            if decays[k]:
+                updates[name] = updates[name] - per_replica(decay[..., k], memory["last"]) * params[name]
         return updates, {"step": step + 1, "of": of, "signals": signals, "losses": losses}
 
     def _can_fuse_all(self, grads: Tensors, params: Tensors, of: Mapping[str, State]) -> bool:
@@ -187,18 +196,21 @@ class Controller(FusedRule, Optimizer):
             for name, memory in of.items()
         )
 
-    def _outputs(self, groups: Sequence[Tensor], tensors: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Log step Δ, mixture p, momentum β₁ and change of ℓ, `[seeds, settings, tensors]` each."""
+    def _outputs(self, groups: Sequence[Tensor], tensors: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Log step Δ, mixture p, momentum β₁, change of ℓ and weight decay λ, `[seeds, settings, tensors]` each."""
         features = torch.cat([group.expand(*group.shape[:2], tensors, -1) for group in groups], -1)
         features = features.nan_to_num(nan=0.0, posinf=BOUND, neginf=-BOUND).clamp(-BOUND, BOUND)
         phi = {name: tensor.to(features) for name, tensor in self.meta_parameters.items()}
         hidden = (features @ phi["hidden.weight"].mT + phi["hidden.bias"].unsqueeze(-2)).tanh()
         outputs = hidden @ phi["output.weight"].mT + phi["output.bias"].unsqueeze(-2)
-        log_step, mixture, momentum, change = (outputs + features @ phi["linear.weight"].mT).unbind(-1)
+        log_step, mixture, momentum, change, *rest = (outputs + features @ phi["linear.weight"].mT).unbind(-1)
         log_step = LARGEST_LOG_STEP * (log_step / LARGEST_LOG_STEP).tanh()
         beta1 = 1 - 0.1 * (1.5 * (momentum / 1.5).tanh()).exp()
         change = RATE_SPEED * change.tanh() if self.integral else torch.zeros_like(change)
-        return log_step, mixture.sigmoid(), beta1, change
+        decay = torch.zeros_like(change)
+        if rest:
+            decay = FIRST_DECAY * (LARGEST_LOG_DECAY * (rest[0] / LARGEST_LOG_DECAY).tanh()).exp()
+        return log_step, mixture.sigmoid(), beta1, change, decay
 
     def _usual_sizes(
         self, shapes: Sequence[tuple[int, ...]], matrices: Sequence[bool], first: Tensor, embedding: Tensor

@@ -300,6 +300,24 @@ def test_parts_can_be_left_out(fields: dict[str, Any], groups: set[str]) -> None
     assert all(value.isfinite().all() for value in run(rule, starts(), steps=5).values())
 
 
+def test_a_learned_decay_is_that_of_the_formula_and_begins_at_a_tenth() -> None:
+    params = {"w": torch.ones(1, 1, 3, 3, dtype=DOUBLE)}
+    rule = Controller(checkpoint="random", decay="learned", weight_decay=0.5)
+    grads = {"w": torch.zeros_like(params["w"])}
+
+    def second_step(phi: Tensors) -> Tensor:
+        own = rule.with_meta_parameters(phi)
+        state = own.observe(own.init(params), torch.ones(1, 1, dtype=DOUBLE), 1000)
+        updates, _ = own.update(grads, {**state, "step": 500}, params)
+        return updates["w"]
+
+    phi = {name: value.double() for name, value in rule.meta_parameters.items()}
+    torch.testing.assert_close(second_step(phi), torch.full((1, 1, 3, 3), -0.03 * 0.5 * 0.6, dtype=DOUBLE))
+    raised = {**phi, "output.bias": phi["output.bias"] + torch.tensor([0, 0, 0, 0, 2.0], dtype=DOUBLE)}
+    share = 0.5 + 0.1 * math.exp(3 * math.tanh(2 / 3))
+    torch.testing.assert_close(second_step(raised), torch.full((1, 1, 3, 3), -0.03 * 0.5 * share, dtype=DOUBLE))
+
+
 def test_without_mixing_the_mixture_and_without_the_integral_its_rate_have_no_effect() -> None:
     for field, value, output in (("direction", "muon", 1), ("direction", "adam", 1), ("integral", False, 3)):
         rule = trained(**{field: value})
