@@ -39,6 +39,8 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "practice-denoiser": ("U-Net", "photos10"),
     "practice-contrastive": ("pair of encoders", "mnist5k"),
     "practice-burgers": ("physics-informed network", "Burgers' equation"),
+    "practice-flow": ("normalising flow", "digits"),
+    "practice-graph": ("graph network", "mnist5k"),
     "practice-coordinates": ("network of sines", "one photograph"),
 }
 """Architecture and data of every task that a recipe or a reference run names, where no parameter says otherwise."""
