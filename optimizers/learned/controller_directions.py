@@ -127,7 +127,8 @@ def _unit(matrices: Tensor) -> Tensor:
 
 def _rms(tensor: Tensor, over: tuple[int, ...]) -> Tensor:
     norm: Tensor = torch.linalg.vector_norm(tensor, dim=over)
-    return norm / math.prod(tensor.shape[axis] for axis in over) ** 0.5
+    rms: Tensor = norm / math.prod(tensor.shape[axis] for axis in over) ** 0.5
+    return rms
 
 
 def _rows(*tensors: Tensor) -> Tensor:

@@ -45,7 +45,8 @@ def nest(places: Places, inner: Places) -> Places:
         (slice(12, 14, None), array([10, 19]))
     """
     if not isinstance(places, slice):
-        return places[inner]
+        chosen: NDArray[np.intp] = places[inner]
+        return chosen
     if isinstance(inner, slice):
         return slice(places.start + inner.start, places.start + inner.stop)
     shifted: NDArray[np.intp] = inner + places.start

@@ -4,6 +4,8 @@ Fake tensors have shapes and a device but no values, and an operation on two dev
 asks for a value gets that of `VALUES`.
 """
 
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -57,9 +59,14 @@ RECIPES: list[dict[str, Any]] = [
 
 
 @pytest.fixture(scope="module")
-def mode() -> FakeTensorMode:
-    """One for all tests: what tasks keep of their data belongs to it."""
-    return FakeTensorMode(allow_non_fake_inputs=True)
+def mode() -> Iterator[FakeTensorMode]:
+    """One for all tests: what tasks keep of their data belongs to it, and is forgotten after them."""
+    yield FakeTensorMode(allow_non_fake_inputs=True)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("l2obench.tasks"):
+            for value in vars(module).values():
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()
 
 
 @pytest.fixture
