@@ -13,6 +13,9 @@ from l2obench.reports.numbers.analysis import Analysis
 from l2obench.reports.numbers.counting import fact
 from l2obench.reports.sections.words import format_short
 
+MOST_COMMANDS = 2
+"""More than these would make a sentence that nobody reads."""
+
 
 def timing_sentences(analysis: Analysis) -> list[str]:
     """Say all that the report and the terminal say of it.
@@ -102,4 +105,7 @@ def _unknown_load(unknown: pd.DataFrame, tasks: int, manifest: Mapping[str, Any]
 
 def _again(manifest: Mapping[str, Any], tasks: Sequence[str]) -> str:
     """The commands that measure the step times of these tasks; of a notebook or a script, words for them."""
-    return " and ".join(f"`{command}`" for command in timing_commands(manifest, tasks)) or "the same call"
+    commands = [f"`{command}`" for command in timing_commands(manifest, tasks)]
+    if len(commands) > MOST_COMMANDS:
+        commands[1:] = [f"{len(commands) - 1} more, which manifest.json has under `starts`, without `--no-timing`"]
+    return " and ".join(commands) or "the same call"

@@ -55,8 +55,8 @@ def test_what_cannot_be_fused_is_refused() -> None:
     recipe = make_recipe(SMALL | {"fused": True})
     with pytest.raises(RecipeError, match="device must be cpu with fused, got cuda"):
         Trainer(recipe, device="cuda")
-    with pytest.raises(RecipeError, match="fused must be left out for controller, which has no fused step"):
-        Trainer(recipe.model_copy(update={"optimizer": "controller[hidden=2]"}))
+    with pytest.raises(RecipeError, match="fused must be left out for mlp, which has no fused step"):
+        Trainer(recipe.model_copy(update={"optimizer": "mlp[hidden=2]"}))
 
 
 def test_without_numba_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,6 +83,15 @@ def test_older_results_of_a_busy_machine_have_a_warning(load: float | None, warn
     assert not warned or f"{load:.2g} processes for 2 processors" in sentence
 
 
+def test_of_many_commands_the_first_is_named_and_the_place_of_the_others() -> None:
+    row = dict.fromkeys(SCHEMAS["timing"].names) | {"task": "bowl", "optimizer": "adam", "under_load": True}
+    starts = [{"command": f"l2obench run toy -o {name} --no-timing"} for name in ("adam", "sgd", "nag")]
+    rows = pd.DataFrame([row | {"others_busy": 1.0, "processors": 2}])
+    (sentence,) = load_sentences(rows, {"run": {"starts": starts}})
+    assert "Run `l2obench run toy -o adam` and 2 more, which manifest.json has under `starts`" in sentence
+    assert "nag" not in sentence
+
+
 def test_runs_side_by_side_are_named(folder: Path, tmp_path: Path, cell: Any, write_run: Any) -> None:
     other = write_run(tmp_path / "other", [cell("adam", [1.0, 2.0])])
     rewrite(folder, LOADED | {"others_busy": None, "throttled_seconds": 0.3})
