@@ -6,8 +6,10 @@ A training step is forward, backward and update. It is compared with that of `to
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
+import pandas as pd
 import torch
 import typer
 from torch import Tensor, nn
@@ -115,13 +117,24 @@ def measure(model: str, identities: list[str], rounds: int = ROUNDS) -> dict[str
 
 def main(
     optimizers: Annotated[list[str], typer.Argument(help="Identities of optimizers, or names of checkpoints.")],
+    runs: Annotated[int, typer.Option(min=1, help="Measure so often; the medians count.")] = 3,
+    to: Annotated[Path | None, typer.Option(help="A .csv file for the rows.")] = None,
 ) -> None:
     """Print the processor time of a training step over that with `torch.optim.AdamW`, one thread."""
     torch.set_num_threads(1)
+    rows = []
     for model in MODELS:
-        found = measure(model, [ADAMW, *optimizers])
-        ratios = ", ".join(f"{name} {found[name] / found[ADAMW]:.2f}" for name in optimizers)
-        typer.echo(f"{model}: AdamW {1e3 * found[ADAMW]:.1f} ms; ÷ AdamW: {ratios}")
+        found = pd.DataFrame([measure(model, [ADAMW, *optimizers]) for _ in range(runs)])
+        ratios = found.div(found[ADAMW], axis=0).median()
+        milliseconds = 1e3 * found.median()
+        rows += [
+            {"model": model, "optimizer": name, "milliseconds": milliseconds[name], "over_adamw": ratios[name]}
+            for name in found.columns
+        ]
+        told = ", ".join(f"{name} {ratios[name]:.2f}" for name in optimizers)
+        typer.echo(f"{model}: AdamW {milliseconds[ADAMW]:.1f} ms; ÷ AdamW: {told}")
+    if to is not None:
+        pd.DataFrame(rows).assign(runs=runs).to_csv(to, index=False, float_format="%.4g")
 
 
 if __name__ == "__main__":
