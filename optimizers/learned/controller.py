@@ -38,6 +38,7 @@ from l2obench.optimizers.learned.controller_features import (
 )
 from l2obench.optimizers.learned.fused import directions as compiled_passes
 from l2obench.optimizers.learned.fused.rule import FusedRule
+from l2obench.optimizers.learned.fused.step import can_be_fused
 
 STEP_SIZE = 0.03
 """A full step of the untrained rule, as a share of the size of the weights."""
@@ -189,10 +190,9 @@ class Controller(FusedRule, Optimizer):
         return updates, {"step": step + 1, "of": of, "signals": signals, "losses": losses}
 
     def _can_fuse_all(self, grads: Tensors, params: Tensors, of: Mapping[str, State]) -> bool:
-        """Whether all tensors are stepped by the compiled passes."""
-        parts = ("mean", "square", "last", "first_rms")
+        """Whether all tensors are stepped by the compiled passes, which do not see what is bool in the state."""
         return self.is_fused and all(
-            self.can_fuse(grads[name], params[name], {part: memory[part] for part in parts})
+            can_be_fused(grads[name], params[name], memory["mean"], memory["square"], memory["last"])
             for name, memory in of.items()
         )
 

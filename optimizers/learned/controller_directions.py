@@ -1,6 +1,5 @@
 """The directions that `controller` steers: Adam's, the orthogonalised momentum's, and a mixture of the two."""
 
-import math
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -121,14 +120,9 @@ def _matrices(tensors: Tensors, names: Iterable[str]) -> Tensor:
 
 def _unit(matrices: Tensor) -> Tensor:
     """Matrices brought to a root mean square of 1."""
-    unit: Tensor = matrices / (_rms(matrices, (-2, -1)) + SMALL)[..., None, None]
+    rms = torch.linalg.matrix_norm(matrices, keepdim=True) / matrices[0, 0, 0].numel() ** 0.5
+    unit: Tensor = matrices / (rms + SMALL)
     return unit
-
-
-def _rms(tensor: Tensor, over: tuple[int, ...]) -> Tensor:
-    norm: Tensor = torch.linalg.vector_norm(tensor, dim=over)
-    rms: Tensor = norm / math.prod(tensor.shape[axis] for axis in over) ** 0.5
-    return rms
 
 
 def _rows(*tensors: Tensor) -> Tensor:

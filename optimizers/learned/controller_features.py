@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from l2obench.optimizers.base import State, blend
+from l2obench.optimizers.learned.controller_directions import SMALL
 
 TIME = ("time", "left", "log_step", "log_horizon", "early")
 KIND = ("matrix", "embedding", "size", "aspect", "share", "place")
@@ -37,8 +38,8 @@ BOUND = 4.0
 FAST, SLOW = 1 / 5, 1 / 30
 # Steps whose gradients stand for those of the start.
 FIRST_STEPS = 5
-TINY, SMALL = 1e-20, 1e-8
-"""Against 0/0: far below any norm; far below a direction's norm."""
+TINY = 1e-20
+"""Against 0/0: far below any norm."""
 
 
 def time_features(step: int, horizon: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from l2obench.optimizers.base import State, Tensors
 from l2obench.optimizers.designed.relative import EPSILON, is_matrix
 from l2obench.optimizers.designed.short_newton_schulz import short_newton_schulz
 from l2obench.optimizers.learned.controller_directions import BETA2, SMALL, names_by_shape
-from l2obench.optimizers.learned.fused.step import Array
+from l2obench.optimizers.learned.fused.step import Array, as_rows
 
 SMALL_SINGLE, EPSILON_SINGLE, SQUARE_RATE = np.float32(SMALL), np.float32(EPSILON), np.float32(1 - BETA2)
 
@@ -29,7 +29,7 @@ def sum_products(grads: Tensors, params: Tensors, of: Mapping[str, State]) -> Te
     replicas = next(iter(of.values()))["first_rms"].shape
     sums = np.zeros((len(of), 6, replicas.numel()))
     for own, (name, memory) in zip(sums, of.items(), strict=True):
-        direction_passes.sum_products(*map(_rows, (grads[name], params[name], *_parts(memory))), own)
+        direction_passes.sum_products(*map(as_rows, (grads[name], params[name], *_parts(memory))), own)
     return _by_replica(sums, replicas)
 
 
@@ -59,22 +59,22 @@ def directions(
     nothing, no_embedding = np.empty((replicas.numel(), 0), np.float32), np.zeros(replicas.numel(), np.bool_)
 
     def take_gradient(name: str, ahead: Array, adam: Array) -> None:
-        parts, k = map(_rows, (grads[name], *_parts(after[name]))), order[name]
+        parts, k = map(as_rows, (grads[name], *_parts(after[name]))), order[name]
         direction_passes.take_gradient(*parts, rates[k], scales[k], *corrections, ahead, adam, sums[k])
 
     for name in of:
         if not is_matrix(grads[name]):
-            take_gradient(name, nothing, _rows(after[name]["last"]))
+            take_gradient(name, nothing, as_rows(after[name]["last"]))
     for names in names_by_shape({name: grad for name, grad in grads.items() if is_matrix(grad)}):
         ahead = torch.empty(len(names), *grads[names[0]].flatten(3).shape)
         adam = torch.empty_like(ahead)
         for k, name in enumerate(names):
-            take_gradient(name, _rows(ahead[k]), _rows(adam[k]))
+            take_gradient(name, as_rows(ahead[k]), as_rows(adam[k]))
         orthogonal = short_newton_schulz(ahead, EPSILON).contiguous()
         for k, name in enumerate(names):
             memory, tensor = after[name], order[name]
             is_embedding = memory["embedding"].flatten().numpy() if "embedding" in memory else no_embedding
-            parts = map(_rows, (orthogonal[k], adam[k], memory["last"], grads[name]))
+            parts = map(as_rows, (orthogonal[k], adam[k], memory["last"], grads[name]))
             direction_passes.mix(*parts, shares[tensor], is_embedding, SMALL_SINGLE, sums[tensor])
     return after, _by_replica(sums, replicas)
 
@@ -82,12 +82,6 @@ def directions(
 def _parts(memory: State) -> tuple[Tensor, Tensor, Tensor]:
     """The mean, the square and the last direction of a tensor."""
     return memory["mean"], memory["square"], memory["last"]
-
-
-def _rows(tensor: Tensor) -> Array:
-    """`[replicas, coordinates]`, in the memory of the tensor where that is contiguous."""
-    rows: Array = tensor.detach().contiguous().view(tensor.shape[:2].numel(), -1).numpy()
-    return rows
 
 
 def _by_tensor(values: Tensor) -> Array:

@@ -179,14 +179,14 @@ def fused_step(
         outer_is_rows = dims[1] == last
     step_replicas(
         (
-            grad.contiguous().view(replicas, -1).numpy(),
-            param.detach().contiguous().view(replicas, -1).numpy(),
+            as_rows(grad),
+            as_rows(param),
             after["momenta"].view(3, replicas, -1).numpy(),
-            after["square"].view(replicas, -1).numpy(),
+            as_rows(after["square"]),
             after["rows"].view(3, replicas, -1).numpy(),
         ),
         NO_COLUMNS if dims is None else after["columns"].view(3, replicas, -1).numpy(),
-        update.view(replicas, -1).numpy(),
+        as_rows(update),
         shape,
         outer_is_rows,
         dims is not None,
@@ -198,6 +198,16 @@ def fused_step(
         (_of_replicas(size, grad), _of_replicas(nominal, grad), np.float32(formula.magnitude_scale)),
     )
     return update, after
+
+
+def as_rows(tensor: Tensor) -> Array:
+    """A tensor as the compiled passes take it, `[replicas, coordinates]`: its own memory where that is contiguous.
+
+    Args:
+        tensor: `[seeds, settings, ...]`.
+    """
+    rows: Array = tensor.detach().contiguous().view(tensor.shape[:2].numel(), -1).numpy()
+    return rows
 
 
 def means_and_spreads(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -220,8 +230,7 @@ def mean_squares(param: Tensor) -> Tensor:
     """
     from l2obench.optimizers.learned.fused import moments
 
-    rows = param.detach().contiguous().view(param.shape[:2].numel(), -1)
-    return torch.from_numpy(moments.mean_squares(rows.numpy())).view(param.shape[:2])
+    return torch.from_numpy(moments.mean_squares(as_rows(param))).view(param.shape[:2])
 
 
 def _of_replicas(value: Tensor | float, like: Tensor) -> Array:
