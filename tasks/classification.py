@@ -1,6 +1,7 @@
 """Classification by a fully connected network: cross-entropy on minibatches, held-out loss and accuracy."""
 
 from abc import abstractmethod
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 import torch
@@ -12,12 +13,14 @@ from l2obench.tasks.base import Problem, Task, Tensors
 from l2obench.tasks.data.labelled import Labelled
 from l2obench.tasks.dense import Activation, Dense
 
+FOLDS = 5
+
 
 class Classifier(Task):
     """A classifier on labelled examples; minibatches are drawn with replacement.
 
     A subclass gives the network and the examples. The loss is the mean cross-entropy of a minibatch, in nats. Held-out
-    metrics are the cross-entropy and the accuracy, a share in 0..1, on all test examples.
+    metrics are the cross-entropy and the accuracy, a share in 0..1, on all held-out examples.
 
     Parameters are those of `l2obench.tasks.dense.Dense`, down to the output layer `[classes, …]`, `[classes]`.
     """
@@ -30,6 +33,9 @@ class Classifier(Task):
     """Examples in a minibatch. The default is that of Andrychowicz et al. 2016, section 3.2."""
     scale: float = Field(default=0.1, ge=0, le=100)
     """θ₀ ~ N(0, scale²), biases included."""
+    fold: int | None = Field(default=None, ge=0, lt=FOLDS)
+    """Number of a fifth of the training examples that is held out in place of the test examples, so that meta-training
+    can look at held-out losses and the test examples stay unseen. Unless given, all are trained on."""
 
     @abstractmethod
     def network(self) -> Dense:
@@ -49,19 +55,27 @@ class Classifier(Task):
             FileNotFoundError: the data are not on this machine; the message says how to get them.
         """
 
+    def part(self, split: Literal["train", "test"]) -> Labelled:
+        """The examples of a split, where `fold` has its say: those trained on, or those held out.
+
+        Args:
+            split: `train` or `test`.
+        """
+        return self.examples(split) if self.fold is None else _of_fold(self.examples("train"), self.fold, split)
+
     def sample(self, generator: torch.Generator) -> Problem:
-        train = self.examples("train")
+        train = self.part("train")
         inputs, classes = train.inputs.shape[1], train.one_hot.shape[1]
         return Problem(self.network().start(inputs, classes, self.scale, generator))
 
     def draw(self, generator: torch.Generator, steps: int) -> Tensors:
-        count = len(self.examples("train").labels)
+        count = len(self.part("train").labels)
         return {"index": torch.randint(count, (steps, self.batch), generator=generator)}
 
     def minibatch(self, data: Tensors, draw: Tensors) -> Tensors:
         """`x [seeds, batch, inputs]` and one-hot `y [seeds, batch, classes]`, the same for all settings of a seed."""
         index = draw["index"]
-        train = self.examples("train").to(index.device)
+        train = self.part("train").to(index.device)
         return {"x": take_rows(train.inputs, index), "y": take_rows(train.one_hot, index)}
 
     def loss(self, params: Tensors, batch: Tensors) -> Tensor:
@@ -80,7 +94,7 @@ class Classifier(Task):
 
     def evaluate(self, params: Tensors) -> Tensors:
         like = params["w0"]
-        test = self.examples("test").to(like.device)
+        test = self.part("test").to(like.device)
         x = test.inputs.to(like.dtype).expand(like.shape[0], -1, -1)
         _, logits = self.network().forward(params, x)
         log_p = logits.log_softmax(2)
@@ -107,3 +121,11 @@ class MultilayerPerceptron(Classifier):
 
     def network(self) -> Dense:
         return Dense((self.units,) * self.layers, self.activation)
+
+
+@lru_cache(maxsize=16)
+def _of_fold(examples: Labelled, fold: int, split: Literal["train", "test"]) -> Labelled:
+    """Every fifth example, from number `fold` on, to test; the others to train."""
+    held_out = torch.arange(len(examples.labels)) % FOLDS == fold
+    chosen = held_out if split == "test" else ~held_out
+    return Labelled(examples.inputs[chosen], examples.labels[chosen], examples.one_hot[chosen])

@@ -97,6 +97,9 @@ class Recipe(BaseModel):
     objective: Term = "loss"
     """Quantity that is weighted and summed: the loss, the logarithm of its ratio to the loss at the start, the same
     with bounds, which a diverged trajectory reaches (bounded-log-ratio), or the best loss so far."""
+    heldout_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the meta-gradient that is for the held-out loss at the end of a trajectory, where a family has one. Only
+    for full-es, on families whose held-out examples are not for tests, such as `perceptron[fold=0]`."""
     lr: float = Field(default=3e-3, gt=0)
     """Initial learning rate of the meta-optimizer, Adam."""
     final_lr: float = Field(default=0.02, gt=0, le=1)
@@ -160,6 +163,14 @@ class Recipe(BaseModel):
             raise ValueError(
                 "min_horizon and max_horizon must be given together, the smaller one first, "
                 f"got {low} and {high}. Try: min_horizon=50, max_horizon=500"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _heldout_loss_at_the_end(self) -> "Recipe":
+        if self.heldout_share and self.estimator != "full-es":
+            raise ValueError(
+                f"estimator must be full-es with heldout_share, got {self.estimator}. Try: estimator=full-es"
             )
         return self
 

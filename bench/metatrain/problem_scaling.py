@@ -74,20 +74,24 @@ class ScaledProblems(Problems):
     def loss_grad_and_buffers(
         self, params: Tensors, buffers: Tensors, losses_at: Tensors | None = None
     ) -> tuple[Tensor, Tensors, Tensors]:
-        scales = {name: scale.unsqueeze(1) for name, scale in self._scales.items()}
-        offsets = {name: offset.unsqueeze(1) for name, offset in self._offsets.items()}
-
-        def unscaled(values: Tensors) -> Tensors:
-            found = {name: value * scales[name] for name, value in values.items()}
-            return {name: value + offsets[name] for name, value in found.items()} if offsets else found
-
-        point = None if losses_at is None else unscaled(losses_at)
-        losses, grads, buffers = super().loss_grad_and_buffers(unscaled(params), buffers, point)
+        point = None if losses_at is None else self._unscaled(losses_at)
+        losses, grads, buffers = super().loss_grad_and_buffers(self._unscaled(params), buffers, point)
         scaled = {}
         for name, grad in grads.items():
             factor = self._factors.view(-1, *[1] * (grad.ndim - 1))
-            scaled[name] = factor * scales[name] * grad
+            scaled[name] = factor * self._scales[name].unsqueeze(1) * grad
         return self._factors * losses, scaled, buffers
+
+    def heldout_loss(self, params: Tensors, buffers: Tensors) -> Tensor | None:
+        loss = super().heldout_loss(self._unscaled(params), buffers)
+        return None if loss is None else self._factors * loss
+
+    def _unscaled(self, params: Tensors) -> Tensors:
+        """The parameters of the task's own function."""
+        found = {name: value * self._scales[name].unsqueeze(1) for name, value in params.items()}
+        if not self._offsets:
+            return found
+        return {name: value + self._offsets[name].unsqueeze(1) for name, value in found.items()}
 
 
 def _displacements(shapes: Mapping[str, Sequence[int]], half_width: float, random: torch.Generator) -> Tensors:

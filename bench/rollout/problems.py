@@ -108,6 +108,19 @@ class Problems:
                 losses, _, following = self._evaluation(losses_at, buffers, minibatch)
         return losses, grads, following
 
+    def heldout_loss(self, params: Tensors, buffers: Tensors) -> Tensor | None:
+        """Evaluate the held-out loss.
+
+        Args:
+            params: θ, `[seeds, settings, ...]` each.
+            buffers: those after the last evaluation, likewise.
+
+        Returns:
+            `[seeds, settings]`; None where the task has none, by the name `loss`.
+        """
+        with from_model:
+            return self.task.evaluate_with_buffers(params, buffers).get("loss")
+
     def function_hashes(self) -> list[str]:
         """Give the hash of what each seed drew so far; without `prove` none."""
         return [] if self._proof is None else self._proof.hexdigests()

@@ -146,3 +146,18 @@ def test_crops_of_photographs_have_lost_their_mean_colour() -> None:
 def test_bad_parameters_are_refused(family: type[Classifier], parameters: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=next(iter(parameters))):
         family(**parameters)
+
+
+@pytest.mark.parametrize("family", [Perceptron, Logistic])
+def test_a_fold_splits_the_training_examples_and_leaves_the_test_examples_unseen(family: type[Classifier]) -> None:
+    everything = family().examples("train").inputs
+    parts = [family(fold=3).part(split).inputs for split in ("train", "test")]
+    assert len(parts[1]) == len(everything) // 5
+    rows = sorted(row.tolist() for part in parts for row in part)
+    assert rows == sorted(row.tolist() for row in everything)
+    assert family().part("test") is family().examples("test")
+
+
+def test_the_folds_hold_out_each_example_once() -> None:
+    held_out = [Perceptron(data="mnist1d", fold=fold).part("test").inputs for fold in range(5)]
+    assert sorted(torch.cat(held_out).tolist()) == sorted(Perceptron(data="mnist1d").examples("train").inputs.tolist())

@@ -1,10 +1,13 @@
 """Gradient estimators, by the name that a recipe gives them."""
 
+from typing import Any
+
 from l2obench.bench.config.recipe import Recipe
 from l2obench.bench.config.registry import optimizer_registry
 from l2obench.bench.metatrain.estimators.base import Estimator
 from l2obench.bench.metatrain.estimators.bptt import BPTT
 from l2obench.bench.metatrain.estimators.es import ES
+from l2obench.bench.metatrain.estimators.full_es import FullES
 from l2obench.bench.metatrain.estimators.imitation import Imitation
 from l2obench.bench.metatrain.estimators.nres import NRES
 from l2obench.bench.metatrain.estimators.objective import Objective
@@ -17,7 +20,7 @@ def make_estimator(recipe: Recipe) -> Estimator:
     """Make the estimator of a recipe.
 
     Args:
-        recipe: `estimator` names it; `objective`, `second_order`, `coordinates`, `sigma` and `pairs` set it.
+        recipe: `estimator` names it; `objective`, `second_order`, `coordinates`, `sigma`, `pairs` and the like set it.
 
     Example:
         >>> from l2obench.bench.config.recipe import make_recipe
@@ -31,14 +34,11 @@ def make_estimator(recipe: Recipe) -> Estimator:
                 return SecondOrderBPTT(objective=objective, whole=name == "full")
             return BPTT(objective=objective, whole=name == "full", coordinates=recipe.coordinates)
         case name:
-            kinds: dict[str, type[EvolutionStrategy]] = {"es": ES, "pes": PES, "nres": NRES, "full-es": NRES}
-            return kinds[name](
-                objective=objective,
-                whole=name == "full-es",
-                sigma=recipe.sigma,
-                pairs=recipe.pairs,
-                standardise=recipe.standardise,
-            )
+            common: dict[str, Any] = {"sigma": recipe.sigma, "pairs": recipe.pairs, "standardise": recipe.standardise}
+            if name == "full-es":
+                return FullES(objective=objective, heldout_share=recipe.heldout_share, **common)
+            kinds: dict[str, type[EvolutionStrategy]] = {"es": ES, "pes": PES, "nres": NRES}
+            return kinds[name](objective=objective, **common)
 
 
 def make_imitation(recipe: Recipe) -> Imitation | None:

@@ -16,6 +16,7 @@ from l2obench.bench.metatrain.trainer import Trainer
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.step import start
 from l2obench.optimizers.designed.sgd import SGD
+from l2obench.optimizers.learned.controller import Controller
 from l2obench.tasks.perceptron import Perceptron
 from l2obench.tasks.quadratic import Quadratic
 
@@ -182,3 +183,37 @@ def test_a_full_es_takes_a_trajectory_as_one_segment() -> None:
     estimator = make_estimator(make_recipe(VALUES))
     assert estimator.whole
     assert not make_estimator(make_recipe({"task": "quadratic", "estimator": "nres"})).whole
+
+
+def test_the_held_out_loss_has_its_share_of_the_meta_gradient() -> None:
+    task, weights = Perceptron(units=3, fold=1, batch=4, horizon=3), torch.ones(3)
+
+    def estimate(share: float) -> dict[str, torch.Tensor]:
+        recipe = make_recipe(
+            {"task": "quadratic", "estimator": "full-es", "pairs": 2, "heldout_share": share, "objective": "log-ratio"}
+        )
+        problems, random = Problems(task, [1, 2]), torch.Generator().manual_seed(0)
+        rule = Controller(hidden=2).initialised(torch.Generator().manual_seed(3))
+        estimator = make_estimator(recipe)
+        return estimator.advance(problems, rule, estimator.begin(problems, rule, random), weights, random).meta_grads
+
+    none, half, all_of_it = estimate(0.0), estimate(0.5), estimate(1.0)
+    for name, grad in half.items():
+        torch.testing.assert_close(grad, (none[name] + all_of_it[name]) / 2)
+        assert not torch.equal(none[name], all_of_it[name])
+
+
+def test_the_held_out_loss_is_that_of_the_function_itself_however_it_is_scaled() -> None:
+    task = Perceptron(units=3, fold=0, batch=4)
+    plain, scaled = Problems(task, [3]), ScaledProblems(task, [3], tensors=1.0, displacements=2.0)
+    at_start = {name: value.unsqueeze(1) for name, value in scaled.start.items()}
+    expected = plain.heldout_loss({name: value.unsqueeze(1) for name, value in plain.start.items()}, {})
+    found = scaled.heldout_loss(at_start, {})
+    assert expected is not None
+    assert found is not None
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_share_of_the_held_out_loss_needs_whole_trajectories() -> None:
+    with pytest.raises(RecipeError, match="estimator must be full-es with heldout_share, got pes"):
+        make_recipe({"task": "quadratic", "estimator": "pes", "heldout_share": 0.5})
