@@ -123,7 +123,7 @@ class MultilayerPerceptron(Classifier):
         return Dense((self.units,) * self.layers, self.activation)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _of_fold(examples: Labelled, fold: int, split: Literal["train", "test"]) -> Labelled:
     """Every fifth example, from number `fold` on, to test; the others to train."""
     held_out = torch.arange(len(examples.labels)) % FOLDS == fold
