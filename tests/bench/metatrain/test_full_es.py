@@ -217,3 +217,9 @@ def test_the_held_out_loss_is_that_of_the_function_itself_however_it_is_scaled()
 def test_a_share_of_the_held_out_loss_needs_whole_trajectories() -> None:
     with pytest.raises(RecipeError, match="estimator must be full-es with heldout_share, got pes"):
         make_recipe({"task": "quadratic", "estimator": "pes", "heldout_share": 0.5})
+
+
+def test_a_share_of_the_held_out_loss_needs_a_family_that_has_one() -> None:
+    with pytest.raises(RecipeError, match="heldout_share must be 0 where no family has held-out examples, got"):
+        Trainer(make_recipe({**VALUES, "heldout_share": 0.5}))
+    Trainer(make_recipe({**VALUES, "heldout_share": 0.5, "mixture": [*VALUES["mixture"], "perceptron[fold=0]"]}))
