@@ -21,6 +21,12 @@ class Family:
     def identity(self) -> str:
         return identify(self.task)
 
+    @property
+    def may_have_heldout_loss(self) -> bool:
+        """Whether the task evaluates at all; a task of modules says only in a run whether it has held-out examples."""
+        task = type(self.task)
+        return task.evaluate is not Task.evaluate or task.evaluate_with_buffers is not Task.evaluate_with_buffers
+
     def seeds(self, purpose: Purpose, first: int, count: int) -> list[int]:
         """Seeds of the functions `first` to `first + count - 1` of this family.
 

@@ -15,7 +15,7 @@ from l2obench.bench.metatrain import loss_scales
 from l2obench.bench.metatrain.estimators import make_estimator, make_imitation
 from l2obench.bench.metatrain.estimators.base import Estimator
 from l2obench.bench.metatrain.estimators.objective import bounded_log_ratio
-from l2obench.bench.metatrain.families import Family, make_family
+from l2obench.bench.metatrain.families import make_family
 from l2obench.bench.metatrain.fused_training import fuse_for_training
 from l2obench.bench.metatrain.initial_meta_parameters import make_initial, require_memory
 from l2obench.bench.metatrain.meta_optimizer import adam_step, clip_by_norm, decay_learning_rate, update_average
@@ -29,7 +29,6 @@ from l2obench.bench.rollout.seeds import derive_seed, generator
 from l2obench.optimizers.base import CoordinatewiseOptimizer, Tensors
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.optimizers.scheduled import Scheduled
-from l2obench.tasks.base import Task
 
 OnValidation = Callable[[str, Tensor], Any]
 
@@ -98,7 +97,7 @@ class Trainer:
         self.imitation = make_imitation(recipe)
         self.families = [make_family(identity, rule) for identity in recipe.mixture or (recipe.task,)]
         self.trajectories = Trajectories(recipe, self.families, self.task, device)
-        if recipe.heldout_share and not any(map(_may_have_heldout_loss, self.families)):
+        if recipe.heldout_share and not any(family.may_have_heldout_loss for family in self.families):
             raise RecipeError(
                 f"heldout_share must be 0 where no family has held-out examples, got {recipe.heldout_share:g}. "
                 "Try: -t 'perceptron[fold=0]'"
@@ -275,9 +274,3 @@ class Trainer:
     def _lr(self, trajectory: int) -> float:
         """The learning rate of a trajectory."""
         return decay_learning_rate(self.recipe.lr, self.recipe.final_lr, trajectory, self.recipe.trajectories)
-
-
-def _may_have_heldout_loss(family: Family) -> bool:
-    """Whether the task evaluates at all; a task of modules says only in a run whether it has held-out examples."""
-    task = type(family.task)
-    return task.evaluate is not Task.evaluate or task.evaluate_with_buffers is not Task.evaluate_with_buffers

@@ -1,6 +1,6 @@
 """Evolution strategies on whole trajectories, which can look at the held-out loss at their end."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -43,4 +43,4 @@ class FullES(NRES):
         values = self.objective.value(weights.new_ones(1), loss.unsqueeze(-1), unroll_state.history)
         heldout = self.meta_grads(values, unroll_state.noise)
         grads = {name: torch.lerp(grad, heldout[name], share) for name, grad in estimate.meta_grads.items()}
-        return Estimate(estimate.unroll_state, estimate.losses, grads)
+        return replace(estimate, meta_grads=grads)
