@@ -1,15 +1,20 @@
-"""Orthogonalising a matrix in three steps, on its Gram matrix: a third to two thirds of what Muon's five steps cost."""
+"""Orthogonalising a matrix in four steps, on its Gram matrix: cheaper than Muon's five, and as close to 1."""
 
 import torch
 from torch import Tensor
 
-# Each step has the least largest distance to 1 on the range that the steps before leave of 0.02 to 1. After the last
-# one, singular values of 0.02 and above are within 0.906 to 1.094, and a smaller one has 55 times its size at most.
-COEFFICIENTS = ((7.711, -22.1138, 16.2487), (3.2153, -2.4112, 0.5013), (2.2183, -1.594, 0.4107))
+# Each step has the least largest distance to 1 on the range that the steps before leave of 0.003 to 1. After the last
+# one, singular values of 0.003 and above are within 0.80 to 1.20, and a smaller one has 296 times its size at most.
+COEFFICIENTS = (
+    (8.3837, -24.7659, 18.3571),
+    (4.0434, -3.0114, 0.5695),
+    (3.5056, -2.6267, 0.5257),
+    (2.4901, -1.8343, 0.4368),
+)
 
 
 def short_newton_schulz(matrices: Tensor, epsilon: float = 1e-12) -> Tensor:
-    """Bring the singular values of matrices near 1, by three steps of a quintic iteration.
+    """Bring the singular values of matrices near 1, by four steps of a quintic iteration.
 
     X = M / (‖M‖_F + ε) and A = X Xᵀ. A step is X ← P X with P = a I + b A + c A², so that A ← P A P. All Ps come from A
     alone: they are multiplied first, and X meets them once, at the end.
@@ -20,11 +25,11 @@ def short_newton_schulz(matrices: Tensor, epsilon: float = 1e-12) -> Tensor:
 
     Example:
         >>> singular_values = torch.linalg.svdvals(short_newton_schulz(torch.diag(torch.tensor([3.0, 1.0, 0.1]))))
-        >>> bool(((singular_values > 0.9) & (singular_values < 1.1)).all())
+        >>> bool(((singular_values > 0.79) & (singular_values < 1.21)).all())
         True
 
     Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks". The best coefficients of each
-        step: Amsel et al. 2025, "The Polar Express", section 3; these solve its problem for 0.02 to 1.
+        step: Amsel et al. 2025, "The Polar Express", section 3; these solve its problem for 0.003 to 1.
     """
     # A is the smaller of the two products; the result is the same.
     tall = matrices.shape[-2] > matrices.shape[-1]

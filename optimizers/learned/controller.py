@@ -10,6 +10,7 @@ from torch import Tensor
 
 from l2obench.optimizers.base import Optimizer, State, Tensors, Use, per_replica
 from l2obench.optimizers.designed.relative import (
+    FAR_BELOW,
     MATRIX_FLOOR,
     OTHER_FLOOR,
     cosine_to_zero,
@@ -40,7 +41,7 @@ from l2obench.optimizers.learned.fused import directions as compiled_passes
 from l2obench.optimizers.learned.fused.rule import FusedRule
 from l2obench.optimizers.learned.fused.step import can_be_fused
 
-STEP_SIZE = 0.03
+STEP_SIZE = 0.036
 """A full step of the untrained rule, as a share of the size of the weights."""
 OUTPUTS = 4
 """Of the network, for each tensor: the step's logarithm, the share of Muon, the momentum, the change of the rate. A
@@ -59,22 +60,23 @@ READ: Mapping[Inputs, tuple[str, ...]] = {
 
 
 class Controller(FusedRule, Optimizer):
-    """u = −lr · 0.03 · w(t) · c(t) · e^{Δ + ℓ} · s(θ) · D for each tensor, with t updates done of T.
+    """u = −lr · 0.036 · w(t) · c(t) · e^{Δ + ℓ} · s(θ) · D for each tensor, with t updates done of T.
 
     One network for all tensors, h = tanh(A x + a), o = B h + b + C x, reads the features x of a tensor
     (`l2obench.optimizers.learned.controller_features`) at each step and gives:
 
         Δ  = 3 tanh(o₁ / 3);  p = σ(o₂);  β₁ = 1 − 0.1 exp(1.5 tanh(o₃ / 1.5))
-        ℓ  ← ℓ + 0.1 tanh(o₄), kept within ±4, from 0
+        ℓ  ← ℓ + 0.1 tanh(o₄) / (1 + t/40), kept within ±4, from 0
         λ  = 0.1 exp(3 tanh(o₅ / 3)), where `decay` is learned
 
     Moments as in `relative-muon`, with this β₁ and β₂ = 0.99. Direction of a matrix: p · O + (1 − p) · A, brought to a
     root mean square of 1, where O is the orthogonalised momentum and A Adam's direction, each of root mean square 1.
     All else, and embeddings, have Adam's direction. Size s(θ), warm-up w(t) and cosine c(t) are those of
-    `relative-muon`, with one difference: the floor of a matrix is min(0.5/√fan-in, rms(θ₀)), unless θ₀ is zero.
+    `relative-muon`.
 
     The network's outputs and linear path are zero before training: the untrained rule is a relative Muon with a little
-    of Adam's direction. By ℓ the rate can grow or fall as far as needed where a step relative to θ means nothing.
+    of Adam's direction. By ℓ the rate can grow or fall as far as needed where a step relative to θ means nothing; it settles, so that a long run
+    cannot wind it up.
 
     State: `step` t; `of`, by the name of each tensor, as in `relative-muon`, with `last` D; `signals`,
     `[seeds, settings, tensors]` each; `losses`, `[seeds, settings]` each. `observe` adds `loss` and `horizon`.
@@ -85,9 +87,9 @@ class Controller(FusedRule, Optimizer):
 
     name: ClassVar[str] = "controller"
     has_fused_step: ClassVar[bool] = True
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     uses: ClassVar[tuple[Use, ...]] = ("loss", "horizon")
-    architecture: ClassVar[tuple[str, ...]] = ("hidden", "inputs", "direction", "integral", "decay", "floor", "cap")
+    architecture: ClassVar[tuple[str, ...]] = ("hidden", "inputs", "direction", "integral", "settling", "decay", "floor", "cap")
     stacks_meta_parameters: ClassVar[bool] = True
     compiled_up_to: ClassVar[float] = 0
 
@@ -99,16 +101,19 @@ class Controller(FusedRule, Optimizer):
     """Of matrices: Muon's and Adam's, mixed by the network, or one of them."""
     integral: bool = True
     """Whether the network may change the rate lastingly, by ℓ."""
+    settling: float | None = Field(default=40, gt=0)
+    """Steps in which the speed of that change halves. None: it never does."""
     decay: Literal["given", "learned"] = "given"
     """Where the weight decay of a matrix comes from: `weight_decay` alone, or the network too, by λ."""
-    floor: Literal["start", "usual"] = "start"
-    """What the floor of a matrix is: the smaller of 0.5/√fan-in and of its size at the start, or 0.5/√fan-in."""
+    floor: Literal["relative", "start", "usual"] = "relative"
+    """What the floor of a matrix is: as in `relative-muon`; the smaller of 0.5/√fan-in and of its size at the start; or
+    0.5/√fan-in."""
     cap: float = Field(default=1.5, ge=1)
     """The largest size that a step is relative to, in multiples of that at the start."""
     lr: float = Field(default=1.0, gt=0)
     """Multiplies the update; 1 is as trained."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """λ, decoupled: a full step takes the share 0.03 · lr · λ from each matrix that is no embedding. Warm-up and cosine
+    """λ, decoupled: a full step takes the share 0.036 · lr · λ from each matrix that is no embedding. Warm-up and cosine
     hold for it too. 0.3 lowers held-out loss where few examples are seen often."""
 
     def network_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -166,7 +171,8 @@ class Controller(FusedRule, Optimizer):
         }
         outputs = self._outputs([features[group] for group in READ[self.inputs]], len(of))
         log_step, mixture, beta1, change, learned_decay = outputs
-        signals["log_rate"] = (signals["log_rate"] + change).clamp(-LARGEST_LOG_RATE, LARGEST_LOG_RATE)
+        speed = 1 if self.settling is None else 1 / (1 + step / self.settling)
+        signals["log_rate"] = (signals["log_rate"] + speed * change).clamp(-LARGEST_LOG_RATE, LARGEST_LOG_RATE)
         signals["weight_sum"] = beta1 * signals["weight_sum"] + 1 - beta1
         if self.direction != "mixed":
             mixture = torch.full_like(mixture, float(self.direction == "muon"))
@@ -222,4 +228,5 @@ class Controller(FusedRule, Optimizer):
         if self.floor == "usual":
             return usual, usual
         # One that starts small is small on purpose: steps of many times its size would destroy that.
-        return usual, torch.where(has_fan_in & (first > 0), first.minimum(usual), usual)
+        below = usual if self.floor == "start" else usual * (FAR_BELOW / MATRIX_FLOOR)
+        return usual, torch.where(has_fan_in & (first > 0) & (first < below), first, usual)

@@ -1,4 +1,4 @@
-"""Three steps on the Gram matrix: the iteration as written, and what it promises for singular values."""
+"""Four steps on the Gram matrix: the iteration as written, and what it promises for singular values."""
 
 import pytest
 import torch
@@ -29,20 +29,20 @@ def test_it_is_the_iteration_on_the_matrix_itself(shape: tuple[int, int]) -> Non
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.floats(0.02, 1.0), min_size=1, max_size=6), st.integers(0, 1000))
-def test_singular_values_from_a_fiftieth_of_the_norm_come_near_one(shares: list[float], seed: int) -> None:
+@given(st.lists(st.floats(0.003, 1.0), min_size=1, max_size=6), st.integers(0, 1000))
+def test_singular_values_from_three_thousandths_of_the_norm_come_near_one(shares: list[float], seed: int) -> None:
     values = torch.tensor(shares, dtype=DOUBLE)
     matrix = with_singular_values(values, 6, 9, seed)
-    kept = values / torch.linalg.vector_norm(values) >= 0.02
+    kept = values / torch.linalg.vector_norm(values) >= 0.003
     found = torch.linalg.svdvals(short_newton_schulz(matrix))[: len(shares)]
-    assert int((found > 0.906).sum()) >= int(kept.sum())
-    assert float(found.max()) < 1.094
+    assert int((found > 0.8).sum()) >= int(kept.sum())
+    assert float(found.max()) < 1.2
 
 
-def test_a_small_singular_value_grows_fifty_five_fold_at_most() -> None:
-    values = torch.tensor([1.0, 1e-4], dtype=DOUBLE)
+def test_a_small_singular_value_grows_three_hundred_fold_at_most() -> None:
+    values = torch.tensor([1.0, 1e-5], dtype=DOUBLE)
     found = torch.linalg.svdvals(short_newton_schulz(with_singular_values(values, 4, 4)))
-    assert 54e-4 < float(found[1]) < 55.1e-4
+    assert 290e-5 < float(found[1]) < 297e-5
 
 
 def test_zeros_stay_zeros_and_the_scale_means_nothing() -> None:
