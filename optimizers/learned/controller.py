@@ -75,8 +75,8 @@ class Controller(FusedRule, Optimizer):
     `relative-muon`.
 
     The network's outputs and linear path are zero before training: the untrained rule is a relative Muon with a little
-    of Adam's direction. By ℓ the rate can grow or fall as far as needed where a step relative to θ means nothing; it settles, so that a long run
-    cannot wind it up.
+    of Adam's direction. By ℓ the rate can grow or fall as far as needed where a step relative to θ means nothing. It
+    settles, so that a long run cannot wind it up.
 
     State: `step` t; `of`, by the name of each tensor, as in `relative-muon`, with `last` D; `signals`,
     `[seeds, settings, tensors]` each; `losses`, `[seeds, settings]` each. `observe` adds `loss` and `horizon`.
@@ -89,7 +89,16 @@ class Controller(FusedRule, Optimizer):
     has_fused_step: ClassVar[bool] = True
     version: ClassVar[int] = 3
     uses: ClassVar[tuple[Use, ...]] = ("loss", "horizon")
-    architecture: ClassVar[tuple[str, ...]] = ("hidden", "inputs", "direction", "integral", "settling", "decay", "floor", "cap")
+    architecture: ClassVar[tuple[str, ...]] = (
+        "hidden",
+        "inputs",
+        "direction",
+        "integral",
+        "settling",
+        "decay",
+        "floor",
+        "cap",
+    )
     stacks_meta_parameters: ClassVar[bool] = True
     compiled_up_to: ClassVar[float] = 0
 
@@ -113,8 +122,8 @@ class Controller(FusedRule, Optimizer):
     lr: float = Field(default=1.0, gt=0)
     """Multiplies the update; 1 is as trained."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """λ, decoupled: a full step takes the share 0.036 · lr · λ from each matrix that is no embedding. Warm-up and cosine
-    hold for it too. 0.3 lowers held-out loss where few examples are seen often."""
+    """λ, decoupled: a full step takes the share 0.036 · lr · λ from each matrix that is no embedding. Warm-up and
+    cosine hold for it too. 0.3 lowers held-out loss where few examples are seen often."""
 
     def network_shapes(self) -> dict[str, tuple[int, ...]]:
         inputs = sum(len(GROUPS[group]) for group in READ[self.inputs])

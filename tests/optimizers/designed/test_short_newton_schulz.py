@@ -36,7 +36,7 @@ def test_singular_values_from_three_thousandths_of_the_norm_come_near_one(shares
     kept = values / torch.linalg.vector_norm(values) >= 0.003
     found = torch.linalg.svdvals(short_newton_schulz(matrix))[: len(shares)]
     assert int((found > 0.8).sum()) >= int(kept.sum())
-    assert float(found.max()) < 1.2
+    assert float(found.max()) < 1.21
 
 
 def test_a_small_singular_value_grows_three_hundred_fold_at_most() -> None:
