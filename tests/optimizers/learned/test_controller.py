@@ -75,7 +75,7 @@ def orthogonalised(m: np.ndarray) -> np.ndarray:
         (3.5056, -2.6267, 0.5257),
         (2.4901, -1.8343, 0.4368),
     )
-    for one, three, five in (*steps, (2.4901, -1.8343, 0.4368)):
+    for one, three, five in steps:
         a = x @ x.T
         x = one * x + (three * a + five * a @ a) @ x
     x = (x.T if tall else x).reshape(m.shape)
@@ -355,3 +355,23 @@ def test_without_the_loss_it_says_so() -> None:
     params = {"w": torch.ones(1, 1, 2)}
     with pytest.raises(ValueError, match="controller needs the loss and the number of steps"):
         rule.update(params, rule.init(params), params)
+
+
+def test_the_rate_settles() -> None:
+    def rates(settling: float | None) -> list[float]:
+        rule = trained(settling=settling)
+        phi = {name: torch.zeros_like(numbers) for name, numbers in rule.meta_parameters.items()}
+        phi["output.bias"][3] = 20.0
+        params, found = {"w": torch.ones(1, 1, 3, dtype=DOUBLE)}, []
+        own = rule.with_meta_parameters(phi)
+        state = own.init(params)
+        for _ in range(31):
+            observed = own.observe(state, torch.ones(1, 1, dtype=DOUBLE), 100)
+            _, state = own.update({"w": torch.ones_like(params["w"])}, observed, params)
+            found.append(float(state["signals"]["log_rate"]))
+        return found
+
+    steady, settling = rates(None), rates(30.0)
+    assert steady == pytest.approx([0.1 * (k + 1) for k in range(31)])
+    assert settling[0] == pytest.approx(0.1)
+    assert settling[30] - settling[29] == pytest.approx(0.05)
