@@ -12,7 +12,7 @@ from torch import Tensor
 
 from l2obench.bench.config.recipe import RecipeError, Term
 
-HIGHEST_RATIO, LEAST_RATIO, SMALLEST_LOSS = 20.0, 0.002, 1e-12
+HIGHEST_RATIO, LEAST_RATIO, SMALLEST_LOSS = 20.0, 1e-6, 1e-12
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def log_ratio(losses: Tensor, history: LossHistory) -> Tensor:
 
 
 def bounded_log_ratio(losses: Tensor, history: LossHistory) -> Tensor:
-    """log(min(f(θ_t) / f(θ_0), 20) + 0.002): a loss that is not finite or has risen far counts as 20 times the first.
+    """log(min(f(θ_t) / f(θ_0), 20) + 1e-6): a loss that is not finite or has risen far counts as 20 times the first.
 
     So a replica that diverges is punished, and one near zero on a function without noise does not outweigh all others.
 
@@ -80,7 +80,7 @@ def bounded_log_ratio(losses: Tensor, history: LossHistory) -> Tensor:
     Example:
         >>> history = LossHistory(first=torch.tensor([[2.0]]), best=torch.tensor([[2.0]]))
         >>> bounded_log_ratio(torch.tensor([[[2.0, torch.nan]]]), history).exp().tolist()
-        [[[1.0019..., 20.0019...]]]
+        [[[1.0000..., 20.0000...]]]
     """
     ratio = losses / history.first.abs().clamp_min(SMALLEST_LOSS).unsqueeze(-1)
     return (ratio.nan_to_num(nan=HIGHEST_RATIO).clamp(0, HIGHEST_RATIO) + LEAST_RATIO).log()
