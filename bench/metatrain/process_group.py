@@ -1,4 +1,4 @@
-"""The processes of one meta-training, as torchrun starts them: functions are split, meta-gradients averaged.
+"""The processes of one meta-training, as torchrun starts them: they share the work, and average meta-gradients.
 
 Each process (rank) holds all meta-parameters and takes the same steps; rank 0 alone reads and writes the folder. Which
 functions and coordinates a meta-step uses does not depend on the number of processes.
@@ -6,12 +6,14 @@ functions and coordinates a meta-step uses does not depend on the number of proc
 
 import datetime
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.distributed.distributed_c10d import Store
+from torch.distributed.rendezvous import rendezvous
 
 from l2obench.tasks.base import Tensors
 
@@ -40,6 +42,8 @@ class ProcessGroup:
 
     rank: int = 0
     world_size: int = 1
+    store: Store | None = None
+    """What all processes share; None where this is the only one."""
 
     @property
     def is_main(self) -> bool:
@@ -57,6 +61,44 @@ class ProcessGroup:
             [Shard(first=0, stop=2, total=7), Shard(first=2, stop=4, total=7), Shard(first=4, stop=7, total=7)]
         """
         return Shard(total * self.rank // self.world_size, total * (self.rank + 1) // self.world_size, total)
+
+    def claim(self, batch: str, count: int) -> Iterator[int]:
+        """Take items of a batch one after another, so that no process waits while an item is left.
+
+        Args:
+            batch: its name, the same on every rank and never used before.
+            count: its items.
+
+        Yields:
+            Numbers from 0 to `count` - 1, each on one rank only.
+
+        Raises:
+            ProcessLost: another process has ended.
+        """
+        if self.store is None:
+            yield from range(count)
+            return
+        while True:
+            with _report_lost_process():
+                item = self.store.add(f"claims/{batch}", 1) - 1
+            if item >= count:
+                return
+            yield item
+
+    def gather(self, rows: Mapping[int, Tensor], like: Tensor) -> Tensor:
+        """Give the rows of all ranks in their order: which rank had which changes no bit of what is computed from them.
+
+        Args:
+            rows: those of this rank, by their number.
+            like: `[count, numbers]`, of the result's shape and type.
+
+        Returns:
+            `[count, numbers]`, the same on every rank.
+        """
+        gathered = torch.zeros_like(like)
+        for number, row in rows.items():
+            gathered[number] = row
+        return gathered if self.world_size == 1 else self._all_reduce(gathered)
 
     def average(self, tensors: Tensors, shard: Shard) -> Tensors:
         """All-reduce means over shards to the mean over all functions.
@@ -130,9 +172,10 @@ def init_process_group() -> Iterator[ProcessGroup]:
     if world_size == 1:
         yield SINGLE_PROCESS
         return
-    torch.distributed.init_process_group("gloo", timeout=TIMEOUT)
+    store, rank, _ = next(rendezvous("env://", timeout=TIMEOUT))
+    torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=world_size, timeout=TIMEOUT)
     try:
-        yield ProcessGroup(torch.distributed.get_rank(), world_size)
+        yield ProcessGroup(rank, world_size, store)
     finally:
         torch.distributed.destroy_process_group()
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save
 
@@ -35,6 +36,7 @@ from l2obench.bench.store.environment import commit, versions
 from l2obench.bench.store.files import write_atomically
 from l2obench.bench.store.results_file import StoreError
 from l2obench.foundation.errors import describe_message
+from l2obench.foundation.global_settings import settings_kept
 from l2obench.foundation.regular_file import FileRefused, read_regular_file
 from l2obench.foundation.tensor_file import parse_tensor_file, require_tensors
 from l2obench.optimizers.learned.checkpoint import encode_checkpoint
@@ -113,7 +115,9 @@ class Session:
                 self.save()
                 saved_at, saved_best = time.monotonic(), progress.best_validation
 
-        with plugin_errors(self.recipe), plugin_crash_said(self.recipe):
+        # Moments of gradients that have died out are denormal numbers, with which a processor is several times slower.
+        with settings_kept(), plugin_errors(self.recipe), plugin_crash_said(self.recipe):
+            torch.set_flush_denormal(True)
             train(self.trainer, self.progress, after, partial(plugin_settings, self.recipe), on_validation)
         self.save()
         if math.isinf(self.progress.best_validation):

@@ -209,24 +209,28 @@ class Trainer:
     def _run_joint_meta_step(self, progress: Progress) -> tuple[Progress, dict[str, Any]]:
         """One meta-step over whole trajectories of several families, and its row of the log.
 
-        The families are split between the processes. Its meta-loss and final loss are ratios to the loss at the start,
+        The processes take families one after another. Its meta-loss and final loss are ratios to the loss at the start,
         geometric means, since families differ in scale.
         """
         count, number = self.recipe.families, progress.trajectory
-        shard = self.group.shard(count)
-        estimates = [self._whole_trajectory(progress, count * number + k) for k in range(shard.first, shard.stop)]
-        mean = {name: torch.stack([grads[name] for grads, _, _ in estimates]).mean(0) for name in estimates[0][0]}
-        progress, norm = self._meta_step(progress, self.group.average(mean, shard))
+        claimed = self.group.claim(str(number), count)
+        rows = {k: self._whole_trajectory(progress, count * number + k) for k in claimed}
+        sizes = [tensor.numel() for tensor in progress.phi.values()]
+        like = torch.empty(count, sum(sizes) + 2, device=self.device)
+        grads, losses = torch.split(self.group.gather(rows, like), [sum(sizes), 2], dim=1)
+        parts = zip(progress.phi.items(), torch.split(grads.mean(0), sizes), strict=True)
+        progress, norm = self._meta_step(progress, {name: part.view_as(tensor) for (name, tensor), part in parts})
+        meta_loss, final_loss = losses.exp().mean(0).tolist()
         return replace(progress, setbacks=0), {
             "horizon": self.trajectories.family(count * number).task.horizon,
-            "meta_loss": self.group.mean(torch.tensor([loss for _, loss, _ in estimates]).exp()),
-            "final_loss": self.group.mean(torch.tensor([final for _, _, final in estimates]).exp()),
+            "meta_loss": meta_loss,
+            "final_loss": final_loss,
             "gradient_norm": norm,
             "lr": self._lr(number),
         }
 
-    def _whole_trajectory(self, progress: Progress, number: int) -> tuple[Tensors, float, float]:
-        """The meta-gradient of a whole trajectory, and the mean log of its losses over the first: all, and last."""
+    def _whole_trajectory(self, progress: Progress, number: int) -> Tensor:
+        """The meta-gradient of a whole trajectory, then mean logs of its losses over the first: of all, and final."""
         family, functions = self.trajectories.family(number), self.recipe.functions
         problems = self.trajectories.functions(number, Shard(0, functions, functions))
         rule, draws = family.rule.with_meta_parameters(progress.phi), self.trajectories.random("coordinates", number)
@@ -235,7 +239,8 @@ class Trainer:
         estimate = self.estimator.advance(problems, rule, unroll_state, weights / len(weights), draws)
         ratios = bounded_log_ratio(estimate.losses, unroll_state.history)
         final = family.task.final_loss(ratios)
-        return estimate.meta_grads, float(ratios.mean()), float(final.mean())
+        flat = [estimate.meta_grads[name].flatten() for name in progress.phi]
+        return torch.cat([*flat, torch.stack([ratios.mean(), final.mean()])])
 
     def _meta_step(self, progress: Progress, grads: Tensors) -> tuple[Progress, float]:
         """One step of Adam on φ with the clipped meta-gradient; return its norm before clipping too.
