@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.distributed import HashStore
 
 from l2obench.bench.config.recipe import RecipeError, make_recipe
 from l2obench.bench.metatrain.estimators.bptt_gradient import truncated_bptt
@@ -45,11 +46,15 @@ def test_shards_average_to_the_meta_gradient_of_all(count: int, coordinates: int
         torch.testing.assert_close(sum(grads[name] * weight for grads, weight in parts), value, rtol=1e-9, atol=1e-12)
 
 
+def torchrun(processes: int) -> list[str]:
+    if processes == 1:
+        return [sys.executable]
+    return [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
+
+
 def train(folder: Path, processes: int, trajectories: int) -> str:
     """What rank 0 printed."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
-    start = torchrun if processes > 1 else [sys.executable]
-    command = [*start, "-m", "l2obench", "train", RULE, *TRAIN, "--trajectories", str(trajectories)]
+    command = [*torchrun(processes), "-m", "l2obench", "train", RULE, *TRAIN, "--trajectories", str(trajectories)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -92,13 +97,35 @@ def stop_at(folder: Path, processes: int, last: bool) -> None:
         return
     state = folder / "it" / "state.safetensors"
     before = state.stat().st_mtime_ns if state.exists() else 0
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
-    command = [*torchrun, "-m", "l2obench", "train", RULE, *TRAIN, "--trajectories", "6"]
+    command = [*torchrun(processes), "-m", "l2obench", "train", RULE, *TRAIN, "--trajectories", "6"]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and (not state.exists() or state.stat().st_mtime_ns == before):
         pass
     process.terminate()
     process.wait()
+
+
+def test_items_of_a_batch_are_claimed_once_by_whoever_is_free() -> None:
+    store = HashStore()
+    first, second = (ProcessGroup(rank, 2, store).claim("3", 5) for rank in range(2))
+    assert [next(first), next(second), next(second), next(first)] == [0, 1, 2, 3]
+    assert list(second) == [4]
+    assert list(first) == []
+    assert list(ProcessGroup().claim("3", 3)) == [0, 1, 2]
+
+
+def test_two_processes_share_families_and_give_the_same_bits_as_one(tmp_path: Path) -> None:
+    families = ["quadratic[dim=4]", "logistic[data=wine]", "sinusoid[units=5]"]
+    mixture = [word for family in families for word in ("-t", family)]
+    lengths = ["--families", "3", "--min-horizon", "4", "--max-horizon", "9", "--trajectories", "3", "--pairs", "2"]
+    for processes in (1, 2):
+        run = [*torchrun(processes), "-m", "l2obench", "train", "controller", "--recipe", "general", *mixture, *lengths]
+        run += ["--validate-every", "3", "--validation-functions", "2", "--out", str(tmp_path / str(processes))]
+        done = subprocess.run(run, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    one, two = (load_file(tmp_path / name / "state.safetensors") for name in ("1", "2"))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_more_processes_than_functions_are_refused() -> None:

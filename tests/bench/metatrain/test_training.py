@@ -82,6 +82,16 @@ def test_a_finished_training_is_left_as_it_is(tmp_path: Path) -> None:
         assert (read_checkpoint(str(path)).recipe["commit"] == "another") is lost
 
 
+def test_denormal_numbers_are_zero_in_a_training_and_not_after_it(tmp_path: Path) -> None:
+    """With them a processor takes several times as long."""
+    smallest = torch.tensor(1e-40)
+    seen = []
+    session = Session(tmp_path, make_recipe(SMALL | {"trajectories": 1}))
+    session.run(lambda _: seen.append(float(smallest * 1.0)))
+    assert seen == [0.0]
+    assert float(smallest * 1.0) > 0
+
+
 def test_log_is_a_table_and_a_picture(tmp_path: Path) -> None:
     Session(tmp_path, make_recipe(SMALL)).run()
     log = pd.read_csv(tmp_path / "log.csv")
