@@ -18,16 +18,16 @@ from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.seeds import derive_seed
 
 TASKS = (
-    "perceptron[units=60,layers=2,activation=elu,batch=32,horizon=2000]",
-    "regression[norm=true,units=64,layers=3,horizon=2000]",
-    "digit-autoencoder[units=48,code=12,horizon=2000]",
-    "factorisation[size=100,width=12,horizon=1500]",
-    "logistic[data=breast-cancer,horizon=1000]",
+    "perceptron[units=96,layers=2,activation=elu,batch=32,horizon=2000]",
+    "regression[norm=true,units=96,layers=3,horizon=2000]",
+    "digit-autoencoder[units=96,code=12,horizon=2000]",
+    "factorisation[size=150,width=16,horizon=1500]",
+    "logistic[data=breast-cancer,batch=16,horizon=2000]",
     "char-rnn[cell=tanh,units=64,horizon=1000]",
-    "digit-cnn[channels=16,batch=32,horizon=500]",
+    "digit-cnn[channels=24,batch=32,horizon=500]",
     "char-attention[width=48,layers=2,context=32,batch=8,horizon=500]",
-    "deblurring[side=32,horizon=500]",
-    "quadratic[dim=20,horizon=500]",
+    "deblurring[side=40,horizon=500]",
+    "quadratic[dim=40,horizon=500]",
 )
 COLUMNS = ("task", "optimizer", "functions", "final_over_first")
 LEAST = 1e-6
