@@ -127,8 +127,10 @@ def main(
         found = pd.DataFrame([measure(model, [ADAMW, *optimizers]) for _ in range(runs)])
         ratios = found.div(found[ADAMW], axis=0).median()
         milliseconds = 1e3 * found.median()
+        parameters = sum(parameter.numel() for parameter in MODELS[model]()[0].parameters())
+        of_model = {"model": model, "parameters": parameters}
         rows += [
-            {"model": model, "optimizer": name, "milliseconds": milliseconds[name], "over_adamw": ratios[name]}
+            {**of_model, "optimizer": name, "milliseconds": milliseconds[name], "over_adamw": ratios[name]}
             for name in found.columns
         ]
         told = ", ".join(f"{name} {ratios[name]:.2f}" for name in optimizers)

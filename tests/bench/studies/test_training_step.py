@@ -17,4 +17,5 @@ def test_ratios_are_taken_in_each_run_and_their_medians_kept(monkeypatch: pytest
     assert general["model"].tolist() == ["GPT", "CNN"]
     assert general["over_adamw"].tolist() == [1.5, 1.5]
     assert general["milliseconds"].tolist() == [300, 300]
+    assert rows.groupby("model")["parameters"].first().round(-3).to_dict() == {"CNN": 289_000, "GPT": 818_000}
     assert rows["runs"].eq(3).all()
