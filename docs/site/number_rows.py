@@ -107,6 +107,7 @@ def _checkpoint(name: str) -> pd.DataFrame:
     found = read_checkpoint(name)
     row = dict(found.recipe) | {"meta_parameters": sum(tensor.numel() for tensor in found.tensors.values())}
     row["functions_seen"] = row["trajectories_done"] * row["functions"]
+    row["mixture_families"] = len(row.get("mixture") or [row["task"]])
     return pd.DataFrame([{key: item for key, item in row.items() if isinstance(item, int | float)}])
 
 
