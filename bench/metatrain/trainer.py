@@ -100,7 +100,7 @@ class Trainer:
         if recipe.heldout_share and not any(family.may_have_heldout_loss for family in self.families):
             raise RecipeError(
                 f"heldout_share must be 0 where no family has held-out examples, got {recipe.heldout_share:g}. "
-                "Try: -t 'perceptron[fold=0]'"
+                "Try: --heldout-share 0, or families that have some, as -t 'perceptron[fold=0]'"
             )
         names = recipe.validation or recipe.mixture or (recipe.task,)
         self.validated = [make_family(identity, rule) for identity in names]

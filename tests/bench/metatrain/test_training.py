@@ -274,7 +274,7 @@ def test_recipe_values_are_checked() -> None:
 @pytest.mark.parametrize("name", recipe_names())
 @pytest.mark.parametrize("task", ["quadratic[dim=5]", "mnist-mlp"])
 def test_shipped_recipes_make_trainers(name: str, task: str) -> None:
-    recipe = make_recipe(named_recipe(name, [task]))
+    recipe = make_recipe(named_recipe(name, [task]) | {"heldout_share": 0})
     rule = Trainer(recipe).rule
     if isinstance(rule, LSTM) and task.startswith("quadratic"):
         assert rule.preprocessing == "none"
