@@ -221,7 +221,8 @@ def named_recipe(name: str, families: Sequence[str] = ()) -> dict[str, Any]:
 
     Args:
         name: that of a recipe of the package. Values under its `[tasks.NAME]` are for that task only.
-        families: what to train on, in place of the recipe's own families, which are then not validated on either.
+        families: what to train on, in place of the recipe's own families, which are then not validated on either. Their
+            held-out losses have no share unless that is given: where they are those of test examples, it would not do.
 
     Returns:
         Values by the names of the fields of `Recipe`; not yet checked.
@@ -237,6 +238,7 @@ def named_recipe(name: str, families: Sequence[str] = ()) -> dict[str, Any]:
     if families:
         mixture = list(families) if len(families) > 1 else None
         values |= {"task": families[0], "mixture": mixture, "validation": None}
+        values.pop("heldout_share", None)
     if "task" not in values:
         raise RecipeError(f"a task is required: recipe {name} names none. Try: -t quadratic")
     return {**values, **by_task.get(values["task"].partition("[")[0], {})}

@@ -17,9 +17,10 @@ from l2obench.bench.config.registry import identify, identify_functions
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.seeds import derive_seed
 from l2obench.bench.rollout.step import advance, start
+from l2obench.foundation.tensors import Tensors, flatten, unflatten
 from l2obench.optimizers.base import Optimizer, State
 from l2obench.optimizers.learned.base import LearnedOptimizer
-from l2obench.tasks.base import Task, Tensors
+from l2obench.tasks.base import Task
 
 # Gradients at which a response is computed.
 POINTS = 61
@@ -130,7 +131,7 @@ def _follow(task: Task, leader: Optimizer, coordinate: int | None, index: int) -
         params.append(carry.params)
         losses.append(carry.losses)
         carry = advance(problems, leader, carry)
-    squares = torch.stack([_row(items).square() for items in grads]).mean(0)
+    squares = torch.stack([flatten(items).square() for items in grads]).mean(0)
     if coordinate is None:
         coordinate = int(squares.argmax())
     elif not 0 <= coordinate < len(squares):
@@ -156,12 +157,8 @@ def _compute_responses(
             yield {"before": past, "gradient": float(gradient), "update": _entry(updates, at)}
 
 
-def _row(tensors: Tensors) -> Tensor:
-    return torch.cat([value.flatten() for value in tensors.values()])
-
-
 def _entry(tensors: Tensors, coordinate: int) -> float:
-    return float(_row(tensors)[coordinate])
+    return float(flatten(tensors)[coordinate])
 
 
 def _place(tensors: Tensors, coordinate: int) -> str:
@@ -175,7 +172,6 @@ def _place(tensors: Tensors, coordinate: int) -> str:
 
 def _with(tensors: Tensors, coordinate: int, value: float) -> Tensors:
     """The tensors with one entry replaced."""
-    row = _row(tensors)
+    row = flatten(tensors)
     row[coordinate] = value
-    parts = torch.split(row, [tensor.numel() for tensor in tensors.values()])
-    return {name: part.view_as(tensor) for (name, tensor), part in zip(tensors.items(), parts, strict=True)}
+    return unflatten(row, tensors)

@@ -6,16 +6,18 @@ functions and coordinates a meta-step uses does not depend on the number of proc
 
 import datetime
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.distributed.distributed_c10d import Store
-from torch.distributed.rendezvous import rendezvous
 
-from l2obench.tasks.base import Tensors
+from l2obench.foundation.tensors import Tensors, flatten, unflatten
+
+if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
 
 # Generous, since a rank that shares its core with other work may be many times slower than the others.
 TIMEOUT = datetime.timedelta(minutes=30)
@@ -42,7 +44,7 @@ class ProcessGroup:
 
     rank: int = 0
     world_size: int = 1
-    store: Store | None = None
+    store: "Store | None" = None
     """What all processes share; None where this is the only one."""
 
     @property
@@ -85,20 +87,13 @@ class ProcessGroup:
                 return
             yield item
 
-    def gather(self, rows: Mapping[int, Tensor], like: Tensor) -> Tensor:
-        """Give the rows of all ranks in their order: which rank had which changes no bit of what is computed from them.
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum of the tensors of all ranks, the same on every rank.
 
         Args:
-            rows: those of this rank, by their number.
-            like: `[count, numbers]`, of the result's shape and type.
-
-        Returns:
-            `[count, numbers]`, the same on every rank.
+            tensor: of the same shape on each rank.
         """
-        gathered = torch.zeros_like(like)
-        for number, row in rows.items():
-            gathered[number] = row
-        return gathered if self.world_size == 1 else self._all_reduce(gathered)
+        return tensor if self.world_size == 1 else self._all_reduce(tensor)
 
     def average(self, tensors: Tensors, shard: Shard) -> Tensors:
         """All-reduce means over shards to the mean over all functions.
@@ -114,9 +109,7 @@ class ProcessGroup:
             return tensors
         # Shards differ in size by one function: each mean counts by the number of its functions.
         weight = (shard.stop - shard.first) / shard.total
-        flat = self._all_reduce(torch.cat([tensor.flatten() for tensor in tensors.values()]) * weight)
-        parts = torch.split(flat, [tensor.numel() for tensor in tensors.values()])
-        return {name: part.view(tensor.shape) for (name, tensor), part in zip(tensors.items(), parts, strict=True)}
+        return unflatten(self._all_reduce(flatten(tensors) * weight), tensors)
 
     def mean(self, values: Tensor) -> float:
         """The mean of the values of all ranks, the same on every rank.
@@ -172,6 +165,9 @@ def init_process_group() -> Iterator[ProcessGroup]:
     if world_size == 1:
         yield SINGLE_PROCESS
         return
+    # Not at the top: one process trains with a torch that was built without this, too.
+    from torch.distributed.rendezvous import rendezvous
+
     store, rank, _ = next(rendezvous("env://", timeout=TIMEOUT))
     torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=world_size, timeout=TIMEOUT)
     try:

@@ -26,7 +26,8 @@ from l2obench.bench.metatrain.validation import validation_criterion
 from l2obench.bench.metatrain.weighting import step_weights
 from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.seeds import derive_seed, generator
-from l2obench.optimizers.base import CoordinatewiseOptimizer, Tensors
+from l2obench.foundation.tensors import Tensors, flatten, unflatten
+from l2obench.optimizers.base import CoordinatewiseOptimizer
 from l2obench.optimizers.learned.base import LearnedOptimizer
 from l2obench.optimizers.scheduled import Scheduled
 
@@ -213,14 +214,13 @@ class Trainer:
         geometric means, since families differ in scale.
         """
         count, number = self.recipe.families, progress.trajectory
-        claimed = self.group.claim(str(number), count)
-        rows = {k: self._whole_trajectory(progress, count * number + k) for k in claimed}
-        sizes = [tensor.numel() for tensor in progress.phi.values()]
-        like = torch.empty(count, sum(sizes) + 2, device=self.device)
-        grads, losses = torch.split(self.group.gather(rows, like), [sum(sizes), 2], dim=1)
-        parts = zip(progress.phi.items(), torch.split(grads.mean(0), sizes), strict=True)
-        progress, norm = self._meta_step(progress, {name: part.view_as(tensor) for (name, tensor), part in parts})
-        meta_loss, final_loss = losses.exp().mean(0).tolist()
+        rows = torch.zeros(count, flatten(progress.phi).numel() + 2, device=self.device)
+        for k in self.group.claim(str(number), count):
+            rows[k] = self._whole_trajectory(progress, count * number + k)
+        # The rows of other processes are zero here, so it changes no bit which process had which family.
+        rows = self.group.sum(rows)
+        progress, norm = self._meta_step(progress, unflatten(rows[:, :-2].mean(0), progress.phi))
+        meta_loss, final_loss = rows[:, -2:].exp().mean(0).tolist()
         return replace(progress, setbacks=0), {
             "horizon": self.trajectories.family(count * number).task.horizon,
             "meta_loss": meta_loss,
@@ -239,8 +239,8 @@ class Trainer:
         estimate = self.estimator.advance(problems, rule, unroll_state, weights / len(weights), draws)
         ratios = bounded_log_ratio(estimate.losses, unroll_state.history)
         final = family.task.final_loss(ratios)
-        flat = [estimate.meta_grads[name].flatten() for name in progress.phi]
-        return torch.cat([*flat, torch.stack([ratios.mean(), final.mean()])])
+        grads = {name: estimate.meta_grads[name] for name in progress.phi}
+        return torch.cat([flatten(grads), torch.stack([ratios.mean(), final.mean()])])
 
     def _meta_step(self, progress: Progress, grads: Tensors) -> tuple[Progress, float]:
         """One step of Adam on φ with the clipped meta-gradient; return its norm before clipping too.

@@ -1,7 +1,7 @@
 """Which training of the general optimizer is shipped: validation on larger small problems for 500 to 2,000 steps.
 
 `python -m l2obench.bench.studies.long_validation general relative-muon --to long.csv` keeps a row for each problem and
-optimizer. No problem here is in a suite, and none of this size was trained on.
+optimizer. No problem here is in a suite, and each is larger or longer than those that `general` was trained on.
 """
 
 import csv

@@ -178,6 +178,21 @@ def initial_moments(param: Tensor) -> State:
     return state
 
 
+def floor_of_matrix(first_rms: Tensor, usual: Tensor | float, small: Tensor | float) -> Tensor:
+    """The least size that the step of a matrix is relative to: what is usual, or its own at the start if that is small.
+
+    Args:
+        first_rms: rms(θ₀), of any shape.
+        usual: the floor of most matrices; of that shape, or one for all.
+        small: below it a matrix has its own floor, unless it starts at zero.
+
+    Example:
+        >>> floor_of_matrix(torch.tensor([0.0, 0.01, 0.2]), 0.5, 0.1)
+        tensor([0.5000, 0.0100, 0.5000])
+    """
+    return torch.where((first_rms > 0) & (first_rms < small), first_rms, usual)
+
+
 def find_embeddings(grad: Tensor, state: State) -> State:
     """Which replicas have an embedding here: decided once, by the first gradient other than zero.
 
@@ -201,8 +216,7 @@ def _step_size(param: Tensor, first_rms: Tensor, cap: float | Tensor, embedding:
     floor = torch.full_like(first_rms, OTHER_FLOOR)
     if is_matrix(param):
         usual = math.prod(param.shape[3:]) ** -0.5
-        small = (first_rms > 0) & (first_rms < FAR_BELOW * usual)
-        floor = torch.where(small, first_rms, MATRIX_FLOOR * usual)
+        floor = floor_of_matrix(first_rms, MATRIX_FLOOR * usual, FAR_BELOW * usual)
     if embedding is not None:
         floor = torch.where(embedding, OTHER_FLOOR, floor)
     return torch.minimum(torch.maximum(root_mean_square(param), floor), cap * torch.maximum(first_rms, floor))

@@ -14,6 +14,7 @@ from l2obench.optimizers.designed.relative import (
     MATRIX_FLOOR,
     OTHER_FLOOR,
     cosine_to_zero,
+    floor_of_matrix,
     initial_moments,
     is_matrix,
     warmup,
@@ -236,6 +237,5 @@ class Controller(FusedRule, Optimizer):
         usual = torch.where(has_fan_in, of_matrices, OTHER_FLOOR)
         if self.floor == "usual":
             return usual, usual
-        # One that starts small is small on purpose: steps of many times its size would destroy that.
-        below = usual if self.floor == "start" else usual * (FAR_BELOW / MATRIX_FLOOR)
-        return usual, torch.where(has_fan_in & (first > 0) & (first < below), first, usual)
+        small = usual if self.floor == "start" else usual * (FAR_BELOW / MATRIX_FLOOR)
+        return usual, torch.where(has_fan_in, floor_of_matrix(first, usual, small), usual)

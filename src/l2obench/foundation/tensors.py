@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 Tensors = dict[str, Tensor]
@@ -20,11 +21,37 @@ def take_rows(values: Tensor, index: Tensor) -> Tensor:
         `[*index.shape, ...]`.
 
     Example:
-        >>> import torch
         >>> take_rows(torch.tensor([[1, 2], [3, 4]]), torch.tensor([[1], [0]])).tolist()
         [[[3, 4]], [[1, 2]]]
     """
     return values.index_select(0, index.flatten()).view(*index.shape, *values.shape[1:])
+
+
+def flatten(tensors: Tensors) -> Tensor:
+    """Put all numbers in a row, in the order of the dict.
+
+    Args:
+        tensors: of any shape.
+
+    Returns:
+        `[numbers]`.
+
+    Example:
+        >>> flatten({"w": torch.ones(2, 2), "b": torch.zeros(1)}).tolist()
+        [1.0, 1.0, 1.0, 1.0, 0.0]
+    """
+    return torch.cat([tensor.flatten() for tensor in tensors.values()])
+
+
+def unflatten(row: Tensor, like: Tensors) -> Tensors:
+    """Give a row of `flatten` the names and shapes that it came from.
+
+    Args:
+        row: `[numbers]`.
+        like: tensors with the names and shapes of the result.
+    """
+    parts = torch.split(row, [tensor.numel() for tensor in like.values()])
+    return {name: part.view(tensor.shape) for (name, tensor), part in zip(like.items(), parts, strict=True)}
 
 
 def tensors_bytes(state: Any) -> int:
@@ -43,7 +70,6 @@ def tensors_of(state: Any) -> Iterator[Tensor]:
         state: nested dicts, lists and tuples.
 
     Example:
-        >>> import torch
         >>> len(list(tensors_of({"step": 1, "of": [torch.ones(2), {"mean": torch.ones(2)}]})))
         2
     """

@@ -118,6 +118,7 @@ def test_two_processes_share_families_and_give_the_same_bits_as_one(tmp_path: Pa
     families = ["quadratic[dim=4]", "logistic[data=wine]", "sinusoid[units=5]"]
     mixture = [word for family in families for word in ("-t", family)]
     lengths = ["--families", "3", "--min-horizon", "4", "--max-horizon", "9", "--trajectories", "3", "--pairs", "2"]
+    lengths += ["--heldout-share", "0.5"]
     for processes in (1, 2):
         run = [*torchrun(processes), "-m", "l2obench", "train", "controller", "--recipe", "general", *mixture, *lengths]
         run += ["--validate-every", "3", "--validation-functions", "2", "--out", str(tmp_path / str(processes))]

@@ -274,7 +274,7 @@ def test_recipe_values_are_checked() -> None:
 @pytest.mark.parametrize("name", recipe_names())
 @pytest.mark.parametrize("task", ["quadratic[dim=5]", "mnist-mlp"])
 def test_shipped_recipes_make_trainers(name: str, task: str) -> None:
-    recipe = make_recipe(named_recipe(name, [task]) | {"heldout_share": 0})
+    recipe = make_recipe(named_recipe(name, [task]))
     rule = Trainer(recipe).rule
     if isinstance(rule, LSTM) and task.startswith("quadratic"):
         assert rule.preprocessing == "none"
@@ -289,6 +289,8 @@ def test_a_recipe_may_bring_its_own_families() -> None:
     given = make_recipe(named_recipe("general", ["mnist-mlp"]))
     assert (given.task, given.mixture, given.validation) == ("mnist-mlp", None, None)
     assert given.objective == own.objective
+    # The held-out loss of `mnist-mlp` is that of its test examples.
+    assert (own.heldout_share, given.heldout_share) == (0.5, 0)
 
 
 @pytest.mark.parametrize(
