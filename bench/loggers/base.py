@@ -55,3 +55,6 @@ class Logger(Protocol):
 
     def close(self) -> None:
         """Write all, and end."""
+
+    def abandon(self) -> None:
+        """Let go after a failure, when nothing is written any more: wait for what is still ending."""

@@ -1,6 +1,7 @@
 """TensorBoard, through torch's own writer: event files that `tensorboard --logdir FOLDER` shows."""
 
 import re
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,9 @@ from l2obench.bench.loggers.base import Logger, Value
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch.utils.tensorboard import SummaryWriter
+
+# Seconds. A writer without an error never ends, and is not waited for longer.
+LONGEST_FAREWELL = 1.0
 
 
 class TensorBoardLogger(Logger):
@@ -24,6 +28,7 @@ class TensorBoardLogger(Logger):
     def __init__(self, folder: Path, name: str, run_id: str | None) -> None:
         self.folder = folder
         self.run_id = "tensorboard"
+        self._threads: set[threading.Thread] = set()
         self._purge_step = 0 if run_id is None else None
         self._writers = {"": self._open("")}
 
@@ -56,8 +61,16 @@ class TensorBoardLogger(Logger):
         for writer in self._writers.values():
             writer.close()
 
+    def abandon(self) -> None:
+        # A writer that met an error still prints it, and an interpreter that ends meanwhile is aborted.
+        for thread in self._threads:
+            thread.join(LONGEST_FAREWELL)
+
     def _open(self, line: str) -> "SummaryWriter":
         from torch.utils.tensorboard import SummaryWriter
 
         folder = self.folder / re.sub(r"[^\w.,=\[\]+-]+", "-", line)
-        return SummaryWriter(str(folder), purge_step=self._purge_step)
+        others = set(threading.enumerate())
+        writer = SummaryWriter(str(folder), purge_step=self._purge_step)
+        self._threads |= set(threading.enumerate()) - others
+        return writer

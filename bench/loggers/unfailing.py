@@ -27,7 +27,7 @@ class Attempts:
 
     def __init__(self, what: str, warn: Callable[[str], Any]) -> None:
         self._what, self._warn = what, warn
-        self._failed = False
+        self.failed = False
 
     def __call__(self, call: Callable[[], Any]) -> None:
         """Make a call, unless an earlier one failed.
@@ -35,13 +35,13 @@ class Attempts:
         Args:
             call: what may fail. Signals are no `Exception`s and pass.
         """
-        if self._failed:
+        if self.failed:
             return
         try:
             call()
         # Whatever a foreign package raises.
         except Exception as error:
-            self._failed = True
+            self.failed = True
             self._warn(f"{self._what} is not written any more: {describe_error(error)}. Everything else goes on")
 
 
@@ -79,6 +79,9 @@ class UnfailingLogger(Logger):
         self._pass_on(lambda logger: logger.close())
 
     def _pass_on(self, call: Callable[[Logger], Any]) -> None:
-        # Empty where the logger could not be made.
-        for logger in self._made:
+        # Empty where the logger could not be made, or has failed.
+        for logger in tuple(self._made):
             self._attempt(partial(call, logger))
+            if self._attempt.failed:
+                self._made.remove(logger)
+                logger.abandon()
