@@ -1,7 +1,6 @@
 """Classification by a fully connected network: cross-entropy on minibatches, held-out loss and accuracy."""
 
 from abc import abstractmethod
-from functools import lru_cache
 from typing import ClassVar, Literal
 
 import torch
@@ -10,10 +9,9 @@ from torch import Tensor
 
 from l2obench.foundation.tensors import take_rows
 from l2obench.tasks.base import Problem, Task, Tensors
+from l2obench.tasks.data.folds import FOLDS, of_fold
 from l2obench.tasks.data.labelled import Labelled
 from l2obench.tasks.dense import Activation, Dense
-
-FOLDS = 5
 
 
 class Classifier(Task):
@@ -61,7 +59,7 @@ class Classifier(Task):
         Args:
             split: `train` or `test`.
         """
-        return self.examples(split) if self.fold is None else _of_fold(self.examples("train"), self.fold, split)
+        return self.examples(split) if self.fold is None else of_fold(self.examples("train"), self.fold, split)
 
     def sample(self, generator: torch.Generator) -> Problem:
         train = self.part("train")
@@ -121,11 +119,3 @@ class MultilayerPerceptron(Classifier):
 
     def network(self) -> Dense:
         return Dense((self.units,) * self.layers, self.activation)
-
-
-@lru_cache(maxsize=64)
-def _of_fold(examples: Labelled, fold: int, split: Literal["train", "test"]) -> Labelled:
-    """Every fifth example, from number `fold` on, to test; the others to train."""
-    held_out = torch.arange(len(examples.labels)) % FOLDS == fold
-    chosen = held_out if split == "test" else ~held_out
-    return Labelled(examples.inputs[chosen], examples.labels[chosen], examples.one_hot[chosen])

@@ -1,6 +1,6 @@
 """A convolutional network on 8×8 digits, with or without batch norm."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.nn.functional import unfold
 
 from l2obench.tasks.base import Problem, Tensors
+from l2obench.tasks.data.folds import FOLDS, of_fold
+from l2obench.tasks.data.labelled import Labelled
 from l2obench.tasks.data.scikit import scikit_digits, scikit_sources
 from l2obench.tasks.small.batched import BatchedTask, linear, mean_cross_entropy
 from l2obench.tasks.small.starts import Initialisation, initial_weights
@@ -20,7 +22,8 @@ class DigitCnn(BatchedTask):
 
     Data: scikit-learn's digits, 1,438 to train on, pixels in 0..1. Parameters `conv0.weight [channels, 1, 3, 3]`,
     `conv0.shift`, `conv1.weight [2 channels, channels, 3, 3]`, `conv1.shift`, with `norm` also `conv0.gain`,
-    `conv1.gain`, and `fc.weight [10, 2 channels]`, `fc.bias`. Batch norm uses the minibatch's statistics.
+    `conv1.gain`, and `fc.weight [10, 2 channels]`, `fc.bias`. Batch norm uses the minibatch's statistics,
+    in evaluation those of the held-out digits.
 
     Source: ours. Data: Alpaydin & Kaynak 1998 (UCI repository).
     """
@@ -37,6 +40,18 @@ class DigitCnn(BatchedTask):
     """Digits in a minibatch."""
     initialisation: Initialisation = "torch"
     """How θ₀ is drawn; biases and shifts start at 0, gains at 1."""
+    fold: int | None = Field(default=None, ge=0, lt=FOLDS)
+    """Number of a fifth of the training digits that is held out, for held-out cross-entropy and accuracy. Unless given,
+    all are trained on and nothing is evaluated."""
+
+    def part(self, split: Literal["train", "test"]) -> Labelled:
+        """The training digits that are trained on, or those of them that are held out.
+
+        Args:
+            split: `train` or `test`; there is no `test` without a fold.
+        """
+        digits = scikit_digits("train")
+        return digits if self.fold is None else of_fold(digits, self.fold, split)
 
     def sample(self, generator: torch.Generator) -> Problem:
         params: Tensors = {}
@@ -50,20 +65,35 @@ class DigitCnn(BatchedTask):
         return Problem(params)
 
     def draw(self, generator: torch.Generator, steps: int) -> Tensors:
-        count = len(scikit_digits("train").labels)
+        count = len(self.part("train").labels)
         return {"index": torch.randint(count, (steps, self.batch), generator=generator)}
 
     def minibatch(self, data: Tensors, draw: Tensors) -> Tensors:
         """`x [seeds, batch, 1, 8, 8]` and labels `y [seeds, batch]`, the same for all settings of a seed."""
         index = draw["index"]
-        train = scikit_digits("train").to(index.device)
+        train = self.part("train").to(index.device)
         return {"x": train.inputs[index].view(*index.shape, 1, SIDE, SIDE), "y": train.labels[index]}
 
     def losses(self, params: Tensors, batch: Tensors) -> Tensor:
-        h = batch["x"].unsqueeze(1)
+        return mean_cross_entropy(self._logits(params, batch["x"]), batch["y"])
+
+    def evaluate(self, params: Tensors) -> Tensors:
+        if self.fold is None:
+            return {}
+        like = params["fc.bias"]
+        held_out = self.part("test").to(like.device)
+        x = held_out.inputs.to(like.dtype).view(1, -1, 1, SIDE, SIDE).expand(len(like), -1, -1, -1, -1)
+        labels = held_out.labels.expand(len(like), -1)
+        logits = self._logits(params, x)
+        accuracy = (logits.argmax(-1) == labels.unsqueeze(1)).to(like.dtype).mean(-1)
+        return {"loss": mean_cross_entropy(logits, labels), "accuracy": accuracy}
+
+    def _logits(self, params: Tensors, x: Tensor) -> Tensor:
+        """`[seeds, settings, batch, 10]`, x as `minibatch` gives it."""
+        h = x.unsqueeze(1)
         for k, stride in enumerate((2, 1)):
             h = self._layer(h, params, f"conv{k}", stride)
-        return mean_cross_entropy(linear(h.mean((-2, -1)), params, "fc.weight", "fc.bias"), batch["y"])
+        return linear(h.mean((-2, -1)), params, "fc.weight", "fc.bias")
 
     def _layer(self, x: Tensor, params: Tensors, part: str, stride: int) -> Tensor:
         """`[seeds, settings, batch, channels, height, width]` from the same, settings or 1."""

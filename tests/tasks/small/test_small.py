@@ -11,7 +11,9 @@ from l2obench.bench.rollout.problems import Problems
 from l2obench.foundation.tensors import Tensors
 from l2obench.optimizers.designed.adam import Adam
 from l2obench.tasks.base import Task
+from l2obench.tasks.data.scikit import scikit_digits
 from l2obench.tasks.data.unicode_names import ALPHABET
+from l2obench.tasks.small.digit_cnn import DigitCnn
 
 IDENTITIES = [
     "regression[norm=true,units=5,layers=2,points=20,batch=4]",
@@ -122,3 +124,32 @@ def test_the_true_picture_is_nearly_the_best() -> None:
     flat = {"picture": torch.full((3, 8, 8), 0.5)}
     blurred = {"picture": problem.data["blurred"]}
     assert task.loss(blurred, problem.data) < 0.2 * task.loss(flat, problem.data)
+
+
+def test_a_fold_of_digits_is_held_out_and_evaluated() -> None:
+    """Each digit of the training set is trained on or held out, and metrics are those of each replica by itself."""
+    task = create("digit-cnn[channels=3,batch=400,fold=2]")
+    assert isinstance(task, DigitCnn)
+    everything = scikit_digits("train").inputs
+    trained, held_out = task.part("train"), task.part("test")
+    rows = sorted([*trained.inputs.tolist(), *held_out.inputs.tolist()])
+    assert rows == sorted(everything.tolist())
+    drawn = Problems(task, [1]).minibatches(20)["x"].flatten(0, 2).flatten(1)
+    assert set(map(tuple, drawn.tolist())) == set(map(tuple, trained.inputs.tolist()))
+
+    params, _ = perturbed(task)
+    metrics = task.evaluate(params)
+    assert set(metrics) == {"loss", "accuracy"}
+    one = {name: value[1, 2] for name, value in params.items()}
+    batch = {"x": held_out.inputs.view(-1, 1, 8, 8), "y": held_out.labels}
+    torch.testing.assert_close(metrics["loss"][1, 2], task.loss(one, batch))
+    # A bias that outweighs all says the same class everywhere.
+    params["fc.bias"][1, 2, 7] = 1e4
+    share = (held_out.labels == 7).float().mean()
+    assert task.evaluate(params)["accuracy"][1, 2] == share
+
+
+def test_without_a_fold_no_digits_are_evaluated() -> None:
+    task = create("digit-cnn[channels=3]")
+    params, _ = perturbed(task)
+    assert task.evaluate(params) == {}
