@@ -18,6 +18,7 @@ GROUPS = {
     "Meta-gradient": ["estimator", "second_order", "coordinates", "clip", "sigma", "pairs", "standardise", "fused"],
     "Meta-objective": [
         "objective",
+        "least_ratio",
         "heldout_share",
         "weighting",
         "boundary_losses",

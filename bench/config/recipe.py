@@ -97,6 +97,8 @@ class Recipe(BaseModel):
     objective: Term = "loss"
     """Quantity that is weighted and summed: the loss, the logarithm of its ratio to the loss at the start, the same
     with bounds, which a diverged trajectory reaches (bounded-log-ratio), or the best loss so far."""
+    least_ratio: float = Field(default=1e-6, gt=0, lt=1)
+    """Ratio to the loss at the start below which losses hardly differ. Only for bounded-log-ratio."""
     heldout_share: float = Field(default=0.0, ge=0, le=1)
     """Share of the meta-gradient that is for the held-out loss at the end of a trajectory, where a family has one. Only
     for full-es, on families whose held-out examples are not for tests, such as `perceptron[fold=0]`."""

@@ -237,7 +237,7 @@ class Trainer:
         unroll_state = self.estimator.begin(problems, rule, draws)
         (weights,) = self.trajectories.segments(number, whole=True)
         estimate = self.estimator.advance(problems, rule, unroll_state, weights / len(weights), draws)
-        ratios = bounded_log_ratio(estimate.losses, unroll_state.history)
+        ratios = bounded_log_ratio(estimate.losses, unroll_state.history, self.recipe.least_ratio)
         final = family.task.final_loss(ratios)
         grads = {name: estimate.meta_grads[name] for name in progress.phi}
         return torch.cat([flatten(grads), torch.stack([ratios.mean(), final.mean()])])

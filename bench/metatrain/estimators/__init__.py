@@ -25,9 +25,9 @@ def make_estimator(recipe: Recipe) -> Estimator:
     Example:
         >>> from l2obench.bench.config.recipe import make_recipe
         >>> make_estimator(make_recipe({"task": "quadratic", "estimator": "pes", "pairs": 8}))
-        PES(objective=Objective(term='loss'), whole=False, sigma=0.01, pairs=8, standardise=False)
+        PES(objective=Objective(term='loss', least_ratio=1e-06), whole=False, sigma=0.01, pairs=8, standardise=False)
     """
-    objective = Objective(recipe.objective)
+    objective = Objective(recipe.objective, recipe.least_ratio)
     match recipe.estimator:
         case "tbptt" | "full" as name:
             if recipe.second_order:

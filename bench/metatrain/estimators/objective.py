@@ -12,7 +12,7 @@ from torch import Tensor
 
 from l2obench.bench.config.recipe import RecipeError, Term
 
-HIGHEST_RATIO, LEAST_RATIO, SMALLEST_LOSS = 20.0, 1e-6, 1e-12
+HIGHEST_RATIO, SMALLEST_LOSS = 20.0, 1e-12
 
 
 @dataclass(frozen=True)
@@ -65,25 +65,26 @@ def log_ratio(losses: Tensor, history: LossHistory) -> Tensor:
     return (losses / history.first.unsqueeze(-1)).log()
 
 
-def bounded_log_ratio(losses: Tensor, history: LossHistory) -> Tensor:
-    """log(min(f(θ_t) / f(θ_0), 20) + 1e-6): a loss that is not finite or has risen far counts as 20 times the first.
+def bounded_log_ratio(losses: Tensor, history: LossHistory, least_ratio: float) -> Tensor:
+    """log(min(f(θ_t) / f(θ_0), 20) + r): a loss that is not finite or has risen far counts as 20 times the first.
 
     So a replica that diverges is punished, and one near zero on a function without noise does not outweigh all others.
 
     Args:
         losses: those of a segment, `[functions, settings, steps]`.
         history: gives f(θ_0).
+        least_ratio: r; ratios far below it count alike.
 
     Returns:
         Of the shape of `losses`.
 
     Example:
         >>> history = LossHistory(first=torch.tensor([[2.0]]), best=torch.tensor([[2.0]]))
-        >>> bounded_log_ratio(torch.tensor([[[2.0, torch.nan]]]), history).exp().round(decimals=3).tolist()
+        >>> bounded_log_ratio(torch.tensor([[[2.0, torch.nan]]]), history, 1e-6).exp().round(decimals=3).tolist()
         [[[1.0, 20.0]]]
     """
     ratio = losses / history.first.abs().clamp_min(SMALLEST_LOSS).unsqueeze(-1)
-    return (ratio.nan_to_num(nan=HIGHEST_RATIO).clamp(0, HIGHEST_RATIO) + LEAST_RATIO).log()
+    return (ratio.nan_to_num(nan=HIGHEST_RATIO).clamp(0, HIGHEST_RATIO) + least_ratio).log()
 
 
 def best_so_far(losses: Tensor, history: LossHistory) -> Tensor:
@@ -107,9 +108,9 @@ def best_so_far(losses: Tensor, history: LossHistory) -> Tensor:
 TERMS: dict[Term, Callable[[Tensor, LossHistory], Tensor]] = {
     "loss": loss,
     "log-ratio": log_ratio,
-    "bounded-log-ratio": bounded_log_ratio,
     "best-so-far": best_so_far,
 }
+"""What needs nothing but the losses."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,8 @@ class Objective:
     """J of a segment, one value a replica."""
 
     term: Term = "loss"
+    least_ratio: float = 1e-6
+    """r of `bounded_log_ratio`."""
 
     def value(self, weights: Tensor, losses: Tensor, history: LossHistory) -> Tensor:
         """J of a segment.
@@ -135,6 +138,8 @@ class Objective:
             >>> Objective().value(torch.tensor([1.0, 10.0]), losses, history).tolist()
             [[23.0]]
         """
+        if self.term == "bounded-log-ratio":
+            return (weights * bounded_log_ratio(losses, history, self.least_ratio)).sum(-1)
         return (weights * TERMS[self.term](losses, history)).sum(-1)
 
     def slopes(self, weights: Tensor, losses: Tensor, history: LossHistory) -> Tensor:

@@ -134,8 +134,22 @@ def test_one_pair_among_many_cannot_decide_alone() -> None:
 @pytest.mark.parametrize("last", [math.nan, math.inf, 1e30, 40.0])
 def test_divergence_costs_as_much_as_twenty_times_the_first_loss(last: float) -> None:
     history = LossHistory(first=torch.tensor([[2.0]]), best=torch.tensor([[2.0]]))
-    assert float(bounded_log_ratio(torch.tensor([[[last]]]), history)) == pytest.approx(math.log(20))
-    assert float(bounded_log_ratio(torch.tensor([[[0.0]]]), history)) == pytest.approx(math.log(1e-6))
+    assert float(bounded_log_ratio(torch.tensor([[[last]]]), history, 1e-6)) == pytest.approx(math.log(20))
+
+
+@pytest.mark.parametrize("least", [1e-6, 1e-3])
+def test_below_the_least_ratio_losses_count_alike(least: float) -> None:
+    """A tenth of the least ratio is worth a tenth more than none, a loss far above it what its logarithm says."""
+    recipe = make_recipe(VALUES | {"objective": "bounded-log-ratio", "least_ratio": least})
+    objective = make_estimator(recipe).objective
+    history = LossHistory(first=torch.tensor([[2.0]]), best=torch.tensor([[2.0]]))
+
+    def value(loss: float) -> float:
+        return float(objective.value(torch.ones(1), torch.tensor([[[loss]]]), history))
+
+    assert value(0.0) == pytest.approx(math.log(least))
+    assert value(0.2 * least) - value(0.0) == pytest.approx(math.log(1.1), abs=1e-5)
+    assert value(1.0) == pytest.approx(math.log(0.5), abs=1e-5 + 2 * least)
 
 
 def test_scaled_tensors_have_one_factor_each_and_are_the_same_functions() -> None:
