@@ -46,7 +46,6 @@ SEGMENTS: Mapping[str, Any] = {
     "validate_every": 160,
 }
 """Truncations of 20 steps, a meta-step after each, on as many trajectories of one family; their horizons are 100."""
-RULE = "controller"
 WHOLE, UNTRAINED = "whole", "untrained"
 LEAST = 1e-6
 """Ratios below it count as it: what is solved is solved."""
@@ -77,6 +76,7 @@ VARIANTS: Mapping[str, Variant] = {
     "no learned weight decay": Variant({"decay": "given"}),
     "no cap": Variant({"cap": 1e6}),
     "floor of usual weights": Variant({"floor": "usual"}),
+    "a retreat": Variant({"retreat": True}),
     "8 hidden units": Variant({"hidden": 8}),
     "32 hidden units": Variant({"hidden": 32}),
     "half of the families": Variant(every=2),
@@ -99,16 +99,21 @@ def recipe_of(variant: Variant, seed: int) -> Recipe:
 
     Example:
         >>> recipe_of(VARIANTS["8 hidden units"], 0).optimizer
-        'controller[decay=learned,hidden=8]'
+        'controller[decay=learned,hidden=8,retreat=false]'
     """
     values = named_recipe("general") | dict(SHORT) | dict(variant.recipe)
-    parameters = {"decay": "learned"} | dict(variant.rule)
+    rule, parameters = parse_identity(values["optimizer"])
     # The recipe has written out all bars before a family is left out.
     families = make_recipe(values).mixture or ()
     kept = list(families[:: variant.every])
     if variant.horizon is not None:
         kept = [_with_horizon(family, variant.horizon) for family in kept]
-    values |= {"optimizer": format_identity(RULE, parameters), "task": kept[0], "mixture": kept, "seed": seed}
+    values |= {
+        "optimizer": format_identity(rule, parameters | dict(variant.rule)),
+        "task": kept[0],
+        "mixture": kept,
+        "seed": seed,
+    }
     return make_recipe(values)
 
 

@@ -51,6 +51,8 @@ FIRST_MIXTURE = 2.0
 """The untrained share of Muon's direction is σ of it, 0.88."""
 LARGEST_LOG_STEP, LARGEST_LOG_RATE, RATE_SPEED = 3.0, 4.0, 0.1
 FIRST_DECAY, LARGEST_LOG_DECAY = 0.1, 3.0
+RISEN, RETREAT_SPEED = 1.3, 0.2
+"""From which multiple of the first loss on the rate falls, and its logarithm by how much a step."""
 
 Inputs = Literal["all", "no-loss", "time-and-kind"]
 READ: Mapping[Inputs, tuple[str, ...]] = {
@@ -67,8 +69,11 @@ class Controller(FusedRule, Optimizer):
     (`l2obench.optimizers.learned.controller_features`) at each step and gives:
 
         Δ  = 3 tanh(o₁ / 3);  p = σ(o₂);  β₁ = 1 − 0.1 exp(1.5 tanh(o₃ / 1.5))
-        ℓ  ← ℓ + 0.1 tanh(o₄) / (1 + t/40), kept within ±4, from 0
+        ℓ  ← ℓ + 0.1 tanh(o₄) / (1 + t/40) − 0.2 r, kept within ±4, from 0
         λ  = 0.1 exp(3 tanh(o₅ / 3)), where `decay` is learned
+
+    where r is 1 while the loss and its mean over 5 steps are above 1.3 times the first loss, and else 0: a run that has
+    left the range of its start takes shorter steps until it is back. `retreat` says whether.
 
     Moments as in `relative-muon`, with this β₁ and β₂ = 0.99. Direction of a matrix: p · O + (1 − p) · A, brought to a
     root mean square of 1, where O is the orthogonalised momentum and A Adam's direction, each of root mean square 1.
@@ -88,7 +93,7 @@ class Controller(FusedRule, Optimizer):
 
     name: ClassVar[str] = "controller"
     has_fused_step: ClassVar[bool] = True
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     uses: ClassVar[tuple[Use, ...]] = ("loss", "horizon")
     architecture: ClassVar[tuple[str, ...]] = (
         "hidden",
@@ -120,6 +125,8 @@ class Controller(FusedRule, Optimizer):
     0.5/√fan-in."""
     cap: float = Field(default=1.5, ge=1)
     """The largest size that a step is relative to, in multiples of that at the start."""
+    retreat: bool = True
+    """Whether the rate falls while the loss is far above the first one."""
     lr: float = Field(default=1.0, gt=0)
     """Multiplies the update; 1 is as trained."""
     weight_decay: float = Field(default=0.0, ge=0)
@@ -182,7 +189,11 @@ class Controller(FusedRule, Optimizer):
         outputs = self._outputs([features[group] for group in READ[self.inputs]], len(of))
         log_step, mixture, beta1, change, learned_decay = outputs
         speed = 1 if self.settling is None else 1 / (1 + step / self.settling)
-        signals["log_rate"] = (signals["log_rate"] + speed * change).clamp(-LARGEST_LOG_RATE, LARGEST_LOG_RATE)
+        change = speed * change
+        if self.retreat:
+            risen = torch.minimum(losses["last"], losses["fast"]) > RISEN * losses["first"]
+            change = change - RETREAT_SPEED * risen.unsqueeze(-1)
+        signals["log_rate"] = (signals["log_rate"] + change).clamp(-LARGEST_LOG_RATE, LARGEST_LOG_RATE)
         signals["weight_sum"] = beta1 * signals["weight_sum"] + 1 - beta1
         if self.direction != "mixed":
             mixture = torch.full_like(mixture, float(self.direction == "muon"))

@@ -375,3 +375,25 @@ def test_the_rate_settles() -> None:
     assert steady == pytest.approx([0.1 * (k + 1) for k in range(31)])
     assert settling[0] == pytest.approx(0.1)
     assert settling[30] - settling[29] == pytest.approx(0.05)
+
+
+def test_the_rate_falls_while_the_loss_and_its_mean_are_far_above_the_first_one() -> None:
+    """One high loss among low ones is noise; several, or one that lifts the mean, are a run that has left its range."""
+
+    def rates(losses: list[float], **fields: Any) -> list[float]:
+        params, found = {"w": torch.ones(1, 1, 3, dtype=DOUBLE)}, []
+        rule = Controller(checkpoint="random", **fields)
+        state = rule.init(params)
+        for loss in losses:
+            observed = rule.observe(state, torch.full((1, 1), loss, dtype=DOUBLE), 100)
+            _, state = rule.update({"w": torch.ones_like(params["w"])}, observed, params)
+            found.append(float(state["signals"]["log_rate"]))
+        return found
+
+    usual = [2.0] * 20
+    assert rates([*usual, 2.7, 2.0, 2.0]) == [0.0] * 23
+    # The mean over five steps is at 2 + (50 - 2) / 5 after it.
+    assert rates([*usual, 50.0, 50.0, 2.0])[-3:] == pytest.approx([-0.2, -0.4, -0.4])
+    assert rates([*usual, math.inf, math.nan])[-2:] == pytest.approx([-0.2, -0.4])
+    assert rates([2.0, *[50.0] * 30])[-1] == -4.0
+    assert rates([*usual, 50.0, 50.0], retreat=False)[-2:] == [0.0, 0.0]
