@@ -48,6 +48,7 @@ def test_its_names_are_known_and_say_whose_they_are(run: Callable[..., subproces
         assert listed[kind][name] == "plugin of l2obench-plugin-template"
 
 
+@pytest.mark.slow
 def test_it_gets_its_rows_and_its_report(run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
     done = run(
         *["l2obench", "run", "-t", "rosenbrock[horizon=20]", "-t", "quadratic[horizon=20]"],

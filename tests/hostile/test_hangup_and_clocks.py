@@ -142,6 +142,7 @@ def jumping(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
+@pytest.mark.slow
 def test_a_jumping_clock_changes_no_row_and_no_limit(
     tmp_path: Path, jumping: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

@@ -303,6 +303,7 @@ def test_every_defect_of_a_task_is_a_row_with_a_reason(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("forks")
+@pytest.mark.slow
 def test_a_hang_is_a_timeout_in_both_tracks(tmp_path: Path) -> None:
     """In the timing pass, in tuning and at the very end of a rollout."""
     outcome, frame = execute(
