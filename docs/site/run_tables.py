@@ -142,6 +142,8 @@ def _costs(run: Analysis) -> pd.DataFrame:
 def pairs(run: str, optimizer: str, track: str, against: str, against_track: str, against_task: str) -> pd.DataFrame:
     """One optimizer against another on each task that both ran on, by the code that decides verdicts.
 
+    `heldout_ratio` is that of mean held-out losses.
+
     Args:
         run: as `read` takes it.
         optimizer: what divides.
@@ -155,7 +157,8 @@ def pairs(run: str, optimizer: str, track: str, against: str, against_track: str
     for (task, *own_name), own in cells.items():
         other = cells.get((against_task or task, against, against_track))
         if own_name == [optimizer, track] and other is not None and (found := compare(own, other)).seeds:
-            rows.append(own.key("task") | _compared(found))
+            heldout = [counted_heldout(cell, "heldout_loss", np.inf) for cell in (own, other)]
+            rows.append(own.key("task") | _compared(found) | {"heldout_ratio": heldout[0] / heldout[1]})
     return pd.DataFrame(rows)
 
 
