@@ -51,7 +51,7 @@ FIRST_MIXTURE = 2.0
 """The untrained share of Muon's direction is σ of it, 0.88."""
 LARGEST_LOG_STEP, LARGEST_LOG_RATE, RATE_SPEED = 3.0, 4.0, 0.1
 FIRST_DECAY, LARGEST_LOG_DECAY = 0.1, 3.0
-RISEN, RETREAT_SPEED = 1.3, 0.2
+RISEN, RETREAT_SPEED = 3.0, 0.15
 """From which multiple of the first loss on the rate falls, and its logarithm by how much a step."""
 
 Inputs = Literal["all", "no-loss", "time-and-kind"]
@@ -69,11 +69,12 @@ class Controller(FusedRule, Optimizer):
     (`l2obench.optimizers.learned.controller_features`) at each step and gives:
 
         Δ  = 3 tanh(o₁ / 3);  p = σ(o₂);  β₁ = 1 − 0.1 exp(1.5 tanh(o₃ / 1.5))
-        ℓ  ← ℓ + 0.1 tanh(o₄) / (1 + t/40) − 0.2 r, kept within ±4, from 0
+        ℓ  ← ℓ + 0.1 tanh(o₄) / (1 + t/40) − 0.15 r, kept within ±4, from 0
         λ  = 0.1 exp(3 tanh(o₅ / 3)), where `decay` is learned
 
-    where r is 1 while the loss and its mean over 5 steps are above 1.3 times the first loss, and else 0: a run that has
-    left the range of its start takes shorter steps until it is back. `retreat` says whether.
+    where r is 1 while the loss and its mean over 5 steps are above 3 times the first loss, and else 0: a run that has
+    left the range of its start takes shorter steps until it is back. A first loss that is low by chance does no harm.
+    `retreat` says whether.
 
     Moments as in `relative-muon`, with this β₁ and β₂ = 0.99. Direction of a matrix: p · O + (1 − p) · A, brought to a
     root mean square of 1, where O is the orthogonalised momentum and A Adam's direction, each of root mean square 1.

@@ -391,9 +391,9 @@ def test_the_rate_falls_while_the_loss_and_its_mean_are_far_above_the_first_one(
         return found
 
     usual = [2.0] * 20
-    assert rates([*usual, 2.7, 2.0, 2.0]) == [0.0] * 23
+    assert rates([*usual, 20.0, 2.0, 5.9, 5.9, 5.9]) == [0.0] * 25
     # The mean over five steps is at 2 + (50 - 2) / 5 after it.
-    assert rates([*usual, 50.0, 50.0, 2.0])[-3:] == pytest.approx([-0.2, -0.4, -0.4])
-    assert rates([*usual, math.inf, math.nan])[-2:] == pytest.approx([-0.2, -0.4])
-    assert rates([2.0, *[50.0] * 30])[-1] == -4.0
+    assert rates([*usual, 50.0, 50.0, 2.0])[-3:] == pytest.approx([-0.15, -0.3, -0.3])
+    assert rates([*usual, math.inf, math.nan])[-2:] == pytest.approx([-0.15, -0.3])
+    assert rates([2.0, *[50.0] * 40])[-1] == -4.0
     assert rates([*usual, 50.0, 50.0], retreat=False)[-2:] == [0.0, 0.0]
