@@ -58,3 +58,4 @@ class Logger(Protocol):
 
     def abandon(self) -> None:
         """Let go after a failure, when nothing is written any more: wait for what is still ending."""
+        return

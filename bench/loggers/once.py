@@ -77,6 +77,9 @@ class LoggedOnce(Logger):
         self._logger.close()
         self._write_notes()
 
+    def abandon(self) -> None:
+        self._logger.abandon()
+
     def _is_new(self, tag: str, line: str, step: int) -> bool:
         if step <= self._last.get((tag, line), -1):
             return False

@@ -147,6 +147,28 @@ print(len(lines), lines[0])
 """
 
 
+def test_a_log_that_failed_is_abandoned_once_and_gets_nothing_more(tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    class Full(Logger):
+        run_id = "full"
+
+        def __getattribute__(self, name: str) -> Any:
+            calls.append(name)
+            return object.__getattribute__(self, name)
+
+        def flush(self) -> None:
+            raise OSError("disk full")
+
+    logger = UnfailingLogger("full", lambda: LoggedOnce(lambda *_: Full(), tmp_path, "demo", fresh=True), calls.append)
+    for _ in range(2):
+        logger.flush()
+    logger.close()
+    assert calls[-3] == "flush"
+    assert calls[-2].startswith("full is not written any more: OSError: disk full")
+    assert calls[-1] == "abandon"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of a file's size")
 def test_a_disk_that_is_full_stops_nothing(tmp_path: Path) -> None:
     """For real: the system refuses to make the event file longer."""
