@@ -25,6 +25,7 @@ from l2obench.bench.config.registry import task_registry
 from l2obench.bench.metatrain.session import Session
 from l2obench.bench.metatrain.trainer import Trainer
 from l2obench.bench.store.files import write_atomically
+from l2obench.bench.studies.long_validation import LEAST, final_over_first
 
 SHORT: Mapping[str, Any] = {
     "trajectories": 40,
@@ -47,8 +48,6 @@ SEGMENTS: Mapping[str, Any] = {
 }
 """Truncations of 20 steps, a meta-step after each, on as many trajectories of one family; their horizons are 100."""
 WHOLE, UNTRAINED = "whole", "untrained"
-LEAST = 1e-6
-"""Ratios below it count as it: what is solved is solved."""
 COLUMNS = ("variant", "seed", "task", "final_over_first")
 
 
@@ -61,7 +60,7 @@ class Variant:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     """Values of the recipe."""
     every: int = 1
-    """Of the mixture's families, each so-manieth is trained on."""
+    """n: every n-th family of the mixture is trained on."""
     horizon: int | None = None
     """Of all families of the mixture, where trajectories have no length of their own."""
 
@@ -141,8 +140,7 @@ def measure(variant: str, seed: int, folder: Path) -> dict[str, float]:
     ratios: dict[str, float] = {}
 
     def keep(identity: str, losses: Tensor) -> None:
-        ratio = float(task_registry().create(identity).final_loss(losses).mean() / losses[..., 0].mean())
-        ratios[identity] = ratio if math.isfinite(ratio) else math.inf
+        ratios[identity] = final_over_first(task_registry().create(identity), losses)
 
     if variant == UNTRAINED:
         trainer = Trainer(recipe)

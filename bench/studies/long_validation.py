@@ -12,10 +12,12 @@ from typing import Annotated
 
 import torch
 import typer
+from torch import Tensor
 
 from l2obench.bench.config.registry import identify_functions, optimizer_registry, task_registry
 from l2obench.bench.rollout.loop import rollout
 from l2obench.bench.rollout.seeds import derive_seed
+from l2obench.tasks.base import Task
 
 TASKS = (
     "perceptron[units=96,layers=2,activation=elu,batch=32,horizon=2000]",
@@ -51,7 +53,18 @@ def measure_ratio(task: str, optimizer: str, functions: int) -> float:
     """
     family = task_registry().create(task)
     seeds = [derive_seed("meta-validation", identify_functions(family), k) for k in range(functions)]
-    losses = rollout(family, optimizer_registry().create(optimizer), seeds, evaluate=False).losses
+    return final_over_first(
+        family, rollout(family, optimizer_registry().create(optimizer), seeds, evaluate=False).losses
+    )
+
+
+def final_over_first(family: Task, losses: Tensor) -> float:
+    """The mean final loss over the mean loss at the start; infinity where a function diverges.
+
+    Args:
+        family: what was trained.
+        losses: `[functions, settings, steps + 1]`.
+    """
     ratio = float(family.final_loss(losses).mean() / losses[..., 0].mean())
     return ratio if math.isfinite(ratio) else math.inf
 

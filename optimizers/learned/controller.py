@@ -73,8 +73,8 @@ class Controller(FusedRule, Optimizer):
         λ  = 0.1 exp(3 tanh(o₅ / 3)), where `decay` is learned
 
     where r is 1 while the loss and its mean over 5 steps are above 3 times the first loss, and else 0: a run that has
-    left the range of its start takes shorter steps until it is back. A first loss that is low by chance does no harm.
-    `retreat` says whether.
+    left the range of its start takes shorter steps until it is back. A first loss that is somewhat low by chance does
+    no harm. `retreat` says whether.
 
     Moments as in `relative-muon`, with this β₁ and β₂ = 0.99. Direction of a matrix: p · O + (1 − p) · A, brought to a
     root mean square of 1, where O is the orthogonalised momentum and A Adam's direction, each of root mean square 1.
