@@ -16,6 +16,7 @@ from l2obench.bench.metatrain.estimators import make_estimator, make_imitation
 from l2obench.bench.metatrain.estimators.base import Estimator
 from l2obench.bench.metatrain.estimators.objective import bounded_log_ratio
 from l2obench.bench.metatrain.families import make_family
+from l2obench.bench.metatrain.family_costs import FamilyCosts
 from l2obench.bench.metatrain.fused_training import fuse_for_training
 from l2obench.bench.metatrain.initial_meta_parameters import make_initial, require_memory
 from l2obench.bench.metatrain.meta_optimizer import adam_step, clip_by_norm, decay_learning_rate, update_average
@@ -98,6 +99,7 @@ class Trainer:
         self.imitation = make_imitation(recipe)
         self.families = [make_family(identity, rule) for identity in recipe.mixture or (recipe.task,)]
         self.trajectories = Trajectories(recipe, self.families, self.task, device)
+        self.costs = FamilyCosts()
         if recipe.heldout_share and not any(family.may_have_heldout_loss for family in self.families):
             raise RecipeError(
                 f"heldout_share must be 0 where no family has held-out examples, got {recipe.heldout_share:g}. "
@@ -210,19 +212,25 @@ class Trainer:
     def _run_joint_meta_step(self, progress: Progress) -> tuple[Progress, dict[str, Any]]:
         """One meta-step over whole trajectories of several families, and its row of the log.
 
-        The processes take families one after another. Its meta-loss and final loss are ratios to the loss at the start,
-        geometric means, since families differ in scale.
+        The processes take families one after another, those with the dearest steps first. Its meta-loss and final loss
+        are ratios to the loss at the start, geometric means, since families differ in scale.
         """
         count, number = self.recipe.families, progress.trajectory
+        names = [self.trajectories.draw_family(count * number + k).identity for k in range(count)]
+        order, horizon = self.costs.longest_first(names), self.trajectories.family(count * number).task.horizon
         rows = torch.zeros(count, flatten(progress.phi).numel() + 2, device=self.device)
-        for k in self.group.claim(str(number), count):
+        seconds = torch.zeros(count, dtype=torch.float64)
+        for claimed in self.group.claim(str(number), count):
+            k, began = order[claimed], time.perf_counter()
             rows[k] = self._whole_trajectory(progress, count * number + k)
+            seconds[k] = time.perf_counter() - began
         # The rows of other processes are zero here, so it changes no bit which process had which family.
         rows = self.group.sum(rows)
+        self.costs.learn(names, (self.group.sum(seconds) / horizon).tolist())
         progress, norm = self._meta_step(progress, unflatten(rows[:, :-2].mean(0), progress.phi))
         meta_loss, final_loss = rows[:, -2:].exp().mean(0).tolist()
         return replace(progress, setbacks=0), {
-            "horizon": self.trajectories.family(count * number).task.horizon,
+            "horizon": horizon,
             "meta_loss": meta_loss,
             "final_loss": final_loss,
             "gradient_norm": norm,

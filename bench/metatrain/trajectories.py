@@ -35,16 +35,24 @@ class Trajectories:
     """What the recipe trains on first; all randomness derives from its identity."""
     device: str = "cpu"
 
-    def family(self, number: int) -> Family:
-        """Draw the task family of a trajectory from the mixture, with the horizon of this trajectory.
+    def draw_family(self, number: int) -> Family:
+        """Draw the task family of a trajectory from the mixture.
 
         Args:
             number: its number, from 0.
         """
-        family = self.families[0]
-        if len(self.families) > 1:
-            chosen = torch.randint(len(self.families), (), generator=self.random("mixture", number))
-            family = self.families[int(chosen)]
+        if len(self.families) == 1:
+            return self.families[0]
+        chosen = torch.randint(len(self.families), (), generator=self.random("mixture", number))
+        return self.families[int(chosen)]
+
+    def family(self, number: int) -> Family:
+        """The task family of a trajectory, with the horizon of this trajectory.
+
+        Args:
+            number: its number, from 0.
+        """
+        family = self.draw_family(number)
         horizon = self._horizon(number // self.recipe.families)
         if horizon is None:
             return family

@@ -10,8 +10,10 @@ from l2obench.bench.config.recipe import RecipeError, make_recipe
 from l2obench.bench.metatrain.estimators import make_estimator
 from l2obench.bench.metatrain.estimators.objective import LossHistory, bounded_log_ratio
 from l2obench.bench.metatrain.estimators.perturbed_replicas import finite_difference
+from l2obench.bench.metatrain.family_costs import FamilyCosts
 from l2obench.bench.metatrain.problem_scaling import ScaledProblems, _displacements
 from l2obench.bench.metatrain.process_group import ProcessGroup
+from l2obench.bench.metatrain.progress import Progress
 from l2obench.bench.metatrain.trainer import Trainer
 from l2obench.bench.rollout.problems import Problems
 from l2obench.bench.rollout.step import start
@@ -78,6 +80,45 @@ def test_a_meta_step_takes_the_mean_over_its_families() -> None:
     )
     assert stepped.meta_steps == 1
     assert stepped.log[0]["horizon"] == trainer.trajectories.family(0).task.horizon
+
+
+def test_the_dearest_families_of_a_meta_step_begin_and_the_order_changes_no_bit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trainers = [Trainer(make_recipe(VALUES)) for _ in range(2)]
+    names = [trainers[0].trajectories.draw_family(k).identity for k in range(4)]
+    assert len(set(names)) > 1
+    for trainer, sign in zip(trainers, (1, -1), strict=True):
+        trainer.costs.learn([family.identity for family in trainer.families], [2.0 + sign * k for k in range(4)])
+    orders: list[list[str]] = []
+    whole = Trainer._whole_trajectory
+
+    def note(trainer: Trainer, progress: Progress, number: int) -> torch.Tensor:
+        orders[-1].append(trainer.trajectories.draw_family(number).identity)
+        return whole(trainer, progress, number)
+
+    monkeypatch.setattr(Trainer, "_whole_trajectory", note)
+    found = []
+    for trainer in trainers:
+        orders.append([])
+        found.append(trainer.run_trajectory(trainer.begin()).phi)
+    places = [family.identity for family in trainers[0].families]
+    assert orders[0] == sorted(names, key=places.index, reverse=True)
+    assert orders[1] == sorted(names, key=places.index)
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_a_family_is_known_by_the_least_that_its_step_took_whatever_the_horizon() -> None:
+    trainer = Trainer(make_recipe(VALUES))
+    progress = trainer.begin()
+    for _ in range(3):
+        progress = trainer.run_trajectory(progress)
+    met = {trainer.trajectories.draw_family(k).identity for k in range(12)}
+    assert trainer.costs.longest_first([*met, "never met"])[0] == len(met)
+    costs = FamilyCosts()
+    costs.learn(["a", "b"], [3.0, 2.0])
+    costs.learn(["a", "b"], [1.0, 9.0])
+    assert costs.longest_first(["a", "b"]) == [1, 0]
 
 
 def test_it_learns_and_resumes_with_the_same_numbers() -> None:
