@@ -58,6 +58,7 @@ class Runner:
         report: called with a line for each thing done.
         progress: called with the number of cells computed and to compute.
         on_cell: called with each cell that was computed and written, its rows, and the seconds since it was begun.
+        on_begin: called once it is known that there is something to do and that the folder can be written.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Runner:
         report: Callable[[str], Any] = lambda _: None,
         progress: Callable[[int, int], Any] = lambda done, planned: None,
         on_cell: Callable[[Cell, Rows, float], Any] = lambda cell, rows, seconds: None,
+        on_begin: Callable[[], Any] = lambda: None,
     ) -> None:
         self.folder = folder
         self.cells = cells
@@ -80,6 +82,7 @@ class Runner:
         self.report = report
         self.progress = progress
         self.on_cell = on_cell
+        self.on_begin = on_begin
         self._begun: dict[tuple[str, str, str], float] = {}
 
     def execute(self, about: dict[str, Any]) -> Outcome:
@@ -103,6 +106,7 @@ class Runner:
             return Outcome(0, len(self.cells), [])
         with self.executor:
             self.folder.begin(lambda: make_manifest(self.folder, about, self.cells, self.sources, self.options.device))
+            self.on_begin()
             began = time.perf_counter()
             # All of it before anything runs in parallel: a time taken beside other work is no time of a step.
             step_times = timing_pass.measure(untimed) if self.options.timing else {}

@@ -67,6 +67,13 @@ def execute(
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     warn = display.print_line if progress else partial(print, file=sys.stderr)
+
+    def show_forecast() -> None:
+        # On a cluster, other machines do the work.
+        if progress and choice.name is not ExecutorName.dask and sum(count_steps(cells)) > LONG:
+            for line in forecast(cells, folder, options).lines():
+                show(line)
+
     log, attempt = RunLog(tools, folder, about, options.force, warn), Attempts("the log", warn)
     runner = Runner(
         RunFolder(folder),
@@ -76,13 +83,10 @@ def execute(
         report=show,
         on_cell=lambda cell, rows, seconds: attempt(lambda: log.log_cell(cell, rows, seconds)),
         progress=lambda done, planned: display.count(done, planned, place.places()) if progress else None,
+        on_begin=show_forecast,
     )
     with display if progress else contextlib.nullcontext():
         show(f"Plan: {describe_plan(cells)}, into {folder}")
-        # On a cluster, other machines do the work.
-        if progress and choice.name is not ExecutorName.dask and sum(count_steps(cells)) > LONG:
-            for line in forecast(cells, folder, options).lines():
-                show(line)
         if given := list_given_rates(plan):
             show(f"{', '.join(given)}: lr is given, so it is not tuned")
         try:
