@@ -196,7 +196,8 @@ def main(
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each variant.")] = 3,
     part: Annotated[int, typer.Option(min=0, help="Which share of the trainings this process makes, from 0 on.")] = 0,
     parts: Annotated[int, typer.Option(min=1, help="How many processes share them.")] = 1,
-    to: Annotated[Path | None, typer.Option(help="A .csv file to keep the rows in.")] = None,
+    to: Annotated[Path | None, typer.Option(help="A .csv file to keep the comparison in.")] = None,
+    rows_to: Annotated[Path | None, typer.Option("--rows", help="A .csv file for the ratios of each training.")] = None,
 ) -> None:
     """Print each variant's typical ratio to the whole one, above 1 where what is left out helps."""
     torch.set_num_threads(1)
@@ -211,9 +212,11 @@ def main(
     if parts > 1:
         return
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    if to is not None:
-        frame.to_csv(to, index=False, float_format="%.6g")
-    typer.echo(compare(frame).to_string(index=False))
+    compared = compare(frame)
+    for kept, path in ((frame, rows_to), (compared, to)):
+        if path is not None:
+            kept.to_csv(path, index=False, float_format="%.6g")
+    typer.echo(compared.to_string(index=False))
 
 
 if __name__ == "__main__":
