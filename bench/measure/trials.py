@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import qmc
 
 from l2obench.bench.config.budget import parse_budget, search_space
 from l2obench.bench.config.registry import identify, identify_functions, optimizer_registry
@@ -56,6 +55,9 @@ def draw_trials(space: Mapping[str, Dimension], count: int) -> list[Values]:
         >>> draw_trials({"lr": RATE}, 3) == draw_trials({"lr": RATE}, 8)[:3]
         True
     """
+    # Not at the top: every process of a run would wait most of a second for it, and few search.
+    from scipy.stats import qmc
+
     points = qmc.Halton(len(space), scramble=True, rng=np.random.default_rng(SCRAMBLING)).random(count)
     return [
         {name: dimension.at(float(share)) for (name, dimension), share in zip(space.items(), point, strict=True)}
