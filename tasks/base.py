@@ -22,10 +22,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
-from torch.func import grad_and_value
 
 from l2obench.foundation.model_class import ModelClass
 from l2obench.foundation.tensors import Tensors as Tensors  # part of this page: a task imports it from here
+from l2obench.tasks.replica_gradients import gradient_of_each, replica_gradients
 
 Gradient = Callable[[Tensors, Tensors], tuple[Tensor, Tensors]]
 """What `Task.loss_and_grad` is: from parameters and a minibatch to losses and gradients."""
@@ -167,10 +167,11 @@ class Task(BaseModel, ABC, metaclass=ModelClass):
         Returns:
             Losses `[seeds, settings]`, and gradients with the names and shapes of `params` in new tensors.
         """
-        per_replica = grad_and_value(self.loss)
-        per_setting = torch.vmap(per_replica, in_dims=(0, None))
-        grads, losses = torch.vmap(per_setting)(params, batch)
-        return losses, grads
+
+        def evaluate(own: Tensors, none: Tensors, minibatch: Tensors) -> tuple[Tensor, Tensors]:
+            return self.loss(own, minibatch), none
+
+        return replica_gradients(type(self), evaluate, params, {}, batch)[:2]
 
     def loss_grad_and_buffers(
         self, params: Tensors, buffers: Tensors, batch: Tensors
@@ -182,7 +183,7 @@ class Task(BaseModel, ABC, metaclass=ModelClass):
             batch: `[seeds, ...]` each.
         """
         if buffers:
-            return self.differentiable_loss_grad_and_buffers(params, buffers, batch)
+            return replica_gradients(type(self), self.loss_and_buffers, params, buffers, batch)
         return *self.loss_and_grad(params, batch), buffers
 
     def differentiable_loss_grad_and_buffers(
@@ -193,10 +194,7 @@ class Task(BaseModel, ABC, metaclass=ModelClass):
         Args:
             params, buffers, batch: as `loss_grad_and_buffers` gets them.
         """
-        per_replica = grad_and_value(self.loss_and_buffers, has_aux=True)
-        per_setting = torch.vmap(per_replica, in_dims=(0, 0, None))
-        grads, (losses, buffers) = torch.vmap(per_setting)(params, buffers, batch)
-        return losses, grads, buffers
+        return gradient_of_each(self.loss_and_buffers, params, buffers, batch)
 
     def runs_one_by_one(self) -> str | None:
         """Why replicas can only be evaluated one after the other; None: they can be together."""

@@ -141,7 +141,7 @@ class ModuleTask(Task):
         self, params: Tensors, buffers: Tensors, batch: Tensors
     ) -> tuple[Tensor, Tensors, Tensors]:
         if self._workshop().batching().refused is None:
-            return self._workshop().together(params, buffers, batch)
+            return self._workshop().differentiable_together(params, buffers, batch)
         return self._workshop().differentiable_one_by_one(params, buffers, batch)
 
     def compiled_loss_and_grad(self) -> Callable[[Tensors, Tensors], tuple[Tensor, Tensors]]:

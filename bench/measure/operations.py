@@ -1,15 +1,14 @@
 """Counts what runs inside it: arithmetic operations, and bytes that operators read and write."""
 
-import contextlib
 import math
-import sys
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+
+from l2obench.foundation.eager_mode import EagerMode
 
 NO_ARITHMETIC = {"clone", "where", "relu", "threshold", "threshold_backward", "maximum", "minimum", "clamp"}
 NO_ARITHMETIC |= {"isnan", "isfinite", "isinf"}
@@ -35,7 +34,7 @@ SCALED = {"add": "alpha", "sub": "alpha", "addcmul": "value", "addcdiv": "value"
 """Those with a factor, which is one operation more where it is not ±1."""
 
 
-class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Operations(EagerMode):  # type: ignore[no-untyped-call]
     """Inside `with Operations() as counted`, every operator of torch on this thread is counted.
 
     An addition, multiplication, division, root, exponential, logarithm, sign or absolute value is one operation, a
@@ -47,32 +46,15 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.bytes = 0
         self.unknown: set[str] = set()
         self._flops = 0.0
-        self._uncompiled = contextlib.ExitStack()
 
     @property
     def flops(self) -> float | None:
         """Operations so far; None if some were by operators that are not known here."""
         return None if self.unknown else self._flops
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """No: to skip it, torch would import torch._dynamo, which takes two seconds in every process that counts."""
-        return False
-
-    def __enter__(self) -> Self:
-        # Where a process has compiled something already, torch.compile would go on to compile what counts here.
-        if "torch._dynamo" in sys.modules:
-            self._uncompiled.enter_context(torch.compiler.set_stance("force_eager"))
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
-
-    def __exit__(self, *raised: Any) -> None:
-        super().__exit__(*raised)  # type: ignore[no-untyped-call]
-        self._uncompiled.close()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         given = kwargs or {}

@@ -7,14 +7,16 @@ otherwise, so a choice by time would give the same run other numbers.
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from l2obench.tasks.base import Tensors
 from l2obench.tasks.modules.batches import BadModule
+from l2obench.tasks.modules.flop_count import FlopCount
+from l2obench.tasks.replica_gradients import Evaluate, Found, gradient_of_each, gradient_of_sum
 
 FEW = 8
 """Replicas below which `torch.vmap` costs more than it saves: it takes as long as ten plain steps of a small model."""
@@ -36,11 +38,14 @@ REPLICAS = 2
 RELATIVE, ABSOLUTE = 1e-3, 1e-4
 GAP = 0.02
 
-Found = tuple[Tensor, Tensors, Tensors]
-"""Losses, gradients, buffers."""
-
-Together = Callable[[Tensors, Tensors, Tensors, bool], Found]
-"""Of all at once by `torch.vmap`; the last argument says whether every setting gets its own view of the minibatch."""
+Together = Callable[[Evaluate, Tensors, Tensors, Tensors], Found]
+"""Evaluates and differentiates replicas at once, as `gradient_of_sum` does."""
+# PyTorch batches mse_loss, huber_loss and smooth_l1_loss twice only where both arguments are batched twice, which views
+# see to. A recurrent layer is one operator, which is taken apart, and batched, only by `torch.func`.
+WAYS: tuple[Together, ...] = tuple(
+    partial(way, own_views=own_views) for way in (gradient_of_sum, gradient_of_each) for own_views in (False, True)
+)
+"""From the fastest on; the first that gives what one replica after the other gives is taken."""
 
 
 class OneByOne(Protocol):
@@ -60,8 +65,8 @@ class Batching:
     """Multiplications and additions of one replica's loss and gradient."""
     saved_bytes: int
     """What one replica's graph keeps for the backward pass."""
-    own_views: bool = False
-    """Whether every setting needs its own view of the minibatch, which all settings of a seed share."""
+    way: Together = WAYS[0]
+    """How replicas run together."""
     convolutional: bool = False
     """Whether convolutions make most of `flops`."""
     channels_last: bool = False
@@ -89,13 +94,13 @@ class Batching:
 
 @torch.no_grad()
 def try_batching(
-    one_by_one: OneByOne, together: Together, params: Tensors, buffers: Tensors, batch: Tensors
+    one_by_one: OneByOne, evaluate: Evaluate, params: Tensors, buffers: Tensors, batch: Tensors
 ) -> Batching:
     """Evaluate two replicas in all ways, and compare.
 
     Args:
         one_by_one: what the other ways are held against.
-        together: by `torch.vmap`, with one minibatch for all settings of a seed, or with a view of it for each.
+        evaluate: one replica, for `torch.vmap`.
         params: `[1, 2, ...]`.
         buffers: likewise.
         batch: `[1, ...]`.
@@ -105,7 +110,7 @@ def try_batching(
     """
     one = {name: value[:, :1].clone() for name, value in params.items()}
     own = {name: value[:, :1].clone() for name, value in buffers.items()}
-    counter = FlopCounterMode(display=False)
+    counter = FlopCount()
     saved: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -123,21 +128,26 @@ def try_batching(
                 "Try: compute the constrained value in forward"
             )
     # PyTorch counts no operation of a fused LSTM, which `torch.vmap` takes apart into those that it counts.
-    apart = FlopCounterMode(display=False)
-    with apart:
-        refused = _refusal(lambda: together(params, buffers, batch, False), expected)
-    flops = max(counter.get_total_flops(), apart.get_total_flops() // REPLICAS if refused is None else 0)
-    # PyTorch batches mse_loss, huber_loss and smooth_l1_loss twice only where both arguments are batched twice.
-    own_views = refused is not None and _refusal(lambda: together(params, buffers, batch, True), expected) is None
-    convolutional = _convolution_flops(counter) > counter.get_total_flops() / 2
+    apart = 0
+    reasons: list[str] = []
+    for way in WAYS:
+        with FlopCount() as counted:
+            reason = _refusal(partial(way, evaluate, params, buffers, batch), expected)
+        if reason is None:
+            apart = counted.total // REPLICAS
+            break
+        reasons.append(reason)
+    refused = reasons[0] if len(reasons) == len(WAYS) else None
+    flops = max(counter.total, apart)
+    convolutional = _convolution_flops(counter) > counter.total / 2
     large = convolutional and flops > LARGE_CONVOLUTIONS
     channels_last = large and _agrees(lambda: one_by_one(one, own, batch, channels_last=True), first)
     kept = sum(saved.values())
-    return Batching(None if own_views else refused, flops, kept, own_views, convolutional, channels_last)
+    return Batching(refused, flops, kept, way, convolutional, channels_last)
 
 
-def _convolution_flops(counter: FlopCounterMode) -> int:
-    return sum(count for op, count in counter.get_flop_counts()["Global"].items() if str(op) in CONVOLUTIONS)
+def _convolution_flops(counter: FlopCount) -> int:
+    return sum(counter.by_operator[operator] for operator in CONVOLUTIONS)
 
 
 def _refusal(evaluate: Callable[[], Found], expected: Found) -> str | None:

@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad_and_value
 
 from l2obench.tasks.base import Problem, Tensors
 from l2obench.tasks.modules.batches import BadModule, Structure, examples
@@ -15,6 +14,7 @@ from l2obench.tasks.modules.batching import REPLICAS, Batching, try_batching
 from l2obench.tasks.modules.randomness import OwnRandomness
 from l2obench.tasks.modules.replicas import Replicas
 from l2obench.tasks.modules.sources import Columns, Source, Stream, make_source
+from l2obench.tasks.replica_gradients import gradient_of_each
 
 # Workshops at a time: each holds data, and a suite has few tasks of this kind.
 KEPT = 8
@@ -168,29 +168,28 @@ class Workshop:
                 for tensors in (problem.params, problem.buffers)
             )
             alone = partial(self._replicas_like(params).one_by_one, structure=self._structure())
-            self._batching = try_batching(alone, self._vmapped, params, buffers, batch)
+            self._batching = try_batching(alone, self.loss_and_buffers, params, buffers, batch)
         return self._batching
 
     def together(self, params: Tensors, buffers: Tensors, batch: Tensors) -> tuple[Tensor, Tensors, Tensors]:
-        """Losses `[seeds, settings]`, gradients and buffers of all replicas at once, differentiable.
+        """Losses `[seeds, settings]`, gradients and buffers of all replicas at once, without a graph.
 
         Args:
             params: `[seeds, settings, ...]` each.
             buffers: likewise.
             batch: `[seeds, ...]` each.
         """
-        return self._vmapped(params, buffers, batch, self.batching().own_views)
+        return self.batching().way(self.loss_and_buffers, params, buffers, batch)
 
-    def _vmapped(
-        self, params: Tensors, buffers: Tensors, batch: Tensors, own_views: bool
+    def differentiable_together(
+        self, params: Tensors, buffers: Tensors, batch: Tensors
     ) -> tuple[Tensor, Tensors, Tensors]:
-        per_replica = grad_and_value(self.loss_and_buffers, has_aux=True)
-        if own_views:
-            settings = next(iter(params.values())).shape[1]
-            batch = {name: value.unsqueeze(1).expand(-1, settings, *value.shape[1:]) for name, value in batch.items()}
-        per_setting = torch.vmap(per_replica, in_dims=(0, 0, 0 if own_views else None))
-        grads, (losses, after) = torch.vmap(per_setting)(params, buffers, batch)
-        return losses, grads, after
+        """The same by `torch.func`, so that autograd can pass through the gradients.
+
+        Args:
+            params, buffers, batch: as `together` gets them.
+        """
+        return gradient_of_each(self.loss_and_buffers, params, buffers, batch, own_views=True)
 
     def evaluate(self, params: Tensors, buffers: Tensors) -> Tensors:
         """The mean over held-out examples of every metric.
