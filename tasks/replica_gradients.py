@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.func import grad_and_value
+from torch.utils._pytree import tree_map
 
 from l2obench.foundation.tensors import Tensors
 
@@ -99,8 +100,15 @@ def gradient_of_each(
 
 
 def _batched(function: Callable[..., Any], params: Tensors, buffers: Tensors, batch: Tensors, own_views: bool) -> Any:
+    settings = next(iter(params.values())).shape[1]
+    if settings == 1:  # A second `torch.vmap` would cost a small model a tenth of its step.
+        alone = torch.vmap(function)(_without_settings(params), _without_settings(buffers), batch)
+        return tree_map(lambda value: value.unsqueeze(1), alone)
     if own_views:
-        settings = next(iter(params.values())).shape[1]
         batch = {name: value.unsqueeze(1).expand(-1, settings, *value.shape[1:]) for name, value in batch.items()}
     per_setting = torch.vmap(function, in_dims=(0, 0, 0 if own_views else None))
     return torch.vmap(per_setting)(params, buffers, batch)
+
+
+def _without_settings(tensors: Tensors) -> Tensors:
+    return {name: value.squeeze(1) for name, value in tensors.items()}
