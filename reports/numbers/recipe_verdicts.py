@@ -1,6 +1,5 @@
 """What holds for a recipe: its trainings read as one optimizer with a random effect, against the best baseline."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +20,7 @@ from l2obench.reports.numbers.counting import (
     table_of,
 )
 from l2obench.reports.numbers.familiarity import name_family
-from l2obench.reports.numbers.recipes import settings_of
+from l2obench.reports.numbers.recipes import recipe_key
 
 LEAST = 2
 """Trainings of one recipe from which it has a row."""
@@ -34,11 +33,11 @@ COLUMNS += ["uses", "best_of_class", "class_verdict", "class_ratio", "class_low"
 def recipe_verdicts(cells: pd.DataFrame | CellTable, manifests: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Every recipe of which several checkpoints ran, against the best baseline of each task.
 
-    Checkpoints are of one recipe where nothing but the seed differs. `typical_ratio` is the geometric mean of ratios
-    over trainings and seeds; its interval speaks for new trainings and new seeds. `between_trainings` is the standard
-    deviation of the log ratio between trainings, `lowest` and `highest` are the typical ratios of single trainings,
-    `better_than_baseline` counts those below 1. p-values are corrected by Holm's method for the number of rows. `of`
-    names the checkpoints.
+    Checkpoints are of one recipe where nothing but the seed differs, in the trainings that they go on from either.
+    `typical_ratio` is the geometric mean of ratios over trainings and seeds; its interval speaks for new trainings and
+    new seeds. `between_trainings` is the standard deviation of the log ratio between trainings, `lowest` and `highest`
+    are the typical ratios of single trainings, `better_than_baseline` counts those below 1. p-values are corrected by
+    Holm's method for the number of rows. `of` names the checkpoints.
 
     Args:
         cells: rows of one run or several.
@@ -82,8 +81,8 @@ def _recipes(task: TaskRows, manifests: Mapping[str, Mapping[str, Any]]) -> list
         recipe = recipe_of(rows, manifest)
         if not isinstance(recipe, Mapping):
             continue
-        settings = settings_of(recipe, fact(meta_training_of(key["optimizer"], manifest), "horizon"))
-        place = (name_family(key["optimizer"]), key["track"], json.dumps(settings, sort_keys=True, default=str))
+        same = recipe_key(recipe, fact(meta_training_of(key["optimizer"], manifest), "horizon"))
+        place = (name_family(key["optimizer"]), key["track"], same)
         alike.setdefault(place, {}).setdefault(str(rows.first("checkpoint_sha256")), (key, rows))
     found = []
     for (rule, _, _), trainings in alike.items():

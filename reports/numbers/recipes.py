@@ -1,6 +1,7 @@
 """What of a recipe decides: trainings of one rule side by side, by the settings in which their recipes differ."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from l2obench.bench.config.identity import IdentityError, format_identity, parse_identity
+from l2obench.bench.config.recipe import Recipe
 from l2obench.reports.cells.table import CellTable, learned_of, table_of_cells
 from l2obench.reports.formats import format_number, join_lines
 from l2obench.reports.numbers.counting import fact, groups, manifest_of, meta_training_of, recipe_of, table_of
@@ -17,6 +19,11 @@ COLUMNS = ["task", "rule", "settings", "trainings", "ratio", "lowest", "highest"
 # Keys of a checkpoint's recipe that record an outcome or an origin. They differ between any two trainings.
 RESULTS = {"validation_loss", "validation_criterion", "trajectories_done", "meta_steps", "seconds", "learned_weights"}
 ORIGINS = {"seed", "commit", "dirty", "versions", "sources", "started_from", "task_version", "optimizer_version"}
+ORIGINS |= {"sha256"}
+# By rule: a parameter, the version from which the rule has it, and the value that it has in place of it before.
+ADDED = {"controller": ("retreat", 4, False)}
+STAGES = 16
+"""Of a training that goes on from another one, and that from another one: as many are compared."""
 # A setting that follows from earlier ones is left out, so those that readers ask for come first.
 FIRST = ("trained_on", "trained_horizon", "estimator", "second_order", "objective", "weighting", "unroll")
 Settings = dict[str, Any]
@@ -79,6 +86,43 @@ def settings_of(recipe: Mapping[str, Any], horizon: float) -> Settings:
         return kept
     trained_on = format_identity(family, {key: value for key, value in parameters.items() if key != "horizon"})
     return {"trained_on": trained_on, "trained_horizon": int(horizon) if np.isfinite(horizon) else None, **kept}
+
+
+def recipe_key(recipe: Mapping[str, Any], horizon: float) -> str:
+    """What trainings of one recipe, and no others, have in common; those that go on from trainings, if these are alike.
+
+    Args:
+        recipe, horizon: as `settings_of` takes them.
+
+    Example:
+        >>> first = {"optimizer": "lstm", "task": "quadratic", "seed": 0}
+        >>> second = {"optimizer": "lstm[checkpoint=a]", "task": "quadratic", "started_from": first}
+        >>> other = {"optimizer": "lstm[checkpoint=b]", "task": "quadratic", "started_from": first | {"seed": 1}}
+        >>> recipe_key(second, 100) == recipe_key(other, 100) != recipe_key(first, 100)
+        True
+    """
+    stages: list[Settings] = []
+    stage: Any = recipe
+    while isinstance(stage, Mapping) and len(stages) < STAGES:
+        values = {name: field.default for name, field in Recipe.model_fields.items()} | dict(stage)
+        stages.append(settings_of(values, horizon) | {"optimizer": _untrained(values)})
+        stage, horizon = stage.get("started_from"), math.nan
+    return json.dumps(stages, sort_keys=True, default=str)
+
+
+def _untrained(recipe: Mapping[str, Any]) -> str:
+    """The rule that a recipe trains, as its version had it, without the meta-parameters that it begins with."""
+    try:
+        rule, parameters = parse_identity(str(recipe["optimizer"]))
+    except IdentityError:
+        return str(recipe["optimizer"])
+    parameters = {name: value for name, value in parameters.items() if name != "checkpoint"}
+    if rule in ADDED:
+        name, since, before = ADDED[rule]
+        version = recipe.get("optimizer_version")
+        if isinstance(version, int) and version < since:
+            parameters[name] = before
+    return format_identity(rule, parameters)
 
 
 def deciding(recipes: Sequence[Settings]) -> list[str]:

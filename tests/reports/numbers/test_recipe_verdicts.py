@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from l2obench.bench.stats.recipes import RecipeComparison, compare_recipe, decide_recipes
 from l2obench.reports.numbers.recipe_verdicts import recipe_verdicts
+from l2obench.reports.numbers.recipes import STAGES, recipe_key
 from l2obench.reports.page.build import write_report
 from l2obench.reports.sections.recipe_verdicts import sentences
 
@@ -52,6 +53,33 @@ def test_other_settings_are_another_recipe(cell, frame) -> None:
     assert (found["typical_high"] == INF).all()
     alone = recipe_verdicts(frame(*rows(cell)), manifest(sha2={"unroll": 5}, sha3={"unroll": 7}))
     assert alone["trainings"].tolist() == [2]
+
+
+def test_second_stages_are_alike_where_their_first_ones_are(cell, frame) -> None:
+    def second(k, **first):
+        begun = {"optimizer": "lstm[hidden=4]", "task": "bowl", "seed": k, "seconds": 5.0 + k, "sha256": f"{k}"} | first
+        return {"optimizer": f"lstm[checkpoint=first-{k}]", "started_from": begun}
+
+    changes = {f"sha{k}": second(k) for k in range(4)}
+    assert recipe_verdicts(frame(*rows(cell)), manifest(**changes))["trainings"].tolist() == [4]
+    changes["sha3"] = second(3, unroll=7)
+    assert recipe_verdicts(frame(*rows(cell)), manifest(**changes))["trainings"].tolist() == [3]
+    changes["sha3"] = {"started_from": "nonsense"}
+    assert recipe_verdicts(frame(*rows(cell)), manifest(**changes))["trainings"].tolist() == [3]
+
+
+def test_a_recipe_of_before_a_setting_is_that_of_today_with_what_it_was_then() -> None:
+    today = {"optimizer": "controller[retreat=false]", "optimizer_version": 4, "task": "bowl", "least_ratio": 1e-6}
+    then = {"optimizer": "controller[decay=given]", "optimizer_version": 3, "task": "bowl"}
+    assert recipe_key(today | {"optimizer": "controller[decay=given,retreat=false]"}, 9) == recipe_key(then, 9)
+    assert recipe_key(today | {"optimizer": "controller[decay=given]"}, 9) != recipe_key(then, 9)
+    assert recipe_key(then | {"optimizer_version": "many", "optimizer": "not ["}, 9) != recipe_key(then, 9)
+
+
+def test_stages_without_end_are_compared_up_to_a_number() -> None:
+    recipe: dict[str, object] = {"optimizer": "lstm", "task": "bowl"}
+    recipe["started_from"] = recipe
+    assert recipe_key(recipe, 9).count("bowl") == STAGES
 
 
 def test_one_checkpoint_under_two_names_is_one_training(cell, frame) -> None:
