@@ -45,7 +45,7 @@ class Task(BaseModel, ABC, metaclass=ModelClass):
     """A family of functions. Its fields are the family's parameters; two tasks with equal fields are the same task.
 
     A subclass gives `sample` and `loss`. All else has a default: override `draw` and `minibatch` for minibatches,
-    `loss_and_grad` where a hand-batched gradient is faster than `torch.func` (and test it against this one), and
+    `loss_and_grad` where a hand-batched gradient is faster than the default (and test it against this one), and
     `evaluate` where there is held-out data. Where functions carry buffers, override `loss_and_buffers` and
     `evaluate_with_buffers`.
 
@@ -104,7 +104,7 @@ class Task(BaseModel, ABC, metaclass=ModelClass):
 
     @abstractmethod
     def loss(self, params: Tensors, batch: Tensors) -> Tensor:
-        """The scalar loss of ONE replica, which `torch.func` batches over replicas and differentiates.
+        """The scalar loss of ONE replica, which is batched over replicas by `torch.vmap`, and differentiated.
 
         It must be pure: no in-place operation, no randomness, no branch on the value of a tensor.
 
