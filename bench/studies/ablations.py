@@ -1,11 +1,11 @@
 """What each part of the general optimizer brings: short trainings without it, beside the whole one.
 
-`python -m l2obench.bench.studies.ablations FOLDER --to docs/ablations.csv` trains each variant with several seeds, by
-recipe `general` with few and short trajectories, and measures it on the recipe's validation families. It goes on where
-it was stopped. `--part 0 --parts 2` and `--part 1 --parts 2` share the trainings between two processes.
+`python -m l2obench.bench.studies.ablations FOLDER --rows ROWS.csv --to docs/ablations.csv` trains each variant with
+several seeds, by recipe `general` with few and short trajectories, and measures it on the recipe's validation families.
+It goes on where it was stopped; what is in the rows is not trained again. `--part 0 --parts 2` and `--part 1 --parts 2`
+share the trainings between two processes.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,7 +24,6 @@ from l2obench.bench.config.recipe import Recipe, make_recipe, named_recipe
 from l2obench.bench.config.registry import task_registry
 from l2obench.bench.metatrain.session import Session
 from l2obench.bench.metatrain.trainer import Trainer
-from l2obench.bench.store.files import write_atomically
 from l2obench.bench.studies.long_validation import LEAST, final_over_first
 
 SHORT: Mapping[str, Any] = {
@@ -127,15 +126,11 @@ def measure(variant: str, seed: int, folder: Path) -> dict[str, float]:
     Args:
         variant: its name; `untrained` is the rule before training.
         seed: of the training.
-        folder: where it is kept.
+        folder: where the training is kept.
 
     Returns:
         The mean final loss over the mean loss at the start, by family; infinity where a function diverges.
     """
-    kept = folder / f"{variant}-{seed}"
-    measured = kept / "validation.json"
-    if measured.exists():
-        return dict(json.loads(measured.read_text(encoding="utf-8")))
     recipe = recipe_of(VARIANTS.get(variant, VARIANTS[WHOLE]), seed)
     ratios: dict[str, float] = {}
 
@@ -145,14 +140,26 @@ def measure(variant: str, seed: int, folder: Path) -> dict[str, float]:
     if variant == UNTRAINED:
         trainer = Trainer(recipe)
         trainer.validate(trainer.begin().phi, keep)
-    else:
-        session = Session(kept, recipe)
-        best = session.run(on_validation=keep).best
-        if not ratios:  # It had ended before, and was stopped before it was measured.
-            session.trainer.validate(best, keep)
-    kept.mkdir(parents=True, exist_ok=True)
-    write_atomically(measured, json.dumps(ratios).encode())
+        return ratios
+    session = Session(folder / f"{variant}-{seed}", recipe)
+    best = session.run(on_validation=keep).best
+    if not ratios:  # It had ended before, and was stopped before it was measured.
+        session.trainer.validate(best, keep)
     return ratios
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """The rows so far, without those of a training whose rows a kill has cut off.
+
+    Args:
+        path: of the file; none is no rows.
+    """
+    if not path.exists():
+        return pd.DataFrame(columns=list(COLUMNS))
+    rows = pd.read_csv(path).drop_duplicates(["variant", "seed", "task"])
+    counts = rows.groupby(["variant", "seed"])["final_over_first"].transform("count")
+    whole: pd.DataFrame = rows[counts == counts.max()]
+    return whole
 
 
 def compare(rows: pd.DataFrame) -> pd.DataFrame:
@@ -175,9 +182,7 @@ def compare(rows: pd.DataFrame) -> pd.DataFrame:
     """
     logs = np.log(rows.set_index(["variant", "seed", "task"])["final_over_first"].clip(lower=LEAST))
     whole, found = logs.loc[WHOLE], []
-    for variant in dict.fromkeys(rows["variant"]):
-        if variant == WHOLE:
-            continue
+    for variant in sorted(set(rows["variant"]) - {WHOLE}, key=[UNTRAINED, *VARIANTS].index):
         differences = (logs.loc[variant] - whole).dropna().unstack("task")
         means = differences.mean(axis=1)
         count = len(means)
@@ -193,29 +198,31 @@ def compare(rows: pd.DataFrame) -> pd.DataFrame:
 
 def main(
     folder: Annotated[Path, typer.Argument(help="Where the trainings are kept; the same command goes on.")],
+    rows: Annotated[Path, typer.Option(help="The .csv file of each training's ratios; it is gone on with.")],
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each variant.")] = 3,
     part: Annotated[int, typer.Option(min=0, help="Which share of the trainings this process makes, from 0 on.")] = 0,
     parts: Annotated[int, typer.Option(min=1, help="How many processes share them.")] = 1,
     to: Annotated[Path | None, typer.Option(help="A .csv file to keep the comparison in.")] = None,
-    rows_to: Annotated[Path | None, typer.Option("--rows", help="A .csv file for the ratios of each training.")] = None,
 ) -> None:
     """Print each variant's typical ratio to the whole one, above 1 where what is left out helps."""
     torch.set_num_threads(1)
     if part >= parts:
         raise typer.BadParameter(f"part must be below parts ({parts}), got {part}. Try: --part {parts - 1}")
     trainings = [(variant, seed) for seed in range(seeds) for variant in (WHOLE, UNTRAINED, *list(VARIANTS)[1:])]
-    rows = []
     for variant, seed in trainings[part::parts]:
-        for task, ratio in measure(variant, seed, folder).items():
-            rows.append((variant, seed, task, ratio))
+        known = read_rows(rows)
+        if not ((known["variant"] == variant) & (known["seed"] == seed)).any():
+            found = [(variant, seed, task, ratio) for task, ratio in measure(variant, seed, folder).items()]
+            text = pd.DataFrame(found, columns=list(COLUMNS)).to_csv(index=False, header=False, float_format="%.6g")
+            # One write of a few lines at the end: those of another process are before it or after it.
+            with rows.open("a", encoding="utf-8") as file:
+                file.write(text if file.tell() else f"{','.join(COLUMNS)}\n{text}")
         typer.echo(f"{variant}, seed {seed}: done")
     if parts > 1:
         return
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    compared = compare(frame)
-    for kept, path in ((frame, rows_to), (compared, to)):
-        if path is not None:
-            kept.to_csv(path, index=False, float_format="%.6g")
+    compared = compare(read_rows(rows))
+    if to is not None:
+        compared.to_csv(to, index=False, float_format="%.6g")
     typer.echo(compared.to_string(index=False))
 
 

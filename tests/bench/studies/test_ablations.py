@@ -1,6 +1,5 @@
 """What is left out of the general optimizer is left out, and its worth is a ratio over several trainings."""
 
-import json
 import math
 from pathlib import Path
 
@@ -42,7 +41,7 @@ def test_a_ratio_is_over_tasks_and_its_interval_over_trainings() -> None:
     """By the formula of Student's interval, written out."""
     rows = [(WHOLE, seed, task, 0.1) for seed in range(3) for task in "ab"]
     factors = {0: (2.0, 8.0), 1: (1.0, 4.0), 2: (4.0, 4.0)}
-    rows += [("x", seed, task, 0.1 * factors[seed][k]) for seed in range(3) for k, task in enumerate("ab")]
+    rows += [("no cap", seed, task, 0.1 * factors[seed][k]) for seed in range(3) for k, task in enumerate("ab")]
     (found,) = compare(pd.DataFrame(rows, columns=list(COLUMNS))).to_dict("records")
     means = [math.log2(a * b) / 2 for a, b in factors.values()]  # 2, 1, 2
     spread = math.sqrt(sum((mean - 5 / 3) ** 2 for mean in means) / 2 / 3)
@@ -52,10 +51,10 @@ def test_a_ratio_is_over_tasks_and_its_interval_over_trainings() -> None:
 
 
 def test_one_training_decides_nothing_and_divergence_is_no_number() -> None:
-    rows = [(WHOLE, 0, "a", 0.1), ("x", 0, "a", math.inf)]
+    rows = [(WHOLE, 0, "a", 0.1), ("no cap", 0, "a", math.inf)]
     (found,) = compare(pd.DataFrame(rows, columns=list(COLUMNS))).to_dict("records")
     assert found["ratio"] == math.inf
-    (found,) = compare(pd.DataFrame([(WHOLE, 0, "a", 0.1), ("x", 0, "a", 0.2)], columns=list(COLUMNS))).to_dict(
+    (found,) = compare(pd.DataFrame([(WHOLE, 0, "a", 0.1), ("no cap", 0, "a", 0.2)], columns=list(COLUMNS))).to_dict(
         "records"
     )
     assert (found["low"], found["high"]) == (0.0, math.inf)
@@ -65,12 +64,34 @@ def test_a_training_is_measured_once_and_goes_on(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(ablations, "SHORT", TINY)
     first = measure("no cap", 0, tmp_path)
     assert set(first) == {"quadratic[dim=2,horizon=4]", "sinusoid[horizon=3,units=2]"}
-    kept = tmp_path / "no cap-0" / "validation.json"
-    kept.write_text(json.dumps({"quadratic": 0.5}))
-    assert measure("no cap", 0, tmp_path) == {"quadratic": 0.5}
-    kept.unlink()
     # The training is over: it is only measured again.
     assert measure("no cap", 0, tmp_path) == first
     untrained = measure(UNTRAINED, 0, tmp_path)
     assert set(untrained) == set(first)
     assert untrained != first
+
+
+def test_processes_share_the_trainings_and_what_is_in_the_rows_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = []
+
+    def pretend(variant: str, seed: int, folder: Path) -> dict[str, float]:
+        made.append((variant, seed))
+        return {"a": 0.1 + 0.1 * len(made), "b": 0.2}
+
+    monkeypatch.setattr(ablations, "measure", pretend)
+    rows, to = tmp_path / "rows.csv", tmp_path / "ablations.csv"
+    for part in (1, 0):
+        ablations.main(tmp_path, rows, seeds=2, part=part, parts=2)
+    assert sorted(made) == sorted((variant, seed) for variant in [UNTRAINED, *VARIANTS] for seed in range(2))
+    content = rows.read_text()
+    # A kill cut the last training off in the middle of its rows.
+    rows.write_text(content[: content.rstrip().rindex("\n") + 1])
+    ablations.main(tmp_path, rows, seeds=2, to=to)
+    assert len(made) == 2 * (len(VARIANTS) + 1) + 1
+    assert made[-1] == made[-2]
+    found = pd.read_csv(to)
+    assert found["variant"].tolist() == [UNTRAINED, *list(VARIANTS)[1:]]
+    assert (found["trainings"] == 2).all()
+    assert UNTRAINED in capsys.readouterr().out
