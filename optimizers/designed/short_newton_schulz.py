@@ -33,7 +33,8 @@ def short_newton_schulz(matrices: Tensor, epsilon: float = 1e-12) -> Tensor:
     """
     # A is the smaller of the two products; the result is the same.
     tall = matrices.shape[-2] > matrices.shape[-1]
-    x: Tensor = matrices.mT if tall else matrices
+    wide = matrices.mT if tall else matrices
+    x: Tensor = wide.reshape(-1, *wide.shape[-2:])
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + epsilon)
     gram = x @ x.mT
     step = product = _polynomial(gram, *COEFFICIENTS[0])
@@ -41,12 +42,12 @@ def short_newton_schulz(matrices: Tensor, epsilon: float = 1e-12) -> Tensor:
         gram = step @ gram @ step
         step = _polynomial(gram, *coefficients)
         product = step @ product
-    x = product @ x
+    x = (product @ x).view(wide.shape)
     return x.mT if tall else x
 
 
 def _polynomial(gram: Tensor, a: float, b: float, c: float) -> Tensor:
-    """a I + b A + c A²."""
-    value = b * gram + c * (gram @ gram)
+    """a I + b A + c A², `[matrices, rows, rows]`."""
+    value = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
     value.diagonal(dim1=-2, dim2=-1).add_(a)
     return value

@@ -241,8 +241,9 @@ class DropIn(torch.optim.Optimizer):
             self.state[members[name][0]] = own
         for name, (param, group) in members.items():
             if param.grad is not None:
-                update = sharded_like(param, updates[name][REPLICA])
-                move(self.rule, param, update * group["lr"] if self._lr_is_outside else update, group)
+                update, lr = sharded_like(param, updates[name][REPLICA]), group["lr"]
+                scales = self._lr_is_outside and (isinstance(lr, Tensor) or lr != 1)
+                move(self.rule, param, update * lr if scales else update, group)
         for group in groups:
             group[STAMP]["steps"] += 1
 

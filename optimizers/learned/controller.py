@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from l2obench.optimizers.base import Optimizer, State, Tensors, Use, per_replica
+from l2obench.optimizers.base import Optimizer, State, Tensors, Use
 from l2obench.optimizers.designed.relative import (
     FAR_BELOW,
     MATRIX_FLOOR,
@@ -209,12 +209,8 @@ class Controller(FusedRule, Optimizer):
         losses["promised"] = (size * along_gradient).sum(-1)
         # Only where there is something to decay: else it is one more pass over the weights.
         decay = rate.unsqueeze(-1) * torch.where(embedding, 0, self.weight_decay + learned_decay)
-        decays = matrices if self.weight_decay or self.decay == "learned" else [False] * len(matrices)
-        updates = {}
-        for k, (name, memory) in enumerate(of.items()):
-            updates[name] = memory["last"] * per_replica(-size[..., k], memory["last"])
-            if decays[k]:
-                updates[name] = updates[name] - per_replica(decay[..., k], memory["last"]) * params[name]
+        decaying = matrices if self.weight_decay or self.decay == "learned" else [False] * len(matrices)
+        updates = passes.descend(of, params, size, decay, decaying)
         return updates, {"step": step + 1, "of": of, "signals": signals, "losses": losses}
 
     def _can_fuse_all(self, grads: Tensors, params: Tensors, of: Mapping[str, State]) -> bool:

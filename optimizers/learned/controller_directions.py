@@ -1,6 +1,6 @@
 """The directions that `controller` steers: Adam's, the orthogonalised momentum's, and a mixture of the two."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -90,6 +90,24 @@ def directions(
     adam_squares = per_tensor(torch.linalg.vector_norm(_flat(adam[name]), dim=-1) for name in of).square()
     sums = torch.stack([adam_squares, *products.unbind(-1)])
     return {name: memory | {"last": found[name]} for name, memory in after.items()}, sums
+
+
+def descend(of: Mapping[str, State], params: Tensors, size: Tensor, decay: Tensor, decaying: Sequence[bool]) -> Tensors:
+    """u = −size · D − decay · θ of each tensor.
+
+    Args:
+        of: the states that `directions` gives.
+        params: θ, `[seeds, settings, ...]` each.
+        size: `[seeds, settings, tensors]`.
+        decay: likewise.
+        decaying: whether any of it is above 0, of each tensor: θ is read only there.
+    """
+    updates = {}
+    for k, (name, memory) in enumerate(of.items()):
+        updates[name] = memory["last"] * per_replica(-size[..., k], memory["last"])
+        if decaying[k]:
+            updates[name] = updates[name] - per_replica(decay[..., k], memory["last"]) * params[name]
+    return updates
 
 
 def per_tensor(values: Iterable[Tensor]) -> Tensor:

@@ -137,3 +137,27 @@ def mix(
         for k in range(coordinates):
             last[row, k] = scale * orthogonal[row, k]
         sums[1, row], sums[2, row], sums[3, row] = all_xx * scale * scale, all_xd * scale, all_xg * scale
+
+
+@compiled(entry=True)
+def descend(direction: Array, param: Array, sizes: Array, decays: Array, update: Array) -> None:
+    """u = −size · D − decay · θ.
+
+    Args:
+        direction: D, `[replicas, coordinates]`.
+        param: θ, likewise, or without coordinates where nothing decays.
+        sizes: of each replica.
+        decays: likewise.
+        update: u, like `direction`; written.
+    """
+    for row in range(len(direction)):
+        size, decay, decaying = sizes[row], decays[row], param.shape[1] > 0
+        for start in range(0, direction.shape[1], BLOCK):
+            d, u = direction[row, start : start + BLOCK], update[row, start : start + BLOCK]
+            if decaying:
+                p = param[row, start : start + BLOCK]
+                for k in range(len(d)):
+                    u[k] = -size * d[k] - decay * p[k]
+            else:
+                for k in range(len(d)):
+                    u[k] = -size * d[k]

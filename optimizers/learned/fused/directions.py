@@ -1,6 +1,6 @@
 """What `controller_directions` computes, by compiled passes: numbers are equal to its own up to rounding."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -62,10 +62,11 @@ def directions(
         parts, k = map(as_rows, (grads[name], *_parts(after[name]))), order[name]
         direction_passes.take_gradient(*parts, rates[k], scales[k], *corrections, ahead, adam, sums[k])
 
+    matrices = {name: grads[name] for name in of if is_matrix(grads[name]) and not _are_embeddings(of[name])}
     for name in of:
-        if not is_matrix(grads[name]):
+        if name not in matrices:
             take_gradient(name, nothing, as_rows(after[name]["last"]))
-    for names in names_by_shape({name: grad for name, grad in grads.items() if is_matrix(grad)}):
+    for names in names_by_shape(matrices):
         ahead = torch.empty(len(names), *grads[names[0]].flatten(3).shape)
         adam = torch.empty_like(ahead)
         for k, name in enumerate(names):
@@ -77,6 +78,32 @@ def directions(
             parts = map(as_rows, (orthogonal[k], adam[k], memory["last"], grads[name]))
             direction_passes.mix(*parts, shares[tensor], is_embedding, SMALL_SINGLE, sums[tensor])
     return after, _by_replica(sums, replicas)
+
+
+def descend(of: Mapping[str, State], params: Tensors, size: Tensor, decay: Tensor, decaying: Sequence[bool]) -> Tensors:
+    """As `controller_directions.descend`.
+
+    Args:
+        of: the state by name.
+        params: θ, `[seeds, settings, ...]` each.
+        size: of the step, `[seeds, settings, tensors]`.
+        decay: the share of θ that goes, likewise.
+        decaying: whether any does, of each tensor.
+    """
+    from l2obench.optimizers.learned.fused import direction_passes
+
+    sizes, decays, updates = _by_tensor(size), _by_tensor(decay), {}
+    nothing = np.empty((sizes.shape[1], 0), np.float32)
+    for k, (name, memory) in enumerate(of.items()):
+        updates[name] = torch.empty_like(memory["last"])
+        param = as_rows(params[name]) if decaying[k] else nothing
+        direction_passes.descend(as_rows(memory["last"]), param, sizes[k], decays[k], as_rows(updates[name]))
+    return updates
+
+
+def _are_embeddings(memory: State) -> bool:
+    """Whether a tensor is an embedding in all replicas: nobody needs its orthogonalised momentum then."""
+    return "embedding" in memory and bool(memory["embedding"].all())
 
 
 def _parts(memory: State) -> tuple[Tensor, Tensor, Tensor]:

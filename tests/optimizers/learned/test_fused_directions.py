@@ -34,6 +34,33 @@ def test_thirty_steps_are_those_of_torch(direction: str) -> None:
     assert_equal_steps(rule, SHAPES, change=show_embedding, rtol=1e-3)
 
 
+def show_embeddings(grads: Tensors, step: int) -> Tensors:
+    """In all replicas, most rows of the embedding have no gradient."""
+    value = grads["embedding"].clone()
+    value[:, :, 5:] = 0
+    return {**grads, "embedding": value}
+
+
+@pytest.mark.parametrize("parameters", [{}, {"decay": "learned"}, {"weight_decay": 0.3}])
+def test_an_embedding_in_all_replicas_and_weights_that_decay(
+    monkeypatch: pytest.MonkeyPatch, parameters: dict[str, object]
+) -> None:
+    from l2obench.optimizers.learned.fused import directions
+
+    seen: set[int] = set()
+    orthogonalise = directions.short_newton_schulz
+
+    def note(matrices: torch.Tensor, epsilon: float) -> torch.Tensor:
+        seen.add(matrices.shape[-2])
+        return orthogonalise(matrices, epsilon)
+
+    monkeypatch.setattr(directions, "short_newton_schulz", note)
+    rule = made("controller", **parameters)
+    assert_equal_steps(rule, SHAPES, change=show_embeddings, rtol=1e-3)
+    # Nobody needs the orthogonalised momentum of an embedding, which may have a hundred thousand rows.
+    assert seen == {7, 40, 5}
+
+
 @pytest.mark.parametrize("value", [0.0, 1e-25, 1e15, float("inf"), float("nan")])
 def test_gradients_of_any_size(value: float) -> None:
     def change(grads: Tensors, step: int) -> Tensors:
