@@ -128,6 +128,17 @@ def _verdicts(run: Analysis) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _recipe_counts(run: Analysis) -> pd.DataFrame:
+    """On how many tasks each recipe of several trainings has each verdict."""
+    rows = [
+        {"rule": rule, "trainings": int(own["trainings"].max()), "tasks": len(own)}
+        | {word: int(own["verdict"].eq(word).sum()) for word in ("better", "worse")}
+        | {"all_lower": int(own["highest"].lt(1).sum()), "median_ratio": own["typical_ratio"].median()}
+        for rule, own in run.recipe_verdicts.groupby("rule")
+    ]
+    return pd.DataFrame(rows)
+
+
 def _costs(run: Analysis) -> pd.DataFrame:
     """What every optimizer costs, with its times in multiples of Adam's, and the operations that were counted."""
     times = run.step_times.drop(columns=["state_bytes"])
@@ -170,6 +181,8 @@ TABLES: Mapping[str, Callable[[Analysis], pd.DataFrame]] = {
     "final_losses": lambda run: final_losses(run.cells),
     "curves": _curves,
     "costs": _costs,
+    "recipes": lambda run: run.recipe_verdicts,
+    "recipe_counts": _recipe_counts,
     "verdicts": _verdicts,
     "heldout": lambda run: run.heldout,
     "tuning": lambda run: run.tuning,
