@@ -24,8 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from l2obench.foundation.model_class import ModelClass
+from l2obench.foundation.replica_gradients import gradient_of_each, replica_gradients
 from l2obench.foundation.tensors import Tensors as Tensors  # part of this page: a task imports it from here
-from l2obench.tasks.replica_gradients import gradient_of_each, replica_gradients
 
 Gradient = Callable[[Tensors, Tensors], tuple[Tensor, Tensors]]
 """What `Task.loss_and_grad` is: from parameters and a minibatch to losses and gradients."""

@@ -13,10 +13,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from l2obench.foundation.replica_gradients import Evaluate, Found, gradient_of_each, gradient_of_sum
 from l2obench.tasks.base import Tensors
 from l2obench.tasks.modules.batches import BadModule
 from l2obench.tasks.modules.flop_count import FlopCount
-from l2obench.tasks.replica_gradients import Evaluate, Found, gradient_of_each, gradient_of_sum
 
 FEW = 8
 """Replicas below which `torch.vmap` costs more than it saves: it takes as long as ten plain steps of a small model."""

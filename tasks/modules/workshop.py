@@ -8,13 +8,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from l2obench.foundation.replica_gradients import gradient_of_each
 from l2obench.tasks.base import Problem, Tensors
 from l2obench.tasks.modules.batches import BadModule, Structure, examples
 from l2obench.tasks.modules.batching import REPLICAS, Batching, try_batching
 from l2obench.tasks.modules.randomness import OwnRandomness
 from l2obench.tasks.modules.replicas import Replicas
 from l2obench.tasks.modules.sources import Columns, Source, Stream, make_source
-from l2obench.tasks.replica_gradients import gradient_of_each
 
 # Workshops at a time: each holds data, and a suite has few tasks of this kind.
 KEPT = 8

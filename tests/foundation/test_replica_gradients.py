@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from l2obench.foundation.replica_gradients import gradient_of_each, gradient_of_sum, replica_gradients
 from l2obench.tasks.base import Problem, Task, Tensors
 from l2obench.tasks.module import make_module_task
 from l2obench.tasks.modules.flop_count import FlopCount
-from l2obench.tasks.replica_gradients import gradient_of_each, gradient_of_sum, replica_gradients
 
 SEEDS = 3
 
