@@ -128,17 +128,14 @@ def try_batching(
                 "Try: compute the constrained value in forward"
             )
     # PyTorch counts no operation of a fused LSTM, which `torch.vmap` takes apart into those that it counts.
-    apart = 0
-    reasons: list[str] = []
+    flops, refused = counter.total, None
     for way in WAYS:
-        with FlopCount() as counted:
+        with FlopCount() as apart:
             reason = _refusal(partial(way, evaluate, params, buffers, batch), expected)
         if reason is None:
-            apart = counted.total // REPLICAS
+            flops, refused = max(flops, apart.total // REPLICAS), None
             break
-        reasons.append(reason)
-    refused = reasons[0] if len(reasons) == len(WAYS) else None
-    flops = max(counter.total, apart)
+        refused = refused or reason  # The fastest way's says the most.
     convolutional = _convolution_flops(counter) > counter.total / 2
     large = convolutional and flops > LARGE_CONVOLUTIONS
     channels_last = large and _agrees(lambda: one_by_one(one, own, batch, channels_last=True), first)
