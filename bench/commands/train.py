@@ -82,8 +82,8 @@ def train(
 ) -> None:
     """Meta-train a learned optimizer and keep the best checkpoint.
 
-    Values come from the options, then from the recipe, then from the defaults below. The same command resumes a
-    training that was stopped, and ends with the same numbers.
+    Values come from the options, then from the recipe, then from the defaults below; 0 takes away a number of the
+    recipe that has no default. The same command resumes a training that was stopped, and ends with the same numbers.
 
     Files in the training folder:
         checkpoint.safetensors   best meta-parameters by validation, with the recipe

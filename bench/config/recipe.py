@@ -113,7 +113,7 @@ class Recipe(BaseModel):
     """Maximum norm of the meta-gradient."""
     coordinates: int | None = Field(default=None, ge=1)
     """Coordinates of each parameter tensor and function that are backpropagated through, sampled at random. Unless
-    given, or with 0 on the command line, all. Only for tbptt, full and imitation."""
+    given, all. Only for tbptt, full and imitation."""
     second_order: bool = False
     """Keep the second derivatives, which the paper drops. Backpropagation then gives the exact meta-gradient of each
     truncation, for small functions."""
@@ -269,15 +269,20 @@ def compose(rule: str, families: Sequence[str], recipe: str, given: Mapping[str,
         rule: what to train, as in `optimizer_for`.
         families: what to train on; none: the recipe's own families.
         recipe: the name of a recipe of the package.
-        given: values that go before the recipe's; `coordinates` of 0 means all.
+        given: values that go before the recipe's; 0 takes away a number that a recipe need not have.
 
     Raises:
         IdentityError, UnknownName: the rule is no optimizer.
         RecipeError: no recipe has this name, or a value is unknown or out of range.
     """
     values = named_recipe(recipe, families)
-    values |= {"optimizer": optimizer_for(rule, values.get("optimizer", rule)), **given}
-    return make_recipe(values | {"coordinates": values.get("coordinates") or None})
+    optimizer = optimizer_for(rule, values.get("optimizer", rule))
+    taken_away = {name: None for name, value in given.items() if value == 0 and _need_not_be_given(name)}
+    return make_recipe(values | {"optimizer": optimizer, **given, **taken_away})
+
+
+def _need_not_be_given(name: str) -> bool:
+    return name in Recipe.model_fields and Recipe.model_fields[name].default is None
 
 
 def make_recipe(values: dict[str, Any]) -> Recipe:

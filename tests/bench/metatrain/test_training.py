@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from l2obench.bench.config.identity import parse_identity
-from l2obench.bench.config.recipe import RecipeError, make_recipe, named_recipe, optimizer_for
+from l2obench.bench.config.recipe import RecipeError, compose, make_recipe, named_recipe, optimizer_for
 from l2obench.bench.config.shipped import recipe_names
 from l2obench.bench.measure.costs import optimizer_costs
 from l2obench.bench.metatrain import trainer as trainer_module
@@ -291,6 +291,17 @@ def test_a_recipe_may_bring_its_own_families() -> None:
     assert given.objective == own.objective
     # The held-out loss of `mnist-mlp` is that of its test examples.
     assert (own.heldout_share, given.heldout_share) == (0.5, 0)
+
+
+def test_zero_takes_away_what_a_recipe_need_not_have() -> None:
+    kept = compose("controller", ["mnist-mlp"], "general", {})
+    assert (kept.displacement_scaling, kept.average, kept.max_horizon) == (1.5, 0.95, 1000)
+    given = {"displacement_scaling": 0, "average": 0.0, "min_horizon": 0, "max_horizon": 0, "imitation": 0, "seed": 0}
+    left = compose("controller", ["mnist-mlp"], "general", given)
+    assert (left.displacement_scaling, left.average, left.min_horizon, left.max_horizon) == (None, None, None, None)
+    assert (left.imitation, left.seed) == (0, 0)
+    with pytest.raises(RecipeError, match="lr must be greater than 0"):
+        compose("controller", ["mnist-mlp"], "general", {"lr": 0})
 
 
 @pytest.mark.parametrize(
