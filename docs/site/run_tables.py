@@ -34,7 +34,9 @@ def read(run: str) -> ReportData:
     if "+" not in run:
         return data
     joined = {name: getattr(data, name).assign(run=run) for name in ("cells", "tuning", "trials")}
-    return replace(data, **joined, manifests={run: list(data.manifests.values())[-1]})
+    manifests = list(data.manifests.values())
+    recipes = {checkpoint: recipe for manifest in manifests for checkpoint, recipe in manifest["recipes"].items()}
+    return replace(data, **joined, manifests={run: manifests[-1] | {"recipes": recipes}})
 
 
 @cache
