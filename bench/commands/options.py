@@ -16,7 +16,7 @@ Tasks = Annotated[
         "-t",
         "--task",
         metavar="<task>",
-        help="Task, such as 'mnist-mlp[units=40]'. Repeatable.",
+        help="Task, such as 'mnist-mlp[units=40]'. Repeatable. One that the suite has keeps the suite's settings.",
         autocompletion=complete_task,
     ),
 ]

@@ -87,18 +87,24 @@ class Suite(BaseModel):
         """Narrow the suite as `l2obench run SUITE -t … -o … --seeds …` does.
 
         Args:
-            tasks: identities in place of the suite's tasks; None: its own.
+            tasks: identities in place of the suite's tasks; one that the suite has keeps what the suite says of it.
+                None: its own.
             optimizers: identities in place of the suite's optimizers and trainings; None: its own.
             seeds: evaluation seeds on every task; None: the suite's.
             heldout_points: evaluations of held-out metrics on every task; None: the suite's.
 
         Raises:
             SuiteError: there would be too many seeds.
+            IdentityError, UnknownName, BadParameters: a task's name or parameter is wrong.
         """
         if seeds is not None and not 1 <= seeds <= MAX_SEEDS:
             raise SuiteError(f"seeds must be from 1 to {MAX_SEEDS:,}, got {seeds:,}")
-        kept = [SuiteTask(task=name) for name in tasks] if tasks else self.tasks
-        parts = [] if tasks else [part.narrow(None, optimizers, seeds, heldout_points) for part in self.parts]
+        kept, of_parts = self.tasks, [(part, tasks) for part in self.parts]
+        if tasks:
+            of_parts = [(part, names) for part in self.parts if (names := [name for name in tasks if part._has(name)])]
+            kept = [item for name in tasks for item in self._items(name)]
+            kept += [SuiteTask(task=name) for name in tasks if not self._has(name)]
+        parts = [part.narrow(names, optimizers, seeds, heldout_points) for part, names in of_parts]
         if optimizers:
             kept = [item.model_copy(update={"optimizers": []}) for item in kept]
         if seeds:
@@ -108,6 +114,19 @@ class Suite(BaseModel):
         changes: dict[str, Any] = {"tasks": kept, "parts": parts}
         others: dict[str, Any] = {"optimizers": optimizers, "trainings": []} if optimizers else {}
         return self.model_copy(update=changes | others)
+
+    def _items(self, name: str) -> list[SuiteTask]:
+        """What the suite itself says of one task, with no grid; empty where only a part, or nothing, has it."""
+        wanted = identify(task_registry().create(name))
+        return [
+            item.model_copy(update={"task": identity, "grid": {}})
+            for item in self.tasks
+            for identity in item.identities()
+            if identify(task_registry().create(identity)) == wanted
+        ]
+
+    def _has(self, name: str) -> bool:
+        return bool(self._items(name)) or any(part._has(name) for part in self.parts)
 
     def with_checkpoints(self, folder: Path) -> "Suite":
         """Take the checkpoints of the suite's trainings from a folder of `l2obench train-suite`.

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from l2obench.bench.config.suite import Suite, load_suite
+from l2obench.bench.config.suite_task import SuiteTask
 from l2obench.bench.measure import timing, tuning
 from l2obench.bench.run import jobs
 from l2obench.bench.run.runner import Runner
@@ -64,7 +65,8 @@ def test_the_runners_overhead_on_short_rollouts(
     note: Callable[[Row], None], full: bool, share_in_rollouts: Callable[[Suite], tuple[float, float]]
 ) -> None:
     """The harder measure: of the quadratics with 20 seeds, a cell's rollouts take 30 ms."""
-    plan = load_suite("quick").narrow(["quadratic" if full else "quadratic[horizon=2]"], None, None if full else 2)
+    task = SuiteTask(task="quadratic" if full else "quadratic[horizon=2]")
+    plan = load_suite("quick").model_copy(update={"tasks": [task]}).narrow(None, None, None if full else 2)
     note(_row("run of suite quick's rules, quadratics alone", *share_in_rollouts(plan), "", ""))
 
 

@@ -118,6 +118,42 @@ def test_suite_paper_runs_every_suite_that_the_page_of_the_reproduction_names() 
     assert len(load_suite("paper").parts) == len(included)
 
 
+def settings(cell: Cell) -> tuple[object, ...]:
+    return cell.key, cell.seeds, cell.tuning_seeds, cell.halving, cell.heldout_points
+
+
+def test_a_task_of_the_suite_keeps_its_settings_when_the_suite_is_narrowed() -> None:
+    values = {
+        "optimizers": ["adam"],
+        "tasks": [
+            {"task": "mnist-mlp", "grid": {"units": [10, 40]}, "seeds": 7, "tuning_seeds": 2, "halving": True},
+            {"task": "quadratic", "optimizers": ["sgd"]},
+        ],
+    }
+    suite = make_suite("test", values)
+    whole = {cell.key: cell for cell in suite.cells()}
+    for names in (["mnist-mlp[horizon=100,units=40]"], ["quadratic"], ["quadratic", "mnist-mlp[units=10]"]):
+        kept = suite.narrow(names, None, None).cells()
+        assert kept
+        assert all(settings(cell) == settings(whole[cell.key]) for cell in kept)
+    assert {cell.optimizer.name for cell in suite.narrow(["quadratic"], None, None).cells()} == {"adam", "sgd"}
+    (tuned,) = [cell for cell in suite.narrow(["mnist-mlp[units=40]"], ["nag"], None).cells() if cell.track == "tuned"]
+    assert (tuned.seeds, tuned.tuning_seeds, tuned.halving) == (7, 2, True)
+    (other,) = suite.narrow(["mnist-mlp[units=20]"], ["sgd[lr=0.1]"], None).cells()
+    assert (other.seeds, other.halving) == (suite.seeds, False)
+
+
+def test_a_task_of_an_included_suite_keeps_its_settings_too() -> None:
+    quick = {cell.key: cell for cell in load_suite("quick").cells()}
+    whole = make_suite("test", {"include": ["quick"], "optimizers": ["sgd"], "tasks": [{"task": "cifar-cnn"}]})
+    kept = whole.narrow(["quadratic", "mnist-mlp[units=5]"], None, None).cells()
+    assert [cell.key for cell in kept if cell.task.name == "quadratic"] == [
+        key for key in quick if key[0] == "quadratic"
+    ]
+    assert all(settings(cell) == settings(quick[cell.key]) for cell in kept if cell.task.name == "quadratic")
+    assert {cell.optimizer.name for cell in kept if cell.task.name != "quadratic"} == {"sgd"}
+
+
 def test_an_included_suite_keeps_its_own_settings() -> None:
     whole = make_suite(
         "test", {"include": ["quick"], "optimizers": ["sgd"], "seeds": 3, "tasks": [{"task": "cifar-cnn"}]}
