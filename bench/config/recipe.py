@@ -276,13 +276,9 @@ def compose(rule: str, families: Sequence[str], recipe: str, given: Mapping[str,
         RecipeError: no recipe has this name, or a value is unknown or out of range.
     """
     values = named_recipe(recipe, families)
-    optimizer = optimizer_for(rule, values.get("optimizer", rule))
-    taken_away = {name: None for name, value in given.items() if value == 0 and _need_not_be_given(name)}
-    return make_recipe(values | {"optimizer": optimizer, **given, **taken_away})
-
-
-def _need_not_be_given(name: str) -> bool:
-    return name in Recipe.model_fields and Recipe.model_fields[name].default is None
+    may_lack = {name for name, field in Recipe.model_fields.items() if field.default is None}
+    left_out = {name: None for name, value in given.items() if value == 0 and name in may_lack}
+    return make_recipe(values | {"optimizer": optimizer_for(rule, values.get("optimizer", rule)), **given, **left_out})
 
 
 def make_recipe(values: dict[str, Any]) -> Recipe:
