@@ -1,7 +1,7 @@
 """Suites: which optimizers run on which tasks, with how many seeds. They are TOML, and read before anything runs."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -99,12 +99,8 @@ class Suite(BaseModel):
         """
         if seeds is not None and not 1 <= seeds <= MAX_SEEDS:
             raise SuiteError(f"seeds must be from 1 to {MAX_SEEDS:,}, got {seeds:,}")
-        kept, of_parts = self.tasks, [(part, tasks) for part in self.parts]
-        if tasks:
-            of_parts = [(part, names) for part in self.parts if (names := [name for name in tasks if part._has(name)])]
-            kept = [item for name in tasks for item in self._items(name)]
-            kept += [SuiteTask(task=name) for name in tasks if not self._has(name)]
-        parts = [part.narrow(names, optimizers, seeds, heldout_points) for part, names in of_parts]
+        whole = self._with_tasks(tasks) if tasks else self
+        kept, parts = whole.tasks, [part.narrow(None, optimizers, seeds, heldout_points) for part in whole.parts]
         if optimizers:
             kept = [item.model_copy(update={"optimizers": []}) for item in kept]
         if seeds:
@@ -115,18 +111,25 @@ class Suite(BaseModel):
         others: dict[str, Any] = {"optimizers": optimizers, "trainings": []} if optimizers else {}
         return self.model_copy(update=changes | others)
 
-    def _items(self, name: str) -> list[SuiteTask]:
-        """What the suite itself says of one task, with no grid; empty where only a part, or nothing, has it."""
-        wanted = identify(task_registry().create(name))
-        return [
+    def _with_tasks(self, names: list[str]) -> "Suite":
+        """These tasks, as the suite or a part of it has them; those that neither has come last."""
+        wanted = {identify(task_registry().create(name)): name for name in names}
+        kept = self._only(wanted)
+        known = kept._task_identities()
+        new = [SuiteTask(task=name) for identity, name in wanted.items() if identity not in known]
+        return kept.model_copy(update={"tasks": [*kept.tasks, *new]})
+
+    def _only(self, wanted: Container[str]) -> "Suite":
+        tasks = [
             item.model_copy(update={"task": identity, "grid": {}})
             for item in self.tasks
-            for identity in item.identities()
-            if identify(task_registry().create(identity)) == wanted
+            for name in item.identities()
+            if (identity := identify(task_registry().create(name))) in wanted
         ]
+        return self.model_copy(update={"tasks": tasks, "parts": [part._only(wanted) for part in self.parts]})
 
-    def _has(self, name: str) -> bool:
-        return bool(self._items(name)) or any(part._has(name) for part in self.parts)
+    def _task_identities(self) -> set[str]:
+        return {item.task for item in self.tasks}.union(*(part._task_identities() for part in self.parts))
 
     def with_checkpoints(self, folder: Path) -> "Suite":
         """Take the checkpoints of the suite's trainings from a folder of `l2obench train-suite`.

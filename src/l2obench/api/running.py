@@ -58,7 +58,8 @@ def run(
 
     Args:
         suite: the name of a suite of l2obench, or the path of a .toml file; None: `tasks` and `optimizers`.
-        tasks: identities, as in `"mnist-mlp[units=40]"`, classes or objects. With a suite they replace its own.
+        tasks: identities, as in `"mnist-mlp[units=40]"`, classes or objects. With a suite they replace its own;
+            one that it has keeps its settings.
         optimizers: the same; also classes of `torch.optim`. With a suite they replace its own.
         seeds: evaluation seeds of every task; None: the suite's, or 20.
         tune: whether optimizers also run with a learning rate that is tuned for the task: True or `"grid"`, on a grid;
