@@ -12,7 +12,8 @@ from l2obench.bench.gate.side import Recorded
 def best_baselines(cell: Recorded, head: Sequence[Recorded]) -> tuple[str | None, str | None]:
     """Name the hand-designed optimizers of HEAD with the lowest mean final loss on the task of a cell.
 
-    One that was tuned counts as tuned only. A seed that failed makes a mean infinite; of equals the first counts.
+    Each counts in every track in which it ran. A seed that failed makes a mean infinite. Of equals a tuned one counts,
+    then the first.
 
     Args:
         cell: of HEAD; the class is that of its optimizer.
@@ -23,8 +24,7 @@ def best_baselines(cell: Recorded, head: Sequence[Recorded]) -> tuple[str | None
         there is none.
     """
     here = [item for item in head if not item.learned and (item.key[0], item.suite) == (cell.key[0], cell.suite)]
-    tuned = {item.key[1] for item in here if is_tuned(item.key[2])}
-    ordered = sorted((item for item in here if is_tuned(item.key[2]) or item.key[1] not in tuned), key=_mean)
+    ordered = sorted(here, key=lambda item: (_mean(item), not is_tuned(item.key[2])))
     of_class = [item for item in ordered if sees_no_more(item.uses, cell.uses)]
     return _name(of_class), _name(ordered)
 

@@ -221,12 +221,12 @@ class TaskRows(CellRows):
 
     @cached_property
     def baselines(self) -> list[CellRows]:
-        """Each hand-designed optimizer in each track in which it was tuned; untuned where it was not."""
-        found = []
-        for cells in self.designed.values():
-            tuned = [cell for cell in cells if is_tuned(cell.track)]
-            found += tuned or cells
-        return found
+        """The rows of each hand-designed optimizer in each track, of each optimizer the tuned ones first."""
+        return [cell for cells in self.designed.values() for cell in sorted(cells, key=_is_untuned)]
+
+
+def _is_untuned(cell: CellRows) -> bool:
+    return not is_tuned(cell.track)
 
 
 def table_of_cells(cells: pd.DataFrame | CellTable) -> CellTable:

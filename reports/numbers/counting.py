@@ -181,8 +181,8 @@ def iqm(rows: CellRows) -> float:
 def best_baseline(task: TaskRows, of_class: CellRows | None = None) -> CellRows | None:
     """The rows of the baseline with the lowest mean final loss on a task; none if no baseline ran.
 
-    A baseline that was tuned counts as tuned. One that has nothing to tune, or whose rate was given, counts as it ran;
-    its rows say so. The choice is made on the evaluation seeds themselves, which favours the baseline.
+    Each counts in every track in which it ran: tuning on few seeds can end above the default. The choice is made on the
+    evaluation seeds themselves, which favours the baseline.
 
     Args:
         task: the rows of one task in one run.

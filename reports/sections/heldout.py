@@ -11,7 +11,7 @@ SECTION = Section(
     caption="Held-out metrics at the last step, learned against the best baseline of each metric",
     introduction=(
         "Held-out metrics are on data that no optimizer trains on. Baselines are tuned for their training loss. The "
-        "baseline with the best mean of the metric is taken. Where one was tuned, it counts as tuned. A loss is "
+        "baseline with the best mean of the metric is taken, tuned or not. A loss is "
         "compared by its typical ratio, learned ÷ baseline. An accuracy is compared by its typical difference, "
         "learned − baseline."
     ),

@@ -40,14 +40,15 @@ class TestHeadline:
         assert row["update_time_ratio"] == pytest.approx(3.0)
         assert row["step_time_ratio"] == pytest.approx(11 / 5)
 
-    def test_a_baseline_that_was_tuned_counts_as_tuned(self, cell, frame):
+    @pytest.mark.parametrize(("default", "track"), [(0.5, "default"), (2.0, "tuned"), (4.0, "tuned")])
+    def test_a_baseline_counts_in_its_best_track_tuned_where_both_are_equal(self, cell, frame, default, track):
         cells = frame(
             cell("lstm", [1.0, 1.0], learned=True, track="default"),
+            cell("adam", [default] * 2, track="default"),
             cell("adam", [2.0, 2.0], track="tuned"),
-            cell("adam", [0.5, 0.5], track="default"),
         )
         row = only(headline(cells), optimizer="lstm")
-        assert (row["baseline"], row["baseline_track"]) == ("adam", "tuned")
+        assert (row["baseline"], row["baseline_track"]) == ("adam", track)
 
     def test_a_rule_that_nobody_tunes_may_be_the_one_to_beat(self, cell, frame):
         cells = frame(
