@@ -15,6 +15,8 @@ ROW_HEIGHT = 0.34
 """Inches of a baseline."""
 NEVER = 0.14
 """Share of the axis to the right of the trials, for the tasks that no trial matches."""
+MOST_SHAPES = 400
+"""Marks up to here are shapes; more are pixels, so that the size does not grow with tasks × baselines."""
 
 
 def match_drawings(table: pd.DataFrame, styles: dict[str, Style]) -> list[Drawing]:
@@ -54,6 +56,7 @@ def match_figure(optimizer: str, rows: pd.DataFrame, styles: dict[str, Style]) -
         heights = place - 0.26 + 0.52 * ((np.arange(len(own)) * 0.618034) % 1)
         where = np.where(matched, own["trials"].clip(upper=most), never)
         marks: Style = {"linestyle": "", "markersize": 5, "alpha": 0.75, "markerfacecolor": "none"}
+        marks["rasterized"] = len(rows) > MOST_SHAPES
         axes.plot(where, heights, style["marker"], color=style["color"], **marks)
         if matched.any() and np.isfinite(median := float(own["trials"].median())):
             axes.plot([median] * 2, [place - 0.38, place + 0.38], color=style["color"], linewidth=2.4)
