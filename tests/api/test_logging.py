@@ -121,6 +121,18 @@ def test_the_baseline_is_the_best_of_three_on_the_validation_functions(tmp_path:
         assert best.final_loss < float(default[..., -1].mean())
 
 
+def test_tuning_before_the_training_is_said_once_and_shown_as_it_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(
+        "l2obench.api.training_session.ProgressDisplay.count", lambda _, done, total, where: shown.append(where)
+    )
+    train_and_compare(make_session(tmp_path), "training")
+    assert capsys.readouterr().out.count("before it trains: tuning adam, nag, momentum") == 1
+    assert shown == [*(f"tuning {name} on quadratic[dim=3,horizon=10]" for name in BASELINES), ""]
+
+
 def test_the_baseline_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = train_and_compare(make_session(tmp_path), "training", progress=False)
     monkeypatch.setattr("l2obench.api.training_session.compute_baseline", pytest.fail)
@@ -138,7 +150,7 @@ def test_a_short_training_does_not_wait_for_baselines(tmp_path: Path) -> None:
 def test_baselines_that_fail_stop_no_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(session: Session) -> ValidationBaseline:
+    def fail(session: Session, _: object) -> ValidationBaseline:
         raise RuntimeError("no memory")
 
     monkeypatch.setattr("l2obench.api.training_session.compute_baseline", fail)

@@ -36,7 +36,7 @@ class ProgressDisplay:
     def __init__(self, name: str, total: int | None = None, completed: int = 0) -> None:
         self.name = name
         self.console = Console(file=let_controls_pass(sys.stderr), highlight=False)
-        columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
+        columns = [TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
         self.bar = Progress(*columns, TimeRemainingColumn(), console=self.console, disable=not self.console.is_terminal)
         self.item = self.bar.add_task(name, total=total, completed=completed)
 

@@ -9,7 +9,13 @@ from typing import Any
 
 from l2obench.api.progress import ProgressDisplay, describe_progress
 from l2obench.api.training_log import TrainingLog
-from l2obench.api.validation_baseline import ValidationBaseline, compute_baseline, is_affordable, read_baseline
+from l2obench.api.validation_baseline import (
+    BASELINES,
+    ValidationBaseline,
+    compute_baseline,
+    is_affordable,
+    read_baseline,
+)
 from l2obench.bench.config.recipe import Recipe, compose
 from l2obench.bench.loggers.choice import Loggers
 from l2obench.bench.loggers.unfailing import Attempts
@@ -87,7 +93,7 @@ def train_and_compare(
     warn = partial(print, "l2obench:", file=sys.stderr)
     with _display(session, name, progress) as display:
         show = display.print_line if display else warn
-        baseline = _find_baseline(session, show)
+        baseline = _find_baseline(session, display, show)
         if not tools:
             _run(session, display)
             return baseline
@@ -102,7 +108,9 @@ def train_and_compare(
     return baseline
 
 
-def _find_baseline(session: Session, show: Callable[[str], Any]) -> ValidationBaseline | None:
+def _find_baseline(
+    session: Session, display: ProgressDisplay | None, show: Callable[[str], Any]
+) -> ValidationBaseline | None:
     """Read or compute the baseline. What fails here stops no training."""
     if (found := read_baseline(session)) is not None:
         return found
@@ -110,7 +118,14 @@ def _find_baseline(session: Session, show: Callable[[str], Any]) -> ValidationBa
     if finished or session.trainer.group.world_size > 1 or not is_affordable(session):
         return None
     try:
-        return compute_baseline(session)
+        if display is None:
+            return compute_baseline(session)
+        say_where = partial(display.count, session.progress.trajectory, session.recipe.trajectories)
+        show(f"before it trains: tuning {', '.join(BASELINES)} on its validation functions")
+        try:
+            return compute_baseline(session, say_where)
+        finally:
+            say_where("")
     except Exception as error:
         show(f"no baseline was tuned for comparison: {describe_error(error)}")
         return None

@@ -5,6 +5,7 @@ It is computed once, before the first trajectory, and kept in the training's fol
 
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -108,27 +109,29 @@ def read_baseline(session: Session) -> ValidationBaseline | None:
     return found if found.description == _describe(session) else None
 
 
-def compute_baseline(session: Session) -> ValidationBaseline:
+def compute_baseline(session: Session, on_start: Callable[[str], Any] = lambda _: None) -> ValidationBaseline:
     """Tune the baselines on each family of the validation, and run them on the validation functions.
 
     Args:
         session: the training, in one process.
+        on_start: called before a baseline is tuned, with words that say which, and on what.
 
     Returns:
         The best of each family. It is written into the training's folder.
     """
     with settings_kept():
-        families = [_best_of_family(session, family) for family in session.trainer.validated]
+        families = [_best_of_family(session, family, on_start) for family in session.trainer.validated]
     found = ValidationBaseline(description=_describe(session), families=families)
     write_atomically(Path(session.folder) / FILE, found.model_dump_json(indent=2).encode())
     return found
 
 
-def _best_of_family(session: Session, family: Family) -> FamilyBaseline:
+def _best_of_family(session: Session, family: Family, on_start: Callable[[str], Any]) -> FamilyBaseline:
     count, trainer = session.recipe.validation_functions, session.trainer
     seeds = family.seeds("meta-validation", trainer.trajectories.unit(0, count), count)
     options, best = RunOptions(device=trainer.device), None
     for name in BASELINES:
+        on_start(f"tuning {name} on {family.identity}")
         rule = optimizer_registry().create(name)
         tuned = tune(family.task, rule, TUNING_SEEDS, options=options)
         losses = rollout(family.task, _with_lr(rule, tuned.lr), seeds, options=options, evaluate=False).losses
