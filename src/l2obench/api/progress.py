@@ -36,7 +36,9 @@ class ProgressDisplay:
     def __init__(self, name: str, total: int | None = None, completed: int = 0) -> None:
         self.name = name
         self.console = Console(file=let_controls_pass(sys.stderr), highlight=False)
-        columns = [TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
+        # Identities have square brackets, which are no markup.
+        name_column = TextColumn("{task.description}", markup=False)
+        columns = [name_column, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
         self.bar = Progress(*columns, TimeRemainingColumn(), console=self.console, disable=not self.console.is_terminal)
         self.item = self.bar.add_task(name, total=total, completed=completed)
 

@@ -8,7 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch.distributed import HashStore
+from typer.testing import CliRunner
 
+from l2obench.bench.commands.cli import app
 from l2obench.bench.config.recipe import RecipeError, make_recipe
 from l2obench.bench.metatrain.estimators.bptt_gradient import truncated_bptt
 from l2obench.bench.metatrain.process_group import ProcessGroup
@@ -20,7 +22,7 @@ from l2obench.optimizers.base import Tensors
 
 RULE = "lstm[hidden=6,output_scale=1,preprocessing=none]"
 TRAIN = ["-t", "quadratic[dim=5,horizon=20]", "--functions", "7", "--unroll", "10", "--coordinates", "2"]
-TRAIN += ["--validate-every", "2", "--validation-functions", "5", "--out", "it"]
+TRAIN += ["--validate-every", "2", "--validation-functions", "5"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 7])
@@ -52,16 +54,21 @@ def torchrun(processes: int) -> list[str]:
     return [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
 
 
-def train(folder: Path, processes: int, trajectories: int) -> str:
-    """What rank 0 printed."""
-    command = [*torchrun(processes), "-m", "l2obench", "train", RULE, *TRAIN, "--trajectories", str(trajectories)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+def train(processes: int, *words: str) -> str:
+    """What rank 0 of `l2obench train` printed. One process is this one, which has imported torch already."""
+    if processes == 1:
+        own = CliRunner().invoke(app, ["train", *words])
+        assert own.exit_code == 0, own.output
+        return own.stdout
+    done = subprocess.run(
+        [*torchrun(processes), "-m", "l2obench", "train", *words], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def same(first: Path, second: Path) -> None:
-    states = [load_file(folder / "it" / "state.safetensors") for folder in (first, second)]
+    states = [load_file(folder / "state.safetensors") for folder in (first, second)]
     assert states[0].keys() == states[1].keys()
     for name, value in states[0].items():
         torch.testing.assert_close(value, states[1][name], rtol=1e-3, atol=1e-5)
@@ -69,10 +76,10 @@ def same(first: Path, second: Path) -> None:
 
 def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
     for processes in (1, 2):
-        (tmp_path / str(processes)).mkdir()
-        output = train(tmp_path / str(processes), processes, 4)
+        out = tmp_path / str(processes)
+        output = train(processes, RULE, *TRAIN, "--trajectories", "4", "--out", str(out))
         assert output.count("Best validation loss") == 1
-        assert sorted(path.name for path in (tmp_path / str(processes) / "it").iterdir()) == [
+        assert sorted(path.name for path in out.iterdir()) == [
             "checkpoint.safetensors",
             "log.csv",
             "meta-loss.png",
@@ -84,7 +91,6 @@ def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_any_number_of_processes_goes_on_with_any_others_training(tmp_path: Path) -> None:
     for name, parts in {"undisturbed": [1], "passed-on": [2, 3, 1]}.items():
-        (tmp_path / name).mkdir()
         for processes in parts:
             stop_at(tmp_path / name, processes, last=processes == parts[-1])
     same(tmp_path / "undisturbed", tmp_path / "passed-on")
@@ -92,13 +98,14 @@ def test_any_number_of_processes_goes_on_with_any_others_training(tmp_path: Path
 
 def stop_at(folder: Path, processes: int, last: bool) -> None:
     """Train 6 trajectories to the end, or until there is a new saved state, and then kill all processes."""
+    words = [RULE, *TRAIN, "--trajectories", "6", "--out", str(folder)]
     if last:
-        train(folder, processes, 6)
+        train(processes, *words)
         return
-    state = folder / "it" / "state.safetensors"
+    state = folder / "state.safetensors"
     before = state.stat().st_mtime_ns if state.exists() else 0
-    command = [*torchrun(processes), "-m", "l2obench", "train", RULE, *TRAIN, "--trajectories", "6"]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [*torchrun(processes), "-m", "l2obench", "train", *words]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and (not state.exists() or state.stat().st_mtime_ns == before):
         pass
     process.terminate()
@@ -120,10 +127,8 @@ def test_two_processes_share_families_and_give_the_same_bits_as_one(tmp_path: Pa
     lengths = ["--families", "3", "--min-horizon", "4", "--max-horizon", "9", "--trajectories", "3", "--pairs", "2"]
     lengths += ["--heldout-share", "0.5"]
     for processes in (1, 2):
-        run = [*torchrun(processes), "-m", "l2obench", "train", "controller", "--recipe", "general", *mixture, *lengths]
-        run += ["--validate-every", "3", "--validation-functions", "2", "--out", str(tmp_path / str(processes))]
-        done = subprocess.run(run, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        words = ["controller", "--recipe", "general", *mixture, *lengths, "--out", str(tmp_path / str(processes))]
+        train(processes, *words, "--validate-every", "3", "--validation-functions", "2")
     one, two = (load_file(tmp_path / name / "state.safetensors") for name in ("1", "2"))
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
