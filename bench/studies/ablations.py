@@ -23,7 +23,7 @@ from l2obench.bench.config.identity import format_identity, parse_identity
 from l2obench.bench.config.recipe import Recipe, make_recipe, named_recipe
 from l2obench.bench.config.registry import task_registry
 from l2obench.bench.metatrain.session import Session
-from l2obench.bench.metatrain.trainer import Trainer
+from l2obench.bench.metatrain.trainer import MetaTrainingDiverged, Trainer
 from l2obench.bench.studies.long_validation import LEAST, final_over_first
 
 SHORT: Mapping[str, Any] = {
@@ -142,8 +142,11 @@ def measure(variant: str, seed: int, folder: Path) -> dict[str, float]:
         trainer.validate(trainer.begin().phi, keep)
         return ratios
     session = Session(folder / f"{variant}-{seed}", recipe)
-    best = session.run(on_validation=keep).best
-    if not ratios:  # It had ended before, and was stopped before it was measured.
+    try:
+        best = session.run(on_validation=keep).best
+    except MetaTrainingDiverged:  # That is a result: of the families that its end diverges on, infinity.
+        best = session.progress.average
+    if not ratios:  # It had ended before it was measured.
         session.trainer.validate(best, keep)
     return ratios
 

@@ -71,6 +71,14 @@ def test_a_training_is_measured_once_and_goes_on(tmp_path: Path, monkeypatch: py
     assert untrained != first
 
 
+def test_a_training_that_diverges_has_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ablations, "SHORT", TINY | {"lr": 1e38})
+    first = measure("no cap", 0, tmp_path)
+    assert math.inf in first.values()
+    assert not (tmp_path / "no cap-0" / "checkpoint.safetensors").exists()
+    assert measure("no cap", 0, tmp_path) == first
+
+
 def test_processes_share_the_trainings_and_what_is_in_the_rows_is_not_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
