@@ -25,6 +25,7 @@ from l2obench.bench.config.registry import task_registry
 from l2obench.bench.metatrain.session import Session
 from l2obench.bench.metatrain.trainer import MetaTrainingDiverged, Trainer
 from l2obench.bench.studies.long_validation import LEAST, final_over_first
+from l2obench.optimizers.learned.checkpoint import read_checkpoint
 
 SHORT: Mapping[str, Any] = {
     "trajectories": 40,
@@ -46,7 +47,9 @@ SEGMENTS: Mapping[str, Any] = {
     "validate_every": 160,
 }
 """Truncations of 20 steps, a meta-step after each, on as many trajectories of one family; their horizons are 100."""
-WHOLE, UNTRAINED = "whole", "untrained"
+WHOLE, UNTRAINED, SHIPPED = "whole", "untrained", "shipped"
+TRAININGS = ("general", "general-trainings/seed-1", "general-trainings/seed-2")
+"""The shipped checkpoints by the seed of their training: what training for longer, on more and longer runs, brings."""
 COLUMNS = ("variant", "seed", "task", "final_over_first")
 
 
@@ -124,7 +127,7 @@ def measure(variant: str, seed: int, folder: Path) -> dict[str, float]:
     """Train a variant, or go on with it, and measure it on the recipe's validation families.
 
     Args:
-        variant: its name; `untrained` is the rule before training.
+        variant: its name; `untrained` is the rule before training, `shipped` is the shipped checkpoint of that seed.
         seed: of the training.
         folder: where the training is kept.
 
@@ -137,9 +140,10 @@ def measure(variant: str, seed: int, folder: Path) -> dict[str, float]:
     def keep(identity: str, losses: Tensor) -> None:
         ratios[identity] = final_over_first(task_registry().create(identity), losses)
 
-    if variant == UNTRAINED:
+    if variant in (UNTRAINED, SHIPPED):
         trainer = Trainer(recipe)
-        trainer.validate(trainer.begin().phi, keep)
+        phi = dict(read_checkpoint(TRAININGS[seed]).tensors) if variant == SHIPPED else trainer.begin().phi
+        trainer.validate(phi, keep)
         return ratios
     session = Session(folder / f"{variant}-{seed}", recipe)
     try:
@@ -185,7 +189,7 @@ def compare(rows: pd.DataFrame) -> pd.DataFrame:
     """
     logs = np.log(rows.set_index(["variant", "seed", "task"])["final_over_first"].clip(lower=LEAST))
     whole, found = logs.loc[WHOLE], []
-    for variant in sorted(set(rows["variant"]) - {WHOLE}, key=[UNTRAINED, *VARIANTS].index):
+    for variant in sorted(set(rows["variant"]) - {WHOLE}, key=[SHIPPED, UNTRAINED, *VARIANTS].index):
         differences = (logs.loc[variant] - whole).dropna().unstack("task")
         means = differences.mean(axis=1)
         count = len(means)
@@ -212,6 +216,7 @@ def main(
     if part >= parts:
         raise typer.BadParameter(f"part must be below parts ({parts}), got {part}. Try: --part {parts - 1}")
     trainings = [(variant, seed) for seed in range(seeds) for variant in (WHOLE, UNTRAINED, *list(VARIANTS)[1:])]
+    trainings += [(SHIPPED, seed) for seed in range(min(seeds, len(TRAININGS)))]
     for variant, seed in trainings[part::parts]:
         known = read_rows(rows)
         if not ((known["variant"] == variant) & (known["seed"] == seed)).any():

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from l2obench.bench.studies import ablations
-from l2obench.bench.studies.ablations import COLUMNS, UNTRAINED, VARIANTS, WHOLE, compare, measure, recipe_of
+from l2obench.bench.studies.ablations import COLUMNS, SHIPPED, UNTRAINED, VARIANTS, WHOLE, compare, measure, recipe_of
 
 TINY = {
     "trajectories": 2,
@@ -66,9 +66,9 @@ def test_a_training_is_measured_once_and_goes_on(tmp_path: Path, monkeypatch: py
     assert set(first) == {"quadratic[dim=2,horizon=4]", "sinusoid[horizon=3,units=2]"}
     # The training is over: it is only measured again.
     assert measure("no cap", 0, tmp_path) == first
-    untrained = measure(UNTRAINED, 0, tmp_path)
-    assert set(untrained) == set(first)
-    assert untrained != first
+    others = [measure(variant, 0, tmp_path) for variant in (UNTRAINED, SHIPPED)]
+    assert all(set(other) == set(first) for other in others)
+    assert first != others[0] != others[1] != first
 
 
 def test_a_training_that_diverges_has_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,14 +92,14 @@ def test_processes_share_the_trainings_and_what_is_in_the_rows_is_not_made_again
     rows, to = tmp_path / "rows.csv", tmp_path / "ablations.csv"
     for part in (1, 0):
         ablations.main(tmp_path, rows, seeds=2, part=part, parts=2)
-    assert sorted(made) == sorted((variant, seed) for variant in [UNTRAINED, *VARIANTS] for seed in range(2))
+    assert sorted(made) == sorted((variant, seed) for variant in [SHIPPED, UNTRAINED, *VARIANTS] for seed in range(2))
     content = rows.read_text()
     # A kill cut the last training off in the middle of its rows.
     rows.write_text(content[: content.rstrip().rindex("\n") + 1])
     ablations.main(tmp_path, rows, seeds=2, to=to)
-    assert len(made) == 2 * (len(VARIANTS) + 1) + 1
+    assert len(made) == 2 * (len(VARIANTS) + 2) + 1
     assert made[-1] == made[-2]
     found = pd.read_csv(to)
-    assert found["variant"].tolist() == [UNTRAINED, *list(VARIANTS)[1:]]
+    assert found["variant"].tolist() == [SHIPPED, UNTRAINED, *list(VARIANTS)[1:]]
     assert (found["trainings"] == 2).all()
     assert UNTRAINED in capsys.readouterr().out
