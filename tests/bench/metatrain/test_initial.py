@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from l2obench.bench.config.recipe import RecipeError, make_recipe
+from l2obench.bench.config.recipe import RecipeError, make_recipe, named_recipe
 from l2obench.bench.config.registry import optimizer_registry
 from l2obench.bench.metatrain.initial_meta_parameters import make_initial, memory_biases
 from l2obench.bench.metatrain.session import Session
+from l2obench.bench.metatrain.trainer import Trainer
 from l2obench.optimizers.learned.base import LearnedOptimizer
+from l2obench.optimizers.learned.checkpoint import read_checkpoint
 from l2obench.optimizers.learned.lstm import LSTM
 
 LONGEST = 200
@@ -84,3 +86,12 @@ def test_rules_without_cells_and_trained_ones_are_refused_before_a_folder_is_mad
 def test_a_memory_of_two_steps_is_none() -> None:
     with pytest.raises(RecipeError, match="memory"):
         begun("lstm", memory=2)
+
+
+def test_the_untrained_checkpoint_is_what_the_recipe_of_general_begins_with() -> None:
+    begun = Trainer(make_recipe(named_recipe("general") | {"fused": True})).begin().phi
+    kept = read_checkpoint("general-trainings/untrained")
+    assert dict(kept.recipe) == {}
+    assert kept.hyperparameters == read_checkpoint("general").hyperparameters
+    assert kept.tensors.keys() == begun.keys()
+    assert all(torch.equal(kept.tensors[name], value) for name, value in begun.items())
