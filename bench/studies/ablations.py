@@ -193,9 +193,9 @@ def compare(rows: pd.DataFrame) -> pd.DataFrame:
         differences = (logs.loc[variant] - whole).dropna().unstack("task")
         means = differences.mean(axis=1)
         count = len(means)
-        spread = means.std() / math.sqrt(count) if count > 1 else math.inf
-        half = stats.t.ppf(0.975, max(1, count - 1)) * spread
         with np.errstate(invalid="ignore"):  # Nothing is said around a ratio that is infinite.
+            spread = means.std() / math.sqrt(count) if count > 1 else math.inf
+            half = stats.t.ppf(0.975, max(1, count - 1)) * spread
             ends = {"ratio": means.mean(), "low": means.mean() - half, "high": means.mean() + half}
         ends |= {str(task): value for task, value in differences.mean().items()}
         ratios = {name: float(np.exp(end)) for name, end in ends.items()}
