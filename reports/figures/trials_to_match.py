@@ -49,14 +49,14 @@ def match_figure(optimizer: str, rows: pd.DataFrame, styles: dict[str, Style]) -
     most = max(2, int(rows["tried"].max()))
     never = most * (1 + NEVER / 2)
     axes.axvspan(most * (1 + NEVER / 4), most * (1 + NEVER), color="#888888", alpha=0.12, linewidth=0)
+    marks: Style = {"linestyle": "", "markersize": 5, "alpha": 0.75, "markerfacecolor": "none"}
+    marks["rasterized"] = len(rows) > MOST_SHAPES
     labels = []
     for place, ((baseline, source), own) in enumerate(baselines):
         style, matched = styles[str(baseline)], own["matching"].gt(0)
         # Marks are spread by multiples of the golden ratio: even, and the same every time.
         heights = place - 0.26 + 0.52 * ((np.arange(len(own)) * 0.618034) % 1)
         where = np.where(matched, own["trials"].clip(upper=most), never)
-        marks: Style = {"linestyle": "", "markersize": 5, "alpha": 0.75, "markerfacecolor": "none"}
-        marks["rasterized"] = len(rows) > MOST_SHAPES
         axes.plot(where, heights, style["marker"], color=style["color"], **marks)
         if matched.any() and np.isfinite(median := float(own["trials"].median())):
             axes.plot([median] * 2, [place - 0.38, place + 0.38], color=style["color"], linewidth=2.4)

@@ -117,18 +117,21 @@ def _find_baseline(
     finished = session.progress.trajectory == session.recipe.trajectories
     if finished or session.trainer.group.world_size > 1 or not is_affordable(session):
         return None
-    try:
-        if display is None:
-            return compute_baseline(session)
+    say_where: Callable[[str], Any] = _say_nothing
+    if display is not None:
         say_where = partial(display.count, session.progress.trajectory, session.recipe.trajectories)
         show(f"before it trains: tuning {', '.join(BASELINES)} on its validation functions")
-        try:
-            return compute_baseline(session, say_where)
-        finally:
-            say_where("")
+    try:
+        return compute_baseline(session, say_where)
     except Exception as error:
         show(f"no baseline was tuned for comparison: {describe_error(error)}")
         return None
+    finally:
+        say_where("")
+
+
+def _say_nothing(_: str) -> None:
+    """Where no progress is shown."""
 
 
 @contextlib.contextmanager

@@ -109,7 +109,7 @@ def read_baseline(session: Session) -> ValidationBaseline | None:
     return found if found.description == _describe(session) else None
 
 
-def compute_baseline(session: Session, on_start: Callable[[str], Any] = lambda _: None) -> ValidationBaseline:
+def compute_baseline(session: Session, on_start: Callable[[str], Any]) -> ValidationBaseline:
     """Tune the baselines on each family of the validation, and run them on the validation functions.
 
     Args:
